@@ -1,0 +1,45 @@
+"""What the user reads on the terminal: one way to say a line, to warn, to show a table, to show progress."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+T = TypeVar("T")
+
+
+def say(line: str) -> None:
+    """Writes a line of the verb's result to stdout."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def warn(line: str) -> None:
+    """Writes a line to stderr."""
+    sys.stderr.write(f"flood-seg: {line}\n")
+    sys.stderr.flush()
+
+
+def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Writes a table to stdout."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+
+
+def track(items: Iterable[T], label: str, total: int) -> Iterator[T]:
+    """Passes `items` on and shows a progress bar with the time left on stderr, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import track as rich_track
+
+    yield from rich_track(items, description=label, total=total, console=Console(stderr=True))

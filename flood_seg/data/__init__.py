@@ -1,0 +1,1 @@
+"""From files to samples: pairing, checks, splits, augmentation, the datamodule."""

@@ -1,0 +1,121 @@
+"""The way from a folder to batches: pair, check, split, load."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import flood_seg.torchvision_compat  # noqa: F401 - before lightning
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader
+
+from flood_seg.console import say, show_table
+from flood_seg.data.dataset import Batch, EpochSampler, FloodDataset
+from flood_seg.data.pairing import Fault, find_pairs
+from flood_seg.data.split import Split, random_split, read_split
+from flood_seg.data.store import SampleStore, fingerprint, open_store
+from flood_seg.errors import DataError
+
+if TYPE_CHECKING:
+    import albumentations as A  # noqa: N812
+
+    from flood_seg.schema import DataConfig
+    from flood_seg.spec import ModelSpec
+
+
+def load_store(config: DataConfig) -> SampleStore:
+    """Pairs, decodes and checks the data set; names what is faulty in one table.
+
+    Raises:
+        DataError: a folder is missing, no pair is usable, or one is faulty and `on_bad_sample` is `fail`.
+    """
+    folder = Path(config.data_dir)
+    if config.sample is not None:
+        from flood_seg.data.sample import write_sample
+
+        write_sample(folder, config.sample)
+    pairs, unpaired = find_pairs(folder / config.images_dir, folder / config.masks_dir)
+    cache_dir = Path(config.cache_dir) if config.cache_dir else None
+    store = open_store(pairs, config.height, config.width, config.cache, cache_dir)
+    _report_faults(unpaired + store.faults, len(store.pairs), config)
+    return store
+
+
+def _report_faults(faults: list[Fault], usable: int, config: DataConfig) -> None:
+    if faults:
+        rows = [(fault.stem, fault.path.name, fault.reason) for fault in faults]
+        show_table("Faulty samples", ("stem", "file", "reason"), rows)
+    if not usable:
+        raise DataError(f"{config.data_dir}: no usable pair of image and mask; the table above says why")
+    if faults and config.on_bad_sample == "fail":
+        raise DataError(
+            f"{config.data_dir}: {len(faults)} faulty samples; mend them or set datamodule.on_bad_sample=skip"
+        )
+    if faults:
+        say(f"{len(faults)} faulty samples left out, {usable} pairs are used (datamodule.on_bad_sample=skip).")
+
+
+def choose_split(config: DataConfig, stems: list[str], seed: int) -> Split:
+    """Reads `config.split_file`, or draws a split by the seed."""
+    if config.split_file:
+        return read_split(Path(config.split_file), stems)
+    return random_split(stems, config.val_split, seed)
+
+
+class FloodDataModule(pl.LightningDataModule):
+    """Batches of the training and the validation part."""
+
+    def __init__(
+        self,
+        config: DataConfig,
+        spec: ModelSpec,
+        store: SampleStore,
+        split: Split,
+        augmentation: A.Compose | None,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.config, self.store, self.split, self.seed = config, store, split, seed
+        place = {pair.stem: index for index, pair in enumerate(store.pairs)}
+        self.train_set = FloodDataset(store, [place[s] for s in split.train], spec, augmentation, seed)
+        self.val_set = FloodDataset(store, [place[s] for s in split.val], spec)
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that stand for the files that were used."""
+        return fingerprint(self.store.pairs)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Shuffled, augmented batches; a last batch of one is dropped, for BatchNorm cannot use it."""
+        count, size = len(self.train_set), self.config.batch_size
+        drop_last = count > size and count % size == 1
+        sampler = EpochSampler(count, self.seed)
+        return self._loader(self.train_set, sampler=sampler, drop_last=drop_last)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Every sample of the validation part once, in alphabetical order of the stems."""
+        return self._loader(self.val_set)
+
+    def _loader(self, dataset: FloodDataset, **options: object) -> DataLoader[Batch]:
+        on_gpu = self.trainer is not None and self.trainer.accelerator.__class__.__name__ == "CUDAAccelerator"
+        workers = self.config.num_workers
+        if workers is None:
+            # On the CPU a worker would take its core from the network.
+            workers = min(8, os.cpu_count() or 1) if on_gpu else 0
+        return DataLoader(
+            dataset,
+            batch_size=self.config.batch_size,
+            num_workers=workers,
+            pin_memory=on_gpu,
+            persistent_workers=workers > 0,
+            worker_init_fn=_single_threaded,
+            **options,  # type: ignore[arg-type]
+        )
+
+
+def _single_threaded(_worker: int) -> None:
+    """Keeps OpenCV in each of many workers from starting a thread a core."""
+    import cv2
+
+    cv2.setNumThreads(1)

@@ -1,0 +1,94 @@
+"""Samples as the network takes them."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING, TypedDict
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from flood_seg.imaging.preprocess import normalize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import albumentations as A  # noqa: N812
+
+    from flood_seg.data.store import SampleStore
+    from flood_seg.spec import ModelSpec
+
+
+class Batch(TypedDict):
+    """A sample, or a batch of them with a leading axis.
+
+    image: float32 [bands, height, width], as `preprocess` returns it; mask: uint8 [height, width] class indices;
+    index: int64, the sample's place in the data set.
+    """
+
+    image: torch.Tensor
+    mask: torch.Tensor
+    index: torch.Tensor
+
+
+class FloodDataset(Dataset[Batch]):
+    """Samples of a store; augmented ones depend on (seed, epoch, index) alone.
+
+    So an epoch's samples are the same in however many workers, and in a resumed run.
+    """
+
+    def __init__(
+        self,
+        store: SampleStore,
+        indices: Sequence[int],
+        spec: ModelSpec,
+        augmentation: A.Compose | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.store, self.indices, self.spec = store, indices, spec
+        self.augmentation, self.seed = augmentation, seed
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def raw(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns image uint8 [height, width, bands] and class indices uint8 [height, width], augmented."""
+        image, mask = self.store[self.indices[index]]
+        if self.augmentation is None:
+            return image, mask
+        self.augmentation.set_random_seed(_seed(self.seed, epoch, index))
+        augmented = self.augmentation(image=image, mask=mask)
+        return augmented["image"], augmented["mask"]
+
+    def __getitem__(self, key: int | tuple[int, int]) -> Batch:
+        """Returns a sample; the key is an index, or (epoch, index) as `EpochSampler` gives it."""
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        image, mask = self.raw(epoch, index)
+        return {
+            "image": torch.from_numpy(normalize(image, self.spec)),
+            "mask": torch.tensor(mask),  # copied: a cached mask must not be shared
+            "index": torch.tensor(index),
+        }
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Shuffles by (seed, epoch) alone and passes the epoch on to the data set; Lightning calls `set_epoch`."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count, self.seed, self.epoch = count, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Sets the epoch whose order comes next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
+        return iter([(self.epoch, int(index)) for index in order])
+
+
+def _seed(*parts: int) -> int:
+    return int.from_bytes(blake2b(repr(parts).encode(), digest_size=4).digest(), "big")

@@ -1,0 +1,82 @@
+"""Finds images and their masks by file stem, and names every file that has no partner."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from unicodedata import normalize
+
+from PIL import Image
+
+from flood_seg.errors import DataError
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image and its mask."""
+
+    stem: str
+    image: Path
+    mask: Path
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a file or a pair cannot be used."""
+
+    stem: str
+    path: Path
+    reason: str
+
+
+@cache
+def image_suffixes() -> frozenset[str]:
+    """Returns the lower-case suffixes, with the dot, of all formats that Pillow opens."""
+    Image.init()
+    return frozenset(suffix for suffix, name in Image.EXTENSION.items() if name in Image.OPEN)
+
+
+def find_pairs(images_dir: Path, masks_dir: Path) -> tuple[list[Pair], list[Fault]]:
+    """Pairs the images of one folder with the masks of another by their stems.
+
+    Stems are compared after Unicode normalisation (NFC), since file systems differ in it; hidden files and files of
+    other types are passed over.
+
+    Returns:
+        the pairs, ordered by stem, and a fault for each file without a partner or with a rival of the same stem.
+
+    Raises:
+        DataError: a folder is missing or holds no image.
+    """
+    images, masks = _by_stem(images_dir), _by_stem(masks_dir)
+    pairs, faults = [], []
+    for stem in sorted(images.keys() | masks.keys()):
+        found_images, found_masks = images.get(stem, []), masks.get(stem, [])
+        if len(found_images) == len(found_masks) == 1:
+            pairs.append(Pair(stem, found_images[0], found_masks[0]))
+        else:
+            faults.append(_unpaired(stem, found_images, found_masks))
+    return pairs, faults
+
+
+def _by_stem(folder: Path) -> dict[str, list[Path]]:
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; set datamodule.data_dir, or try datamodule=sample")
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in image_suffixes() and not path.name.startswith(".") and path.is_file():
+            found[normalize("NFC", path.stem)].append(path)
+    if not found:
+        raise DataError(f"{folder}: no image in it; set datamodule.data_dir, or try datamodule=sample")
+    return found
+
+
+def _unpaired(stem: str, images: list[Path], masks: list[Path]) -> Fault:
+    if not masks:
+        return Fault(stem, images[0], "image without a mask")
+    if not images:
+        return Fault(stem, masks[0], "mask without an image")
+    rivals = images if len(images) > 1 else masks
+    return Fault(stem, rivals[1], f"same stem as {rivals[0].name}")

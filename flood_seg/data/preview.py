@@ -1,0 +1,33 @@
+"""The data preview verb: a grid of augmented training samples with their masks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flood_seg.console import say
+from flood_seg.data.augmentation import build_augmentation
+from flood_seg.data.datamodule import load_store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from flood_seg.schema import TrainConfig
+
+
+def preview(config: TrainConfig, out: Path, count: int = 16) -> None:
+    """Draws `count` augmented samples of the data set, a new one each until all had their turn."""
+    from flood_seg.training.plots import plot_grid
+
+    store = load_store(config.datamodule)
+    augmentation = build_augmentation(config.augmentation)
+    images, masks = [], []
+    for place in range(count):
+        image, mask = store[place % len(store.pairs)]
+        if augmentation is not None:
+            augmentation.set_random_seed(config.seed + place)
+            augmented = augmentation(image=image, mask=mask)
+            image, mask = augmented["image"], augmented["mask"]
+        images.append(image)
+        masks.append(mask > 0)
+    plot_grid(images, masks, out)
+    say(f"{out}: {count} augmented samples with their masks outlined")

@@ -1,0 +1,102 @@
+"""The convert-to-onnx verb: from a checkpoint to an ONNX file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flood_seg.console import say, warn
+from flood_seg.errors import ModelError, UsageError
+from flood_seg.export.onnx import export_onnx
+from flood_seg.imaging.preprocess import preprocess
+from flood_seg.inference.models import newest_run_file
+from flood_seg.training.checkpoint import BEST, load_network
+from flood_seg.training.run import Run
+
+if TYPE_CHECKING:
+    from flood_seg.schema import ExportConfig
+    from flood_seg.spec import ModelSpec
+
+STRIDE = 32
+
+
+def convert_to_onnx(
+    config: ExportConfig,
+    ckpt: Path | None = None,
+    onnx: Path | None = None,
+    height: int | None = None,
+    width: int | None = None,
+) -> Path:
+    """Exports a checkpoint and compares the file with PyTorch at three sizes.
+
+    Args:
+        config: operator set, weights' type, tolerance.
+        ckpt: the checkpoint; None: the newest run's best.
+        onnx: where to write; None: `model.onnx` beside the checkpoint.
+        height: that preprocessing will resize images to, in pixels; None: as trained.
+        width: likewise.
+
+    Raises:
+        ModelError: no checkpoint, a damaged one, or an answer that differs by more than the tolerance.
+    """
+    ckpt = ckpt or _newest_best(Path(config.output_dir))
+    network, spec = load_network(ckpt)
+    spec = _resized(spec, height, width)
+    path = onnx or ckpt.parent / Run(ckpt.parent).onnx.name
+    samples, kind = _samples(ckpt.parent, spec)
+    difference = export_onnx(
+        network, spec, path,
+        opset=config.opset, weights=config.weights, tolerance=config.tolerance, samples=samples,
+    )  # fmt: skip
+    sizes = ", ".join("×".join(map(str, sample.shape[-2:])) for sample in samples)
+    say(f"{path}: {path.stat().st_size / 1e6:.1f} MB, input {spec.height}×{spec.width}, batch and size dynamic")
+    say(f"Largest difference of a logit from PyTorch's on {kind} at {sizes}: {difference:.2g}")
+    return path
+
+
+def _newest_best(output_dir: Path) -> Path:
+    found = newest_run_file(output_dir, BEST)
+    if found is None:
+        raise ModelError(f"{output_dir}: no run with a {BEST}; train one with 'flood-seg train' or give --ckpt")
+    return found
+
+
+def _resized(spec: ModelSpec, height: int | None, width: int | None) -> ModelSpec:
+    for flag, side in (("--height", height), ("--width", width)):
+        if side is not None and side < STRIDE:
+            raise UsageError(f"{flag} {side}: must be at least {STRIDE}")
+        if side is not None and side % STRIDE:
+            warn(f"{flag} {side} is no multiple of {STRIDE}: the model pads its input inside, and crops its answer")
+    return replace(spec, height=height or spec.height, width=width or spec.width)
+
+
+def _samples(run_dir: Path, spec: ModelSpec) -> tuple[list[np.ndarray], str]:
+    """One validation photo of the run at three sizes; noise where its data is not here any more."""
+    photo = _validation_photo(run_dir)
+    kind = "a validation photo"
+    if photo is None:
+        photo = np.random.default_rng(0).integers(0, 256, (spec.height, spec.width, len(spec.bands)), np.uint8)
+        kind = "noise (the run's photos are not found)"
+    sizes = ((spec.height, spec.width), (spec.height // 2, spec.width), (spec.height // 2 + 5, spec.width // 2 + 9))
+    return [preprocess(photo, replace(spec, height=h, width=w))[None] for h, w in sizes], kind
+
+
+def _validation_photo(run_dir: Path) -> np.ndarray | None:
+    import yaml
+
+    from flood_seg.data.pairing import find_pairs
+    from flood_seg.errors import DataError
+    from flood_seg.imaging.read import read_image
+
+    run = Run(run_dir)
+    try:
+        data = yaml.safe_load((run.hydra / "config.yaml").read_text(encoding="utf-8"))["datamodule"]
+        folder = Path(data["data_dir"])
+        pairs, _ = find_pairs(folder / data["images_dir"], folder / data["masks_dir"])
+        stems = {line.split("\t")[1] for line in run.split.read_text("utf-8").splitlines() if line[:3] == "val"}
+        return read_image(next(pair.image for pair in pairs if pair.stem in stems))
+    except (OSError, KeyError, DataError, StopIteration):
+        return None

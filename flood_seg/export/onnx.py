@@ -1,0 +1,109 @@
+"""Exports a network as one ONNX file that says by itself what it expects, and proves that it answers the same."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import flood_seg.torchvision_compat  # noqa: F401 - before smp
+import numpy as np
+import onnx
+import torch
+
+from flood_seg.errors import ModelError
+from flood_seg.export.float16 import store_as_float16
+from flood_seg.imaging.write import atomic_path
+from flood_seg.spec import METADATA_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from flood_seg.spec import ModelSpec
+    from flood_seg.training.network import PaddedNetwork
+
+DYNAMIC = {0: "batch", 2: "height", 3: "width"}
+
+
+def export_onnx(
+    network: PaddedNetwork,
+    spec: ModelSpec,
+    path: Path,
+    *,
+    opset: int = 18,
+    weights: str = "float32",
+    tolerance: float = 1e-3,
+    samples: Sequence[np.ndarray] = (),
+) -> float:
+    """Writes `path` if the exported model answers as the network does, else nothing.
+
+    The network pads its input to a multiple of 32 and crops its output, inside the graph, so that any height and
+    width work.
+
+    Args:
+        network: in evaluation mode.
+        spec: goes into the file's metadata and names the tensors.
+        path: of the ONNX file.
+        opset: ONNX operator set.
+        weights: `float32`, or `float16` for a file of half the size; the arithmetic stays float32.
+        tolerance: largest difference of a logit that is allowed; rounding to float16 counts too.
+        samples: inputs to compare on, float32 [N, bands, height, width] each; where there are none, noise at three
+            sizes, one of them no multiple of 32.
+
+    Returns:
+        the largest difference of a logit.
+
+    Raises:
+        ModelError: the difference is above the tolerance.
+    """
+    with atomic_path(path) as temporary:
+        _trace(network, spec, temporary, opset)
+        model = onnx.load(temporary)
+        if weights == "float16":
+            store_as_float16(model)
+        onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
+        onnx.checker.check_model(model, full_check=True)
+        onnx.save(model, temporary)
+        difference = _compare(network, spec, temporary, samples or _noise(spec))
+        if not difference <= tolerance:
+            raise ModelError(
+                f"{path}: not written, its logits differ from PyTorch's by {difference:.2g} (tolerance {tolerance:g}); "
+                "raise tolerance=... if that is acceptable"
+            )
+    return difference
+
+
+def _trace(network: PaddedNetwork, spec: ModelSpec, path: Path, opset: int) -> None:
+    example = torch.zeros(1, len(spec.bands), 64, 64)
+    with warnings.catch_warnings():
+        # The tracing exporter is deprecated, yet the one that keeps the padding's dynamic sizes.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network,
+            (example,),
+            path,
+            dynamo=False,
+            opset_version=opset,
+            input_names=[spec.input_name],
+            output_names=[spec.output_name],
+            dynamic_axes={spec.input_name: DYNAMIC, spec.output_name: DYNAMIC},
+        )
+
+
+def _noise(spec: ModelSpec) -> list[np.ndarray]:
+    random = np.random.default_rng(0)
+    sizes = ((spec.height, spec.width), (64, 96), (100, 75))
+    return [random.standard_normal((1, len(spec.bands), *size), np.float32) for size in sizes]
+
+
+def _compare(network: PaddedNetwork, spec: ModelSpec, path: Path, samples: Sequence[np.ndarray]) -> float:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    largest = 0.0
+    for sample in samples:
+        (answer,) = session.run([spec.output_name], {spec.input_name: sample})
+        with torch.inference_mode():
+            expected = network(torch.from_numpy(sample)).numpy()
+        largest = max(largest, float(np.abs(answer - expected).max()))
+    return largest

@@ -1,0 +1,1 @@
+"""The torch-free leaf: read, preprocess, postprocess, write."""

@@ -1,0 +1,59 @@
+"""From the network's logits to a mask; the one place where that is done.
+
+Logits are resized to the image's own size first; sigmoid or softmax and the decision come after. Deciding first and
+enlarging the mask would give staircase edges.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+
+def resize_logits(logits: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resizes `logits`, float32 [channels, h, w], bilinearly to [channels, height, width]."""
+    if logits.shape[1:] == (height, width):
+        return logits
+    return np.stack([cv2.resize(c, (width, height), interpolation=cv2.INTER_LINEAR) for c in logits])
+
+
+def to_probabilities(logits: np.ndarray) -> np.ndarray:
+    """Turns logits into probabilities in [0, 1].
+
+    Args:
+        logits: float32 [channels, H, W]; one channel means binary.
+
+    Returns:
+        float32 [H, W, channels]: the foreground's probability (sigmoid), or each class's (softmax).
+    """
+    if len(logits) == 1:
+        # exp(-|x|) cannot overflow
+        small = np.exp(-np.abs(logits[0]))
+        return np.where(logits[0] >= 0, 1.0, small)[:, :, None] / (1.0 + small)[:, :, None]
+    shifted = np.exp(logits - logits.max(axis=0))
+    return np.ascontiguousarray(np.moveaxis(shifted / shifted.sum(axis=0), 0, 2))
+
+
+def to_classes(logits: np.ndarray, threshold: float) -> np.ndarray:
+    """Decides each pixel's class.
+
+    Args:
+        logits: float32 [channels, H, W]; one channel means binary.
+        threshold: a pixel is foreground where its probability is above this, in [0, 1] (binary only).
+
+    Returns:
+        uint8 [H, W] class indices.
+    """
+    if len(logits) > 1:
+        return logits.argmax(axis=0).astype(np.uint8)
+    # The sigmoid is monotonic: comparing logits spares it.
+    return (logits[0] > logit(threshold)).astype(np.uint8)
+
+
+def logit(probability: float) -> float:
+    """Returns the logit of a probability; -inf at 0 and inf at 1."""
+    if probability <= 0:
+        return -math.inf
+    return math.inf if probability >= 1 else math.log(probability / (1 - probability))

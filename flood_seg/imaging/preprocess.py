@@ -1,0 +1,51 @@
+"""From an image to what the network is fed; the one place where that is done.
+
+Training, validation, evaluation, inference and serving end in these two functions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from flood_seg.spec import ModelSpec
+
+
+def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Stretches `image`, any dtype [H, W, bands], to [height, width, bands].
+
+    Averages areas where both sides shrink (no aliasing), else interpolates bilinearly.
+    """
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = image.shape[0] >= height and image.shape[1] >= width
+    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(resized).reshape(height, width, image.shape[2])  # OpenCV drops a single band's axis
+
+
+def normalize(image: np.ndarray, spec: ModelSpec) -> np.ndarray:
+    """Scales to [0, 1] by `spec.value_scale`, subtracts the mean, divides by the standard deviation.
+
+    Args:
+        image: any dtype [H, W, bands], raw values.
+        spec: gives value scale, mean and std of each band.
+
+    Returns:
+        float32 [bands, H, W].
+    """
+    height, width, bands = image.shape
+    result = np.empty((bands, height, width), np.float32)
+    for band, (mean, std) in enumerate(zip(spec.mean, spec.std, strict=True)):
+        # One multiplication and one addition a pixel, in place.
+        gain = np.float32(1.0 / (spec.value_scale * std))
+        np.multiply(image[:, :, band], gain, out=result[band], casting="unsafe", dtype=np.float32)
+        result[band] -= np.float32(mean / std)
+    return result
+
+
+def preprocess(image: np.ndarray, spec: ModelSpec) -> np.ndarray:
+    """Turns an image, any dtype [H, W, bands], into the network's input, float32 [bands, height, width]."""
+    return normalize(resize_image(image, spec.height, spec.width), spec)

@@ -1,0 +1,1 @@
+"""Engines that turn an input batch into logits, one a file."""

@@ -1,0 +1,74 @@
+"""The Predictor: from an image to probabilities and a mask, with any backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+from flood_seg.errors import ImageError
+from flood_seg.imaging.postprocess import resize_logits, to_classes, to_probabilities
+from flood_seg.imaging.preprocess import preprocess
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from flood_seg.spec import ModelSpec
+
+
+class Backend(Protocol):
+    """An engine that runs a model."""
+
+    spec: ModelSpec
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        """Maps float32 [batch, bands, height, width] to logits [batch, classes or 1, height, width]."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model answers for an image.
+
+    Attributes:
+        logits: float32 [channels, H, W] at the image's own size; one channel means binary.
+        threshold: a pixel is foreground where its probability is above this (binary only).
+    """
+
+    logits: np.ndarray
+    threshold: float
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """float32 [H, W, channels] in [0, 1]: the foreground's, or each class's."""
+        return to_probabilities(self.logits)
+
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """uint8 [H, W] class indices."""
+        return to_classes(self.logits, self.threshold)
+
+    @property
+    def foreground_share(self) -> float:
+        """The share of the pixels that are not background, in [0, 1]."""
+        return float((self.mask != 0).mean())
+
+
+class Predictor:
+    """Runs images through preprocess, a backend and postprocess."""
+
+    def __init__(self, backend: Backend, threshold: float | None = None) -> None:
+        """Takes the spec of the backend's model, and its threshold unless another is given."""
+        self.backend, self.spec = backend, backend.spec
+        self.threshold = self.spec.threshold if threshold is None else threshold
+
+    def predict(self, image: np.ndarray) -> Prediction:
+        """Predicts an image, any dtype [H, W, bands] with raw values.
+
+        Raises:
+            ImageError: the number of bands is not the model's.
+        """
+        if image.ndim != 3 or image.shape[2] != len(self.spec.bands):
+            bands = ", ".join(self.spec.bands)
+            raise ImageError(f"image of shape {image.shape}: the model wants [height, width, bands] with {bands}")
+        logits = self.backend.run(preprocess(image, self.spec)[None])[0]
+        return Prediction(resize_logits(logits, *image.shape[:2]), self.threshold)

@@ -1,0 +1,253 @@
+"""The configuration's shape: dataclasses of our groups, so that wrong keys, types and values fail at compose.
+
+No heavy import here. Values are checked in `__post_init__`, which runs when OmegaConf turns the composed
+configuration into these objects (`flood_seg.config.compose`). `dict[str, Any]` groups are leaves that Hydra's
+`_target_` builds (loss, optimizer, scheduler, callbacks, logger, backend).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from flood_seg.errors import ConfigError, did_you_mean
+
+
+def check_choice(key: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Raises ConfigError where `value` is none of `allowed`."""
+    if value not in allowed:
+        raise ConfigError(f"{key}={value}: allowed are {', '.join(allowed)}{did_you_mean(value, allowed)}")
+
+
+def check_range(
+    key: str, value: float, low: float, high: float = float("inf"), *, open_low: bool = False
+) -> None:
+    """Raises ConfigError where `value` lies outside [low, high], or (low, high] with `open_low`."""
+    if value < low or value > high or (open_low and value == low):
+        bounds = f"{'above' if open_low else 'at least'} {low:g}" + (
+            "" if high == float("inf") else f" and at most {high:g}"
+        )
+        raise ConfigError(f"{key}={value}: must be {bounds}")
+
+
+@dataclass
+class SampleConfig:
+    """The synthetic flood scenes of `datamodule=sample`."""
+
+    count: int = 160
+    height: int = 256
+    width: int = 256
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_range("datamodule.sample.count", self.count, 2)
+        check_range("datamodule.sample.height", self.height, 64)
+        check_range("datamodule.sample.width", self.width, 64)
+
+
+@dataclass
+class DataConfig:
+    """Where samples come from and how they reach the network."""
+
+    data_dir: str = "data/raw"
+    images_dir: str = "images"
+    masks_dir: str = "masks"
+    sample: SampleConfig | None = None
+    height: int = 512
+    width: int = 512
+    bands: list[str] = field(default_factory=lambda: ["red", "green", "blue"])
+    value_scale: float = 255.0
+    mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
+    std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
+    class_names: list[str] = field(default_factory=lambda: ["background", "water"])
+    label_values: list[int] = field(default_factory=lambda: [0, 255])
+    val_split: float = 0.2
+    split_file: str | None = None
+    on_bad_sample: str = "skip"
+    batch_size: int = 16
+    num_workers: int | None = None
+    cache: str = "ram"
+    cache_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        check_range("datamodule.height", self.height, 32)
+        check_range("datamodule.width", self.width, 32)
+        check_range("datamodule.val_split", self.val_split, 0, 0.95, open_low=True)
+        check_range("datamodule.batch_size", self.batch_size, 1)
+        check_range("datamodule.num_workers", self.num_workers or 0, 0)
+        check_range("datamodule.value_scale", self.value_scale, 0, open_low=True)
+        check_choice("datamodule.on_bad_sample", self.on_bad_sample, ("skip", "fail"))
+        check_choice("datamodule.cache", self.cache, ("ram", "disk", "none"))
+        if not len(self.bands) == len(self.mean) == len(self.std):
+            raise ConfigError(
+                f"datamodule: {len(self.bands)} bands, {len(self.mean)} values in mean and {len(self.std)} in std; "
+                "give one mean and one std per band"
+            )
+        if len(self.class_names) != len(self.label_values):
+            raise ConfigError(
+                f"datamodule: {len(self.class_names)} class_names and {len(self.label_values)} label_values; "
+                "give one label value per class"
+            )
+        for band, std in zip(self.bands, self.std, strict=True):
+            check_range(f"datamodule.std of {band}", std, 0, open_low=True)
+
+
+@dataclass
+class ModelConfig:
+    """Which network, and what its encoder starts from."""
+
+    architecture: str = "Unet"
+    encoder: str = "resnet34"
+    encoder_weights: str | None = "imagenet"
+    encoder_weights_path: str | None = None
+
+
+@dataclass
+class AugmentationConfig:
+    """Parameters of the training augmentation; every probability lies in [0, 1] and 0 switches a step off.
+
+    Crop, rotation, perspective and flips are drawn apart and applied as one warp.
+    """
+
+    enabled: bool = True
+    crop_probability: float = 0.8
+    crop_scale: list[float] = field(default_factory=lambda: [0.4, 1.0])
+    crop_ratio: list[float] = field(default_factory=lambda: [0.75, 1.333])
+    rotate_probability: float = 0.5
+    rotate_degrees: float = 30.0
+    rotate90_probability: float = 0.0
+    perspective_probability: float = 0.3
+    perspective_scale: float = 0.1
+    horizontal_flip_probability: float = 0.5
+    vertical_flip_probability: float = 0.5
+    color_probability: float = 0.8
+    brightness: float = 0.2
+    contrast: float = 0.2
+    saturation: float = 0.2
+    hue: float = 0.02
+    blur_probability: float = 0.2
+    blur_sigma: list[float] = field(default_factory=lambda: [0.3, 1.5])
+    motion_blur_pixels: list[int] = field(default_factory=lambda: [3, 7])
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name.endswith("_probability"):
+                check_range(f"augmentation.{name}", value, 0, 1)
+        for name in ("crop_scale", "crop_ratio", "blur_sigma", "motion_blur_pixels"):
+            value = getattr(self, name)
+            if len(value) != 2 or not 0 < value[0] <= value[1]:
+                raise ConfigError(f"augmentation.{name}={value}: give [low, high] with 0 < low <= high")
+        check_range("augmentation.crop_scale upper end", self.crop_scale[1], 0, 1)
+
+
+@dataclass
+class TrainerConfig:
+    """How long and on what to train; the names are Lightning's where Lightning has them."""
+
+    max_epochs: int = 100
+    accelerator: str = "auto"
+    devices: int = 1
+    precision: str = "auto"
+    channels_last: bool = True
+    keep_freed_memory: bool = True
+    compile: bool = False
+    gradient_clip_val: float | None = None
+    accumulate_grad_batches: int = 1
+    limit_train_batches: float = 1.0
+    limit_val_batches: float = 1.0
+    fast_dev_run: bool = False
+    progress_bar: bool = True
+
+    def __post_init__(self) -> None:
+        check_range("trainer.max_epochs", self.max_epochs, 1)
+        check_range("trainer.devices", self.devices, 1)
+        check_range("trainer.accumulate_grad_batches", self.accumulate_grad_batches, 1)
+        check_choice("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu", "mps"))
+        check_choice(
+            "trainer.precision", self.precision, ("auto", "32-true", "bf16-mixed", "16-mixed", "64-true")
+        )
+
+
+@dataclass
+class TrainConfig:
+    """The whole of `flood-seg train`."""
+
+    datamodule: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: dict[str, Any] = field(default_factory=dict)
+    optimizer: dict[str, Any] = field(default_factory=dict)
+    scheduler: dict[str, Any] = field(default_factory=dict)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    logger: dict[str, Any] = field(default_factory=dict)
+    callbacks: dict[str, Any] = field(default_factory=dict)
+    task: str = "binary"
+    seed: int = 42
+    resume: str | None = None
+    run_name: str | None = None
+    output_dir: str = "outputs"
+    plots_dir: str = "plots"
+
+    def __post_init__(self) -> None:
+        check_choice("task", self.task, ("binary",))
+        if len(self.datamodule.class_names) != 2:
+            raise ConfigError(f"task=binary wants 2 class_names, not {len(self.datamodule.class_names)}")
+
+
+@dataclass
+class OutputConfig:
+    """What `infer` writes."""
+
+    foreground_value: int = 255
+    overlay_color: list[int] = field(default_factory=lambda: [30, 144, 255])
+    overlay_opacity: float = 0.45
+    outline_color: list[int] = field(default_factory=lambda: [255, 235, 59])
+
+    def __post_init__(self) -> None:
+        check_range("output.foreground_value", self.foreground_value, 1, 255)
+        check_range("output.overlay_opacity", self.overlay_opacity, 0, 1)
+        for name in ("overlay_color", "outline_color"):
+            value = getattr(self, name)
+            if len(value) != 3 or not all(0 <= v <= 255 for v in value):
+                raise ConfigError(f"output.{name}={value}: give three values from 0 to 255, red first")
+
+
+@dataclass
+class InferConfig:
+    """The whole of `flood-seg infer`."""
+
+    backend: dict[str, Any] = field(default_factory=dict)
+    output: OutputConfig = field(default_factory=OutputConfig)
+    threshold: float | None = None
+    output_dir: str = "outputs"
+
+    def __post_init__(self) -> None:
+        check_range("threshold", 0.5 if self.threshold is None else self.threshold, 0, 1)
+
+
+@dataclass
+class EvaluateConfig:
+    """The whole of `flood-seg evaluate`."""
+
+    datamodule: DataConfig = field(default_factory=DataConfig)
+    backend: dict[str, Any] = field(default_factory=dict)
+    threshold: float | None = None
+    output_dir: str = "outputs"
+
+    def __post_init__(self) -> None:
+        check_range("threshold", 0.5 if self.threshold is None else self.threshold, 0, 1)
+
+
+@dataclass
+class ExportConfig:
+    """The whole of `flood-seg convert-to-onnx`."""
+
+    opset: int = 18
+    weights: str = "float32"
+    tolerance: float = 1e-3
+    output_dir: str = "outputs"
+
+    def __post_init__(self) -> None:
+        check_range("opset", self.opset, 17)
+        check_choice("weights", self.weights, ("float32", "float16"))
+        check_range("tolerance", self.tolerance, 0, open_low=True)

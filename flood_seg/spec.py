@@ -1,0 +1,111 @@
+"""ModelSpec: what a model expects and what it answers, carried inside every artefact."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, get_args
+
+from flood_seg.errors import ModelError
+
+Task = Literal["binary", "multiclass"]
+METADATA_KEY = "flood_seg.spec"
+SPEC_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model expects and what it answers.
+
+    Attributes:
+        task: `binary` (one logit a pixel, sigmoid) or `multiclass` (one logit a class, softmax).
+        class_names: names of all classes, background first.
+        label_values: the integer that stands for each class in a mask, in the order of `class_names`.
+        bands: names of the input bands, in the order of the channels.
+        height: network input height in pixels.
+        width: network input width in pixels.
+        value_scale: what a raw pixel value is divided by before normalisation (255 for 8 bits); never guessed.
+        mean: per-band mean on the [0, 1] scale, subtracted.
+        std: per-band standard deviation on the [0, 1] scale, divided by.
+        resize: how an image is brought to height x width; `area`: stretched, by area averaging where it
+            shrinks and bilinearly where it grows.
+        threshold: a pixel is foreground where its probability is above this (binary only).
+        input_name: name of the input tensor, float32 [batch, bands, height, width].
+        output_name: name of the output tensor, float32 logits [batch, classes or 1, height, width].
+        provenance: where the model comes from: architecture, encoder, data fingerprint, git commit, metrics,
+            library versions. Plain JSON values.
+        version: of this record's layout.
+    """
+
+    task: Task
+    class_names: tuple[str, ...]
+    label_values: tuple[int, ...]
+    bands: tuple[str, ...]
+    height: int
+    width: int
+    value_scale: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resize: Literal["area"] = "area"
+    threshold: float = 0.5
+    input_name: str = "input"
+    output_name: str = "output"
+    provenance: dict[str, Any] = field(default_factory=dict)
+    version: int = SPEC_VERSION
+
+    def __post_init__(self) -> None:
+        """Raises ModelError where fields contradict each other."""
+        if self.task not in get_args(Task):
+            raise ModelError(f"ModelSpec: task is {self.task!r}; allowed: {', '.join(get_args(Task))}")
+        if not len(self.bands) == len(self.mean) == len(self.std):
+            raise ModelError(
+                f"ModelSpec: {len(self.bands)} bands, {len(self.mean)} means and {len(self.std)} stds; "
+                "give one mean and one std per band"
+            )
+        if len(self.class_names) != len(self.label_values):
+            raise ModelError(
+                f"ModelSpec: {len(self.class_names)} class names and {len(self.label_values)} label values; "
+                "give one label value per class"
+            )
+        if self.task == "binary" and len(self.class_names) != 2:
+            raise ModelError(f"ModelSpec: task is binary but there are {len(self.class_names)} classes, not 2")
+
+    @property
+    def logit_channels(self) -> int:
+        """Channels of the output tensor: 1 for binary, else one a class."""
+        return 1 if self.task == "binary" else len(self.class_names)
+
+    def to_json(self) -> str:
+        """Returns the record as a JSON object on one line."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str, where: str = "ModelSpec") -> ModelSpec:
+        """Reads what `to_json` wrote.
+
+        Args:
+            text: a JSON object.
+            where: what to call the record's place in an error, for example a file's path.
+
+        Raises:
+            ModelError: not JSON, an unknown layout version, an unknown or a missing key.
+        """
+        try:
+            record = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ModelError(f"{where}: the ModelSpec is not JSON ({error}); export the model again") from error
+        version = record.get("version") if isinstance(record, dict) else None
+        if version != SPEC_VERSION:
+            raise ModelError(
+                f"{where}: ModelSpec version {version} is not {SPEC_VERSION}; "
+                "use the flood-seg release that wrote it, or export the model again"
+            )
+        known = {f.name for f in fields(cls)}
+        if unknown := sorted(set(record) - known):
+            raise ModelError(f"{where}: the ModelSpec has unknown keys {unknown}; export the model again")
+        for name in ("class_names", "label_values", "bands", "mean", "std"):
+            record[name] = tuple(record.get(name, ()))
+        try:
+            return cls(**record)
+        except TypeError as error:
+            raise ModelError(f"{where}: the ModelSpec is incomplete ({error}); export the model again") from error

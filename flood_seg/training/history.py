@@ -1,0 +1,72 @@
+"""A run's history: a row an epoch, in `history.csv` and in the checkpoint."""
+
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+from typing import Any
+
+import flood_seg.torchvision_compat  # noqa: F401 - before lightning
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint
+
+from flood_seg.imaging.write import atomic_path
+
+METRICS = ("loss", "iou", "f1", "accuracy", "image_iou")
+COLUMNS = (
+    "epoch",
+    *(f"train_{name}" for name in METRICS),
+    *(f"val_{name}" for name in METRICS),
+    "lr",
+    "seconds",
+)
+Row = dict[str, float]
+
+
+class History(Checkpoint):
+    """Collects the metrics of each epoch, with whatever logger.
+
+    The rows are part of the checkpoint, so that a resumed run has exactly one row an epoch. It is a `Checkpoint` by
+    kind because Lightning calls those, in their order, after the module has logged the epoch's training metrics, and
+    all others before: so the row is complete, and in the checkpoint that comes after it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path, self.rows = folder / "history.csv", list[Row]()
+        self._started = 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts the clock."""
+        self._started = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Adds the epoch's row; validation has run by now."""
+        metrics = trainer.callback_metrics
+        row: Row = {"epoch": trainer.current_epoch}
+        row |= {name: float(metrics[name]) for name in COLUMNS if name in metrics}
+        row |= {"lr": trainer.optimizers[0].param_groups[0]["lr"], "seconds": time.monotonic() - self._started}
+        self.rows.append(row)
+        write_history(self.path, self.rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the rows, for the checkpoint."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the rows of a checkpoint."""
+        self.rows = list(state_dict["rows"])
+
+
+def write_history(path: Path, rows: list[Row]) -> None:
+    """Writes the rows as CSV with a header."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_history(path: Path) -> list[Row]:
+    """Reads what `write_history` wrote."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]

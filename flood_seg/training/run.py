@@ -1,0 +1,104 @@
+"""A run's folder: outputs/{date}/{time}/, what lies in it, and how to find an earlier one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from flood_seg.config import load_overrides
+from flood_seg.errors import ConfigError
+from flood_seg.imaging.write import atomic_path
+from flood_seg.training.checkpoint import BEST, LAST
+
+
+@dataclass(frozen=True)
+class Run:
+    """The places of a run's files."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Date and time, as `2026-11-20_22-34-25`."""
+        return f"{self.folder.parent.name}_{self.folder.name}"
+
+    @property
+    def hydra(self) -> Path:
+        """The folder of the resolved configuration and the overrides."""
+        return self.folder / ".hydra"
+
+    @property
+    def split(self) -> Path:
+        """The split file."""
+        return self.folder / "split.txt"
+
+    @property
+    def spec(self) -> Path:
+        """The ModelSpec as JSON."""
+        return self.folder / "spec.json"
+
+    @property
+    def best(self) -> Path:
+        """The best checkpoint."""
+        return self.folder / BEST
+
+    @property
+    def last(self) -> Path:
+        """The newest checkpoint."""
+        return self.folder / LAST
+
+    @property
+    def onnx(self) -> Path:
+        """The exported model."""
+        return self.folder / "model.onnx"
+
+
+def new_run(output_dir: Path) -> Run:
+    """Makes the folder of a new run; a second run within the same second gets a suffix."""
+    now = datetime.now()
+    folder = output_dir / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}"
+    attempt, candidate = 0, folder
+    while True:
+        try:
+            candidate.mkdir(parents=True)
+        except FileExistsError:
+            attempt += 1
+            candidate = folder.with_name(f"{folder.name}-{attempt}")
+        else:
+            return Run(candidate)
+
+
+def link_latest(run: Run, output_dir: Path) -> None:
+    """Points `outputs/latest` to the run."""
+    with atomic_path(output_dir / "latest") as temporary:
+        temporary.symlink_to(run.folder.relative_to(output_dir), target_is_directory=True)
+
+
+def find_run(resume: str, output_dir: Path) -> Run | None:
+    """Finds the run that is to be continued.
+
+    Args:
+        resume: `auto` for the newest run, a run's folder, or a checkpoint in one.
+        output_dir: where runs lie.
+
+    Returns:
+        the run; None for `auto` where no run has a checkpoint yet.
+
+    Raises:
+        ConfigError: the path is no run with a checkpoint.
+    """
+    if resume == "auto":
+        latest = output_dir / "latest"
+        return Run(latest.resolve()) if (latest / LAST).is_file() else None
+    path = Path(resume)
+    folder = path.parent if path.is_file() else path
+    if not (folder / LAST).is_file() or not (folder / ".hydra").is_dir():
+        raise ConfigError(f"resume={resume}: no run with a {LAST} and its .hydra folder; give a run's folder, or auto")
+    return Run(folder.resolve())
+
+
+def resumed_overrides(run: Run, overrides: list[str]) -> list[str]:
+    """Returns the overrides of the run, then the new ones, which win; its own split is used again."""
+    new = [override for override in overrides if not override.startswith("resume=")]
+    return [*load_overrides(run.hydra), *new, f"datamodule.split_file='{run.split}'"]

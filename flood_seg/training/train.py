@@ -1,0 +1,228 @@
+"""The train verb: from a configuration to a checkpoint, its ONNX file, plots and a summary."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import flood_seg.torchvision_compat  # noqa: F401 - before lightning
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ProgressBar
+
+from flood_seg.config import compose, flatten, instantiate, save_config
+from flood_seg.console import say
+from flood_seg.data.augmentation import build_augmentation
+from flood_seg.data.datamodule import FloodDataModule, choose_split, load_store
+from flood_seg.data.split import write_split
+from flood_seg.export.onnx import export_onnx
+from flood_seg.imaging.write import atomic_path
+from flood_seg.schema import TrainConfig
+from flood_seg.spec import ModelSpec
+from flood_seg.training.checkpoint import AtomicCheckpointIO, load_network
+from flood_seg.training.history import History
+from flood_seg.training.module import SegmentationModule
+from flood_seg.training.network import PaddedNetwork, build_network
+from flood_seg.training.plots import plot_history
+from flood_seg.training.preview import plot_validation
+from flood_seg.training.progress import progress_bar, quieten_lightning
+from flood_seg.training.run import Run, find_run, link_latest, new_run, resumed_overrides
+from flood_seg.training.speed import choose_accelerator, choose_precision, keep_freed_memory, tune_gpu
+from flood_seg.training.summary import Summary, print_summary
+from flood_seg.training.tracking import NoTracker, RunInfo, Tracker, git_commit
+from flood_seg.training.weights import load_encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flood_seg.schema import DataConfig
+
+
+def train(config: TrainConfig, overrides: Sequence[str] = ()) -> Summary:
+    """Trains a model; all that can go wrong with the user's choices does so before the first epoch.
+
+    Args:
+        config: the composed configuration.
+        overrides: those it was composed with, to be saved with the run.
+
+    Raises:
+        FloodSegError: of every kind but UsageError; see `flood_seg.errors`.
+    """
+    started = time.monotonic()
+    config, overrides, run = _open_run(config, list(overrides))
+    if config.trainer.keep_freed_memory:
+        keep_freed_memory()
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    network = _build_network(config, resumes=run is not None)
+    data, spec = _load_data(config)
+    run, resumes = run or new_run(Path(config.output_dir)), run is not None
+    tracker = _open_tracker(config, run)
+    quieten_lightning()
+    _save_inputs(run, config, overrides, data, spec)
+    history = History(run.folder)
+    trainer = _build_trainer(config, run, tracker, history)
+    module = _build_module(config, network, spec)
+    say(f"Run {run.folder}: {len(data.train_set)} samples to train, {len(data.val_set)} to validate, {_device(trainer)}")
+    trainer.fit(module, data, ckpt_path=run.last if resumes else None, weights_only=True)
+    return _finish(config, run, data, tracker, history, time.monotonic() - started)
+
+
+def _open_run(config: TrainConfig, overrides: list[str]) -> tuple[TrainConfig, list[str], Run | None]:
+    """Returns configuration, overrides and the run to be continued, or None for a new one."""
+    run = find_run(config.resume, Path(config.output_dir)) if config.resume else None
+    if config.resume and run is None:
+        say(f"resume={config.resume}: no run with a checkpoint in {config.output_dir}, a new one is started")
+    if run is None:
+        return config, overrides, None
+    overrides = resumed_overrides(run, overrides)
+    return compose("train", overrides, TrainConfig), overrides, run
+
+
+def _build_network(config: TrainConfig, *, resumes: bool) -> PaddedNetwork:
+    """Builds the network; its encoder's weights are loaded unless a checkpoint will replace them."""
+    network = build_network(config.model.architecture, config.model.encoder, len(config.datamodule.bands), channels=1)
+    if not resumes:
+        load_encoder(network, config.model)
+    return network
+
+
+def _load_data(config: TrainConfig) -> tuple[FloodDataModule, ModelSpec]:
+    store = load_store(config.datamodule)
+    split = choose_split(config.datamodule, [pair.stem for pair in store.pairs], config.seed)
+    spec = _make_spec(config)
+    augmentation = build_augmentation(config.augmentation)
+    data = FloodDataModule(config.datamodule, spec, store, split, augmentation, config.seed)
+    spec.provenance["data_fingerprint"] = data.fingerprint
+    return data, spec
+
+
+def _make_spec(config: TrainConfig) -> ModelSpec:
+    data: DataConfig = config.datamodule
+    packages = ("flood-seg", "torch", "segmentation-models-pytorch")
+    return ModelSpec(
+        task="binary",
+        class_names=tuple(data.class_names),
+        label_values=tuple(data.label_values),
+        bands=tuple(data.bands),
+        height=data.height,
+        width=data.width,
+        value_scale=data.value_scale,
+        mean=tuple(data.mean),
+        std=tuple(data.std),
+        provenance={
+            "architecture": config.model.architecture,
+            "encoder": config.model.encoder,
+            "git_commit": git_commit(),
+            "versions": {name: version(name) for name in packages},
+        },
+    )
+
+
+def _open_tracker(config: TrainConfig, run: Run) -> Tracker:
+    if not config.logger or config.trainer.fast_dev_run:
+        return NoTracker()
+    info = RunInfo(config.run_name or run.name, run.folder, flatten(config), git_commit())
+    tracker: Tracker = instantiate(config.logger, info)
+    return tracker
+
+
+def _save_inputs(
+    run: Run, config: TrainConfig, overrides: Sequence[str], data: FloodDataModule, spec: ModelSpec
+) -> None:
+    save_config(config, overrides, run.hydra)
+    write_split(run.split, data.split)
+    with atomic_path(run.spec) as temporary:
+        temporary.write_text(spec.to_json() + "\n", encoding="utf-8")
+    link_latest(run, Path(config.output_dir))
+
+
+def _build_trainer(config: TrainConfig, run: Run, tracker: Tracker, history: History) -> pl.Trainer:
+    options = config.trainer
+    accelerator = choose_accelerator(options.accelerator)
+    if accelerator == "gpu":
+        tune_gpu()
+    callbacks = [history, *progress_bar(options.progress_bar)]
+    for node in config.callbacks.values():
+        if node:
+            folder = {"folder": run.folder} if node["_target_"].startswith("flood_seg.") else {}
+            callbacks.append(instantiate(node, **folder))
+    return pl.Trainer(
+        max_epochs=options.max_epochs,
+        accelerator=accelerator,
+        devices=options.devices,
+        precision=choose_precision(options.precision, accelerator),  # type: ignore[arg-type]
+        gradient_clip_val=options.gradient_clip_val,
+        accumulate_grad_batches=options.accumulate_grad_batches,
+        limit_train_batches=_as_limit(options.limit_train_batches),
+        limit_val_batches=_as_limit(options.limit_val_batches),
+        fast_dev_run=options.fast_dev_run,
+        logger=tracker.logger or False,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=run.folder,
+        num_sanity_val_steps=0,  # all samples were decoded and checked already
+        log_every_n_steps=1,
+        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
+        enable_model_summary=False,
+    )
+
+
+def _as_limit(limit: float) -> float | int:
+    """Lightning reads an integer as a number of batches and a float as a share."""
+    return int(limit) if limit > 1 else limit
+
+
+def _build_module(config: TrainConfig, network: PaddedNetwork, spec: ModelSpec) -> SegmentationModule:
+    if config.trainer.channels_last:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    scheduler = {key: value for key, value in config.scheduler.items() if key != "monitor"}
+    return SegmentationModule(
+        torch.compile(network) if config.trainer.compile else network,  # type: ignore[arg-type]
+        spec,
+        instantiate(config.loss),
+        partial(instantiate, config.optimizer),
+        partial(instantiate, scheduler) if scheduler else None,
+        config.scheduler.get("monitor", "val_iou"),
+    )
+
+
+def _device(trainer: pl.Trainer) -> str:
+    return f"{trainer.accelerator.__class__.__name__.removesuffix('Accelerator')} in {trainer.precision}"
+
+
+def _finish(
+    config: TrainConfig, run: Run, data: FloodDataModule, tracker: Tracker, history: History, seconds: float
+) -> Summary:
+    """Exports the best checkpoint, draws the plots, hands all to the tracker and says what came out."""
+    best = max(history.rows, key=lambda row: row["val_iou"])
+    plots = Path(config.plots_dir) / (config.run_name or run.name)
+    files = plot_history(history.rows, plots)
+    onnx = None
+    if run.best.exists():
+        network, spec = load_network(run.best)
+        spec.provenance["metrics"] = {name: best[name] for name in ("val_iou", "val_f1", "val_image_iou")}
+        export_onnx(network, spec, run.onnx)
+        onnx = run.onnx
+        files.append(plot_validation(network, spec, data.val_set, plots / "validation_samples.png"))
+    tracker.log_artifacts({"plots": files, "checkpoints": _existing(run.best.resolve()), "onnx": _existing(run.onnx)})
+    summary = Summary(
+        run_dir=run.folder,
+        epochs=len(history.rows),
+        best_epoch=int(best["epoch"]),
+        metrics={name: float(value) for name, value in best.items() if name.startswith("val_")},
+        best_checkpoint=run.best,
+        onnx=onnx,
+        plots=plots,
+        seconds=seconds,
+        tracking=tracker.description,
+    )
+    tracker.close()
+    print_summary(summary)
+    return summary
+
+
+def _existing(path: Path) -> list[Path]:
+    return [path] if path.is_file() else []

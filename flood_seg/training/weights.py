@@ -1,0 +1,101 @@
+"""Gives an encoder its starting weights: a local file, a download that fails fast, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import flood_seg.torchvision_compat  # noqa: F401 - before smp
+import segmentation_models_pytorch as smp
+import torch
+from torch import Tensor, nn
+
+from flood_seg.errors import WeightsError
+
+if TYPE_CHECKING:
+    from flood_seg.schema import ModelConfig
+    from flood_seg.training.network import PaddedNetwork
+
+PROBE_SECONDS = 4.0
+
+
+def load_encoder(network: PaddedNetwork, config: ModelConfig) -> None:
+    """Starts the encoder from `encoder_weights_path`, else from `encoder_weights`, else leaves it random.
+
+    Raises:
+        WeightsError: the file is missing or does not fit; no download is possible; no such weights.
+    """
+    encoder = network.network.encoder
+    assert isinstance(encoder, nn.Module)
+    if config.encoder_weights_path:
+        _load_file(encoder, Path(config.encoder_weights_path), config.encoder)
+    elif config.encoder_weights:
+        _download(encoder, config.encoder, config.encoder_weights)
+
+
+def _load_file(encoder: nn.Module, path: Path, name: str) -> None:
+    where = f"model.encoder_weights_path={path}"
+    if not path.is_file():
+        raise WeightsError(f"{where}: no such file; give a state dict of the {name} encoder")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises whatever its unpickler meets
+        first_line = str(error).split("\n")[0]
+        raise WeightsError(f"{where}: not a file of plain tensors ({first_line}); give a state dict") from error
+    if not isinstance(state, Mapping):
+        raise WeightsError(f"{where}: holds a {type(state).__name__}, not a state dict of the {name} encoder")
+    try:
+        # Not the encoder's own method: smp's drops a classifier's keys and returns nothing.
+        nn.Module.load_state_dict(encoder, dict(state))
+    except RuntimeError as error:
+        raise WeightsError(f"{where}: does not fit the {name} encoder ({_differences(encoder, state)})") from error
+
+
+def _differences(encoder: nn.Module, state: Mapping[str, Tensor]) -> str:
+    own = encoder.state_dict()
+    shapes = [key for key in own.keys() & state.keys() if own[key].shape != state[key].shape]
+    return (
+        f"{len(own.keys() - state.keys())} tensors missing, {len(state.keys() - own.keys())} unexpected, "
+        f"{len(shapes)} of another shape"
+    )
+
+
+def _download(encoder: nn.Module, name: str, weights: str) -> None:
+    known = smp.encoders.encoders.get(name, {}).get("pretrained_settings", {})
+    if weights not in known:
+        allowed = ", ".join(["null", *known])
+        raise WeightsError(
+            f"model.encoder_weights={weights}: the {name} encoder has no such weights; allowed are {allowed}"
+        )
+    _ensure_reachable(known[weights], weights)
+    try:
+        loaded = smp.encoders.get_encoder(name, weights=weights)
+    except Exception as error:  # hub clients raise their own families of errors
+        raise WeightsError(_no_download(weights, f"{type(error).__name__}: {error}")) from error
+    nn.Module.load_state_dict(encoder, loaded.state_dict())
+
+
+def _no_download(weights: str, reason: str) -> str:
+    first_line = reason.split("\n")[0]
+    return (
+        f"model.encoder_weights={weights} cannot be downloaded ({first_line}); without a network give "
+        "model.encoder_weights_path=FILE (a local state dict) or model.encoder_weights=null (from scratch)"
+    )
+
+
+def _ensure_reachable(settings: Mapping[str, str], weights: str) -> None:
+    """Fails within seconds where the hub cannot be reached; its own client tries for 23 s.
+
+    Weights that an earlier run downloaded need no hub.
+    """
+    import httpx
+    from huggingface_hub import hf_hub_url, try_to_load_from_cache
+
+    place = {**settings, "filename": "model.safetensors"}
+    if isinstance(try_to_load_from_cache(**place), str):
+        return
+    try:
+        httpx.head(hf_hub_url(**place), timeout=PROBE_SECONDS)
+    except httpx.HTTPError as error:
+        raise WeightsError(_no_download(weights, str(error) or type(error).__name__)) from error
