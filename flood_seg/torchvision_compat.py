@@ -12,7 +12,7 @@ import re
 
 import torch
 
-_declared = torch.library.Library("torchvision", "FRAGMENT")  # must outlive this module's import
+_declared = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call] # must outlive this module's import
 
 
 def _import_torchvision() -> None:
@@ -23,7 +23,7 @@ def _import_torchvision() -> None:
             missing = re.search(r"operator torchvision::(\w+) does not exist", str(error))
             if missing is None:
                 raise
-            _declared.define(f"{missing[1]}() -> ()")
+            _declared.define(f"{missing[1]}() -> ()")  # type: ignore[no-untyped-call]
         else:
             return
 

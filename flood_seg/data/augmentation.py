@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import albumentations as A  # noqa: N812 - the name that all its users know
+import albumentations as A
 import cv2
 import numpy as np
 
@@ -47,7 +47,7 @@ def _around_one(spread: float) -> tuple[float, float]:
     return max(0.0, 1.0 - spread), 1.0 + spread
 
 
-class OneWarp(A.DualTransform):
+class OneWarp(A.DualTransform):  # type: ignore[misc] # albumentations has no types
     """Random resized crop, rotation, perspective, flips and quarter turns as a single perspective warp.
 
     The borders that a rotation uncovers are filled by reflection, in the image as in the mask.
@@ -71,9 +71,7 @@ class OneWarp(A.DualTransform):
         return _warp(mask, matrix, cv2.INTER_NEAREST)
 
 
-def random_matrix(
-    config: AugmentationConfig, height: int, width: int, random: np.random.Generator
-) -> np.ndarray:
+def random_matrix(config: AugmentationConfig, height: int, width: int, random: np.random.Generator) -> np.ndarray:
     """Draws one homography for an image of `height` x `width` pixels, float64 [3, 3]."""
     corners = _crop_corners(config, height, width, random)
     if random.random() < config.perspective_probability:
@@ -89,19 +87,16 @@ def random_matrix(
         corners = np.roll(corners, random.integers(1, 4), axis=0)
     # Pixel centres: the image spans -0.5 to width - 0.5.
     target = np.array([[0, 0], [width, 0], [width, height], [0, height]]) - 0.5
-    return np.asarray(
-        cv2.getPerspectiveTransform((corners - 0.5).astype(np.float32), target.astype(np.float32))
-    )
+    return np.asarray(cv2.getPerspectiveTransform((corners - 0.5).astype(np.float32), target.astype(np.float32)))
 
 
-def _crop_corners(
-    config: AugmentationConfig, height: int, width: int, random: np.random.Generator
-) -> np.ndarray:
+def _crop_corners(config: AugmentationConfig, height: int, width: int, random: np.random.Generator) -> np.ndarray:
     """Corners (x, y) of the region that fills the output, clockwise from top left, float64 [4, 2]."""
     x, y, crop_width, crop_height = 0.0, 0.0, float(width), float(height)
     if random.random() < config.crop_probability:
-        share = random.uniform(*config.crop_scale)
-        ratio = np.exp(random.uniform(*np.log(config.crop_ratio)))  # as likely wider as higher
+        share = random.uniform(config.crop_scale[0], config.crop_scale[1])
+        narrow, wide = np.log(config.crop_ratio)
+        ratio = np.exp(random.uniform(narrow, wide))  # as likely wider as higher
         crop_width = min(width, width * np.sqrt(share * ratio))
         crop_height = min(height, height * np.sqrt(share / ratio))
         x, y = random.uniform(0, width - crop_width), random.uniform(0, height - crop_height)
@@ -118,7 +113,5 @@ def _rotate(corners: np.ndarray, angle: float) -> np.ndarray:
 def _warp(array: np.ndarray, matrix: np.ndarray, interpolation: int) -> np.ndarray:
     height, width = array.shape[:2]
     return np.asarray(
-        cv2.warpPerspective(
-            array, matrix, (width, height), flags=interpolation, borderMode=cv2.BORDER_REFLECT_101
-        )
+        cv2.warpPerspective(array, matrix, (width, height), flags=interpolation, borderMode=cv2.BORDER_REFLECT_101)
     )

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
+import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 from flood_seg.console import say, show_table
 from flood_seg.data.dataset import Batch, EpochSampler, FloodDataset
 from flood_seg.data.pairing import Fault, find_pairs
@@ -18,7 +18,7 @@ from flood_seg.data.store import SampleStore, fingerprint, open_store
 from flood_seg.errors import DataError
 
 if TYPE_CHECKING:
-    import albumentations as A  # noqa: N812
+    import albumentations as A
 
     from flood_seg.schema import DataConfig
     from flood_seg.spec import ModelSpec

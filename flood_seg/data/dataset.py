@@ -14,7 +14,7 @@ from flood_seg.imaging.preprocess import normalize
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import albumentations as A  # noqa: N812
+    import albumentations as A
 
     from flood_seg.data.store import SampleStore
     from flood_seg.spec import ModelSpec

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from unicodedata import normalize
 
-from PIL import Image
-
 from flood_seg.errors import DataError
+from flood_seg.imaging.read import image_suffixes
 
 
 @dataclass(frozen=True)
@@ -29,13 +27,6 @@ class Fault:
     stem: str
     path: Path
     reason: str
-
-
-@cache
-def image_suffixes() -> frozenset[str]:
-    """Returns the lower-case suffixes, with the dot, of all formats that Pillow opens."""
-    Image.init()
-    return frozenset(suffix for suffix, name in Image.EXTENSION.items() if name in Image.OPEN)
 
 
 def find_pairs(images_dir: Path, masks_dir: Path) -> tuple[list[Pair], list[Fault]]:

@@ -101,9 +101,7 @@ def check_aspect(image_shape: tuple[int, ...], mask_shape: tuple[int, ...]) -> N
     (image_height, image_width), (mask_height, mask_width) = image_shape, mask_shape
     ratio = (image_width / image_height) / (mask_width / mask_height)
     if max(ratio, 1 / ratio) > 1 + ASPECT_TOLERANCE:
-        raise ImageError(
-            f"mask of another shape: image {image_width}×{image_height}, mask {mask_width}×{mask_height}"
-        )
+        raise ImageError(f"mask of another shape: image {image_width}×{image_height}, mask {mask_width}×{mask_height}")
 
 
 def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:

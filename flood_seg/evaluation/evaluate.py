@@ -115,8 +115,6 @@ def _write(folder: Path, record: dict[str, Any], rows: list[tuple[str, np.ndarra
         temporary.open("w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.writer(file)
-        writer.writerow(
-            ["stem", "iou", "true_positives", "false_positives", "false_negatives", "true_negatives"]
-        )
+        writer.writerow(["stem", "iou", "true_positives", "false_positives", "false_negatives", "true_negatives"])
         writer.writerows([stem, f"{iou:.6f}", *counts] for (stem, counts), iou in zip(rows, ious, strict=True))
     say(f"{folder / 'metrics.json'}, {folder / 'images.csv'}")

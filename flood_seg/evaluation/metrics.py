@@ -25,7 +25,12 @@ def confusion_counts(predicted: Any, target: Any) -> tuple[Any, Any, Any, Any]:
     predicted, target = predicted.reshape(len(predicted), -1), target.reshape(len(target), -1)
     hits = (predicted & target).sum(1)
     false_positives, false_negatives = predicted.sum(1) - hits, target.sum(1) - hits
-    return hits, false_positives, false_negatives, predicted.shape[1] - hits - false_positives - false_negatives
+    return (
+        hits,
+        false_positives,
+        false_negatives,
+        predicted.shape[1] - hits - false_positives - false_negatives,
+    )
 
 
 @dataclass(frozen=True)

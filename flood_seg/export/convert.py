@@ -47,6 +47,7 @@ def convert_to_onnx(
     spec = _resized(spec, height, width)
     path = onnx or ckpt.parent / Run(ckpt.parent).onnx.name
     samples, kind = _samples(ckpt.parent, spec)
+    assert config.tolerance is not None  # the schema fills it in
     difference = export_onnx(
         network, spec, path,
         opset=config.opset, weights=config.weights, tolerance=config.tolerance, samples=samples,
@@ -80,7 +81,11 @@ def _samples(run_dir: Path, spec: ModelSpec) -> tuple[list[np.ndarray], str]:
     if photo is None:
         photo = np.random.default_rng(0).integers(0, 256, (spec.height, spec.width, len(spec.bands)), np.uint8)
         kind = "noise (the run's photos are not found)"
-    sizes = ((spec.height, spec.width), (spec.height // 2, spec.width), (spec.height // 2 + 5, spec.width // 2 + 9))
+    sizes = (
+        (spec.height, spec.width),
+        (spec.height // 2, spec.width),
+        (spec.height // 2 + 5, spec.width // 2 + 9),
+    )
     return [preprocess(photo, replace(spec, height=h, width=w))[None] for h, w in sizes], kind
 
 

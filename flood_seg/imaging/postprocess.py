@@ -31,7 +31,7 @@ def to_probabilities(logits: np.ndarray) -> np.ndarray:
     if len(logits) == 1:
         # exp(-|x|) cannot overflow
         small = np.exp(-np.abs(logits[0]))
-        return np.where(logits[0] >= 0, 1.0, small)[:, :, None] / (1.0 + small)[:, :, None]
+        return np.asarray(np.where(logits[0] >= 0, np.float32(1), small) / (1 + small))[:, :, None]
     shifted = np.exp(logits - logits.max(axis=0))
     return np.ascontiguousarray(np.moveaxis(shifted / shifted.sum(axis=0), 0, 2))
 
@@ -47,9 +47,9 @@ def to_classes(logits: np.ndarray, threshold: float) -> np.ndarray:
         uint8 [H, W] class indices.
     """
     if len(logits) > 1:
-        return logits.argmax(axis=0).astype(np.uint8)
+        return np.asarray(logits.argmax(axis=0), np.uint8)
     # The sigmoid is monotonic: comparing logits spares it.
-    return (logits[0] > logit(threshold)).astype(np.uint8)
+    return np.asarray(logits[0] > logit(threshold), np.uint8)
 
 
 def logit(probability: float) -> float:

@@ -8,20 +8,30 @@ would be faster still, but changed 7 % of a mask's pixels.
 from __future__ import annotations
 
 import io
+from functools import cache
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from flood_seg.errors import ImageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-# A photo's decoder output is bounded by this many pixels; whole scenes are larger and are read by windows.
+    from PIL import Image
+
+# More than any camera's; a larger header is a mistake or an attack.
 MAX_PIXELS = 400_000_000
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow fails at twice this number
+
+
+@cache
+def image_suffixes() -> frozenset[str]:
+    """Returns the lower-case suffixes, with the dot, of all formats that Pillow opens."""
+    from PIL import Image
+
+    Image.init()
+    return frozenset(suffix for suffix, name in Image.EXTENSION.items() if name in Image.OPEN)
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -37,6 +47,8 @@ def read_image(path: Path) -> np.ndarray:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
         if image is not None:
             return np.asarray(image)
+    from PIL import ImageOps
+
     with _open_with_pillow(path, data) as opened:
         upright = ImageOps.exif_transpose(opened)
         return np.array(_to_8_bits(upright).convert("RGB"))
@@ -98,6 +110,9 @@ def _is_whole(data: bytes) -> bool:
 
 
 def _open_with_pillow(path: Path, data: bytes, *, load: bool = True) -> Image.Image:
+    from PIL import Image, UnidentifiedImageError
+
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow fails at twice this number
     try:
         opened = Image.open(io.BytesIO(data))
         if load:
@@ -114,6 +129,8 @@ def _open_with_pillow(path: Path, data: bytes, *, load: bool = True) -> Image.Im
 def _to_8_bits(image: Image.Image) -> Image.Image:
     if not image.mode.startswith("I"):
         return image
+    from PIL import Image
+
     return Image.fromarray((np.asarray(image).clip(0, 65535).astype(np.uint32) >> 8).astype(np.uint8))
 
 
@@ -125,6 +142,8 @@ def _mask_values(path: Path, data: bytes) -> np.ndarray:
         )
         if decoded is not None:
             return np.asarray(decoded if decoded.ndim == 2 else decoded.max(axis=2))
+    from PIL import ImageOps
+
     with _open_with_pillow(path, data) as opened:
         image = ImageOps.exif_transpose(opened)
         if image.mode == "P":

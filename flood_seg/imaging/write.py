@@ -36,9 +36,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}); choose another place"
-        ) from error
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
     finally:
         temporary.unlink(missing_ok=True) if path.parent.is_dir() else None
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 from flood_seg.errors import ModelError
 from flood_seg.imaging.write import atomic_path
 from flood_seg.spec import METADATA_KEY, ModelSpec
@@ -36,7 +36,7 @@ class BestCheckpoint(ModelCheckpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Saves the best as its parent does, links it, and saves the last (whose state knows the best)."""
         super().on_train_epoch_end(trainer, pl_module)
-        if trainer.fast_dev_run:
+        if trainer.fast_dev_run:  # type: ignore[attr-defined] # set by a connector
             return
         folder = Path(str(self.dirpath))
         if self.best_model_path:
@@ -81,9 +81,7 @@ def load_network(path: Path) -> tuple[PaddedNetwork, ModelSpec]:
     """
     checkpoint, spec = read_checkpoint(path)
     made_of = spec.provenance
-    network = build_network(
-        made_of["architecture"], made_of["encoder"], len(spec.bands), spec.logit_channels
-    )
+    network = build_network(made_of["architecture"], made_of["encoder"], len(spec.bands), spec.logit_channels)
     prefix = "network."
     weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
     try:

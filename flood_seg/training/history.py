@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
+import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 from flood_seg.imaging.write import atomic_path
 
 METRICS = ("loss", "iou", "f1", "accuracy", "image_iou")
@@ -45,7 +45,10 @@ class History(Checkpoint):
         metrics = trainer.callback_metrics
         row: Row = {"epoch": trainer.current_epoch}
         row |= {name: float(metrics[name]) for name in COLUMNS if name in metrics}
-        row |= {"lr": trainer.optimizers[0].param_groups[0]["lr"], "seconds": time.monotonic() - self._started}
+        row |= {
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "seconds": time.monotonic() - self._started,
+        }
         self.rows.append(row)
         write_history(self.path, self.rows)
 

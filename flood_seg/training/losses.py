@@ -17,9 +17,7 @@ class BCEWithLogits(nn.Module):
     def forward(self, logits: Tensor, masks: Tensor) -> Tensor:
         """Compares float32 logits [batch, 1, height, width] with class indices uint8 [batch, height, width]."""
         targets = masks.unsqueeze(1).to(logits.dtype)
-        return functional.binary_cross_entropy_with_logits(
-            logits, targets, pos_weight=self.get_buffer("pos_weight")
-        )
+        return functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=self.get_buffer("pos_weight"))
 
 
 class BCEDice(nn.Module):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
-import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 from flood_seg.evaluation.metrics import confusion_counts, metrics_from_counts
 from flood_seg.spec import METADATA_KEY, ModelSpec
 
@@ -94,7 +94,11 @@ class SegmentationModule(pl.LightningModule):
         optimizer = self._make_optimizer([p for p in self.parameters() if p.requires_grad])
         if self._make_scheduler is None:
             return optimizer
-        scheduler = {"scheduler": self._make_scheduler(optimizer), "monitor": self._monitor, "interval": "epoch"}
+        scheduler = {
+            "scheduler": self._make_scheduler(optimizer),
+            "monitor": self._monitor,
+            "interval": "epoch",
+        }
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import flood_seg.torchvision_compat  # noqa: F401 - before smp
 import segmentation_models_pytorch as smp
 from torch import Tensor, nn
 from torch.nn import functional
 
+import flood_seg.torchvision_compat  # noqa: F401 - before smp
 from flood_seg.errors import ConfigError, did_you_mean
 
 ARCHITECTURES = {name.lower(): name for name in (
@@ -49,13 +49,9 @@ def build_network(architecture: str, encoder: str, bands: int, channels: int) ->
     name = ARCHITECTURES.get(architecture.lower())
     if name is None:
         hint = did_you_mean(architecture, ARCHITECTURES.values())
-        raise ConfigError(
-            f"model.architecture={architecture}: allowed are {', '.join(ARCHITECTURES.values())}{hint}"
-        )
+        raise ConfigError(f"model.architecture={architecture}: allowed are {', '.join(ARCHITECTURES.values())}{hint}")
     known = smp.encoders.get_encoder_names()
     if encoder not in known and not encoder.startswith("tu-"):
         hint = did_you_mean(encoder, known) or f"; some are {', '.join(known[:6])}"
         raise ConfigError(f"model.encoder={encoder}: no such encoder{hint}")
-    return PaddedNetwork(
-        getattr(smp, name)(encoder, encoder_weights=None, in_channels=bands, classes=channels)
-    )
+    return PaddedNetwork(getattr(smp, name)(encoder, encoder_weights=None, in_channels=bands, classes=channels))

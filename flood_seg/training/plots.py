@@ -52,7 +52,11 @@ def _plot_curves(rows: Sequence[Row], metric: str, parts: Sequence[str], path: P
             axes.plot(epochs[best], values[best], "o", color=COLORS[part])
             label = f"best {values[best]:.3f} in epoch {epochs[best]:.0f}"
             axes.annotate(label, (epochs[best], values[best]), xytext=(0, -14), textcoords="offset points", ha="center")
-    axes.set(xlabel="Epoch", ylabel=TITLES[metric], title=f"{TITLES[metric]}, {' and '.join(PARTS[p] for p in parts)}")
+    axes.set(
+        xlabel="Epoch",
+        ylabel=TITLES[metric],
+        title=f"{TITLES[metric]}, {' and '.join(PARTS[p] for p in parts)}",
+    )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.margins(y=0.15)
@@ -86,14 +90,18 @@ def plot_samples(
             cell.set_title(name, fontsize=10)
             cell.set_axis_off()
     colors = {"water found": HIT, "water missed": MISS, "false alarm": FALSE_ALARM}
-    patches = [Patch(color=np.array(color) / 255, label=name) for name, color in colors.items()]
+    patches = [Patch(color="#{:02x}{:02x}{:02x}".format(*color), label=name) for name, color in colors.items()]
     figure.legend(handles=patches, loc="outside lower center", ncols=3, frameon=False)
     return _save(figure, path)
 
 
 def _compared(image: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     result = image
-    for area, color in ((truth & predicted, HIT), (truth & ~predicted, MISS), (predicted & ~truth, FALSE_ALARM)):
+    for area, color in (
+        (truth & predicted, HIT),
+        (truth & ~predicted, MISS),
+        (predicted & ~truth, FALSE_ALARM),
+    ):
         result = draw_overlay(result, area, color, 0.55, color)
     return result
 

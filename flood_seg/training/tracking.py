@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import flood_seg.torchvision_compat  # noqa: F401 - before lightning
-
 from flood_seg.console import warn
 from flood_seg.errors import TrackingError
 from flood_seg.imaging.write import atomic_path
@@ -54,7 +53,7 @@ class Tracker(Protocol):
 class NoTracker:
     """Keeps nothing; the run's folder has it all."""
 
-    logger = None
+    logger: Logger | None = None
     description = ""
 
     def log_artifacts(self, files: Mapping[str, Sequence[Path]]) -> None:
@@ -70,9 +69,9 @@ class CsvTracker(NoTracker):
     def __init__(self, run: RunInfo) -> None:
         from pytorch_lightning.loggers import CSVLogger
 
-        self.logger = CSVLogger(run.folder, name="", version="csv")
-        self.logger.log_hyperparams(run.params)
-        self.description = str(Path(self.logger.log_dir) / "metrics.csv")
+        logger = CSVLogger(run.folder, name="", version="csv")
+        logger.log_hyperparams(run.params)
+        self.logger, self.description = logger, str(Path(logger.log_dir) / "metrics.csv")
 
 
 class MlflowTracker:
@@ -186,9 +185,7 @@ def _probe(uri: str) -> None:
 def git_commit() -> str | None:
     """Returns the commit of the working directory, None outside a repository or without git."""
     try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True
-        )
+        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

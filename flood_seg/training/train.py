@@ -6,15 +6,15 @@ import time
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ProgressBar
 
+import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 from flood_seg.config import compose, flatten, instantiate, save_config
-from flood_seg.console import say
+from flood_seg.console import say, show_table
 from flood_seg.data.augmentation import build_augmentation
 from flood_seg.data.datamodule import FloodDataModule, choose_split, load_store
 from flood_seg.data.split import write_split
@@ -65,7 +65,9 @@ def train(config: TrainConfig, overrides: Sequence[str] = ()) -> Summary:
     history = History(run.folder)
     trainer = _build_trainer(config, run, tracker, history)
     module = _build_module(config, network, spec)
-    say(f"Run {run.folder}: {len(data.train_set)} samples to train, {len(data.val_set)} to validate, {_device(trainer)}")
+    say(
+        f"Run {run.folder}: {len(data.train_set)} samples to train, {len(data.val_set)} to validate, {_device(trainer)}"
+    )
     trainer.fit(module, data, ckpt_path=run.last if resumes else None, weights_only=True)
     return _finish(config, run, data, tracker, history, time.monotonic() - started)
 
@@ -226,3 +228,13 @@ def _finish(
 
 def _existing(path: Path) -> list[Path]:
     return [path] if path.is_file() else []
+
+
+def train_all(configs: Sequence[TrainConfig], overrides: Sequence[Sequence[str]]) -> None:
+    """Trains one model after the other and compares them in a table."""
+    rows = []
+    for config, job in zip(configs, overrides, strict=True):
+        say(f"Sweep: {' '.join(job)}")
+        summary = train(config, job)
+        rows.append((" ".join(job), summary.run_dir, summary.best_epoch, f"{summary.metrics['val_iou']:.4f}"))
+    show_table("Runs", ("overrides", "folder", "best epoch", "val IoU"), rows)

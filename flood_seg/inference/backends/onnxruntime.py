@@ -106,7 +106,9 @@ def _read_spec(model: Path, session: Any) -> ModelSpec:
     spec = ModelSpec.from_json(text, str(model))
     inputs, outputs = ({tensor.name for tensor in tensors} for tensors in (session.get_inputs(), session.get_outputs()))
     if inputs != {spec.input_name} or spec.output_name not in outputs:
-        raise ModelError(f"{model}: its tensors are {sorted(inputs | outputs)}, not those of its ModelSpec; export again")
+        raise ModelError(
+            f"{model}: its tensors are {sorted(inputs | outputs)}, not those of its ModelSpec; export again"
+        )
     bands = session.get_inputs()[0].shape[1]
     if bands != len(spec.bands):
         raise ModelError(f"{model}: takes {bands} bands, but its ModelSpec names {len(spec.bands)}; export it again")

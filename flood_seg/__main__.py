@@ -1,0 +1,5 @@
+"""`python -m flood_seg` is `flood-seg`."""
+
+from flood_seg.cli import main
+
+main()

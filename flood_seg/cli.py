@@ -1,0 +1,192 @@
+"""The `flood-seg` command: one thin method a verb, and the only place that exits.
+
+Nothing heavy is imported before a verb runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flood_seg import __version__
+from flood_seg.errors import FloodSegError, MissingExtraError, UsageError
+from flood_seg.guard import guard
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TRAIN_PACKAGES = {
+    "albumentations", "httpx", "matplotlib", "mlflow", "onnx", "pytorch_lightning", "segmentation_models_pytorch",
+    "torch",
+}  # fmt: skip
+
+
+class FloodSeg:
+    """Finds water on drone, aerial and satellite images: trains, evaluates, exports and runs segmentation models."""
+
+    def train(self, *overrides: str, multirun: bool = False) -> None:
+        """Trains a model; Hydra overrides choose how.
+
+        flood-seg train model=mobilenet_unet datamodule.data_dir=data/raw trainer.max_epochs=50
+        flood-seg train resume=auto
+        flood-seg train -m model=mobilenet_unet,resnet34_unet optimizer.lr=1e-3,3e-4
+        """
+        from flood_seg.config import compose, sweep
+        from flood_seg.schema import TrainConfig
+
+        jobs = sweep(overrides) if multirun else [list(overrides)]
+        configs = [compose("train", job, TrainConfig) for job in jobs]  # all are checked before the first one starts
+
+        from flood_seg.training.train import train, train_all
+
+        if multirun:
+            train_all(configs, jobs)
+        else:
+            train(configs[0], jobs[0])
+
+    def evaluate(
+        self,
+        *overrides: str,
+        model: str | None = None,
+        data: str | None = None,
+        out: str | None = None,
+        at_network_size: bool = False,
+    ) -> None:
+        """Measures a model on photos with masks.
+
+        flood-seg evaluate --data data/raw --out report datamodule.split_file=outputs/latest/split.txt
+        """
+        from flood_seg.config import compose
+        from flood_seg.schema import EvaluateConfig
+
+        folder = [f"datamodule.data_dir={_quoted(data)}"] if data else []
+        config = compose("evaluate", [*overrides, *folder], EvaluateConfig)
+
+        from flood_seg.evaluation.evaluate import evaluate
+
+        evaluate(config, _path(model), _path(out), at_network_size)
+
+    def convert_to_onnx(
+        self,
+        *overrides: str,
+        ckpt: str | None = None,
+        onnx: str | None = None,
+        height: int | None = None,
+        width: int | None = None,
+    ) -> None:
+        """Exports a checkpoint, by default the newest run's best, as one ONNX file.
+
+        flood-seg convert-to-onnx --ckpt outputs/latest/best.ckpt --onnx model.onnx weights=float16
+        """
+        from flood_seg.config import compose
+        from flood_seg.schema import ExportConfig
+
+        config = compose("export", overrides, ExportConfig)
+
+        from flood_seg.export.convert import convert_to_onnx
+
+        convert_to_onnx(config, _path(ckpt), _path(onnx), height, width)
+
+    def infer(
+        self,
+        *overrides: str,
+        onnx: str | None = None,
+        image: str | None = None,
+        out: str | None = None,
+        overlay: bool = False,
+        json: str | None = None,
+    ) -> None:
+        """Writes the water mask of a photo, a folder or a pattern in quotes.
+
+        flood-seg infer --image photo.jpg --overlay
+        flood-seg infer --image 'photos/*.jpg' --out masks --json report.json output.foreground_value=1
+        """
+        if image is None:
+            raise UsageError("--image is missing: flood-seg infer --image photo.jpg")
+        from flood_seg.config import compose
+        from flood_seg.inference.infer import infer
+        from flood_seg.schema import InferConfig
+
+        config = compose("infer", overrides, InferConfig)
+        infer(config, _path(onnx), image, _path(out), overlay, _path(json))
+
+    class data:
+        """Looks at data sets and makes them."""
+
+        def preview(self, *overrides: str, out: str = "preview.png", count: int = 16) -> None:
+            """Draws a grid of augmented training samples with their masks.
+
+            flood-seg data preview datamodule=sample --out preview.png
+            """
+            from flood_seg.config import compose
+            from flood_seg.schema import TrainConfig
+
+            config = compose("train", overrides, TrainConfig)
+
+            from flood_seg.data.preview import preview
+
+            preview(config, Path(out), count)
+
+        def sample(self, *overrides: str, out: str = "data/sample") -> None:
+            """Draws the synthetic flood scenes into a folder.
+
+            flood-seg data sample --out data/sample datamodule.sample.count=40
+            """
+            from flood_seg.config import compose
+            from flood_seg.data.sample import write_sample
+            from flood_seg.schema import TrainConfig
+
+            scenes = compose("train", ["datamodule=sample", *overrides], TrainConfig).datamodule.sample
+            if scenes is None:
+                raise UsageError("datamodule.sample is null: leave that override out")
+            write_sample(Path(out), scenes)
+            print(f"{out}: {scenes.count} synthetic scenes with masks")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line and exits: 0 done, 2 a mistake that the user can mend, 1 a bug, 130 interrupted."""
+    try:
+        _run(list(sys.argv[1:] if arguments is None else arguments))
+    except FloodSegError as error:
+        if os.environ.get("FLOOD_SEG_DEBUG") == "1":
+            raise
+        print(f"flood-seg: error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("flood-seg: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of a pipe has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _run(arguments: list[str]) -> None:
+    if arguments == ["--version"]:
+        print(__version__)
+        return
+    command = guard(FloodSeg, arguments, "flood-seg")
+    if command is None:
+        return
+    import fire
+
+    try:
+        fire.Fire(FloodSeg, command=command, name="flood-seg")
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package not in TRAIN_PACKAGES:
+            raise
+        raise MissingExtraError(
+            f"{arguments[0]}: needs {package}, which is not installed; pip install 'flood-seg[train]'"
+        ) from error
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
+
+
+def _quoted(text: str) -> str:
+    """A value that Hydra takes as it is, whatever characters a path has."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -1,0 +1,141 @@
+"""Puts right what python-fire does with a command line, before python-fire sees it.
+
+By itself Fire runs a verb with its defaults before it complains of a mistyped flag, reads `--docker-version 24.10` as
+the number 24.1, lets `-m` swallow the next override, and pages its help.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import TYPE_CHECKING, Any
+
+from flood_seg.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+SHORT_FLAGS = {"-m": "--multirun"}
+HELP_FLAGS = ("-h", "--help", "help")
+OVERRIDE = re.compile(r"(\+\+?|~)?[A-Za-z_][\w./@]*(=.*)?", re.DOTALL)
+WORDS = {"true": "True", "false": "False", "1": "True", "0": "False"}
+
+
+def guard(component: type, arguments: Sequence[str], program: str) -> list[str] | None:
+    """Checks the arguments against the verb's signature and rewrites them so that Fire reads them as meant.
+
+    Args:
+        component: a class whose public methods are the verbs; a public nested class is a group of verbs.
+        arguments: the command line after the program's name.
+        program: the program's name, for help and errors.
+
+    Returns:
+        the arguments for Fire, or None where help was asked for and printed.
+
+    Raises:
+        UsageError: an unknown verb or flag, a flag without its value, an argument that is no override.
+    """
+    wants_help = any(argument in HELP_FLAGS for argument in arguments)
+    words = [argument for argument in arguments if argument not in HELP_FLAGS]
+    verb, path, rest = component, list[str](), words
+    while inspect.isclass(verb) and rest:
+        verb, name, rest = _choose(verb, rest, program, path)
+        path.append(name)
+    if wants_help or inspect.isclass(verb):
+        print(help_text(verb, " ".join([program, *path])))  # noqa: T201 - help is the result
+        return None
+    return [*path, *_rewrite(verb, rest, " ".join([program, *path]))]
+
+
+def verbs(component: type) -> dict[str, Any]:
+    """Returns the public methods and groups of a component by the names that are typed."""
+    return {name.replace("_", "-"): item for name, item in vars(component).items() if not name.startswith("_")}
+
+
+def parameters(verb: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Returns the flags of a verb by the names that are typed, without their dashes."""
+    return {
+        name.replace("_", "-"): parameter
+        for name, parameter in inspect.signature(verb).parameters.items()
+        if name != "self" and parameter.kind is not parameter.VAR_POSITIONAL
+    }
+
+
+def help_text(item: Any, command: str) -> str:
+    """Returns the help of a verb, or of a component with a line a verb."""
+    text = inspect.getdoc(item) or ""
+    if inspect.isclass(item):
+        rows = [f"  {name:<16} {(inspect.getdoc(verb) or '').splitlines()[0]}" for name, verb in verbs(item).items()]
+        return "\n".join([text, "", f"usage: {command} VERB [--flag value] [key=value]", "", *rows])
+    flags = [f"  --{name:<16} {_describe(parameter)}" for name, parameter in parameters(item).items()]
+    return "\n".join([f"usage: {command} [--flag value] [key=value]", "", text, "", "flags:", *flags])
+
+
+def _describe(parameter: inspect.Parameter) -> str:
+    kind = str(parameter.annotation).replace(" | None", "")
+    return kind if parameter.default in (None, parameter.empty) else f"{kind}, default {parameter.default}"
+
+
+def _choose(component: type, words: list[str], program: str, path: list[str]) -> tuple[Any, str, list[str]]:
+    name, known = words[0].replace("_", "-"), verbs(component)
+    if name not in known:
+        command = " ".join([program, *path])
+        raise UsageError(
+            f"{words[0]}: {command} has no such verb{did_you_mean(name, known)}; there are {', '.join(known)}"
+        )
+    return known[name], name, words[1:]
+
+
+def _rewrite(verb: Callable[..., Any], words: Sequence[str], command: str) -> list[str]:
+    known, rewritten, queue = parameters(verb), [], list(words)
+    while queue:
+        word = queue.pop(0)
+        word = SHORT_FLAGS.get(word, word)
+        if not word.startswith("-"):
+            rewritten.append(_override(word, known, command))
+            continue
+        flag, equals, value = word.partition("=")
+        name = flag.lstrip("-").replace("_", "-")
+        if name not in known and name.startswith("no") and _is_bool(known.get(name[2:].lstrip("-"))):
+            name, equals, value = name[2:].lstrip("-"), "=", "false"
+        if name not in known:
+            near = did_you_mean(name, known).replace("'", "'--", 1)
+            raise UsageError(f"{flag}: {command} has no such flag{near}; see {command} --help")
+        rewritten.append(_flag(name, known[name], equals, value, queue, command))
+    return rewritten
+
+
+def _override(word: str, known: dict[str, inspect.Parameter], command: str) -> str:
+    if OVERRIDE.fullmatch(word) and ("=" in word or word.startswith("~")):
+        return _quoted(word)
+    meant = next((f"--{name} {word}" for name in ("image", "ckpt", "onnx") if name in known), "key=value")
+    raise UsageError(f"{word}: neither a flag nor a key=value override; did you mean {command} {meant}?")
+
+
+def _flag(name: str, parameter: inspect.Parameter, equals: str, value: str, queue: list[str], command: str) -> str:
+    """Returns `--name=value` as Fire reads it; takes the value from the queue where it is a word of its own."""
+    target = f"--{name.replace('-', '_')}"
+    if _is_bool(parameter):
+        if not equals and queue and queue[0].lower() in WORDS:
+            value = queue.pop(0)
+        if value and value.lower() not in WORDS:
+            raise UsageError(f"--{name}={value}: {command} takes true or false there")
+        return f"{target}={WORDS[value.lower()] if value else 'True'}"
+    if not equals:
+        if not queue or queue[0].startswith("--"):
+            raise UsageError(f"--{name}: {command} wants a value after it")
+        value = queue.pop(0)
+    if "int" in str(parameter.annotation):
+        if not re.fullmatch(r"[+-]?\d+", value):
+            raise UsageError(f"--{name} {value}: {command} takes a whole number there")
+        return f"{target}={int(value)}"
+    return f"{target}={_quoted(value)}"
+
+
+def _is_bool(parameter: inspect.Parameter | None) -> bool:
+    return parameter is not None and "bool" in str(parameter.annotation)
+
+
+def _quoted(value: str) -> str:
+    """A Python literal, so that Fire takes the value as the string that was typed."""
+    return repr(value)

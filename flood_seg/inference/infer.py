@@ -1,0 +1,144 @@
+"""The infer verb: from photos to water masks."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flood_seg.config import instantiate
+from flood_seg.console import say, track, warn
+from flood_seg.errors import FloodSegError, ImageError, PartialFailureError
+from flood_seg.imaging.overlay import draw_overlay
+from flood_seg.imaging.read import read_image
+from flood_seg.imaging.write import write_image, write_json
+from flood_seg.inference.files import Job, plan
+from flood_seg.inference.models import default_model
+from flood_seg.inference.predictor import Predictor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flood_seg.schema import InferConfig, OutputConfig
+
+
+def infer(
+    config: InferConfig,
+    onnx: Path | None,
+    image: str,
+    out: Path | None = None,
+    overlay: bool = False,
+    json: Path | None = None,
+) -> None:
+    """Writes the mask of a photo, of a folder's photos or of those that a pattern matches.
+
+    Args:
+        config: backend, threshold, colours and values of what is written.
+        onnx: the model; None: the newest run's, else the one in the box.
+        image: a file, a folder or a glob.
+        out: the mask, or the folder of several; None: beside the input.
+        overlay: also write the photo with its water tinted.
+        json: where to write the water share and the timings of each photo.
+
+    Raises:
+        PartialFailureError: some photos of several could not be read; the others are done.
+        FloodSegError: of other kinds, before anything is written.
+    """
+    jobs = plan(image, out)
+    model, origin = (onnx, "as given") if onnx else default_model(Path(config.output_dir))
+    backend = instantiate(config.backend, model)
+    say(f"Model {model} ({origin}), {backend.provider}")
+    predictor = Predictor(backend, config.threshold)
+    records, failures = [], []
+    for job, photo, seconds in track(_read_ahead(jobs), "Segmenting", len(jobs)):
+        if isinstance(photo, ImageError):
+            failures.append(photo)
+            if len(jobs) > 1:
+                warn(str(photo))
+            continue
+        records.append(_segment(predictor, job, photo, seconds, config.output, overlay))
+        if len(jobs) == 1:
+            say(_describe(records[0], job, overlay))
+    if json:
+        write_json(json, {"model": str(model), "provider": backend.provider, "images": records})
+    _conclude(jobs, records, failures)
+
+
+def _read_ahead(jobs: list[Job]) -> Iterator[tuple[Job, np.ndarray | ImageError, float]]:
+    """Decodes the next photo while the present one is segmented: two in memory, however many there are."""
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(_read, jobs[0].image)
+        for position, job in enumerate(jobs):
+            photo, seconds = pending.result()
+            if position + 1 < len(jobs):
+                pending = pool.submit(_read, jobs[position + 1].image)
+            yield job, photo, seconds
+
+
+def _read(path: Path) -> tuple[np.ndarray | ImageError, float]:
+    started = time.perf_counter()
+    try:
+        return read_image(path), time.perf_counter() - started
+    except ImageError as error:
+        return error, time.perf_counter() - started
+
+
+def _segment(
+    predictor: Predictor,
+    job: Job,
+    photo: np.ndarray,
+    read_seconds: float,
+    output: OutputConfig,
+    overlay: bool,
+) -> dict[str, Any]:
+    """Predicts a photo, writes its files, returns its record."""
+    started = time.perf_counter()
+    prediction = predictor.predict(photo)
+    water = prediction.mask != 0
+    predicted = time.perf_counter()
+    write_image(job.mask, water.astype(np.uint8) * np.uint8(output.foreground_value))
+    if overlay:
+        tinted = draw_overlay(
+            photo, water, _rgb(output.overlay_color), output.overlay_opacity, _rgb(output.outline_color)
+        )
+        write_image(job.overlay, tinted)
+    written = time.perf_counter()
+    seconds = {"read": read_seconds, "predict": predicted - started, "write": written - predicted}
+    return {
+        "image": str(job.image),
+        "mask": str(job.mask),
+        "overlay": str(job.overlay) if overlay else None,
+        "width": photo.shape[1],
+        "height": photo.shape[0],
+        "water_share": prediction.foreground_share,
+        "milliseconds": {name: round(value * 1e3, 2) for name, value in seconds.items()},
+    }
+
+
+def _rgb(values: list[int]) -> tuple[int, int, int]:
+    red, green, blue = values
+    return red, green, blue
+
+
+def _describe(record: dict[str, Any], job: Job, overlay: bool) -> str:
+    size = f"{record['width']}×{record['height']}"
+    tinted = f", {job.overlay}" if overlay else ""
+    took = sum(record["milliseconds"].values())
+    return f"{job.mask}{tinted}: {size}, {record['water_share']:.1%} water, {took:.0f} ms"
+
+
+def _conclude(jobs: list[Job], records: list[dict[str, Any]], failures: list[ImageError]) -> None:
+    if len(jobs) == 1:
+        if failures:
+            raise failures[0]
+        return
+    folder = jobs[0].mask.parent
+    if records:
+        share = sum(record["water_share"] for record in records) / len(records)
+        say(f"{folder}: {len(records)} masks, {share:.1%} water on average")
+    if failures:
+        error: type[FloodSegError] = PartialFailureError
+        raise error(f"{len(failures)} of {len(jobs)} photos could not be read, see above; the rest is done")
