@@ -45,8 +45,8 @@ fix: setup ## mend what can be mended by itself
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 
-bench: setup ## print the table of measured numbers
-	$(RUN) python benchmarks/run.py
+bench: setup ## print the table of measured numbers (DATA=folder of images/ and masks/)
+	$(RUN) python benchmarks/run.py $(if $(DATA),--data $(DATA))
 
 docs: setup ## draw the pictures of the README anew
 	$(RUN) python docs/draw.py

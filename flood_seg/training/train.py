@@ -94,14 +94,15 @@ def _build_network(config: TrainConfig, *, resumes: bool) -> PaddedNetwork:
 def _load_data(config: TrainConfig) -> tuple[FloodDataModule, ModelSpec]:
     store = load_store(config.datamodule)
     split = choose_split(config.datamodule, [pair.stem for pair in store.pairs], config.seed)
-    spec = _make_spec(config)
+    spec = make_spec(config)
     augmentation = build_augmentation(config.augmentation)
     data = FloodDataModule(config.datamodule, spec, store, split, augmentation, config.seed)
     spec.provenance["data_fingerprint"] = data.fingerprint
     return data, spec
 
 
-def _make_spec(config: TrainConfig) -> ModelSpec:
+def make_spec(config: TrainConfig) -> ModelSpec:
+    """Returns the spec of the model that a configuration trains, but for the fingerprint of its data."""
     data: DataConfig = config.datamodule
     packages = ("flood-seg", "torch", "segmentation-models-pytorch")
     return ModelSpec(

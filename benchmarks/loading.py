@@ -1,0 +1,31 @@
+"""Times loading an augmented sample at 512 px, decoded each time and cached: loading.py DATA."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from flood_seg.config import compose
+from flood_seg.data.augmentation import build_augmentation
+from flood_seg.data.datamodule import FloodDataModule, choose_split, load_store
+from flood_seg.schema import TrainConfig
+from flood_seg.training.train import make_spec
+
+
+def seconds_per_sample(data: str, cache: str) -> float:
+    """The mean over the second epoch's samples."""
+    source = [f"datamodule.data_dir={data}"] if Path(data).is_dir() else ["datamodule=sample"]
+    config = compose("train", [*source, f"datamodule.cache={cache}", "datamodule.height=512"], TrainConfig)
+    store = load_store(config.datamodule)
+    split = choose_split(config.datamodule, [pair.stem for pair in store.pairs], config.seed)
+    augmentation = build_augmentation(config.augmentation)
+    module = FloodDataModule(config.datamodule, make_spec(config), store, split, augmentation, config.seed)
+    loader = module.train_dataloader()
+    for _ in range(2):
+        started = time.perf_counter()
+        for _batch in loader:
+            pass
+    return (time.perf_counter() - started) / len(module.train_set)
+
+
+print(json.dumps({cache: seconds_per_sample(sys.argv[1], name) for cache, name in (("decoding", "none"), ("cached", "ram"))}))

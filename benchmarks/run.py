@@ -1,0 +1,143 @@
+"""Prints the table of measured numbers: each against a named baseline, both in this run.
+
+python benchmarks/run.py [--data FOLDER] [--only NAME]
+
+Machines are noisy: read the ratios, not the seconds. FOLDER holds images/ and masks/ (default data/raw; synthetic scenes
+where it is missing).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from flood_seg.console import show_table
+
+HERE = Path(__file__).parent
+Row = tuple[str, str, str, str, str]
+
+
+def measure(command: list[str], cwd: Path | None = None) -> tuple[float, float]:
+    """Runs a command to its end; returns seconds and peak memory in MB."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=cwd)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - started
+    if status != 0:
+        sys.exit(f"{' '.join(command)}: {process.stderr.read().decode() if process.stderr else ''}")
+    return seconds, usage.ru_maxrss / 1024
+
+
+def median_of(command: list[str], times: int = 7, cwd: Path | None = None) -> tuple[float, float]:
+    """Returns the median seconds and the largest peak memory in MB of several runs, the first left out."""
+    runs = [measure(command, cwd) for _ in range(times + 1)][1:]
+    return statistics.median(seconds for seconds, _ in runs), max(memory for _, memory in runs)
+
+
+def flood_seg(*arguments: str) -> list[str]:
+    """The command line of a verb, as its console script is."""
+    return [str(Path(sys.executable).with_name("flood-seg")), *arguments]
+
+
+def bench_help(_data: str) -> list[Row]:
+    """`flood-seg --help` against a Python that does nothing."""
+    seconds, _ = median_of(flood_seg("--help"))
+    bare, _ = median_of([sys.executable, "-c", "pass"])
+    return [("flood-seg --help", "python -c pass", f"{bare:.3f} s", f"{seconds:.3f} s", "≤ 0.35 s")]
+
+
+def bench_infer(_data: str) -> list[Row]:
+    """One photo, from a cold start to the file written, against a bare script that does the same."""
+    import cv2
+
+    from flood_seg.data.scene import draw_scene
+    from flood_seg.inference.models import boxed_model
+
+    model = boxed_model()
+    if model is None:
+        return [("infer, 1000 px photo", "-", "-", "no model in the box", "≤ 1.0 s, ≤ 350 MB")]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        cv2.imwrite(str(folder / "photo.jpg"), draw_scene(0, 667, 1000)[0][:, :, ::-1])
+        ours = median_of(flood_seg("infer", "--onnx", str(model.resolve()), "--image", "photo.jpg"), cwd=folder)
+        bare = median_of([sys.executable, str((HERE / "bare_infer.py").resolve()), str(model.resolve())], cwd=folder)
+    return [
+        ("infer, 1000 px photo, cold", "bare onnxruntime + OpenCV", f"{bare[0]:.2f} s", f"{ours[0]:.2f} s", "≤ 1.0 s"),
+        ("infer, peak memory", "the same", f"{bare[1]:.0f} MB", f"{ours[1]:.0f} MB", "≤ 350 MB"),
+    ]
+
+
+def in_process(script: str, *arguments: str) -> dict[str, float]:
+    """Runs a script of this folder in a process of its own (memory settings last as long as one); returns its JSON."""
+    command = [sys.executable, "-W", "ignore", str(HERE / script), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def bench_step(_data: str) -> list[Row]:
+    """A training step of 16 x 256 x 256 against plain float32 PyTorch."""
+    rows = []
+    for model, goal in (("mobilenet_v2", "≥ 4×"), ("resnet34", "-")):
+        plain = in_process("step.py", model, "plain")["seconds"]
+        ours = in_process("step.py", model, "ours")["seconds"]
+        rows.append((f"training step, {model}, 16×256²", "plain float32 PyTorch", f"{plain:.2f} s", _ratio(plain, ours), goal))
+    return rows
+
+
+def bench_epoch(data: str) -> list[Row]:
+    """A whole epoch at 256 px, training and validation, against the same module with none of the switches."""
+    rows = []
+    for model, goal in (("mobilenet_unet", "≥ 3.5×"), ("resnet34_unet", "≥ 5×")):
+        plain = in_process("epoch.py", data, model, "plain")["seconds"]
+        ours = in_process("epoch.py", data, model, "ours")["seconds"]
+        rows.append((f"epoch, {model}, 256²", "all switches off", f"{plain:.1f} s", _ratio(plain, ours), goal))
+    return rows
+
+
+def bench_loading(data: str) -> list[Row]:
+    """Loading an augmented sample at 512 px from the second epoch on, against decoding each time."""
+    times = in_process("loading.py", data)
+    decoding, cached = times["decoding"], times["cached"]
+    baseline = f"{decoding * 1e3:.1f} ms"
+    return [("loading a sample, 512², from epoch 1", "decoding each time", baseline, _ratio(decoding, cached, "ms"), "≥ 5×")]
+
+
+def _ratio(before: float, after: float, unit: str = "s") -> str:
+    shown = f"{after * 1e3:.1f} ms" if unit == "ms" else f"{after:.2f} s"
+    return f"{shown} ({before / after:.1f}×)"
+
+
+BENCHES = {
+    "help": bench_help,
+    "infer": bench_infer,
+    "loading": bench_loading,
+    "step": bench_step,
+    "epoch": bench_epoch,
+}
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="data/raw")
+    parser.add_argument("--only", choices=BENCHES)
+    options = parser.parse_args()
+    rows: list[Row] = []
+    for name, bench in BENCHES.items():
+        if options.only in (None, name):
+            rows += bench(options.data)
+    show_table("Measured", ("what", "baseline", "baseline's", "flood-seg", "goal"), rows)
+
+
+if __name__ == "__main__":
+    main()
