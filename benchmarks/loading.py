@@ -28,4 +28,8 @@ def seconds_per_sample(data: str, cache: str) -> float:
     return (time.perf_counter() - started) / len(module.train_set)
 
 
-print(json.dumps({cache: seconds_per_sample(sys.argv[1], name) for cache, name in (("decoding", "none"), ("cached", "ram"))}))
+print(
+    json.dumps(
+        {cache: seconds_per_sample(sys.argv[1], name) for cache, name in (("decoding", "none"), ("cached", "ram"))}
+    )
+)

@@ -2,8 +2,8 @@
 
 python benchmarks/run.py [--data FOLDER] [--only NAME]
 
-Machines are noisy: read the ratios, not the seconds. FOLDER holds images/ and masks/ (default data/raw; synthetic scenes
-where it is missing).
+Machines are noisy: read the ratios, not the seconds. FOLDER holds images/ and masks/ (default data/raw; synthetic
+scenes where it is missing).
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ def bench_step(_data: str) -> list[Row]:
     for model, goal in (("mobilenet_v2", "≥ 4×"), ("resnet34", "-")):
         plain = in_process("step.py", model, "plain")["seconds"]
         ours = in_process("step.py", model, "ours")["seconds"]
-        rows.append((f"training step, {model}, 16×256²", "plain float32 PyTorch", f"{plain:.2f} s", _ratio(plain, ours), goal))
+        rows.append(
+            (f"training step, {model}, 16×256²", "plain float32 PyTorch", f"{plain:.2f} s", _ratio(plain, ours), goal)
+        )
     return rows
 
 
@@ -109,7 +111,9 @@ def bench_loading(data: str) -> list[Row]:
     times = in_process("loading.py", data)
     decoding, cached = times["decoding"], times["cached"]
     baseline = f"{decoding * 1e3:.1f} ms"
-    return [("loading a sample, 512², from epoch 1", "decoding each time", baseline, _ratio(decoding, cached, "ms"), "≥ 5×")]
+    return [
+        ("loading a sample, 512², from epoch 1", "decoding each time", baseline, _ratio(decoding, cached, "ms"), "≥ 5×")
+    ]
 
 
 def _ratio(before: float, after: float, unit: str = "s") -> str:

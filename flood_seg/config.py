@@ -203,8 +203,8 @@ def instantiate(node: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
     except TypeError as error:
         known = [name for name in inspect.signature(build).parameters if name != "self"]
         wrong = [name for name in arguments if name not in known]
-        hint = did_you_mean(wrong[0], known) if wrong else ""
-        raise ConfigError(f"{target}: {error}{hint}") from error
+        what = f"has no argument {wrong[0]!r}{did_you_mean(wrong[0], known)}" if wrong else str(error)
+        raise ConfigError(f"{target}: {what}") from error
     return build(*args, **arguments)
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
@@ -103,19 +104,14 @@ class FloodDataModule(pl.LightningDataModule):
         if workers is None:
             # On the CPU a worker would take its core from the network.
             workers = min(8, os.cpu_count() or 1) if on_gpu else 0
+        if workers:
+            # A forked worker inherits OpenCV's thread pool without its threads, and waits for them forever.
+            cv2.setNumThreads(0)
         return DataLoader(
             dataset,
             batch_size=self.config.batch_size,
             num_workers=workers,
             pin_memory=on_gpu,
             persistent_workers=workers > 0,
-            worker_init_fn=_single_threaded,
             **options,  # type: ignore[arg-type]
         )
-
-
-def _single_threaded(_worker: int) -> None:
-    """Keeps OpenCV in each of many workers from starting a thread a core."""
-    import cv2
-
-    cv2.setNumThreads(1)

@@ -1,0 +1,69 @@
+"""Small data that the tests make themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from flood_seg.spec import ModelSpec
+
+
+def draw_pond(seed: int, height: int = 64, width: int = 80) -> tuple[np.ndarray, np.ndarray]:
+    """A blue-grey pond on rough green land: image uint8 [H, W, 3] and mask uint8 [H, W], 0 and 255."""
+    random = np.random.default_rng(seed)
+    image = random.normal((90, 130, 70), 25, (height, width, 3))
+    mask = np.zeros((height, width), np.uint8)
+    center = (int(random.integers(10, width - 10)), int(random.integers(10, height - 10)))
+    cv2.ellipse(mask, center, (int(random.integers(8, 30)), int(random.integers(8, 30))), 0, 0, 360, 255, -1)
+    image[mask > 0] = random.normal((110, 125, 140), 6, (int((mask > 0).sum()), 3))
+    return image.clip(0, 255).astype(np.uint8), mask
+
+
+def write_ponds(folder: Path, count: int) -> Path:
+    """Writes `count` ponds as images/NN.jpg and masks/NN.png."""
+    for part in ("images", "masks"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        image, mask = draw_pond(number)
+        Image.fromarray(image).save(folder / "images" / f"{number:02d}.jpg", quality=95)
+        Image.fromarray(mask).save(folder / "masks" / f"{number:02d}.png")
+    return folder
+
+
+@pytest.fixture
+def ponds(tmp_path: Path) -> Path:
+    """A data set of ten ponds."""
+    return write_ponds(tmp_path / "ponds", 10)
+
+
+@pytest.fixture(scope="session")
+def shared_ponds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of twelve, not to be changed."""
+    return write_ponds(tmp_path_factory.mktemp("shared") / "ponds", 12)
+
+
+def make_spec(height: int = 64, width: int = 64, **changes: object) -> ModelSpec:
+    """The spec of a binary RGB model with ImageNet's mean and std."""
+    values: dict[str, object] = {
+        "task": "binary",
+        "class_names": ("background", "water"),
+        "label_values": (0, 255),
+        "bands": ("red", "green", "blue"),
+        "height": height,
+        "width": width,
+        "value_scale": 255.0,
+        "mean": (0.485, 0.456, 0.406),
+        "std": (0.229, 0.224, 0.225),
+        "provenance": {"architecture": "Unet", "encoder": "mobilenet_v2"},
+    }
+    return ModelSpec(**(values | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def spec() -> ModelSpec:
+    """See `make_spec`."""
+    return make_spec()

@@ -1,0 +1,150 @@
+"""Pillow is the independent truth: what it decodes, strictly, is what we must read."""
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from flood_seg.errors import ImageError
+from flood_seg.imaging.read import read_image, read_mask, read_size
+from tests.conftest import draw_pond
+
+PHOTO, MASK = draw_pond(0, 48, 64)
+
+
+def save(path: Path, image: Image.Image, format: str, **options: object) -> Path:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    path.write_bytes(buffer.getvalue())
+    return path
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_phone_photo_is_turned_upright_as_its_exif_says(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(tmp_path / "a.jpg", Image.fromarray(PHOTO), "JPEG", exif=exif, quality=95)
+    with Image.open(path) as opened:
+        expected = np.array(ImageOps.exif_transpose(opened).convert("RGB"))
+    image = read_image(path)
+    assert image.shape == expected.shape
+    assert np.abs(image.astype(int) - expected).max() <= 3  # two decoders, one JPEG
+    assert read_size(path) == expected.shape[:2]
+
+
+@pytest.mark.parametrize(
+    ("mode", "format"),
+    [("RGB", "WEBP"), ("RGBA", "PNG"), ("CMYK", "JPEG"), ("L", "JPEG"), ("P", "PNG"), ("RGB", "BMP"), ("RGB", "TIFF")],
+)
+def test_the_content_decides_on_the_format_not_the_suffix(tmp_path, mode, format):
+    path = save(tmp_path / "photo.jpg", Image.fromarray(PHOTO).convert(mode), format)
+    with Image.open(path) as opened:
+        expected = np.array(opened.convert("RGB"))
+    assert np.abs(read_image(path).astype(int) - expected).max() <= 3
+
+
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
+    values = np.arange(0, 65536, 64, dtype=np.uint16).reshape(32, 32)
+    path = save(tmp_path / "a.png", Image.fromarray(values), "PNG")
+    assert np.abs(read_image(path)[:, :, 0].astype(int) - values // 256).max() <= 1
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_a_truncated_file_is_an_error_not_a_half_grey_photo(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(PHOTO).resize((400, 300)).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with pytest.raises(ImageError, match=r"a\.\w+: damaged or truncated"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"\xff\xd8\xff\xd9", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_image_is_named_in_one_line(tmp_path, content):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content)
+    for read in (read_image, read_mask, read_size):
+        with pytest.raises(ImageError) as error:
+            read(path)
+        assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path):
+    for path in (tmp_path / "missing.jpg", tmp_path):
+        with pytest.raises(ImageError, match=path.name):
+            read_image(path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_an_unreadable_file_is_named(tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(PHOTO).save(path)
+    path.chmod(0)
+    with pytest.raises(ImageError, match="Permission"):
+        read_image(path)
+
+
+WATER = MASK > 0
+
+
+def palette(colors: list[int]) -> Image.Image:
+    image = Image.fromarray(WATER.astype(np.uint8), "P")
+    image.putpalette(colors)
+    return image
+
+
+def wide_palette() -> Image.Image:
+    image = Image.fromarray(np.where(WATER, 7, 3).astype(np.uint8), "P")
+    image.putpalette([0] * 9 + [0, 0, 0] + [9] * 9 + [0, 160, 255])
+    return image
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        Image.fromarray(MASK),
+        Image.fromarray(WATER.astype(np.uint8)),
+        Image.fromarray(WATER),
+        Image.fromarray(WATER.astype(np.uint16)),
+        Image.fromarray(WATER.astype(np.uint16) * 255),
+        Image.fromarray(WATER.astype(np.uint16) * 65535),
+        Image.fromarray(np.stack([MASK] * 3, 2)),
+        Image.fromarray(np.stack([MASK * 0, MASK * 0, MASK], 2)),
+        Image.fromarray(np.stack([MASK, MASK, MASK, MASK * 0 + 255], 2)),
+        Image.fromarray(np.stack([MASK, MASK * 0 + 255], 2), "LA"),
+        palette([0, 0, 0, 128, 0, 0]),
+        palette([255, 255, 255, 0, 0, 0]),
+        wide_palette(),
+    ],
+    ids=["0-255", "0-1", "1-bit", "16-bit 0-1", "16-bit 0-255", "16-bit full", "rgb", "blue", "rgba", "la",
+         "palette 0-1", "palette 0-1 inverted colours", "palette of colours"],
+)  # fmt: skip
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_masks_of_all_kinds_read_as_0_and_1(tmp_path, image, suffix):
+    path = tmp_path / f"mask.{suffix}"
+    image.save(path)
+    mask = read_mask(path)
+    assert mask.dtype == np.uint8
+    np.testing.assert_array_equal(mask, WATER)
+
+
+def test_grey_edges_are_split_at_half(tmp_path):
+    values = np.zeros((20, 20), np.uint8)
+    values[:, 10:], values[:, 9], values[:, 8] = 255, 128, 127
+    Image.fromarray(values).save(tmp_path / "a.png")
+    expected = np.zeros((20, 20), np.uint8)
+    expected[:, 9:] = 1
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.png"), expected)
+
+
+def test_a_photo_in_place_of_a_mask_is_refused(tmp_path):
+    Image.fromarray(PHOTO).save(tmp_path / "a.png")
+    with pytest.raises(ImageError, match="mid-grey"):
+        read_mask(tmp_path / "a.png")
+
+
+def test_an_empty_mask_stays_empty(tmp_path):
+    Image.fromarray(MASK * 0).save(tmp_path / "a.png")
+    assert read_mask(tmp_path / "a.png").sum() == 0

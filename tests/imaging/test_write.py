@@ -1,0 +1,54 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flood_seg.errors import OutputError
+from flood_seg.imaging.write import atomic_path, write_image, write_json
+from tests.conftest import draw_pond
+
+
+def test_a_failure_keeps_the_old_file_and_leaves_nothing_else(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"] and path.read_text() == "old"
+
+
+def test_the_file_appears_whole_and_its_folders_are_made(tmp_path):
+    path = tmp_path / "new" / "deep" / "a.txt"
+    with atomic_path(path) as temporary:
+        temporary.write_text("whole")
+        assert not path.exists() and temporary.parent == path.parent
+    assert path.read_text() == "whole"
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written") as error:
+        write_json(tmp_path / "file" / "a.json", {})
+    assert "\n" not in str(error.value)
+
+
+def test_images_come_back_as_they_were(tmp_path):
+    image, mask = draw_pond(0)
+    write_image(tmp_path / "a.png", image)
+    write_image(tmp_path / "m.png", mask)
+    np.testing.assert_array_equal(np.array(Image.open(tmp_path / "a.png")), image)
+    with Image.open(tmp_path / "m.png") as opened:
+        assert opened.mode == "L"
+        np.testing.assert_array_equal(np.array(opened), mask)
+
+
+def test_an_unknown_format_is_refused(tmp_path):
+    with pytest.raises(OutputError, match="not an image format"):
+        write_image(tmp_path / "a.xyz", draw_pond(0)[0])
+
+
+def test_json_keeps_letters_of_all_languages(tmp_path):
+    write_json(tmp_path / "a.json", {"Überflutung": 1})
+    assert json.loads((tmp_path / "a.json").read_text("utf-8")) == {"Überflutung": 1}
+    assert "Ü" in (tmp_path / "a.json").read_text("utf-8")

@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from flood_seg.errors import DataError, OutputError
+from flood_seg.inference.files import plan
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("a.jpg", "b c.png", "ü.webp", "x[1].jpg", ".hidden.jpg", "deep/d.jpg"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / "in" / name)
+    (tmp_path / "in" / "notes.txt").write_text("")
+    return tmp_path / "in"
+
+
+def test_the_mask_of_one_photo_lies_beside_it(folder):
+    (job,) = plan(str(folder / "a.jpg"), None)
+    assert job.mask == folder / "a_mask.png" and job.overlay == folder / "a_overlay.jpg"
+
+
+def test_out_is_a_file_or_a_folder(folder, tmp_path):
+    assert plan(str(folder / "a.jpg"), tmp_path / "m.png")[0].mask == tmp_path / "m.png"
+    assert plan(str(folder / "a.jpg"), tmp_path)[0].mask == tmp_path / "a_mask.png"
+    assert plan(str(folder / "a.jpg"), tmp_path / "new")[0].mask == tmp_path / "new" / "a_mask.png"
+
+
+def test_a_folder_gives_its_images_and_a_folder_beside_it(folder):
+    jobs = plan(str(folder), None)
+    assert [job.image.name for job in jobs] == ["a.jpg", "b c.png", "x[1].jpg", "ü.webp"]
+    assert {job.mask.parent for job in jobs} == {folder.with_name("in_masks")}
+    assert jobs[1].mask.name == "b c.png"
+
+
+def test_patterns(folder):
+    assert [job.image.name for job in plan(str(folder / "*.jpg"), None)] == ["a.jpg", "x[1].jpg"]
+    deep = plan(str(folder / "**" / "*.jpg"), folder / "out")
+    assert {job.image.name for job in deep} == {"a.jpg", "x[1].jpg", "d.jpg"}
+
+
+def test_a_name_with_brackets_is_a_name_where_it_exists(folder):
+    assert plan(str(folder / "x[1].jpg"), None)[0].image == folder / "x[1].jpg"
+
+
+def test_photos_that_share_a_stem_keep_their_suffix(folder, tmp_path):
+    Image.new("RGB", (4, 4)).save(folder / "a.png")
+    names = [job.mask.name for job in plan(str(folder), tmp_path / "out")]
+    assert names[:2] == ["a.jpg.png", "a.png.png"] and len(set(names)) == len(names)
+
+
+def test_a_mask_never_takes_the_place_of_a_photo(folder):
+    for job in plan(str(folder), folder):
+        assert not job.mask.exists()
+
+
+@pytest.mark.parametrize("name", ["missing.jpg", "*.gif"])
+def test_nothing_there_is_an_error(folder, name):
+    with pytest.raises(DataError, match=name.replace("*", r"\*")):
+        plan(str(folder / name), None)
+
+
+def test_an_empty_folder_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="no image in it"):
+        plan(str(tmp_path), None)
+
+
+def test_out_must_keep_the_photo_and_the_mask_exact(folder):
+    with pytest.raises(OutputError, match="is the photo itself"):
+        plan(str(folder / "b c.png"), folder / "b c.png")
+    with pytest.raises(OutputError, match="give a .png"):
+        plan(str(folder / "a.jpg"), folder / "m.jpg")
+    with pytest.raises(OutputError, match="is a file"):
+        plan(str(folder), folder / "a.jpg")

@@ -1,0 +1,116 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flood_seg.errors import ImageError, OutputError, PartialFailureError
+from flood_seg.inference.infer import infer
+from flood_seg.schema import InferConfig, OutputConfig
+
+BACKEND = {"_target_": "flood_seg.inference.backends.onnxruntime.OnnxRuntimeBackend"}
+PHOTO = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+EXPECTED = PHOTO[:, :, 0] > 127
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    Image.fromarray(PHOTO).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def run(model: Path, image: Path | str, out: Path | None = None, value: int = 255, **options: object) -> None:
+    infer(InferConfig(BACKEND, OutputConfig(foreground_value=value)), model, str(image), out, **options)
+
+
+@pytest.mark.parametrize("value", [255, 1])
+def test_the_mask_is_a_single_channel_png_of_the_photos_size(red_model, photo, tmp_path, value):
+    run(red_model, photo, tmp_path / "m.png", value)
+    with Image.open(tmp_path / "m.png") as mask:
+        assert mask.mode == "L" and mask.format == "PNG"
+        np.testing.assert_array_equal(np.array(mask), EXPECTED * value)
+
+
+def test_it_says_which_model_and_where_the_mask_is(red_model, photo, capsys):
+    run(red_model, photo)
+    out = capsys.readouterr().out
+    assert f"Model {red_model} (as given), cpu" in out
+    assert f"{photo.with_name('photo_mask.png')}: 64×64, {EXPECTED.mean():.1%} water" in out
+
+
+def test_the_overlay_tints_the_water(red_model, photo, tmp_path):
+    Image.fromarray(np.full((64, 64, 3), 255, np.uint8)).save(photo)
+    run(red_model, photo, tmp_path / "m.png", overlay=True)
+    tint = 255 * 0.55 + np.array([30, 144, 255]) * 0.45
+    with Image.open(tmp_path / "m_overlay.jpg") as overlay:
+        assert np.abs(np.array(overlay)[20:40, 20:40] - tint).max() <= 4
+
+
+def test_json_gives_share_and_timings(red_model, photo, tmp_path):
+    run(red_model, photo, json=tmp_path / "r.json")
+    record = json.loads((tmp_path / "r.json").read_text())
+    (image,) = record["images"]
+    assert record["model"] == str(red_model) and record["provider"] == "cpu"
+    assert image["water_share"] == pytest.approx(EXPECTED.mean())
+    assert (image["width"], image["height"]) == (64, 64)
+    assert set(image["milliseconds"]) == {"read", "predict", "write"}
+
+
+def test_a_corrupt_file_in_a_folder_is_reported_and_the_rest_is_done(red_model, photo, tmp_path, capsys):
+    folder = tmp_path / "in put"
+    folder.mkdir()
+    for number in range(4):
+        Image.fromarray(PHOTO).save(folder / f"{number}.png")
+    (folder / "2.png").write_bytes(b"\x89PNG broken")
+    with pytest.raises(PartialFailureError, match="1 of 4 photos"):
+        run(red_model, folder, json=tmp_path / "r.json")
+    assert sorted(path.name for path in (tmp_path / "in put_masks").iterdir()) == ["0.png", "1.png", "3.png"]
+    assert "2.png" in capsys.readouterr().err
+    assert len(json.loads((tmp_path / "r.json").read_text())["images"]) == 3
+
+
+def test_a_phone_photo_gives_an_upright_mask(red_model, tmp_path):
+    lying = np.zeros((48, 64, 3), np.uint8)
+    lying[:, :32] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn clockwise to see it upright
+    Image.fromarray(lying).save(tmp_path / "p.jpg", exif=exif, quality=95)
+    run(red_model, tmp_path / "p.jpg")
+    mask = np.array(Image.open(tmp_path / "p_mask.png"))
+    assert mask.shape == (64, 48)
+    assert mask[:28].all() and not mask[36:].any()
+
+
+def test_one_corrupt_photo_is_the_error_itself_and_writes_nothing(red_model, tmp_path):
+    (tmp_path / "p.jpg").write_bytes(b"")
+    with pytest.raises(ImageError, match="p.jpg: the file is empty"):
+        run(red_model, tmp_path / "p.jpg")
+    assert not (tmp_path / "p_mask.png").exists()
+
+
+def test_a_place_that_cannot_be_written_is_named(red_model, photo):
+    with pytest.raises(OutputError, match="cannot be written"):
+        run(red_model, photo, photo / "m.png")
+
+
+def test_infer_loads_no_torch(red_model, photo):
+    """In a process of its own: what the light installation has not must not be needed."""
+    heavy = [
+        "torch",
+        "pytorch_lightning",
+        "mlflow",
+        "albumentations",
+        "onnx",
+        "matplotlib",
+        "segmentation_models_pytorch",
+        "pandas",
+    ]
+    code = (
+        f"import sys; from flood_seg.cli import main; main(['infer', '--onnx', {str(red_model)!r}, '--image', "
+        f"{str(photo)!r}, '--overlay']); print([m for m in {heavy} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]" and not done.stderr

@@ -1,0 +1,76 @@
+import numpy as np
+import onnxruntime
+import pytest
+
+from flood_seg.errors import BackendError, ConfigError, ModelError
+from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
+from tests.inference.conftest import red_spec, write_model
+
+
+def test_it_runs_the_model_and_knows_its_spec(red_model):
+    backend = OnnxRuntimeBackend(red_model)
+    assert backend.spec == red_spec() and backend.provider == "cpu"
+    batch = np.random.default_rng(0).random((2, 3, 5, 7), np.float32)
+    np.testing.assert_allclose(backend.run(batch), batch[:, :1] * 25.5 - 12.75, atol=1e-5)
+
+
+def test_a_provider_that_is_not_there_lists_what_is(red_model):
+    with pytest.raises(BackendError, match="backend.provider=cuda: not in this ONNX Runtime; there is .*cpu"):
+        OnnxRuntimeBackend(red_model, provider="cuda")
+
+
+def test_an_unknown_provider_lists_the_known(red_model):
+    with pytest.raises(ConfigError, match="allowed are auto, tensorrt, cuda, cpu"):
+        OnnxRuntimeBackend(red_model, provider="gpux")
+
+
+@pytest.fixture
+def pretend_cuda(monkeypatch):
+    """ONNX Runtime says that it has CUDA, and then falls back to the CPU, as it does where the driver is broken."""
+    real = onnxruntime.InferenceSession
+    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
+    monkeypatch.setattr(
+        onnxruntime,
+        "InferenceSession",
+        lambda model, options, providers: real(model, options, providers=["CPUExecutionProvider"]),
+    )
+
+
+def test_a_silent_fall_back_to_the_cpu_is_an_error(red_model, pretend_cuda):
+    with pytest.raises(BackendError, match="fell back to CPUExecutionProvider"):
+        OnnxRuntimeBackend(red_model, provider="cuda")
+
+
+def test_auto_takes_the_cpu_where_the_gpu_does_not_work_and_says_so(red_model, pretend_cuda):
+    assert OnnxRuntimeBackend(red_model, provider="auto").provider == "cpu"
+
+
+@pytest.mark.parametrize("content", [b"", b"no model", None])
+def test_what_is_no_model_is_named(tmp_path, content):
+    path = tmp_path / "m.onnx"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ModelError, match="m.onnx") as error:
+        OnnxRuntimeBackend(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_truncated_model_is_named(red_model):
+    red_model.write_bytes(red_model.read_bytes()[:200])
+    with pytest.raises(ModelError, match="not a whole ONNX model"):
+        OnnxRuntimeBackend(red_model)
+
+
+def test_a_model_without_a_spec_is_refused_with_the_way_to_give_one(tmp_path):
+    with pytest.raises(ModelError, match="carries no ModelSpec.*convert-to-onnx"):
+        OnnxRuntimeBackend(write_model(tmp_path / "m.onnx", None))
+
+
+def test_a_spec_that_does_not_fit_the_graph_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="takes 4 bands, but its ModelSpec names 3"):
+        OnnxRuntimeBackend(write_model(tmp_path / "m.onnx", red_spec(), bands=4))
+    with pytest.raises(ModelError, match="not those of its ModelSpec"):
+        OnnxRuntimeBackend(write_model(tmp_path / "n.onnx", red_spec(input_name="x")))
+    with pytest.raises(ModelError, match="not JSON"):
+        OnnxRuntimeBackend(write_model(tmp_path / "o.onnx", None, metadata="{"))

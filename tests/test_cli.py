@@ -1,0 +1,108 @@
+import inspect
+import os
+import subprocess
+import sys
+
+import pytest
+
+from flood_seg import __version__, cli
+from flood_seg.guard import parameters, verbs
+
+# Names and flags that scripts rely on; whoever changes this table breaks them.
+FROZEN = {
+    "train": {"multirun": False},
+    "evaluate": {"model": None, "data": None, "out": None, "at-network-size": False},
+    "convert-to-onnx": {"ckpt": None, "onnx": None, "height": None, "width": None},
+    "infer": {"onnx": None, "image": None, "out": None, "overlay": False, "json": None},
+    "data preview": {"out": "preview.png", "count": 16},
+    "data sample": {"out": "data/sample"},
+}
+
+
+def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "flood_seg", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_list_of_verbs_and_flags_is_frozen():
+    found = {}
+    for name, verb in verbs(cli.FloodSeg).items():
+        inner = verbs(verb) if inspect.isclass(verb) else {}
+        for full, item in {f"{name} {n}": v for n, v in inner.items()}.items() if inner else {name: verb}.items():
+            found[full] = {flag: parameter.default for flag, parameter in parameters(item).items()}
+    assert found == FROZEN
+
+
+def test_a_mistyped_flag_answers_with_the_nearest_and_runs_nothing():
+    done = command("infer", "--imge", "a.jpg")
+    assert done.returncode == 2 and not done.stdout
+    assert done.stderr == (
+        "flood-seg: error: --imge: flood-seg infer has no such flag (did you mean '--image'?); "
+        "see flood-seg infer --help\n"
+    )
+
+
+def test_a_users_mistake_is_one_line_and_a_traceback_only_on_request(tmp_path):
+    missing = str(tmp_path / "no.jpg")
+    done = command("infer", "--image", missing)
+    assert done.returncode == 2
+    assert done.stderr.startswith("flood-seg: error: ") and done.stderr.count("\n") == 1 and missing in done.stderr
+    assert "Traceback" in command("infer", "--image", missing, FLOOD_SEG_DEBUG="1").stderr
+
+
+def test_help_imports_nothing_heavy():
+    heavy = ("numpy", "cv2", "torch", "hydra", "omegaconf", "onnxruntime", "rich", "fire", "PIL", "mlflow")
+    code = "import sys; from flood_seg.cli import main; main(['--help']); print([m for m in %r if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code % (heavy,)], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_version():
+    assert command("--version").stdout.strip() == __version__
+
+
+def test_without_the_train_extra_the_message_says_what_to_install():
+    code = (
+        "import sys; sys.modules['pytorch_lightning'] = None\n"
+        "from flood_seg.cli import main; main(['train', 'datamodule=sample'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "flood-seg: error: train: needs pytorch_lightning, which is not installed; pip install 'flood-seg[train]'\n"
+    )
+
+
+def test_an_interrupt_is_a_line_not_a_traceback(monkeypatch, capsys):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_run", interrupt)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([])
+    assert stopped.value.code == 130 and capsys.readouterr().err == "flood-seg: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "model=resnet34unet"], "(did you mean 'resnet34_unet'?)"),
+        (["train", "trainer.max_epoch=3"], "(did you mean 'trainer.max_epochs'?)"),
+        (["infer"], "--image is missing"),
+        (["train", "resume=/nowhere"], "no run with a last.ckpt"),
+        (["train", "-m", "model=mobilenet_unet,nope"], "model=nope: allowed are"),
+    ],
+)
+def test_wrong_choices_stop_before_anything_heavy(arguments, message, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(arguments)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,126 @@
+from pathlib import Path
+
+import pytest
+
+from flood_seg.config import compose, configs_dir, flatten, instantiate, load_overrides, save_config, sweep
+from flood_seg.errors import ConfigError
+from flood_seg.schema import EvaluateConfig, ExportConfig, InferConfig, TrainConfig
+
+CHOICES = [
+    f"{'+' if path.parent.name == 'experiment' else ''}{path.parent.name}={path.stem}"
+    for path in sorted(configs_dir().glob("*/*.yaml"))
+    if path.parent.name != "backend"
+]
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_composes(choice):
+    compose("train", [choice], TrainConfig)
+
+
+def test_the_other_verbs_compose():
+    assert compose("infer", [], InferConfig).output.foreground_value == 255
+    assert compose("evaluate", [], EvaluateConfig).threshold is None
+    assert compose("export", [], ExportConfig).tolerance == 1e-3
+    assert compose("export", ["weights=float16"], ExportConfig).tolerance == 0.05
+
+
+def test_the_defaults_are_the_documented_ones():
+    config = compose("train", [], TrainConfig)
+    assert (config.model.architecture, config.model.encoder, config.model.encoder_weights) == (
+        "Unet", "resnet34", "imagenet")  # fmt: skip
+    assert (config.seed, config.trainer.max_epochs, config.datamodule.batch_size) == (42, 100, 16)
+    assert (config.datamodule.height, config.datamodule.width, config.datamodule.val_split) == (512, 512, 0.2)
+    assert config.loss["pos_weight"] == 3.0 and config.optimizer["lr"] == 1e-3
+    assert (config.scheduler["factor"], config.scheduler["patience"], config.scheduler["mode"]) == (0.5, 7, "max")
+    assert config.callbacks["early_stopping"]["patience"] == 15
+
+
+def test_overrides_as_a_hydra_user_expects():
+    config = compose(
+        "train",
+        ["model=mobilenet_unet", "datamodule.height=256", "+optimizer.eps=1e-9", "~callbacks.early_stopping"],
+        TrainConfig,
+    )
+    assert config.model.encoder == "mobilenet_v2"
+    assert config.datamodule.width == 256  # follows height
+    assert config.optimizer["eps"] == 1e-9 and "early_stopping" not in config.callbacks
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("trainer.max_epoch=3", ["trainer.max_epoch", "did you mean 'trainer.max_epochs'"]),
+        ("batch_size=3", ["batch_size", "did you mean 'datamodule.batch_size'"]),
+        ("optimizer.lrr=1", ["did you mean 'optimizer.lr'"]),
+        ("model=resnet34unet", ["model=resnet34unet: allowed are mobilenet_unet, resnet34_unet"]),
+        ("+experiment=dmo", ["allowed are demo", "did you mean 'demo'"]),
+        ("trainer.max_epochs=abc", ["trainer.max_epochs", "'abc'", "Integer"]),
+        ("trainer.max_epochs=0", ["trainer.max_epochs=0: must be at least 1"]),
+        ("trainer.precision=bf17", ["allowed are auto, 32-true, bf16-mixed"]),
+        ("datamodule.val_split=1.5", ["datamodule.val_split=1.5", "at most 0.95"]),
+        ("datamodule.mean=[1,2]", ["3 bands, 2 values in mean"]),
+        ("datamodule.std=[0,1,1]", ["std of red=0", "above 0"]),
+        ("datamodule.cache=ramm", ["allowed are ram, disk, none", "did you mean 'ram'"]),
+        ("datamodule.split_file=${nope}", ["datamodule.split_file", "nope"]),
+        ("augmentation.crop_scale=[1,0.5]", ["augmentation.crop_scale"]),
+        ("augmentation.color_probability=2", ["augmentation.color_probability=2", "at most 1"]),
+        ("+foo=1", ["foo"]),
+        ("foo", ["foo", "not a Hydra override"]),
+        ("a=[1", ["a=[1", "not a Hydra override"]),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_key_value_and_what_is_allowed(override, parts):
+    with pytest.raises(ConfigError) as error:
+        compose("train", [override], TrainConfig)
+    assert "\n" not in str(error.value)
+    for part in parts:
+        assert part in str(error.value)
+
+
+def test_sweeps_expand_as_hydras_own():
+    assert sweep(["model=a,b", "x=[1,2]", "optimizer.lr=1,2"]) == [
+        ["model=a", "x=[1,2]", "optimizer.lr=1"],
+        ["model=a", "x=[1,2]", "optimizer.lr=2"],
+        ["model=b", "x=[1,2]", "optimizer.lr=1"],
+        ["model=b", "x=[1,2]", "optimizer.lr=2"],
+    ]
+    assert sweep([]) == [[]]
+
+
+def test_a_saved_configuration_gives_its_overrides_back(tmp_path: Path):
+    overrides = ["model=mobilenet_unet", "datamodule.data_dir='a b/ü'"]
+    config = compose("train", overrides, TrainConfig)
+    save_config(config, overrides, tmp_path)
+    assert load_overrides(tmp_path) == overrides
+    assert "data_dir: a b/ü" in (tmp_path / "config.yaml").read_text("utf-8")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_overrides(tmp_path / "none")
+
+
+def test_flatten_gives_dotted_keys():
+    flat = flatten(compose("train", [], TrainConfig))
+    assert flat["optimizer.lr"] == 1e-3 and flat["datamodule.height"] == 512 and flat["seed"] == 42
+
+
+def test_a_leaf_is_built_with_its_arguments():
+    assert instantiate({"_target_": "torch.nn.Linear", "out_features": 3}, 2).weight.shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        ({"_target_": "os.system", "command": "true"}, "_target_=os.system: must start with one of"),
+        ({}, "must start with one of"),
+        ({"_target_": "torch.optim.AdamX"}, "torch.optim has no AdamX (did you mean 'Adam"),
+        ({"_target_": "torch.nn.nowhere.X"}, "there is no module torch.nn.nowhere"),
+        (
+            {"_target_": "torch.nn.Linear", "in_featurs": 3, "out_features": 1},
+            "no argument 'in_featurs' (did you mean 'in_features'",
+        ),
+    ],
+)
+def test_what_cannot_be_built_says_why(node, message):
+    with pytest.raises(ConfigError) as error:
+        instantiate(node)
+    assert message in str(error.value)

@@ -1,0 +1,133 @@
+import fire
+import pytest
+
+from flood_seg.errors import UsageError
+from flood_seg.guard import guard, help_text
+
+
+class Toy:
+    """A toy."""
+
+    calls: list = []  # noqa: RUF012
+
+    def run(
+        self,
+        *overrides: str,
+        image: str | None = None,
+        docker_version: str = "24.10",
+        count: int | None = None,
+        overlay: bool = False,
+        multirun: bool = False,
+    ) -> None:
+        """Runs.
+
+        toy run --image a.jpg
+        """
+        _calls.append((overrides, image, docker_version, count, overlay, multirun))
+
+    class group:
+        """A group."""
+
+        def inner(self, *, out: str = "x") -> None:
+            """Inner."""
+            _calls.append(out)
+
+
+_calls = Toy.calls
+del Toy.calls
+
+
+def run(*arguments: str):
+    _calls.clear()
+    command = guard(Toy, list(arguments), "toy")
+    if command is not None:
+        fire.Fire(Toy, command=command, name="toy")
+    return _calls[0] if _calls else None
+
+
+DEFAULT = ((), None, "24.10", None, False, False)
+
+
+def test_defaults_arrive():
+    assert run("run") == DEFAULT
+
+
+@pytest.mark.parametrize(
+    "version", ["24.10", "1e3", "007", "None", "True", "[1]", "a b", "'q'", 'a"b', "-x", "ü,ñ", "a=b"]
+)
+@pytest.mark.parametrize("form", ["--docker-version={}", "--docker_version={}", "--docker-version {}"])
+def test_a_string_stays_the_string_that_was_typed(version, form):
+    flag, _, value = form.partition(" ")
+    words = [flag, version] if value else [form.format(version)]
+    assert run("run", *words)[2] == version
+
+
+def test_a_number_as_a_file_name_stays_a_string():
+    assert run("run", "--image", "1234")[1] == "1234"
+
+
+@pytest.mark.parametrize(
+    "override", ["a.b=1", "+a=[1,2]", "++a=1", "a={b:1}", "~a.b", "a='x y'", "a=", "a=1e-3", "g/h@i=j", "a=b=c"]
+)
+def test_overrides_arrive_unchanged(override):
+    assert run("run", override)[0] == (override,)
+
+
+def test_m_does_not_swallow_the_next_override():
+    assert run("run", "-m", "model=a,b", "x=1") == (("model=a,b", "x=1"), None, "24.10", None, False, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "overlay"),
+    [(["--overlay"], True), (["--nooverlay"], False), (["--no-overlay"], False), (["--overlay=false"], False),
+     (["--overlay", "false"], False), (["--overlay", "True"], True), (["--overlay=1"], True)],
+)  # fmt: skip
+def test_switches(words, overlay):
+    assert run("run", *words, "a=1") == (("a=1",), None, "24.10", None, overlay, False)
+
+
+def test_a_switch_does_not_swallow_an_override_or_a_flag():
+    assert run("run", "--overlay", "a=1", "--count", "-3") == (("a=1",), None, "24.10", -3, True, False)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "--imge", "a.jpg"], "--imge: toy run has no such flag (did you mean '--image'?)"),
+        (["run", "--zzz"], "--zzz: toy run has no such flag; see toy run --help"),
+        (["rum"], "rum: toy has no such verb (did you mean 'run'?); there are run, group"),
+        (["group", "iner"], "iner: toy group has no such verb (did you mean 'inner'?)"),
+        (["run", "--image"], "--image: toy run wants a value after it"),
+        (["run", "--image", "--overlay"], "--image: toy run wants a value after it"),
+        (["run", "--count", "many"], "--count many: toy run takes a whole number there"),
+        (["run", "--count=1.5"], "--count 1.5: toy run takes a whole number there"),
+        (["run", "--overlay=maybe"], "--overlay=maybe: toy run takes true or false there"),
+        (["run", "photo.jpg"], "did you mean toy run --image photo.jpg?"),
+        (["run", "-x", "1"], "-x: toy run has no such flag"),
+    ],
+)
+def test_a_mistake_runs_nothing_and_says_what_was_meant(words, message):
+    _calls.clear()
+    with pytest.raises(UsageError) as error:
+        run(*words)
+    assert message in str(error.value) and not _calls
+
+
+def test_a_group_has_verbs_of_its_own():
+    assert run("group", "inner", "--out", "y") == "y"
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["--help"], ["help"], ["run", "--help"], ["help", "run"], ["run", "-h"], ["group"]]
+)
+def test_help_is_printed_plainly_and_runs_nothing(words, capsys):
+    assert run(*words) is None
+    out = capsys.readouterr().out
+    assert "usage: toy" in out and "\x1b" not in out
+
+
+def test_help_names_every_flag_with_its_kind_and_default():
+    text = help_text(Toy.run, "toy run")
+    assert "toy run --image a.jpg" in text
+    for flag in ("--image ", "--docker-version ", "default 24.10", "--count ", "int", "--overlay "):
+        assert flag in text

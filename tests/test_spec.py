@@ -1,0 +1,42 @@
+import json
+
+import pytest
+
+from flood_seg.errors import ModelError
+from flood_seg.spec import ModelSpec
+from tests.conftest import make_spec
+
+
+def test_a_spec_survives_json():
+    spec = make_spec(provenance={"encoder": "mobilenet_v2", "metrics": {"val_iou": 0.8}, "git_commit": None})
+    assert ModelSpec.from_json(spec.to_json()) == spec
+    assert "\n" not in spec.to_json()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 2}, "version 2 is not 1"),
+        ({"surprise": 1}, "unknown keys ['surprise']"),
+        ({"mean": [0.5]}, "3 bands, 1 means"),
+        ({"class_names": ["water"]}, "1 class names and 2 label values"),
+        ({"task": "magic"}, "task is 'magic'; allowed: binary, multiclass"),
+    ],
+)
+def test_a_wrong_record_is_named(change, message):
+    record = json.loads(make_spec().to_json()) | change
+    with pytest.raises(ModelError) as error:
+        ModelSpec.from_json(json.dumps(record), "model.onnx")
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"version": 1}'])
+def test_what_is_no_spec_is_refused_with_its_place(text):
+    with pytest.raises(ModelError):
+        ModelSpec.from_json(text, "model.onnx")
+
+
+def test_binary_answers_one_channel_and_multiclass_one_a_class():
+    assert make_spec().logit_channels == 1
+    names, values = ("a", "b", "c"), (0, 1, 2)
+    assert make_spec(task="multiclass", class_names=names, label_values=values).logit_channels == 3
