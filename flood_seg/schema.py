@@ -247,6 +247,6 @@ class ExportConfig:
         check_range("opset", self.opset, 17)
         check_choice("weights", self.weights, ("float32", "float16"))
         if self.tolerance is None:
-            # Measured: 1e-6 is usual; rounding the weights to float16 moved a logit by up to 0.01.
-            self.tolerance = 1e-3 if self.weights == "float32" else 0.05
+            # Measured on mobilenet_unet: 1e-5 is usual; rounding the weights to float16 moved a logit by 0.044.
+            self.tolerance = 1e-3 if self.weights == "float32" else 0.1
         check_range("tolerance", self.tolerance, 0, open_low=True)

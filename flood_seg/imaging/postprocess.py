@@ -7,9 +7,13 @@ enlarging the mask would give staircase edges.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def resize_logits(logits: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -50,6 +54,13 @@ def to_classes(logits: np.ndarray, threshold: float) -> np.ndarray:
         return np.asarray(logits.argmax(axis=0), np.uint8)
     # The sigmoid is monotonic: comparing logits spares it.
     return np.asarray(logits[0] > logit(threshold), np.uint8)
+
+
+def to_labels(classes: np.ndarray, values: Sequence[int]) -> np.ndarray:
+    """Replaces class indices, uint8 [H, W], by each class's value; uint16 where 8 bits are too few."""
+    table = np.zeros(256, np.uint8 if max(values) < 256 else np.uint16)
+    table[: len(values)] = values
+    return np.asarray(cv2.LUT(classes, table))
 
 
 def logit(probability: float) -> float:

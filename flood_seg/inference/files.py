@@ -6,6 +6,7 @@ import glob
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from flood_seg.errors import DataError, OutputError
 from flood_seg.imaging.read import image_suffixes
@@ -29,36 +30,37 @@ def plan(image: str, out: Path | None) -> list[Job]:
 
     Args:
         image: an existing path, or a glob (`**` for all levels).
-        out: of a file: the mask, a .png, or a folder; None: `<stem>_mask.png` beside it. Of several: a folder; None:
-            `<folder>_masks` beside the folder.
+        out: of a file: the mask, a .png, or a folder; None: `<stem>_mask.png` beside it. Of several: a folder, in which
+            the masks lie as the images do in theirs; None: `<folder>_masks` beside the folder.
 
     Raises:
         DataError: nothing is there.
-        OutputError: `out` is the image itself, or of a lossy format.
+        OutputError: `out` is of a lossy format, or a mask or an overlay would overwrite an image.
     """
     path = Path(image)
     if path.is_dir():
-        return _plan_many(_images_in(path), out or path.with_name(f"{path.resolve().name}_masks"))
+        return _plan_many(path, sorted(path.iterdir()), out) or _nothing(
+            f"{image}: no image in it; give a folder of photos"
+        )
     if path.exists():
-        return [_plan_one(path, out)]
+        return _checked([_plan_one(path, out)])
     if glob.has_magic(image):
-        found = sorted(Path(name) for name in glob.glob(image, recursive=True))  # noqa: PTH207 - absolute patterns too
-        images = [path for path in found if path.is_file() and path.suffix.lower() in image_suffixes()]
-        if not images:
-            raise DataError(f"{image}: no image matches; put the pattern in quotes and check it")
-        return _plan_many(images, out or Path(f"{images[0].resolve().parent}_masks"))
-    raise DataError(f"{image}: no such file or folder; give a photo, a folder or a pattern in quotes")
+        base, pattern = _split(path)
+        names = glob.glob(pattern, root_dir=base, recursive=True)  # noqa: PTH207 - ** passes over hidden folders
+        found = sorted(base / name for name in names)
+        return _plan_many(base, found, out) or _nothing(f"{image}: no image matches; check the pattern")
+    _nothing(f"{image}: no such file or folder; give a photo, a folder or a pattern in quotes")
 
 
-def _images_in(folder: Path) -> list[Path]:
-    images = [
-        path
-        for path in sorted(folder.iterdir())
-        if path.suffix.lower() in image_suffixes() and not path.name.startswith(".") and path.is_file()
-    ]
-    if not images:
-        raise DataError(f"{folder}: no image in it; give a folder of photos")
-    return images
+def _nothing(message: str) -> NoReturn:
+    raise DataError(message)
+
+
+def _split(pattern: Path) -> tuple[Path, str]:
+    """Returns the folder that is there, whose name may hold brackets, and the pattern below it."""
+    parts = pattern.parts
+    depth = max(n for n in range(len(parts)) if Path(*parts[:n]).is_dir())
+    return Path(*parts[:depth]), str(Path(*parts[depth:]))
 
 
 def _plan_one(image: Path, out: Path | None) -> Job:
@@ -74,19 +76,57 @@ def _plan_one(image: Path, out: Path | None) -> Job:
     return Job(image, out)
 
 
-def _plan_many(images: list[Path], folder: Path) -> list[Job]:
-    """Names each mask by its image's stem, by its whole name where two share a stem, by a number where that clashes."""
+def _plan_many(base: Path, found: list[Path], out: Path | None) -> list[Job]:
+    folder = _beside(base) if out is None else out
     if folder.is_file():
         raise OutputError(f"{folder}: is a file; --out of several photos is a folder")
-    stems = Counter(image.stem for image in images)
-    taken: set[Path] = set()
-    jobs = []
-    for image in images:
-        stem = image.stem if stems[image.stem] == 1 else image.name
-        mask, number = folder / f"{stem}.png", 1
-        while mask in taken or mask.resolve() == image.resolve():
-            number += 1
-            mask = folder / f"{stem}_{number}.png"
-        taken.add(mask)
-        jobs.append(Job(image, mask))
+    images = _without_results([path for path in found if _is_image(path)], base, folder)
+    stems = Counter(_key(path.with_suffix("")) for path in images)
+    masks = [_mask_of(path, base, folder, whole=stems[_key(path.with_suffix(""))] > 1) for path in images]
+    if len({_key(mask) for mask in masks}) < len(masks):  # a.jpg, a.png and a.jpg.tif
+        masks = [_mask_of(path, base, folder, whole=True) for path in images]
+    return _checked([Job(path, mask) for path, mask in zip(images, masks, strict=True)])
+
+
+def _beside(base: Path) -> Path:
+    home = base if base.name not in ("", "..") else base.resolve()
+    return home.parent / f"{home.name}_masks"
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in image_suffixes() and not path.name.startswith(".") and path.is_file()
+
+
+def _without_results(images: list[Path], base: Path, folder: Path) -> list[Path]:
+    """Leaves out what earlier runs wrote: all in an output folder below `base`, files named after an image."""
+    sources = {_key(path.with_suffix("")) for path in images} | {_key(path) for path in images}
+    below = folder.resolve() if base.resolve() in folder.resolve().parents else None
+    return [
+        path
+        for path in images
+        if below not in path.resolve().parents
+        and not any(
+            path.name.endswith(ending) and _key(path.with_name(path.name.removesuffix(ending))) in sources
+            for ending in ("_mask.png", "_overlay.jpg")
+        )
+    ]
+
+
+def _mask_of(image: Path, base: Path, folder: Path, *, whole: bool) -> Path:
+    """`<stem>.png`, `<name>.png` where stems clash, as deep below `folder`; `<stem>_mask.png` beside the image."""
+    place = folder / image.relative_to(base).parent
+    mark = "_mask" if place.resolve() == image.parent.resolve() else ""
+    return place / f"{image.name if whole else image.stem}{mark}.png"
+
+
+def _key(path: Path) -> str:
+    """Equal for paths that are one file on some file systems."""
+    return str(path).casefold()
+
+
+def _checked(jobs: list[Job]) -> list[Job]:
+    images = {job.image.resolve() for job in jobs}
+    for job in jobs:
+        if wrong := images & {job.mask.resolve(), job.overlay.resolve()}:
+            raise OutputError(f"{wrong.pop()}: a photo that would be overwritten; give another --out")
     return jobs

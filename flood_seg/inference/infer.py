@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,8 +12,9 @@ import numpy as np
 
 from flood_seg.config import instantiate
 from flood_seg.console import say, track, warn
-from flood_seg.errors import FloodSegError, ImageError, PartialFailureError
+from flood_seg.errors import ImageError, OutputError, PartialFailureError
 from flood_seg.imaging.overlay import draw_overlay
+from flood_seg.imaging.postprocess import to_labels
 from flood_seg.imaging.read import read_image
 from flood_seg.imaging.write import write_image, write_json
 from flood_seg.inference.files import Job, plan
@@ -47,12 +49,16 @@ def infer(
         PartialFailureError: some photos of several could not be read; the others are done.
         FloodSegError: of other kinds, before anything is written.
     """
+    started = time.perf_counter()
     jobs = plan(image, out)
+    if json and json.suffix.lower() != ".json":
+        raise OutputError(f"{json}: the report is JSON; give --json a name that ends in .json")
     model, origin = (onnx, "as given") if onnx else default_model(Path(config.output_dir))
     backend = instantiate(config.backend, model)
     say(f"Model {model} ({origin}), {backend.provider}")
     predictor = Predictor(backend, config.threshold)
-    records, failures = [], []
+    records: list[dict[str, Any]] = []
+    failures: list[ImageError] = []
     for job, photo, seconds in track(_read_ahead(jobs), "Segmenting", len(jobs)):
         if isinstance(photo, ImageError):
             failures.append(photo)
@@ -63,8 +69,9 @@ def infer(
         if len(jobs) == 1:
             say(_describe(records[0], job, overlay))
     if json:
-        write_json(json, {"model": str(model), "provider": backend.provider, "images": records})
-    _conclude(jobs, records, failures)
+        report = {"model": str(model), "provider": backend.provider, "threshold": predictor.threshold}
+        write_json(json, report | {"images": records, "failed": [str(failure) for failure in failures]})
+    _conclude(jobs, records, failures, time.perf_counter() - started)
 
 
 def _read_ahead(jobs: list[Job]) -> Iterator[tuple[Job, np.ndarray | ImageError, float]]:
@@ -97,16 +104,18 @@ def _segment(
     """Predicts a photo, writes its files, returns its record."""
     started = time.perf_counter()
     prediction = predictor.predict(photo)
-    water = prediction.mask != 0
+    mask, spec = prediction.mask, predictor.spec
     predicted = time.perf_counter()
-    write_image(job.mask, water.astype(np.uint8) * np.uint8(output.foreground_value))
+    values = (0, output.foreground_value) if spec.task == "binary" else spec.label_values
+    write_image(job.mask, to_labels(mask, values))
     if overlay:
         tinted = draw_overlay(
-            photo, water, _rgb(output.overlay_color), output.overlay_opacity, _rgb(output.outline_color)
+            photo, mask, _rgb(output.overlay_color), output.overlay_opacity, _rgb(output.outline_color)
         )
         write_image(job.overlay, tinted)
     written = time.perf_counter()
     seconds = {"read": read_seconds, "predict": predicted - started, "write": written - predicted}
+    seconds["total"] = sum(seconds.values())
     return {
         "image": str(job.image),
         "mask": str(job.mask),
@@ -126,19 +135,20 @@ def _rgb(values: list[int]) -> tuple[int, int, int]:
 def _describe(record: dict[str, Any], job: Job, overlay: bool) -> str:
     size = f"{record['width']}×{record['height']}"
     tinted = f", {job.overlay}" if overlay else ""
-    took = sum(record["milliseconds"].values())
+    took = record["milliseconds"]["total"]
     return f"{job.mask}{tinted}: {size}, {record['water_share']:.1%} water, {took:.0f} ms"
 
 
-def _conclude(jobs: list[Job], records: list[dict[str, Any]], failures: list[ImageError]) -> None:
+def _conclude(jobs: list[Job], records: list[dict[str, Any]], failures: list[ImageError], seconds: float) -> None:
     if len(jobs) == 1:
         if failures:
             raise failures[0]
         return
-    folder = jobs[0].mask.parent
+    folder = os.path.commonpath([job.mask.parent for job in jobs])
     if records:
         share = sum(record["water_share"] for record in records) / len(records)
-        say(f"{folder}: {len(records)} masks, {share:.1%} water on average")
+        say(f"{folder}: {len(records)} masks, {share:.1%} water on average, {seconds:.1f} s")
     if failures:
-        error: type[FloodSegError] = PartialFailureError
-        raise error(f"{len(failures)} of {len(jobs)} photos could not be read, see above; the rest is done")
+        raise PartialFailureError(
+            f"{len(failures)} of {len(jobs)} photos could not be read, see above; the rest is done"
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytorch_lightning as pl
@@ -102,5 +102,8 @@ class SegmentationModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the spec, so that the file says by itself what it is."""
-        checkpoint[METADATA_KEY] = self.spec.to_json()
+        """Adds the spec, with the epoch's validation metrics, so that the file says by itself what it is."""
+        logged = self.trainer.callback_metrics
+        metrics = {name: float(logged[name]) for name in sorted(logged) if name.startswith("val_")}
+        spec = replace(self.spec, provenance={**self.spec.provenance, "metrics": metrics})
+        checkpoint[METADATA_KEY] = spec.to_json()

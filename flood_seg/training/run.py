@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -72,7 +73,8 @@ def new_run(output_dir: Path) -> Run:
 def link_latest(run: Run, output_dir: Path) -> None:
     """Points `outputs/latest` to the run."""
     with atomic_path(output_dir / "latest") as temporary:
-        temporary.symlink_to(run.folder.relative_to(output_dir), target_is_directory=True)
+        target = os.path.relpath(run.folder.resolve(), output_dir.resolve())  # survives a move of the outputs
+        temporary.symlink_to(target, target_is_directory=True)
 
 
 def find_run(resume: str, output_dir: Path) -> Run | None:

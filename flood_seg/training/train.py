@@ -206,7 +206,6 @@ def _finish(
     onnx = None
     if run.best.exists():
         network, spec = load_network(run.best)
-        spec.provenance["metrics"] = {name: best[name] for name in ("val_iou", "val_f1", "val_image_iou")}
         export_onnx(network, spec, run.onnx)
         onnx = run.onnx
         files.append(plot_validation(network, spec, data.val_set, plots / "validation_samples.png"))

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from flood_seg.imaging.postprocess import resize_logits, to_classes, to_probabilities
+from flood_seg.imaging.postprocess import resize_logits, to_classes, to_labels, to_probabilities
 
 
 def random_logits(channels: int, height: int = 12, width: int = 9) -> np.ndarray:
@@ -48,3 +48,11 @@ def test_the_decision_comes_after_the_resize():
     logits = np.array([[[3.0, -1.0]]], np.float32)
     mask = to_classes(resize_logits(logits, 1, 80), 0.5)[0]
     assert mask.sum() == 50  # pixel centres up to 20 + 40 * 3/4
+
+
+@pytest.mark.parametrize(("values", "dtype"), [((0, 255), np.uint8), ((0, 7, 9), np.uint8), ((0, 1, 300), np.uint16)])
+def test_each_class_is_written_as_its_value(values, dtype):
+    classes = np.random.default_rng(0).integers(0, len(values), (20, 30)).astype(np.uint8)
+    labels = to_labels(classes, values)
+    assert labels.dtype == dtype
+    np.testing.assert_array_equal(labels, np.array(values)[classes])

@@ -2,6 +2,8 @@
 
 import io
 import os
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -148,3 +150,35 @@ def test_a_photo_in_place_of_a_mask_is_refused(tmp_path):
 def test_an_empty_mask_stays_empty(tmp_path):
     Image.fromarray(MASK * 0).save(tmp_path / "a.png")
     assert read_mask(tmp_path / "a.png").sum() == 0
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF"])
+@pytest.mark.filterwarnings("error")
+def test_damaged_bytes_of_any_kind_give_an_image_or_one_line(tmp_path, format):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    whole = save(tmp_path / "a", Image.fromarray(PHOTO), format, **({} if format in ("GIF", "BMP") else {"exif": exif}))
+    data, random = whole.read_bytes(), np.random.default_rng(0)
+    for _ in range(60):
+        damaged = np.frombuffer(data, np.uint8).copy()
+        damaged[random.integers(0, min(len(data), int(random.choice([60, 400, len(data)]))), 4)] = random.integers(
+            0, 256, 4
+        )
+        whole.write_bytes(damaged.tobytes()[: len(data) if random.random() < 0.8 else random.integers(1, len(data))])
+        for read in (read_image, read_mask, read_size):
+            try:
+                read(whole)
+            except ImageError as error:
+                assert str(whole) in str(error) and "\n" not in str(error)
+
+
+def test_a_header_of_too_many_pixels_is_refused(tmp_path):
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 70_000, 70_000, 8, 2, 0, 0, 0))
+    data = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"0")) + chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(data)
+    for read in (read_image, read_mask, read_size):
+        with pytest.raises(ImageError, match="more than 400 megapixels"):
+            read(tmp_path / "a.png")

@@ -13,16 +13,24 @@ from flood_seg.spec import METADATA_KEY, ModelSpec
 from tests.conftest import make_spec
 
 
-def write_model(path: Path, spec: ModelSpec | None, bands: int = 3, metadata: str | None = None) -> Path:
-    """Writes the model; its spec has mean 0 and std 1, so that it is fed red / 255."""
-    weights = np.zeros((1, bands, 1, 1), np.float32)
-    weights[0, 0] = 25.5
+def write_model(
+    path: Path,
+    spec: ModelSpec | None,
+    bands: int = 3,
+    metadata: str | None = None,
+    size: tuple[int | str, int | str] = ("height", "width"),
+    weights: list[list[float]] | None = None,
+    bias: list[float] | None = None,
+) -> Path:
+    """Writes the model; its spec has mean 0 and std 1, so that it is fed red / 255; or with weights [class][band]."""
+    matrix = np.array(weights or [[25.5] + [0.0] * (bands - 1)], np.float32)[:, :, None, None]
+    offset = np.array(bias or [-12.75], np.float32)
     graph = helper.make_graph(
         [helper.make_node("Conv", ["input", "w", "b"], ["output"])],
         "red",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", bands, "height", "width"])],
-        [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["batch", 1, "height", "width"])],
-        [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(np.array([-12.75], np.float32), "b")],
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", bands, *size])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["batch", len(offset), *size])],
+        [numpy_helper.from_array(matrix, "w"), numpy_helper.from_array(offset, "b")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     if spec is not None or metadata is not None:

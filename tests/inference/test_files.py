@@ -73,3 +73,54 @@ def test_out_must_keep_the_photo_and_the_mask_exact(folder):
         plan(str(folder / "a.jpg"), folder / "m.jpg")
     with pytest.raises(OutputError, match="is a file"):
         plan(str(folder), folder / "a.jpg")
+
+
+def test_masks_of_all_levels_lie_as_their_photos_do(folder):
+    Image.new("RGB", (4, 4)).save(folder / "deep" / "a.jpg")
+    masks = {job.mask for job in plan(str(folder / "**" / "a.jpg"), None)}
+    assert masks == {folder.with_name("in_masks") / "a.png", folder.with_name("in_masks") / "deep" / "a.png"}
+
+
+def test_beside_their_photos_masks_are_called_so_and_are_not_taken_for_photos(folder):
+    jobs = plan(str(folder), folder)
+    assert jobs[0].mask == folder / "a_mask.png"
+    for job in jobs:
+        Image.new("L", (4, 4)).save(job.mask)
+        Image.new("RGB", (4, 4)).save(job.overlay)
+    assert plan(str(folder), None)[0].image == jobs[0].image
+    assert len(plan(str(folder), None)) == len(jobs)
+
+
+def test_a_photo_that_is_only_named_like_a_mask_is_a_photo(folder):
+    Image.new("RGB", (4, 4)).save(folder / "lake_mask.png")
+    assert folder / "lake_mask.png" in [job.image for job in plan(str(folder), None)]
+
+
+def test_an_output_folder_among_the_photos_is_not_searched(folder):
+    (folder / "out").mkdir()
+    Image.new("L", (4, 4)).save(folder / "out" / "a.png")
+    assert all(job.image.parent.name != "out" for job in plan(str(folder / "**" / "*"), folder / "out"))
+
+
+def test_three_names_that_clash_in_turn_stay_apart(folder, tmp_path):
+    for name in ("a.png", "a.jpg.tif"):
+        Image.new("RGB", (4, 4)).save(folder / name)
+    masks = [job.mask.name for job in plan(str(folder / "a*"), tmp_path / "out")]
+    assert masks == ["a.jpg.png", "a.jpg.tif.png", "a.png.png"]
+
+
+def test_a_folder_whose_name_holds_brackets_can_be_searched(folder):
+    named = folder.rename(folder.with_name("in [1]"))
+    assert [job.image.name for job in plan(str(named / "*.jpg"), None)] == ["a.jpg", "x[1].jpg"]
+
+
+def test_the_working_folder_gives_a_folder_beside_it(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    for image in (".", "*.jpg"):
+        assert plan(image, None)[0].mask == folder.with_name("in_masks") / "a.png"
+
+
+def test_an_overlay_that_would_take_the_place_of_the_photo_is_refused(folder):
+    photo = (folder / "a.jpg").rename(folder / "a_overlay.jpg")
+    with pytest.raises(OutputError, match="would be overwritten"):
+        plan(str(photo), folder / "a.png")

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 from PIL import Image
 
 from flood_seg.errors import ImageError, OutputError, PartialFailureError
+from flood_seg.inference import infer as infer_module
 from flood_seg.inference.infer import infer
 from flood_seg.schema import InferConfig, OutputConfig
+from tests.inference.conftest import red_spec, write_model
 
 BACKEND = {"_target_": "flood_seg.inference.backends.onnxruntime.OnnxRuntimeBackend"}
 PHOTO = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
@@ -56,7 +59,30 @@ def test_json_gives_share_and_timings(red_model, photo, tmp_path):
     assert record["model"] == str(red_model) and record["provider"] == "cpu"
     assert image["water_share"] == pytest.approx(EXPECTED.mean())
     assert (image["width"], image["height"]) == (64, 64)
-    assert set(image["milliseconds"]) == {"read", "predict", "write"}
+    assert set(image["milliseconds"]) == {"read", "predict", "write", "total"}
+
+
+def test_a_report_that_is_no_json_could_be_a_photo_and_is_refused(red_model, photo):
+    before = photo.read_bytes()
+    with pytest.raises(OutputError, match="ends in .json"):
+        run(red_model, photo, json=photo)
+    assert photo.read_bytes() == before
+
+
+def test_a_model_of_several_classes_writes_its_label_values(tmp_path, photo):
+    names, values = ("background", "cat", "dog"), (0, 100, 200)
+    spec = red_spec(task="multiclass", class_names=names, label_values=values)
+    model = write_model(tmp_path / "pets.onnx", spec, weights=[[0, 0, 0], [9, 0, 0], [0, 9, 0]], bias=[4.5, 0, 0])
+    run(model, photo, tmp_path / "m.png")
+    scores = np.stack([np.full((64, 64), 127.5), PHOTO[:, :, 0], PHOTO[:, :, 1]])
+    np.testing.assert_array_equal(np.array(Image.open(tmp_path / "m.png")), np.array(values)[scores.argmax(0)])
+
+
+def test_a_second_run_over_a_folder_finds_the_same_photos(red_model, photo):
+    for _ in range(2):
+        run(red_model, photo.parent, photo.parent, overlay=True)
+    names = sorted(path.name for path in photo.parent.iterdir() if path.suffix != ".onnx")
+    assert names == ["photo.png", "photo_mask.png", "photo_overlay.jpg"]
 
 
 def test_a_corrupt_file_in_a_folder_is_reported_and_the_rest_is_done(red_model, photo, tmp_path, capsys):
@@ -69,7 +95,29 @@ def test_a_corrupt_file_in_a_folder_is_reported_and_the_rest_is_done(red_model, 
         run(red_model, folder, json=tmp_path / "r.json")
     assert sorted(path.name for path in (tmp_path / "in put_masks").iterdir()) == ["0.png", "1.png", "3.png"]
     assert "2.png" in capsys.readouterr().err
-    assert len(json.loads((tmp_path / "r.json").read_text())["images"]) == 3
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert len(report["images"]) == 3 and "2.png" in report["failed"][0]
+
+
+def test_at_most_two_photos_are_in_memory(red_model, tmp_path, monkeypatch):
+    """Counts the arrays that are alive each time another photo has been decoded."""
+    (tmp_path / "in").mkdir()
+    for number in range(12):
+        Image.fromarray(PHOTO).save(tmp_path / "in" / f"{number:02d}.png")
+    read, alive, most = infer_module.read_image, weakref.WeakSet(), []
+
+    class Photo(np.ndarray):
+        __hash__ = object.__hash__
+
+    def counted(path: Path) -> np.ndarray:
+        image = read(path).view(Photo)
+        alive.add(image)
+        most.append(len(alive))
+        return image
+
+    monkeypatch.setattr(infer_module, "read_image", counted)
+    run(red_model, tmp_path / "in")
+    assert len(most) == 12 and max(most) <= 2
 
 
 def test_a_phone_photo_gives_an_upright_mask(red_model, tmp_path):

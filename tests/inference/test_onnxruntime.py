@@ -33,7 +33,7 @@ def pretend_cuda(monkeypatch):
     monkeypatch.setattr(
         onnxruntime,
         "InferenceSession",
-        lambda model, options, providers: real(model, options, providers=["CPUExecutionProvider"]),
+        lambda model, options, providers, **_: real(model, options, providers=["CPUExecutionProvider"]),
     )
 
 
@@ -68,9 +68,33 @@ def test_a_model_without_a_spec_is_refused_with_the_way_to_give_one(tmp_path):
 
 
 def test_a_spec_that_does_not_fit_the_graph_is_refused(tmp_path):
-    with pytest.raises(ModelError, match="takes 4 bands, but its ModelSpec names 3"):
+    with pytest.raises(
+        ModelError, match=r"takes input: float \['batch', 4, .* says input: float \['batch', 3, 64, 64\]"
+    ):
         OnnxRuntimeBackend(write_model(tmp_path / "m.onnx", red_spec(), bands=4))
-    with pytest.raises(ModelError, match="not those of its ModelSpec"):
+    with pytest.raises(ModelError, match="ModelSpec says x: float"):
         OnnxRuntimeBackend(write_model(tmp_path / "n.onnx", red_spec(input_name="x")))
+    with pytest.raises(ModelError, match="answers output: float .* says output: float .*2, 64, 64"):
+        two = red_spec(task="multiclass")
+        OnnxRuntimeBackend(write_model(tmp_path / "p.onnx", two))
+    with pytest.raises(ModelError, match=r"32, 32\]; its ModelSpec says input: float .*64, 64"):
+        OnnxRuntimeBackend(write_model(tmp_path / "q.onnx", red_spec(), size=(32, 32)))
     with pytest.raises(ModelError, match="not JSON"):
         OnnxRuntimeBackend(write_model(tmp_path / "o.onnx", None, metadata="{"))
+
+
+def test_a_graph_of_a_fixed_or_wholly_dynamic_size_fits(tmp_path):
+    assert OnnxRuntimeBackend(write_model(tmp_path / "m.onnx", red_spec(), size=(64, 64))).spec.height == 64
+    assert OnnxRuntimeBackend(write_model(tmp_path / "n.onnx", red_spec(), size=("h", "w"))).spec.height == 64
+
+
+def test_a_provider_that_fails_later_does_not_leave_the_work_to_the_cpu(red_model):
+    """ONNX Runtime would by itself print to stdout and go on."""
+    assert OnnxRuntimeBackend(red_model)._session._enable_fallback is False
+
+
+def test_the_runtimes_own_log_lines_do_not_reach_stderr(red_model, capfd):
+    red_model.write_bytes(red_model.read_bytes()[:200])
+    with pytest.raises(ModelError):
+        OnnxRuntimeBackend(red_model)
+    assert capfd.readouterr() == ("", "")
