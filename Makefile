@@ -7,6 +7,8 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
 # Wheels that pip was told of, a CPU build of torch for example, are uv's too.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+# Compiled once here, or else by each process anew where Python is told to write no bytecode.
+export UV_COMPILE_BYTECODE := 1
 DEMO := demo
 # The same with and without a terminal.
 export PYTHONUNBUFFERED := 1
@@ -48,8 +50,8 @@ fix: setup ## mend what can be mended by itself
 bench: setup ## print the table of measured numbers (DATA=folder of images/ and masks/)
 	$(RUN) python benchmarks/run.py $(if $(DATA),--data $(DATA))
 
-docs: setup ## draw the pictures of the README anew
-	$(RUN) python docs/draw.py
+docs: demo ## draw the picture of the README anew
+	$(RUN) python docs/draw.py $(DEMO)/model.onnx $(DEMO)/new/images/0000.jpg
 
 clean: ## remove what the other targets made
 	rm -rf .venv .uv $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage

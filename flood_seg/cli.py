@@ -39,6 +39,12 @@ class FloodSeg:
         jobs = sweep(overrides) if multirun else [list(overrides)]
         configs = [compose("train", job, TrainConfig) for job in jobs]  # all are checked before the first one starts
 
+        from flood_seg.training.run import find_run
+
+        for config in configs:
+            if config.resume:
+                find_run(config.resume, Path(config.output_dir))
+
         from flood_seg.training.train import train, train_all
 
         if multirun:
@@ -149,6 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and exits: 0 done, 2 a mistake that the user can mend, 1 a bug, 130 interrupted."""
     try:
         _run(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()  # here, where a reader that has gone is still an exception
     except FloodSegError as error:
         if os.environ.get("FLOOD_SEG_DEBUG") == "1":
             raise

@@ -7,13 +7,14 @@ import inspect
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flood_seg.errors import ConfigError, did_you_mean
-from flood_seg.imaging.write import atomic_path
 
 if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
     from omegaconf import DictConfig
 
 T = TypeVar("T")
@@ -49,12 +50,12 @@ def compose(name: str, overrides: Sequence[str], schema: type[T]) -> T:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    composed = _compose(name, overrides)
+    composed, structure = _compose(name, overrides), OmegaConf.structured(schema)
     try:
-        checked = OmegaConf.merge(OmegaConf.structured(schema), composed)
+        checked = OmegaConf.merge(structure, composed)
         result = OmegaConf.to_object(checked)
     except OmegaConfBaseException as error:
-        raise ConfigError(_describe(error)) from error
+        raise ConfigError(_describe(error, _keys(structure))) from error
     assert isinstance(result, schema)
     return result
 
@@ -65,8 +66,10 @@ def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
     from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 
     with initialize_config_dir(str(configs_dir()), version_base=None):
+        for override in _parse(overrides):
+            _check_override(override)
         try:
-            return hydra_compose(name, overrides=list(overrides))
+            return hydra_compose(name, overrides=[_readable(override) for override in overrides])
         except MissingConfigException as error:
             raise ConfigError(_missing_choice(str(error))) from error
         except ConfigCompositionException as error:
@@ -74,41 +77,94 @@ def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
             known = _keys(hydra_compose(name))
             raise ConfigError(_unknown_key(str(error), str(error.__cause__ or ""), known)) from error
         except HydraException as error:
-            raise ConfigError(_unreadable(str(error), overrides)) from error
+            raise ConfigError(str(error).replace("\n", " ")) from error
+
+
+def _readable(override: str) -> str:
+    """Quotes a plain value with letters beyond ASCII, a path for example, which Hydra's grammar stumbles over."""
+    key, _, value = override.partition("=")
+    plain = re.fullmatch(r"[^'\"\[\]{}(),$\\]*", value) and not value.isascii()
+    return f"{key}='{value.strip()}'" if plain else override
+
+
+def _parse(overrides: Sequence[str]) -> list[Override]:
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import OverrideParseException
+
+    # The loader knows the choices of a group, for sweeps like model=glob(*).
+    parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+    try:
+        return parser.parse_overrides([_readable(override) for override in overrides])
+    except OverrideParseException as error:
+        raise ConfigError(_unreadable(error.override, str(error))) from error
+
+
+def _check_override(override: Override) -> None:
+    """Refuses what Hydra would answer with a traceback or in several lines."""
+    key, line = override.key_or_group, override.input_line
+    if not key:
+        raise ConfigError(f"{line}: there is no key before the value; write key=value")
+    if override.is_sweep_override():
+        value = str(line).partition("=")[2]
+        raise ConfigError(
+            f"{line}: more than one value; train -m runs once with each, {key}=[{value}] makes a list, "
+            f"\"{key}='{value}'\" is a text"
+        )
+    if not (configs_dir() / key).is_dir() or override.is_delete():
+        return
+    if not isinstance(override.value(), str):
+        raise ConfigError(f"{line}: allowed are {', '.join(_choices(key))}")
+    if key == "experiment" and not override.is_add():  # the one group without a default
+        raise ConfigError(f"{line}: an experiment is added; write +{line}")
+
+
+def _choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (configs_dir() / group).glob("*.yaml"))
 
 
 def _missing_choice(message: str) -> str:
     found = re.search(r"Could not find '([^']+)'", message)
     missing = found[1] if found else message.split("\n")[0]
     group, _, choice = missing.rpartition("/")
-    choices = sorted(path.stem for path in (configs_dir() / group).glob("*.yaml"))
+    choices = _choices(group)
     return f"{group}={choice}: allowed are {', '.join(choices) or 'none'}{did_you_mean(choice, choices)}"
 
 
 def _unknown_key(message: str, cause: str, known: list[str]) -> str:
     found = re.search(r"'([^']+)'", message)
-    if found is None or "override" not in message:
+    if found is None or not message.startswith(("Could not override", "Could not append", "Could not delete")):
         return f"{message} {cause}".replace("\n", " ").strip()
     key = found[1]
-    hint = did_you_mean(key, known) or _same_ending(key, known)
-    return f"{key}: no such key{hint}; +{key}=... adds one where a group allows it"
+    if message.startswith("Could not append"):
+        return f"{key}: there is such a key already; leave out the +"
+    advice = f"; +{key}=... adds one where a group allows it" if message.startswith("Could not override") else ""
+    return f"{key}: no such key{_nearest(key, known)}{advice}"
 
 
-def _same_ending(key: str, known: list[str]) -> str:
-    """A hint for `batch_size=4`, where only `datamodule.batch_size` is a key."""
-    ends = [other for other in known if other.rpartition(".")[2] == key.rpartition(".")[2]]
-    return f" (did you mean '{ends[0]}'?)" if ends else ""
+def _nearest(key: str, known: list[str]) -> str:
+    """The nearest key, else the nearest by its last part: `epochs=4` is meant for `trainer.max_epochs`."""
+    known = [other for other in known if not key.startswith(f"{other}.")]
+    if near := did_you_mean(key, known):
+        return near
+    ends = {other.rpartition(".")[2]: other for other in reversed(known)}
+    near_ends = get_close_matches(key.rpartition(".")[2], ends, n=1, cutoff=0.7)
+    return f" (did you mean '{ends[near_ends[0]]}'?)" if near_ends else ""
 
 
-def _unreadable(message: str, overrides: Sequence[str]) -> str:
-    lines = [line for line in message.split("\n") if line and not line.startswith("See http")]
-    named = [override for override in overrides if override in message]
-    what = named[0] if named else " ".join(overrides)
-    return f"{what}: not a Hydra override ({lines[-1].strip()}); write key=value, and quote special characters"
+def _unreadable(override: str, message: str) -> str:
+    """`message` is the parser's: what it stumbled over, a line with a caret, an address of the documentation."""
+    lines = [line for line in message.split("\n") if line.strip() != "^" and not line.startswith("See http")]
+    reason = "a character that must be quoted" if lines[-1].startswith("Lexer") else lines[-1].strip()
+    return f"{override}: not a Hydra override ({reason}); write key=value, and quote special characters: \"key='a(b)'\""
 
 
-def _describe(error: Exception) -> str:
+def _describe(error: Exception, known: list[str]) -> str:
+    from omegaconf.errors import ConfigKeyError
+
     key = str(getattr(error, "full_key", "") or "")
+    if isinstance(error, ConfigKeyError):
+        return f"{key}: no such key{_nearest(key, known)}"
     first_line = str(getattr(error, "msg", "") or error).split("\n")[0]
     return f"{key}: {first_line}" if key and key not in first_line else first_line
 
@@ -143,6 +199,8 @@ def save_config(config: Any, overrides: Sequence[str], folder: Path) -> None:
     """Writes the resolved configuration and the overrides: folder/config.yaml and folder/overrides.yaml."""
     import yaml
 
+    from flood_seg.imaging.write import atomic_path  # numpy and OpenCV: not before a configuration is found right
+
     for name, content in (("config.yaml", asdict(config)), ("overrides.yaml", list(overrides))):
         with atomic_path(folder / name) as temporary:
             temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
@@ -172,15 +230,18 @@ def sweep(overrides: Sequence[str]) -> list[list[str]]:
     Raises:
         ConfigError: an override that cannot be read.
     """
+    from hydra import initialize_config_dir
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-    from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
-        raise ConfigError(_unreadable(str(error), overrides)) from error
-    (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    with initialize_config_dir(str(configs_dir()), version_base=None):
+        parsed = _parse(overrides)
+        try:
+            (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+        except HydraException as error:  # interval(a, b) has no end of values
+            raise ConfigError(f"{' '.join(overrides)}: {error}; list the values: key=1,2,3") from error
+    if not jobs:
+        raise ConfigError(f"{' '.join(overrides)}: no choice fits the pattern, so there is nothing to run")
     return [list(job) for job in jobs]
 
 
@@ -205,7 +266,11 @@ def instantiate(node: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         wrong = [name for name in arguments if name not in known]
         what = f"has no argument {wrong[0]!r}{did_you_mean(wrong[0], known)}" if wrong else str(error)
         raise ConfigError(f"{target}: {what}") from error
-    return build(*args, **arguments)
+    try:
+        return build(*args, **arguments)
+    except (TypeError, ValueError) as error:  # lr=abc, lr=-1: the target checks its own values
+        given = ", ".join(f"{key}={value}" for key, value in node.items() if key != "_target_")
+        raise ConfigError(f"{target} does not take {given}: {' '.join(str(error).split())}") from error
 
 
 def _find_target(target: str) -> Any:
@@ -218,6 +283,7 @@ def _find_target(target: str) -> Any:
         if error.name and not module_name.startswith(error.name):
             raise  # a package that the module needs is not installed
         raise ConfigError(f"_target_={target}: there is no module {error.name}") from error
-    if not hasattr(module, name):
+    build = getattr(module, name, None)
+    if not callable(build):
         raise ConfigError(f"_target_={target}: {module_name} has no {name}{did_you_mean(name, dir(module))}")
-    return getattr(module, name)
+    return build

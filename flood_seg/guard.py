@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 SHORT_FLAGS = {"-m": "--multirun"}
-HELP_FLAGS = ("-h", "--help", "help")
+HELP_FLAGS = ("-h", "--help")
 OVERRIDE = re.compile(r"(\+\+?|~)?[A-Za-z_][\w./@]*(=.*)?", re.DOTALL)
 WORDS = {"true": "True", "false": "False", "1": "True", "0": "False"}
 
@@ -35,8 +35,9 @@ def guard(component: type, arguments: Sequence[str], program: str) -> list[str] 
     Raises:
         UsageError: an unknown verb or flag, a flag without its value, an argument that is no override.
     """
-    wants_help = any(argument in HELP_FLAGS for argument in arguments)
-    words = [argument for argument in arguments if argument not in HELP_FLAGS]
+    asks = list(arguments[:1]) == ["help"]  # only as the first word: `--out help` is a folder's name
+    wants_help = asks or any(argument in HELP_FLAGS for argument in arguments)
+    words = [argument for argument in arguments[int(asks) :] if argument not in HELP_FLAGS]
     verb, path, rest = component, list[str](), words
     while inspect.isclass(verb) and rest:
         verb, name, rest = _choose(verb, rest, program, path)
@@ -78,8 +79,11 @@ def _describe(parameter: inspect.Parameter) -> str:
 
 def _choose(component: type, words: list[str], program: str, path: list[str]) -> tuple[Any, str, list[str]]:
     name, known = words[0].replace("_", "-"), verbs(component)
+    command = " ".join([program, *path])
+    if name.startswith("-"):
+        flags = () if path else ("--help", "--version")
+        raise UsageError(f"{words[0]}: {command} wants a verb first{did_you_mean(name, flags)}; see {command} --help")
     if name not in known:
-        command = " ".join([program, *path])
         raise UsageError(
             f"{words[0]}: {command} has no such verb{did_you_mean(name, known)}; there are {', '.join(known)}"
         )
@@ -87,29 +91,33 @@ def _choose(component: type, words: list[str], program: str, path: list[str]) ->
 
 
 def _rewrite(verb: Callable[..., Any], words: Sequence[str], command: str) -> list[str]:
-    known, rewritten, queue = parameters(verb), [], list(words)
+    known, rewritten, queue = parameters(verb), list[str](), list(words)
     while queue:
         word = queue.pop(0)
-        word = SHORT_FLAGS.get(word, word)
         if not word.startswith("-"):
-            rewritten.append(_override(word, known, command))
+            rewritten.append(_override(word, known, rewritten, command))
             continue
         flag, equals, value = word.partition("=")
-        name = flag.lstrip("-").replace("_", "-")
+        name = SHORT_FLAGS.get(flag, flag).lstrip("-").replace("_", "-")
         if name not in known and name.startswith("no") and _is_bool(known.get(name[2:].lstrip("-"))):
             name, equals, value = name[2:].lstrip("-"), "=", "false"
         if name not in known:
             near = did_you_mean(name, known).replace("'", "'--", 1)
+            if "." in name:
+                near = f" (did you mean {flag.lstrip('-')}={value or '...'}, without dashes?)"
             raise UsageError(f"{flag}: {command} has no such flag{near}; see {command} --help")
         rewritten.append(_flag(name, known[name], equals, value, queue, command))
     return rewritten
 
 
-def _override(word: str, known: dict[str, inspect.Parameter], command: str) -> str:
+def _override(word: str, known: dict[str, inspect.Parameter], rewritten: Sequence[str], command: str) -> str:
     if OVERRIDE.fullmatch(word) and ("=" in word or word.startswith("~")):
         return _quoted(word)
-    meant = next((f"--{name} {word}" for name in ("image", "ckpt", "onnx") if name in known), "key=value")
-    raise UsageError(f"{word}: neither a flag nor a key=value override; did you mean {command} {meant}?")
+    name = next((name for name in ("image", "ckpt", "model") if name in known), None)
+    advice = f"did you mean {command} {f'--{name} {word}' if name else 'key=value'}?"
+    if any(done.startswith(f"--{name}=") for done in rewritten):  # a pattern that the shell has expanded
+        advice = f"--{name} takes one value; put a pattern or a path with spaces in quotes"
+    raise UsageError(f"{word}: neither a flag nor a key=value override; {advice}")
 
 
 def _flag(name: str, parameter: inspect.Parameter, equals: str, value: str, queue: list[str], command: str) -> str:
@@ -125,6 +133,8 @@ def _flag(name: str, parameter: inspect.Parameter, equals: str, value: str, queu
         if not queue or queue[0].startswith("--"):
             raise UsageError(f"--{name}: {command} wants a value after it")
         value = queue.pop(0)
+    if not value:
+        raise UsageError(f"--{name}: {command} wants a value after it, not an empty one")
     if "int" in str(parameter.annotation):
         if not re.fullmatch(r"[+-]?\d+", value):
             raise UsageError(f"--{name} {value}: {command} takes a whole number there")

@@ -164,6 +164,12 @@ class TrainerConfig:
         check_choice("trainer.precision", self.precision, ("auto", "32-true", "bf16-mixed", "16-mixed", "64-true"))
 
 
+# What a run logs each epoch, and so what a scheduler or a callback can watch.
+MONITORS = tuple(
+    f"{part}_{name}" for part in ("val", "train") for name in ("iou", "f1", "accuracy", "image_iou", "loss")
+)
+
+
 @dataclass
 class TrainConfig:
     """The whole of `flood-seg train`."""
@@ -188,6 +194,10 @@ class TrainConfig:
         check_choice("task", self.task, ("binary",))
         if len(self.datamodule.class_names) != 2:
             raise ConfigError(f"task=binary wants 2 class_names, not {len(self.datamodule.class_names)}")
+        watching = {"scheduler": self.scheduler} | {f"callbacks.{name}": node for name, node in self.callbacks.items()}
+        for name, node in watching.items():
+            if node and "monitor" in node:
+                check_choice(f"{name}.monitor", str(node["monitor"]), MONITORS)
 
 
 @dataclass

@@ -63,6 +63,16 @@ def test_help_imports_nothing_heavy():
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_a_reader_that_has_gone_is_no_traceback():
+    read, write = os.pipe()
+    os.close(read)
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    code = [sys.executable, "-m", "flood_seg", "--help"]
+    done = subprocess.run(code, stdout=write, stderr=subprocess.PIPE, text=True, check=False, env=environment)
+    os.close(write)
+    assert done.returncode == 1 and not done.stderr
+
+
 def test_version():
     assert command("--version").stdout.strip() == __version__
 

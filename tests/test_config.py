@@ -1,6 +1,8 @@
+import contextlib
 from pathlib import Path
 
 import pytest
+import torch
 
 from flood_seg.config import compose, configs_dir, flatten, instantiate, load_overrides, save_config, sweep
 from flood_seg.errors import ConfigError
@@ -65,7 +67,17 @@ def test_overrides_as_a_hydra_user_expects():
         ("datamodule.split_file=${nope}", ["datamodule.split_file", "nope"]),
         ("augmentation.crop_scale=[1,0.5]", ["augmentation.crop_scale"]),
         ("augmentation.color_probability=2", ["augmentation.color_probability=2", "at most 1"]),
-        ("+foo=1", ["foo"]),
+        ("epochs=3", ["did you mean 'trainer.max_epochs'"]),
+        ("model=null", ["model=null: allowed are mobilenet_unet, resnet34_unet"]),
+        ("model=[a]", ["model=[a]: allowed are mobilenet_unet, resnet34_unet"]),
+        ("model=mobilenet_unet,resnet34_unet", ["more than one value", "train -m"]),
+        ("experiment=demo", ["write +experiment=demo"]),
+        ("+trainer.max_epochs=3", ["trainer.max_epochs", "leave out the +"]),
+        ("++trainer.max_epoch=3", ["no such key (did you mean 'trainer.max_epochs'?)"]),
+        ("~callbacks.early_stoping", ["did you mean 'callbacks.early_stopping'"]),
+        ("=3", ["no key before the value"]),
+        ("datamodule.data_dir='a", ["must be quoted"]),
+        ("+foo=1", ["foo: no such key"]),
         ("foo", ["foo", "not a Hydra override"]),
         ("a=[1", ["a=[1", "not a Hydra override"]),
     ],
@@ -86,6 +98,28 @@ def test_sweeps_expand_as_hydras_own():
         ["model=b", "x=[1,2]", "optimizer.lr=2"],
     ]
     assert sweep([]) == [[]]
+    assert sweep(["model=glob(*_unet)"]) == [["model=mobilenet_unet"], ["model=resnet34_unet"]]
+
+
+@pytest.mark.parametrize("override", ["optimizer.lr=interval(0,1)", "model=glob(x*)", "model=[a"])
+def test_a_sweep_that_cannot_be_run_is_one_line(override):
+    with pytest.raises(ConfigError) as error:
+        sweep([override])
+    assert override in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_path_beyond_ascii_needs_no_quotes():
+    config = compose("train", ["datamodule.data_dir=/daten/Über flut"], TrainConfig)
+    assert config.datamodule.data_dir == "/daten/Über flut"
+
+
+def test_hydra_is_left_as_it_was_found():
+    from hydra.core.global_hydra import GlobalHydra
+
+    for override in ("model=mobilenet_unet", "model=nope", "a=[1"):
+        with contextlib.suppress(ConfigError):
+            compose("train", [override], TrainConfig)
+        assert not GlobalHydra.instance().is_initialized()
 
 
 def test_a_saved_configuration_gives_its_overrides_back(tmp_path: Path):
@@ -101,6 +135,11 @@ def test_a_saved_configuration_gives_its_overrides_back(tmp_path: Path):
 def test_flatten_gives_dotted_keys():
     flat = flatten(compose("train", [], TrainConfig))
     assert flat["optimizer.lr"] == 1e-3 and flat["datamodule.height"] == 512 and flat["seed"] == 42
+
+
+def test_a_value_that_the_target_refuses_names_the_target_and_the_value():
+    with pytest.raises(ConfigError, match=r"torch.optim.AdamW does not take lr=-1: Invalid learning rate"):
+        instantiate({"_target_": "torch.optim.AdamW", "lr": -1}, [torch.nn.Parameter(torch.zeros(1))])
 
 
 def test_a_leaf_is_built_with_its_arguments():

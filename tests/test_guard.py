@@ -86,6 +86,14 @@ def test_switches(words, overlay):
     assert run("run", *words, "a=1") == (("a=1",), None, "24.10", None, overlay, False)
 
 
+def test_the_word_help_is_a_value_like_any_other():
+    assert run("run", "--image", "help")[1] == "help"
+
+
+def test_a_short_flag_takes_a_value_of_its_own():
+    assert run("run", "-m=false", "x=1")[5] is False
+
+
 def test_a_switch_does_not_swallow_an_override_or_a_flag():
     assert run("run", "--overlay", "a=1", "--count", "-3") == (("a=1",), None, "24.10", -3, True, False)
 
@@ -104,6 +112,14 @@ def test_a_switch_does_not_swallow_an_override_or_a_flag():
         (["run", "--overlay=maybe"], "--overlay=maybe: toy run takes true or false there"),
         (["run", "photo.jpg"], "did you mean toy run --image photo.jpg?"),
         (["run", "-x", "1"], "-x: toy run has no such flag"),
+        (["run", "--image="], "--image: toy run wants a value after it, not an empty one"),
+        (
+            ["run", "--image", "a.jpg", "b.jpg"],
+            "--image takes one value; put a pattern or a path with spaces in quotes",
+        ),
+        (["run", "--a.b=3"], "did you mean a.b=3, without dashes?"),
+        (["--versoin"], "toy wants a verb first (did you mean '--version'?)"),
+        (["group", "--out", "y"], "--out: toy group wants a verb first"),
     ],
 )
 def test_a_mistake_runs_nothing_and_says_what_was_meant(words, message):

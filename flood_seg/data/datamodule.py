@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from flood_seg.console import say, show_table
 from flood_seg.data.dataset import Batch, EpochSampler, FloodDataset
 from flood_seg.data.pairing import Fault, find_pairs
 from flood_seg.data.split import Split, random_split, read_split
-from flood_seg.data.store import SampleStore, fingerprint, open_store
+from flood_seg.data.store import SampleStore, open_store
 from flood_seg.errors import DataError
 
 if TYPE_CHECKING:
@@ -84,8 +85,9 @@ class FloodDataModule(pl.LightningDataModule):
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that stand for the files that were used."""
-        return fingerprint(self.store.pairs)
+        """Sixteen hexadecimal digits that stand for the files that were used, by name and size, wherever they lie."""
+        files = [(pair.stem, pair.image.stat().st_size, pair.mask.stat().st_size) for pair in self.store.pairs]
+        return sha256(repr(files).encode()).hexdigest()[:16]
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled, augmented batches; a last batch of one is dropped, for BatchNorm cannot use it."""

@@ -13,8 +13,8 @@ from flood_seg.errors import ModelError, UsageError
 from flood_seg.export.onnx import export_onnx
 from flood_seg.imaging.preprocess import preprocess
 from flood_seg.inference.models import newest_run_file
-from flood_seg.training.checkpoint import BEST, load_network
-from flood_seg.training.run import Run
+from flood_seg.training.checkpoint import load_network
+from flood_seg.training.run import BEST, Run
 
 if TYPE_CHECKING:
     from flood_seg.schema import ExportConfig

@@ -14,11 +14,10 @@ from flood_seg.errors import ModelError
 from flood_seg.imaging.write import atomic_path
 from flood_seg.spec import METADATA_KEY, ModelSpec
 from flood_seg.training.network import PaddedNetwork, build_network
+from flood_seg.training.run import BEST, LAST
 
 if TYPE_CHECKING:
     from pytorch_lightning import Trainer
-
-BEST, LAST = "best.ckpt", "last.ckpt"
 
 
 class BestCheckpoint(ModelCheckpoint):

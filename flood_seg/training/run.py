@@ -10,7 +10,8 @@ from pathlib import Path
 from flood_seg.config import load_overrides
 from flood_seg.errors import ConfigError
 from flood_seg.imaging.write import atomic_path
-from flood_seg.training.checkpoint import BEST, LAST
+
+BEST, LAST = "best.ckpt", "last.ckpt"
 
 
 @dataclass(frozen=True)

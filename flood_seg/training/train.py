@@ -6,7 +6,7 @@ import time
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import torch
@@ -55,6 +55,7 @@ def train(config: TrainConfig, overrides: Sequence[str] = ()) -> Summary:
     config, overrides, run = _open_run(config, list(overrides))
     if config.trainer.keep_freed_memory:
         keep_freed_memory()
+    _check_leaves(config)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     network = _build_network(config, resumes=run is not None)
     data, spec = _load_data(config)
@@ -147,11 +148,7 @@ def _build_trainer(config: TrainConfig, run: Run, tracker: Tracker, history: His
     accelerator = choose_accelerator(options.accelerator)
     if accelerator == "gpu":
         tune_gpu()
-    callbacks = [history, *progress_bar(options.progress_bar)]
-    for node in config.callbacks.values():
-        if node:
-            folder = {"folder": run.folder} if node["_target_"].startswith("flood_seg.") else {}
-            callbacks.append(instantiate(node, **folder))
+    callbacks = [history, *progress_bar(options.progress_bar), *_build_callbacks(config, run.folder)]
     return pl.Trainer(
         max_epochs=options.max_epochs,
         accelerator=accelerator,
@@ -173,6 +170,29 @@ def _build_trainer(config: TrainConfig, run: Run, tracker: Tracker, history: His
     )
 
 
+def _build_callbacks(config: TrainConfig, folder: Path) -> list[pl.Callback]:
+    """Builds what `callbacks` names; our own are told the run's folder."""
+    return [
+        instantiate(node, **({"folder": folder} if str(node.get("_target_")).startswith("flood_seg.") else {}))
+        for node in config.callbacks.values()
+        if node
+    ]
+
+
+def _check_leaves(config: TrainConfig) -> None:
+    """Builds every leaf once on a stand-in, so that a wrong name or argument shows before anything heavy is done."""
+    instantiate(config.loss)
+    optimizer = instantiate(config.optimizer, [torch.nn.Parameter(torch.zeros(1))])
+    if scheduler := _scheduler_leaf(config):
+        instantiate(scheduler, optimizer)
+    _build_callbacks(config, Path())
+
+
+def _scheduler_leaf(config: TrainConfig) -> dict[str, Any]:
+    """The scheduler's own arguments, without the metric that Lightning hands it."""
+    return {key: value for key, value in config.scheduler.items() if key != "monitor"}
+
+
 def _as_limit(limit: float) -> float | int:
     """Lightning reads an integer as a number of batches and a float as a share."""
     return int(limit) if limit > 1 else limit
@@ -181,7 +201,7 @@ def _as_limit(limit: float) -> float | int:
 def _build_module(config: TrainConfig, network: PaddedNetwork, spec: ModelSpec) -> SegmentationModule:
     if config.trainer.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    scheduler = {key: value for key, value in config.scheduler.items() if key != "monitor"}
+    scheduler = _scheduler_leaf(config)
     return SegmentationModule(
         torch.compile(network) if config.trainer.compile else network,  # type: ignore[arg-type]
         spec,

@@ -1,0 +1,49 @@
+"""The README's commands must be ones: each passes the guard, and its overrides compose."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from flood_seg.cli import FloodSeg
+from flood_seg.config import compose, sweep
+from flood_seg.guard import guard
+from flood_seg.schema import EvaluateConfig, ExportConfig, InferConfig, TrainConfig
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "models").glob("*/*.md"))]
+COMMANDS = sorted(
+    {
+        line.split("#")[0].strip()
+        for page in PAGES
+        for line in page.read_text("utf-8").splitlines()
+        if re.match(r" {4}flood-seg ", line)
+    }
+)
+SCHEMAS = {
+    "train": ("train", TrainConfig),
+    "data": ("train", TrainConfig),
+    "infer": ("infer", InferConfig),
+    "evaluate": ("evaluate", EvaluateConfig),
+    "convert-to-onnx": ("export", ExportConfig),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_docs_is_one(command):
+    words = shlex.split(command)[1:]
+    assert guard(FloodSeg, words, "flood-seg") is not None
+    overrides = [word for word in words if re.match(r"[+~]?[a-z_.]+=", word)]
+    for job in sweep(overrides) if "-m" in words else [overrides]:
+        compose(SCHEMAS[words[0]][0], job, SCHEMAS[words[0]][1])
+
+
+def test_there_are_commands_of_every_verb():
+    assert {command.split()[1] for command in COMMANDS} == set(SCHEMAS)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
+        assert target.startswith("http") or (page.parent / target).exists(), target

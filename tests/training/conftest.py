@@ -1,0 +1,39 @@
+"""One short training, shared by all that look at what a run leaves behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flood_seg.config import compose
+from flood_seg.schema import TrainConfig
+from flood_seg.training.summary import Summary
+
+TINY = [
+    "model=mobilenet_unet",
+    "model.encoder_weights=null",
+    "datamodule.height=64",
+    "datamodule.batch_size=4",
+    "trainer.precision=32-true",
+    "trainer.max_epochs=2",
+]
+
+
+def run_training(folder: Path, data: Path, *overrides: str) -> Summary:
+    """Trains on `data` in `folder`."""
+    from flood_seg.training.train import train
+
+    places = [f"output_dir={folder}/outputs", f"plots_dir={folder}/plots", f"datamodule.data_dir={data}"]
+    job = [*TINY, *places, *overrides]
+    return train(compose("train", job, TrainConfig), job)
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory, shared_ponds: Path) -> Summary:
+    """A run of two epochs with MLflow's embedded store."""
+    folder = tmp_path_factory.mktemp("run")
+    store = f"logger.tracking_uri='sqlite:///{folder}/mlflow.db'"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)  # where MLflow keeps its artifacts
+        return run_training(folder, shared_ponds, store, "run_name=ponds")

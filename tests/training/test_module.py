@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from flood_seg.training.losses import BCEDice, BCEWithLogits
+from flood_seg.training.module import SegmentationModule
+from tests.conftest import make_spec
+
+
+class Frozen(nn.Module):
+    """Answers the first band; its only weight does nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images[:, :1] + self.weight * 0
+
+
+def validate(batch_size: int) -> dict[str, float]:
+    random = torch.Generator().manual_seed(0)
+    images = torch.randn(7, 3, 8, 8, generator=random)
+    masks = (torch.rand(7, 8, 8, generator=random) > 0.5).to(torch.uint8)
+    samples = [{"image": i, "mask": m, "index": torch.tensor(0)} for i, m in zip(images, masks, strict=True)]
+    module = SegmentationModule(Frozen(), make_spec(8, 8), BCEWithLogits(3.0), torch.optim.SGD)
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False)
+    (result,) = trainer.validate(module, DataLoader(samples, batch_size), verbose=False)
+    predicted, truth = (images[:, 0] > 0).numpy(), masks.numpy() > 0
+    return result | {
+        "iou": (predicted & truth).sum() / (predicted | truth).sum(),
+        "image_iou": np.mean([(p & t).sum() / (p | t).sum() for p, t in zip(predicted, truth, strict=True)]),
+        "accuracy": (predicted == truth).mean(),
+    }
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7])
+def test_epoch_metrics_are_those_of_all_pixels_whatever_the_batch_size(batch_size):
+    result = validate(batch_size)
+    for name in ("iou", "image_iou", "accuracy"):
+        assert result[f"val_{name}"] == pytest.approx(result[name], abs=1e-6)
+    assert result["val_loss"] == pytest.approx(validate(7)["val_loss"], abs=1e-6)
+
+
+def test_bce_weighs_water_by_the_formula():
+    logits, masks = torch.tensor([[[[0.3, -1.2]]]]), torch.tensor([[[1, 0]]], dtype=torch.uint8)
+    water, dry = torch.sigmoid(torch.tensor(0.3)), torch.sigmoid(torch.tensor(-1.2))
+    expected = (-3 * water.log() - (1 - dry).log()) / 2
+    assert BCEWithLogits(3.0)(logits, masks) == pytest.approx(float(expected))
+
+
+def test_dice_adds_what_the_formula_says():
+    logits, masks = torch.tensor([[[[2.0, -1.0]]]]), torch.tensor([[[1, 0]]], dtype=torch.uint8)
+    p = torch.sigmoid(logits).flatten()
+    dice = 1 - (2 * p[0] + 1) / (p.sum() + 1 + 1)
+    expected = BCEWithLogits(1.0)(logits, masks) + 0.5 * dice
+    assert BCEDice(1.0, 0.5)(logits, masks) == pytest.approx(float(expected))

@@ -1,0 +1,44 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from flood_seg.training import speed
+
+
+@pytest.mark.parametrize(
+    ("asked", "accelerator", "gpu", "cpu", "expected"),
+    [
+        ("auto", "cpu", False, True, "bf16-mixed"),
+        ("auto", "cpu", False, False, "32-true"),
+        ("auto", "gpu", True, False, "bf16-mixed"),
+        ("auto", "gpu", False, True, "32-true"),
+        ("auto", "mps", False, True, "32-true"),
+        ("64-true", "gpu", True, True, "64-true"),
+    ],
+)
+def test_auto_precision_follows_the_hardware(monkeypatch, asked, accelerator, gpu, cpu, expected):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: gpu)
+    monkeypatch.setattr(speed, "_cpu_multiplies_bf16", lambda: cpu)
+    assert speed.choose_precision(asked, accelerator) == expected
+
+
+def test_the_accelerator_that_is_there_is_taken(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert speed.choose_accelerator("auto") == "gpu"
+    assert speed.choose_accelerator("cpu") == "cpu"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's settings")
+def test_keeping_freed_memory_changes_no_loss():
+    code = (
+        "import sys, torch; from flood_seg.training.speed import keep_freed_memory\n"
+        "if sys.argv[1] == 'keep': assert keep_freed_memory()\n"
+        "torch.manual_seed(0); n = torch.nn.Conv2d(3, 8, 3); o = torch.optim.SGD(n.parameters(), 0.1)\n"
+        "for _ in range(3):\n"
+        "    l = n(torch.randn(2, 3, 64, 64)).square().mean(); o.zero_grad(); l.backward(); o.step(); print(l.item())\n"
+    )
+    runs = [subprocess.run([sys.executable, "-c", code, how], capture_output=True, text=True, check=True).stdout
+            for how in ("keep", "leave")]  # fmt: skip
+    assert runs[0] == runs[1] and len(runs[0].splitlines()) == 3

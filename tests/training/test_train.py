@@ -1,0 +1,142 @@
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from flood_seg.config import compose
+from flood_seg.errors import ConfigError, DataError
+from flood_seg.schema import TrainConfig
+from flood_seg.spec import METADATA_KEY, ModelSpec
+from flood_seg.training.history import COLUMNS, read_history
+from tests.training.conftest import TINY, run_training
+
+
+def test_a_run_leaves_all_its_files(finished_run):
+    folder = finished_run.run_dir
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d", "/".join(folder.parts[-2:]))
+    (best,) = folder.glob("best-*.ckpt")
+    assert re.fullmatch(r"best-epoch=\d\d-val_iou=0\.\d{4}\.ckpt", best.name)
+    assert (folder / "best.ckpt").is_symlink() and (folder / "best.ckpt").resolve() == best.resolve()
+    assert (folder.parent.parent / "latest").resolve() == folder.resolve()
+    for name in ("last.ckpt", "model.onnx", "split.txt", "spec.json", "history.csv", ".hydra/overrides.yaml"):
+        assert (folder / name).is_file(), name
+    assert yaml.safe_load((folder / ".hydra" / "config.yaml").read_text())["datamodule"]["height"] == 64
+
+
+def test_the_history_has_a_whole_row_an_epoch(finished_run):
+    rows = read_history(finished_run.run_dir / "history.csv")
+    assert [row["epoch"] for row in rows] == [0, 1]
+    assert all(set(row) == set(COLUMNS) for row in rows)
+    assert rows[0]["train_loss"] != rows[1]["train_loss"]
+    assert finished_run.metrics["val_iou"] == max(row["val_iou"] for row in rows)
+
+
+@pytest.mark.parametrize("name", ["best.ckpt", "last.ckpt"])
+def test_checkpoints_load_without_running_code_and_carry_their_spec(finished_run, name):
+    checkpoint = torch.load(finished_run.run_dir / name, weights_only=True)
+    spec = ModelSpec.from_json(checkpoint[METADATA_KEY])
+    assert (spec.height, spec.width) == (64, 64) and spec.provenance["encoder"] == "mobilenet_v2"
+    rows = read_history(finished_run.run_dir / "history.csv")
+    assert spec.provenance["metrics"]["val_iou"] == pytest.approx(rows[checkpoint["epoch"]]["val_iou"])
+
+
+def test_thirteen_pictures_are_drawn(finished_run):
+    names = {path.name for path in finished_run.plots.iterdir()}
+    metrics = ("loss", "iou", "f1", "accuracy")
+    curves = {f"{part}_{m}.png" for m in metrics for part in ("train", "val")} | {
+        f"{m}_comparison.png" for m in metrics
+    }
+    assert names == curves | {"validation_samples.png"}
+    for path in finished_run.plots.iterdir():
+        with Image.open(path) as picture:
+            assert min(picture.size) > 300 and np.ptp(np.asarray(picture.convert("L"))) > 100
+
+
+def test_mlflow_holds_parameters_commit_metrics_and_files(finished_run):
+    from mlflow import MlflowClient
+
+    folder = finished_run.run_dir.parents[2]
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("flood-seg")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED" and run.info.run_name == "ponds"
+    assert run.data.params["model.encoder"] == "mobilenet_v2" and run.data.params["optimizer.lr"] == "0.001"
+    commit = json.loads((finished_run.run_dir / "spec.json").read_text())["provenance"]["git_commit"]
+    assert run.data.tags.get("mlflow.source.git.commit") == commit
+    rows = read_history(finished_run.run_dir / "history.csv")
+    logged = [metric.value for metric in client.get_metric_history(run.info.run_id, "val_iou")]
+    assert logged == pytest.approx([row["val_iou"] for row in rows])
+    kept = {
+        item.path for kind in ("plots", "checkpoints", "onnx") for item in client.list_artifacts(run.info.run_id, kind)
+    }
+    assert len([path for path in kept if path.startswith("plots/")]) == 13
+    assert "onnx/model.onnx" in kept and any(path.startswith("checkpoints/best-epoch=") for path in kept)
+
+
+def test_the_exported_model_predicts_a_photo(finished_run, shared_ponds, tmp_path):
+    from flood_seg.inference.infer import infer
+    from flood_seg.schema import InferConfig
+
+    photo = next((shared_ponds / "images").iterdir())
+    infer(compose("infer", [], InferConfig), finished_run.onnx, str(photo), tmp_path / "m.png")
+    with Image.open(tmp_path / "m.png") as mask:
+        assert mask.size == (80, 64)
+
+
+def test_a_split_that_is_given_back_is_used_again(finished_run, shared_ponds, tmp_path):
+    split = finished_run.run_dir / "split.txt"
+    again = run_training(tmp_path, shared_ponds, f"datamodule.split_file={split}", "seed=7", "trainer.max_epochs=1",
+                         "logger=csv")  # fmt: skip
+    assert (again.run_dir / "split.txt").read_text() == split.read_text()
+    assert "val_iou" in (again.run_dir / "csv" / "metrics.csv").read_text()
+
+
+def test_a_finished_run_goes_on_for_more_epochs_in_its_folder(shared_ponds, tmp_path):
+    first = run_training(tmp_path, shared_ponds, "trainer.max_epochs=1", "logger=none")
+    more = run_training(tmp_path, shared_ponds, f"resume={first.run_dir}", "trainer.max_epochs=2")
+    assert more.run_dir.resolve() == first.run_dir.resolve()
+    assert [row["epoch"] for row in read_history(more.run_dir / "history.csv")] == [0, 1]
+
+
+def test_fast_dev_run_goes_all_the_way_and_leaves_no_model(shared_ponds, tmp_path):
+    run_training(tmp_path, shared_ponds, "trainer.fast_dev_run=true")
+    assert not list(tmp_path.rglob("*.ckpt")) and not list(tmp_path.rglob("*.onnx"))
+
+
+def test_a_wrong_path_to_resume_is_named(shared_ponds, tmp_path):
+    with pytest.raises(ConfigError, match="no run with a last.ckpt"):
+        run_training(tmp_path, shared_ponds, f"resume={tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("override", "error", "message"),
+    [
+        ("datamodule.data_dir=/nowhere", DataError, "no such folder"),
+        ("model.encoder=resnet35", ConfigError, "did you mean 'resnet3"),
+        ("model.architecture=Unett", ConfigError, "did you mean 'Unet'"),
+        ("datamodule.val_split=0.01", DataError, "empty validation part"),
+        ("loss._target_=torch.nn.Nope", ConfigError, "torch.nn has no Nope"),
+        ("+optimizer.typo=1", ConfigError, "no argument 'typo'"),
+        ("scheduler.monitor=val_iuo", ConfigError, "did you mean 'val_iou'"),
+        ("callbacks.early_stopping.monitor=val_iuo", ConfigError, "did you mean 'val_iou'"),
+    ],
+)
+def test_wrong_choices_stop_before_a_run_exists(shared_ponds, tmp_path, override, error, message):
+    with pytest.raises(error, match=message):
+        run_training(tmp_path, shared_ponds, "logger=none", override)
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_second_run_in_the_same_second_gets_a_folder_of_its_own(tmp_path: Path):
+    from flood_seg.training.run import new_run
+
+    assert len({new_run(tmp_path).folder for _ in range(3)}) == 3
+
+
+def test_tiny_options_compose():
+    assert compose("train", TINY, TrainConfig).trainer.max_epochs == 2
