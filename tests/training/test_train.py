@@ -117,7 +117,7 @@ def test_a_wrong_path_to_resume_is_named(shared_ponds, tmp_path):
     ("override", "error", "message"),
     [
         ("datamodule.data_dir=/nowhere", DataError, "no such folder"),
-        ("model.encoder=resnet35", ConfigError, "did you mean 'resnet3"),
+        ("model.encoder=resnet35", ConfigError, "did you mean 'resnet"),
         ("model.architecture=Unett", ConfigError, "did you mean 'Unet'"),
         ("datamodule.val_split=0.01", DataError, "empty validation part"),
         ("loss._target_=torch.nn.Nope", ConfigError, "torch.nn has no Nope"),

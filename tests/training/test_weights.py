@@ -40,8 +40,13 @@ def test_files_that_do_not_fit_are_named(network, tmp_path):
     torch.save(nn.Linear(2, 2).state_dict(), tmp_path / "other.pt")
     torch.save([1, 2], tmp_path / "list.pt")
     (tmp_path / "broken.pt").write_bytes(b"broken")
-    for name, message in (("other", "does not fit"), ("list", "holds a list"), ("broken", "not a file of plain tensors"),
-                          ("missing", "no such file")):  # fmt: skip
+    wrong = {
+        "other": "does not fit",
+        "list": "holds a list",
+        "broken": "not a file of plain",
+        "missing": "no such file",
+    }
+    for name, message in wrong.items():
         with pytest.raises(WeightsError, match=message) as error:
             load_encoder(network, config(encoder_weights_path=str(tmp_path / f"{name}.pt")))
         assert f"{name}.pt" in str(error.value) and "\n" not in str(error.value)
