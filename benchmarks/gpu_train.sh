@@ -5,13 +5,14 @@
 #
 # DATA holds images/ and masks/; a copy with a long side of 1024 px is made first, since decoding is not the question.
 # ENCODER_WEIGHTS is a state dict of smp's mobilenet_v2 encoder; without it that run is left out.
+# ACCELERATOR=cpu EPOCHS=1 tries the script out.
 set -euo pipefail
 data=$1 weights=${2:-} out=${OUT:-gpu_runs}
 mkdir -p "$out"
 small="$out/small"
 python3 "$(dirname "$0")/shrink.py" "$data" "$small" 1024
 common=(datamodule.data_dir="$small" output_dir="$out/outputs" plots_dir="$out/plots" callbacks.early_stopping=null logger=none
-  trainer.accelerator=gpu loss=bce_dice scheduler=cosine)
+  trainer.accelerator="${ACCELERATOR:-gpu}" trainer.max_epochs="${EPOCHS:-100}" loss=bce_dice scheduler=cosine)
 run() {
   echo "== $1"
   shift

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-# Before torch is imported, and for the processes that tests start: on data this small, threads only wait for each other.
+# Before torch is imported, and for processes that tests start: on data this small, threads only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2

@@ -51,7 +51,9 @@ def _plot_curves(rows: Sequence[Row], metric: str, parts: Sequence[str], path: P
             best = int(np.nanargmin(values) if metric == "loss" else np.nanargmax(values))
             axes.plot(epochs[best], values[best], "o", color=COLORS[part])
             label = f"best {values[best]:.3f} in epoch {epochs[best]:.0f}"
-            axes.annotate(label, (epochs[best], values[best]), xytext=(0, -14), textcoords="offset points", ha="center")
+            side = "right" if 2 * best >= len(rows) and len(rows) > 1 else "left"  # inside the axes
+            at = (epochs[best], values[best])
+            axes.annotate(label, at, xytext=(0, -16), textcoords="offset points", ha=side)
     axes.set(
         xlabel="Epoch",
         ylabel=TITLES[metric],

@@ -7,6 +7,8 @@ import sys
 
 import torch
 
+from flood_seg.errors import BackendError
+
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 
@@ -30,12 +32,18 @@ def keep_freed_memory() -> bool:
 
 
 def choose_accelerator(accelerator: str) -> str:
-    """Resolves `auto` to `gpu`, `mps` or `cpu`."""
-    if accelerator != "auto":
-        return accelerator
-    if torch.cuda.is_available():
-        return "gpu"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    """Resolves `auto` to `gpu`, `mps` or `cpu`, the first that is there.
+
+    Raises:
+        BackendError: another was asked for and is not there.
+    """
+    there = {"gpu": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = [name for name, is_there in there.items() if is_there]
+    if accelerator == "auto":
+        return available[0]
+    if accelerator not in available:
+        raise BackendError(f"trainer.accelerator={accelerator}: not on this machine; there is {', '.join(available)}")
+    return accelerator
 
 
 def choose_precision(precision: str, accelerator: str) -> str:

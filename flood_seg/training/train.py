@@ -181,6 +181,7 @@ def _build_callbacks(config: TrainConfig, folder: Path) -> list[pl.Callback]:
 
 def _check_leaves(config: TrainConfig) -> None:
     """Builds every leaf once on a stand-in, so that a wrong name or argument shows before anything heavy is done."""
+    choose_accelerator(config.trainer.accelerator)
     instantiate(config.loss)
     optimizer = instantiate(config.optimizer, [torch.nn.Parameter(torch.zeros(1))])
     if scheduler := _scheduler_leaf(config):

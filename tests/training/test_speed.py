@@ -4,6 +4,7 @@ import sys
 import pytest
 import torch
 
+from flood_seg.errors import BackendError
 from flood_seg.training import speed
 
 
@@ -28,6 +29,14 @@ def test_the_accelerator_that_is_there_is_taken(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert speed.choose_accelerator("auto") == "gpu"
     assert speed.choose_accelerator("cpu") == "cpu"
+
+
+def test_an_accelerator_that_is_not_there_is_an_error_that_lists_what_is(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert speed.choose_accelerator("auto") == "cpu"
+    with pytest.raises(BackendError, match="trainer.accelerator=gpu: not on this machine; there is cpu"):
+        speed.choose_accelerator("gpu")
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's settings")
