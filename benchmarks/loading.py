@@ -9,7 +9,7 @@ from flood_seg.config import compose
 from flood_seg.data.augmentation import build_augmentation
 from flood_seg.data.datamodule import FloodDataModule, choose_split, load_store
 from flood_seg.schema import TrainConfig
-from flood_seg.training.train import make_spec
+from flood_seg.training.build import make_spec
 
 
 def seconds_per_sample(data: str, cache: str) -> float:

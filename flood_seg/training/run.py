@@ -55,6 +55,12 @@ class Run:
         """The exported model."""
         return self.folder / "model.onnx"
 
+    def discard_empty(self) -> None:
+        """Removes the folder, and the date's, where nothing lies in them yet."""
+        for folder in (self.folder, self.folder.parent):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
 
 def new_run(output_dir: Path) -> Run:
     """Makes the folder of a new run; a second run within the same second gets a suffix."""

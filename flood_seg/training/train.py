@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import time
-from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytorch_lightning as pl
-import torch
-from pytorch_lightning.callbacks import ProgressBar
 
 import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 from flood_seg.config import compose, flatten, instantiate, save_config
@@ -18,27 +14,24 @@ from flood_seg.console import say, show_table
 from flood_seg.data.augmentation import build_augmentation
 from flood_seg.data.datamodule import FloodDataModule, choose_split, load_store
 from flood_seg.data.split import write_split
+from flood_seg.errors import FloodSegError
 from flood_seg.export.onnx import export_onnx
 from flood_seg.imaging.write import atomic_path
 from flood_seg.schema import TrainConfig
 from flood_seg.spec import ModelSpec
-from flood_seg.training.checkpoint import AtomicCheckpointIO, load_network
+from flood_seg.training.build import build_module, build_network_for, build_trainer, check_leaves, make_spec
+from flood_seg.training.checkpoint import load_network
 from flood_seg.training.history import History
-from flood_seg.training.module import SegmentationModule
-from flood_seg.training.network import PaddedNetwork, build_network
 from flood_seg.training.plots import plot_history
 from flood_seg.training.preview import plot_validation
-from flood_seg.training.progress import progress_bar, quieten_lightning
+from flood_seg.training.progress import quieten_lightning
 from flood_seg.training.run import Run, find_run, link_latest, new_run, resumed_overrides
-from flood_seg.training.speed import choose_accelerator, choose_precision, keep_freed_memory, tune_gpu
+from flood_seg.training.speed import keep_freed_memory
 from flood_seg.training.summary import Summary, print_summary
 from flood_seg.training.tracking import NoTracker, RunInfo, Tracker, git_commit
-from flood_seg.training.weights import load_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from flood_seg.schema import DataConfig
 
 
 def train(config: TrainConfig, overrides: Sequence[str] = ()) -> Summary:
@@ -55,17 +48,17 @@ def train(config: TrainConfig, overrides: Sequence[str] = ()) -> Summary:
     config, overrides, run = _open_run(config, list(overrides))
     if config.trainer.keep_freed_memory:
         keep_freed_memory()
-    _check_leaves(config)
+    check_leaves(config)
     pl.seed_everything(config.seed, workers=True, verbose=False)
-    network = _build_network(config, resumes=run is not None)
+    network = build_network_for(config, resumes=run is not None)
     data, spec = _load_data(config)
     run, resumes = run or new_run(Path(config.output_dir)), run is not None
     tracker = _open_tracker(config, run)
     quieten_lightning()
     _save_inputs(run, config, overrides, data, spec)
     history = History(run.folder)
-    trainer = _build_trainer(config, run, tracker, history)
-    module = _build_module(config, network, spec)
+    trainer = build_trainer(config, run, tracker, history)
+    module = build_module(config, network, spec)
     say(
         f"Run {run.folder}: {len(data.train_set)} samples to train, {len(data.val_set)} to validate, {_device(trainer)}"
     )
@@ -84,14 +77,6 @@ def _open_run(config: TrainConfig, overrides: list[str]) -> tuple[TrainConfig, l
     return compose("train", overrides, TrainConfig), overrides, run
 
 
-def _build_network(config: TrainConfig, *, resumes: bool) -> PaddedNetwork:
-    """Builds the network; its encoder's weights are loaded unless a checkpoint will replace them."""
-    network = build_network(config.model.architecture, config.model.encoder, len(config.datamodule.bands), channels=1)
-    if not resumes:
-        load_encoder(network, config.model)
-    return network
-
-
 def _load_data(config: TrainConfig) -> tuple[FloodDataModule, ModelSpec]:
     store = load_store(config.datamodule)
     split = choose_split(config.datamodule, [pair.stem for pair in store.pairs], config.seed)
@@ -102,34 +87,15 @@ def _load_data(config: TrainConfig) -> tuple[FloodDataModule, ModelSpec]:
     return data, spec
 
 
-def make_spec(config: TrainConfig) -> ModelSpec:
-    """Returns the spec of the model that a configuration trains, but for the fingerprint of its data."""
-    data: DataConfig = config.datamodule
-    packages = ("flood-seg", "torch", "segmentation-models-pytorch")
-    return ModelSpec(
-        task="binary",
-        class_names=tuple(data.class_names),
-        label_values=tuple(data.label_values),
-        bands=tuple(data.bands),
-        height=data.height,
-        width=data.width,
-        value_scale=data.value_scale,
-        mean=tuple(data.mean),
-        std=tuple(data.std),
-        provenance={
-            "architecture": config.model.architecture,
-            "encoder": config.model.encoder,
-            "git_commit": git_commit(),
-            "versions": {name: version(name) for name in packages},
-        },
-    )
-
-
 def _open_tracker(config: TrainConfig, run: Run) -> Tracker:
     if not config.logger or config.trainer.fast_dev_run:
         return NoTracker()
     info = RunInfo(config.run_name or run.name, run.folder, flatten(config), git_commit())
-    tracker: Tracker = instantiate(config.logger, info)
+    try:
+        tracker: Tracker = instantiate(config.logger, info)
+    except FloodSegError:
+        run.discard_empty()
+        raise
     return tracker
 
 
@@ -141,76 +107,6 @@ def _save_inputs(
     with atomic_path(run.spec) as temporary:
         temporary.write_text(spec.to_json() + "\n", encoding="utf-8")
     link_latest(run, Path(config.output_dir))
-
-
-def _build_trainer(config: TrainConfig, run: Run, tracker: Tracker, history: History) -> pl.Trainer:
-    options = config.trainer
-    accelerator = choose_accelerator(options.accelerator)
-    if accelerator == "gpu":
-        tune_gpu()
-    callbacks = [history, *progress_bar(options.progress_bar), *_build_callbacks(config, run.folder)]
-    return pl.Trainer(
-        max_epochs=options.max_epochs,
-        accelerator=accelerator,
-        devices=options.devices,
-        precision=choose_precision(options.precision, accelerator),  # type: ignore[arg-type]
-        gradient_clip_val=options.gradient_clip_val,
-        accumulate_grad_batches=options.accumulate_grad_batches,
-        limit_train_batches=_as_limit(options.limit_train_batches),
-        limit_val_batches=_as_limit(options.limit_val_batches),
-        fast_dev_run=options.fast_dev_run,
-        logger=tracker.logger or False,
-        callbacks=callbacks,
-        plugins=[AtomicCheckpointIO()],
-        default_root_dir=run.folder,
-        num_sanity_val_steps=0,  # all samples were decoded and checked already
-        log_every_n_steps=1,
-        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
-        enable_model_summary=False,
-    )
-
-
-def _build_callbacks(config: TrainConfig, folder: Path) -> list[pl.Callback]:
-    """Builds what `callbacks` names; our own are told the run's folder."""
-    return [
-        instantiate(node, **({"folder": folder} if str(node.get("_target_")).startswith("flood_seg.") else {}))
-        for node in config.callbacks.values()
-        if node
-    ]
-
-
-def _check_leaves(config: TrainConfig) -> None:
-    """Builds every leaf once on a stand-in, so that a wrong name or argument shows before anything heavy is done."""
-    choose_accelerator(config.trainer.accelerator)
-    instantiate(config.loss)
-    optimizer = instantiate(config.optimizer, [torch.nn.Parameter(torch.zeros(1))])
-    if scheduler := _scheduler_leaf(config):
-        instantiate(scheduler, optimizer)
-    _build_callbacks(config, Path())
-
-
-def _scheduler_leaf(config: TrainConfig) -> dict[str, Any]:
-    """The scheduler's own arguments, without the metric that Lightning hands it."""
-    return {key: value for key, value in config.scheduler.items() if key != "monitor"}
-
-
-def _as_limit(limit: float) -> float | int:
-    """Lightning reads an integer as a number of batches and a float as a share."""
-    return int(limit) if limit > 1 else limit
-
-
-def _build_module(config: TrainConfig, network: PaddedNetwork, spec: ModelSpec) -> SegmentationModule:
-    if config.trainer.channels_last:
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    scheduler = _scheduler_leaf(config)
-    return SegmentationModule(
-        torch.compile(network) if config.trainer.compile else network,  # type: ignore[arg-type]
-        spec,
-        instantiate(config.loss),
-        partial(instantiate, config.optimizer),
-        partial(instantiate, scheduler) if scheduler else None,
-        config.scheduler.get("monitor", "val_iou"),
-    )
 
 
 def _device(trainer: pl.Trainer) -> str:

@@ -9,7 +9,7 @@ import yaml
 from PIL import Image
 
 from flood_seg.config import compose
-from flood_seg.errors import ConfigError, DataError
+from flood_seg.errors import ConfigError, DataError, TrackingError
 from flood_seg.schema import TrainConfig
 from flood_seg.spec import METADATA_KEY, ModelSpec
 from flood_seg.training.history import COLUMNS, read_history
@@ -140,3 +140,9 @@ def test_a_second_run_in_the_same_second_gets_a_folder_of_its_own(tmp_path: Path
 
 def test_tiny_options_compose():
     assert compose("train", TINY, TrainConfig).trainer.max_epochs == 2
+
+
+def test_a_tracker_that_does_not_answer_stops_it_and_leaves_no_empty_folder(shared_ponds, tmp_path):
+    with pytest.raises(TrackingError, match="no MLflow server answers there"):
+        run_training(tmp_path, shared_ponds, "logger.tracking_uri=http://127.0.0.1:1")
+    assert not list((tmp_path / "outputs").iterdir())

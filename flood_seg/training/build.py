@@ -1,0 +1,131 @@
+"""Builds what a run is made of, from its configuration."""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ProgressBar
+
+import flood_seg.torchvision_compat  # noqa: F401 - before lightning
+from flood_seg.config import instantiate
+from flood_seg.spec import ModelSpec
+from flood_seg.training.checkpoint import AtomicCheckpointIO
+from flood_seg.training.module import SegmentationModule
+from flood_seg.training.network import PaddedNetwork, build_network
+from flood_seg.training.progress import progress_bar
+from flood_seg.training.speed import choose_accelerator, choose_precision, tune_gpu
+from flood_seg.training.tracking import Tracker, git_commit
+from flood_seg.training.weights import load_encoder
+
+if TYPE_CHECKING:
+    from flood_seg.schema import DataConfig, TrainConfig
+    from flood_seg.training.history import History
+    from flood_seg.training.run import Run
+
+
+def check_leaves(config: TrainConfig) -> None:
+    """Builds every leaf once on a stand-in, so that a wrong name or argument shows before anything heavy is done."""
+    choose_accelerator(config.trainer.accelerator)
+    instantiate(config.loss)
+    optimizer = instantiate(config.optimizer, [torch.nn.Parameter(torch.zeros(1))])
+    if scheduler := _scheduler_leaf(config):
+        instantiate(scheduler, optimizer)
+    _build_callbacks(config, Path())
+
+
+def build_network_for(config: TrainConfig, *, resumes: bool) -> PaddedNetwork:
+    """Builds the network; its encoder's weights are loaded unless a checkpoint will replace them."""
+    network = build_network(config.model.architecture, config.model.encoder, len(config.datamodule.bands), channels=1)
+    if not resumes:
+        load_encoder(network, config.model)
+    return network
+
+
+def make_spec(config: TrainConfig) -> ModelSpec:
+    """Returns the spec of the model that a configuration trains, but for the fingerprint of its data."""
+    data: DataConfig = config.datamodule
+    packages = ("flood-seg", "torch", "segmentation-models-pytorch")
+    return ModelSpec(
+        task="binary",
+        class_names=tuple(data.class_names),
+        label_values=tuple(data.label_values),
+        bands=tuple(data.bands),
+        height=data.height,
+        width=data.width,
+        value_scale=data.value_scale,
+        mean=tuple(data.mean),
+        std=tuple(data.std),
+        provenance={
+            "architecture": config.model.architecture,
+            "encoder": config.model.encoder,
+            "git_commit": git_commit(),
+            "versions": {name: version(name) for name in packages},
+        },
+    )
+
+
+def build_module(config: TrainConfig, network: PaddedNetwork, spec: ModelSpec) -> SegmentationModule:
+    """Builds the LightningModule, with its loss, and its optimizer and scheduler to be made later."""
+    if config.trainer.channels_last:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    scheduler = _scheduler_leaf(config)
+    return SegmentationModule(
+        torch.compile(network) if config.trainer.compile else network,  # type: ignore[arg-type]
+        spec,
+        instantiate(config.loss),
+        partial(instantiate, config.optimizer),
+        partial(instantiate, scheduler) if scheduler else None,
+        config.scheduler.get("monitor", "val_iou"),
+    )
+
+
+def build_trainer(config: TrainConfig, run: Run, tracker: Tracker, history: History) -> pl.Trainer:
+    """Builds Lightning's trainer for the hardware at hand."""
+    options = config.trainer
+    accelerator = choose_accelerator(options.accelerator)
+    if accelerator == "gpu":
+        tune_gpu()
+    callbacks = [history, *progress_bar(options.progress_bar), *_build_callbacks(config, run.folder)]
+    return pl.Trainer(
+        max_epochs=options.max_epochs,
+        accelerator=accelerator,
+        devices=options.devices,
+        precision=choose_precision(options.precision, accelerator),  # type: ignore[arg-type]
+        gradient_clip_val=options.gradient_clip_val,
+        accumulate_grad_batches=options.accumulate_grad_batches,
+        limit_train_batches=_as_limit(options.limit_train_batches),
+        limit_val_batches=_as_limit(options.limit_val_batches),
+        fast_dev_run=options.fast_dev_run,
+        logger=tracker.logger or False,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=run.folder,
+        num_sanity_val_steps=0,  # all samples were decoded and checked already
+        log_every_n_steps=1,
+        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
+        enable_model_summary=False,
+    )
+
+
+def _build_callbacks(config: TrainConfig, folder: Path) -> list[pl.Callback]:
+    """Builds what `callbacks` names; our own are told the run's folder."""
+    return [
+        instantiate(node, **({"folder": folder} if str(node.get("_target_")).startswith("flood_seg.") else {}))
+        for node in config.callbacks.values()
+        if node
+    ]
+
+
+def _scheduler_leaf(config: TrainConfig) -> dict[str, Any]:
+    """The scheduler's own arguments, without the metric that Lightning hands it."""
+    return {key: value for key, value in config.scheduler.items() if key != "monitor"}
+
+
+def _as_limit(limit: float) -> float | int:
+    """Lightning reads an integer as a number of batches and a float as a share."""
+    return int(limit) if limit > 1 else limit
