@@ -7,11 +7,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import flood_seg.torchvision_compat  # noqa: F401 - before lightning
+
 import cv2
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
-import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 from flood_seg.console import say, show_table
 from flood_seg.data.dataset import Batch, EpochSampler, FloodDataset
 from flood_seg.data.pairing import Fault, find_pairs

@@ -9,10 +9,10 @@ import numpy as np
 
 # RGB of bare soil, wheat, stubble, meadow, maize, dark green and wet grass
 CROPS = np.array(
-    [(128, 104, 76), (176, 158, 98), (158, 138, 96), (104, 124, 62), (74, 104, 50), (58, 84, 46), (94, 104, 74)], float
+    [(142, 102, 68), (184, 158, 88), (164, 138, 90), (94, 126, 54), (68, 106, 44), (52, 86, 42), (88, 110, 64)], float
 )
-# RGB of muddy, clayey, grey-green, dark, and sky-reflecting water: each is near to some dry surface
-WATERS = np.array([(132, 112, 82), (160, 136, 98), (98, 106, 84), (62, 74, 66), (146, 152, 150)], float)
+# RGB of muddy, grey-green, dark, and sky-reflecting water: greyer than crops, near to roads, roofs and haze
+WATERS = np.array([(142, 124, 96), (112, 116, 100), (88, 98, 102), (148, 150, 146)], float)
 ROOFS = np.array([(150, 78, 58), (118, 62, 52), (128, 128, 130), (92, 96, 104), (176, 168, 156), (140, 112, 84)], float)
 ROADS = np.array([(128, 126, 122), (146, 132, 108), (104, 104, 106)], float)
 
@@ -159,8 +159,8 @@ def _flood(canvas: Canvas) -> np.ndarray:
     level = np.quantile(canvas.height, share)
     depth = (level - canvas.height) * random.uniform(4, 12)
     water = depth > 0
-    tint = WATERS[random.integers(len(WATERS))] + random.normal(0, 8, 3)
-    drift = noise(random, canvas.shape, 2, 4)[..., None] * random.uniform(3, 12, 3)
+    tint = WATERS[random.integers(len(WATERS))] + random.normal(0, 10) + random.normal(0, 2, 3)
+    drift = noise(random, canvas.shape, 2, 4)[..., None] * (random.uniform(2, 9) + random.uniform(0, 2, 3))
     surface = tint + drift + _ripples(canvas)[..., None]
     clear = random.uniform(0.0, 0.35)  # how much of the ground shows through where it is shallow
     seen = clear * np.exp(-np.maximum(depth, 0))[..., None]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
+import flood_seg.torchvision_compat  # noqa: F401 - before smp
+
 import numpy as np
 import onnx
 import torch
 
-import flood_seg.torchvision_compat  # noqa: F401 - before smp
 from flood_seg.errors import ModelError
 from flood_seg.export.float16 import store_as_float16
 from flood_seg.imaging.write import atomic_path

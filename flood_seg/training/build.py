@@ -7,11 +7,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import flood_seg.torchvision_compat  # noqa: F401 - before lightning
+
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ProgressBar
 
-import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 from flood_seg.config import instantiate
 from flood_seg.spec import ModelSpec
 from flood_seg.training.checkpoint import AtomicCheckpointIO

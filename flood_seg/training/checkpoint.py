@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import flood_seg.torchvision_compat  # noqa: F401 - before lightning
+
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 from flood_seg.errors import ModelError
 from flood_seg.imaging.write import atomic_path
 from flood_seg.spec import METADATA_KEY, ModelSpec

@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import flood_seg.torchvision_compat  # noqa: F401 - before lightning
+
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
-import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 from flood_seg.imaging.write import atomic_path
 
 METRICS = ("loss", "iou", "f1", "accuracy", "image_iou")
@@ -34,31 +35,41 @@ class History(Checkpoint):
 
     def __init__(self, folder: Path) -> None:
         self.path, self.rows = folder / "history.csv", list[Row]()
-        self._started = 0.0
+        self._started, self._lr, self._resumed = 0.0, 0.0, False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Makes up for the scheduler step that a resumed run would lack.
+
+        Lightning steps ReduceLROnPlateau after the checkpoint of the epoch was written and, having lost the metric,
+        not at all when it goes on from there; the row of that epoch still has the metric.
+        """
+        if not self._resumed or not self.rows:
+            return
+        for config in trainer.lr_scheduler_configs:
+            if config.reduce_on_plateau and config.monitor in self.rows[-1]:
+                config.scheduler.step(self.rows[-1][config.monitor])  # type: ignore[arg-type] # a plateau takes a metric
+        self._resumed = False
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Starts the clock."""
-        self._started = time.monotonic()
+        """Starts the clock; keeps the learning rate, which some schedulers change before the epoch's end."""
+        self._started, self._lr = time.monotonic(), float(trainer.optimizers[0].param_groups[0]["lr"])
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Adds the epoch's row; validation has run by now."""
         metrics = trainer.callback_metrics
         row: Row = {"epoch": trainer.current_epoch}
         row |= {name: float(metrics[name]) for name in COLUMNS if name in metrics}
-        row |= {
-            "lr": trainer.optimizers[0].param_groups[0]["lr"],
-            "seconds": time.monotonic() - self._started,
-        }
+        row |= {"lr": self._lr, "seconds": time.monotonic() - self._started}
         self.rows.append(row)
         write_history(self.path, self.rows)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the rows, for the checkpoint."""
-        return {"rows": self.rows}
+        return {"rows": [dict(row) for row in self.rows]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes the rows of a checkpoint."""
-        self.rows = list(state_dict["rows"])
+        """Takes the rows of a checkpoint; those of epochs after it are in no checkpoint, and so are dropped."""
+        self.rows, self._resumed = list(state_dict["rows"]), True
 
 
 def write_history(path: Path, rows: list[Row]) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+import flood_seg.torchvision_compat  # noqa: F401 - before lightning
+
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 from flood_seg.evaluation.metrics import confusion_counts, metrics_from_counts
 from flood_seg.spec import METADATA_KEY, ModelSpec
 

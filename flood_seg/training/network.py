@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import flood_seg.torchvision_compat  # noqa: F401 - before smp
+
 import segmentation_models_pytorch as smp
 from torch import Tensor, nn
 from torch.nn import functional
 
-import flood_seg.torchvision_compat  # noqa: F401 - before smp
 from flood_seg.errors import ConfigError, did_you_mean
 
 ARCHITECTURES = {name.lower(): name for name in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from matplotlib.axes import Axes
+
     from flood_seg.training.history import Row
 
 TITLES = {"loss": "Loss", "iou": "IoU", "f1": "F1 (Dice)", "accuracy": "Accuracy"}
@@ -25,6 +28,7 @@ PARTS = {"train": "training", "val": "validation"}
 # RGB; told apart by readers with colour-blindness too
 HIT, MISS, FALSE_ALARM = (30, 144, 255), (255, 176, 0), (220, 38, 127)
 OUTLINE = (255, 255, 255)
+TITLE_LENGTH = 40  # characters above a picture three inches wide
 
 
 def plot_history(rows: Sequence[Row], folder: Path) -> list[Path]:
@@ -43,28 +47,34 @@ def plot_history(rows: Sequence[Row], folder: Path) -> list[Path]:
 def _plot_curves(rows: Sequence[Row], metric: str, parts: Sequence[str], path: Path) -> Path:
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    epochs = [row["epoch"] for row in rows]
     for part in parts:
-        values = [row.get(f"{part}_{metric}", np.nan) for row in rows]
-        axes.plot(epochs, values, color=COLORS[part], label=PARTS[part], marker="o" if len(rows) == 1 else None)
-        if part == "val" and not np.all(np.isnan(values)):
-            best = int(np.nanargmin(values) if metric == "loss" else np.nanargmax(values))
-            axes.plot(epochs[best], values[best], "o", color=COLORS[part])
-            label = f"best {values[best]:.3f} in epoch {epochs[best]:.0f}"
-            side = "right" if 2 * best >= len(rows) and len(rows) > 1 else "left"  # inside the axes
-            at = (epochs[best], values[best])
-            axes.annotate(label, at, xytext=(0, -16), textcoords="offset points", ha=side)
+        _draw_curve(axes, rows, metric, part)
     axes.set(
         xlabel="Epoch",
         ylabel=TITLES[metric],
         title=f"{TITLES[metric]}, {' and '.join(PARTS[p] for p in parts)}",
     )
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if len(rows) == 1:
+        axes.set_xlim(rows[0]["epoch"] - 0.5, rows[0]["epoch"] + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))  # else one epoch has ticks in fractions
     axes.grid(alpha=0.3)
     axes.margins(y=0.15)
-    if len(parts) > 1:
-        axes.legend()
+    if parts != ["train"]:
+        axes.legend()  # finds the place with the fewest points
     return _save(figure, path)
+
+
+def _draw_curve(axes: Axes, rows: Sequence[Row], metric: str, part: str) -> None:
+    """Draws a part's curve, with dots, so that an epoch between two without a value shows; marks the best of val."""
+    epochs = [row["epoch"] for row in rows]
+    values = np.array([row.get(f"{part}_{metric}", np.nan) for row in rows], float)
+    axes.plot(epochs, values, color=COLORS[part], label=PARTS[part], marker="o", markersize=7 if len(rows) == 1 else 3)
+    if part == "train" or not np.isfinite(values).any():
+        return
+    finite = np.where(np.isfinite(values), values, np.nan)
+    best = int(np.nanargmin(finite) if metric == "loss" else np.nanargmax(finite))
+    label = f"best {values[best]:.3f} in epoch {epochs[best]:.0f}"
+    axes.plot(epochs[best], values[best], "*", color=COLORS[part], markersize=14, label=label)
 
 
 def plot_samples(
@@ -89,12 +99,17 @@ def plot_samples(
         pictures = (image, draw_overlay(image, truth, HIT, 0.45, OUTLINE), _compared(image, truth, predicted))
         for cell, picture, name in zip(axes[row], pictures, (title, "truth", "prediction"), strict=True):
             cell.imshow(picture)
-            cell.set_title(name, fontsize=10)
+            cell.set_title(_shorten(name), fontsize=10, parse_math=False)  # a file's name may hold two dollar signs
             cell.set_axis_off()
     colors = {"water found": HIT, "water missed": MISS, "false alarm": FALSE_ALARM}
     patches = [Patch(color="#{:02x}{:02x}{:02x}".format(*color), label=name) for name, color in colors.items()]
     figure.legend(handles=patches, loc="outside lower center", ncols=3, frameon=False)
     return _save(figure, path)
+
+
+def _shorten(title: str) -> str:
+    """Cuts the middle out of a title that is wider than its picture; a file's name ends in what tells it apart."""
+    return title if len(title) <= TITLE_LENGTH else f"{title[: TITLE_LENGTH // 3]}…{title[1 - 2 * TITLE_LENGTH // 3 :]}"
 
 
 def _compared(image: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -110,6 +125,7 @@ def _compared(image: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np
 
 def plot_grid(images: Sequence[np.ndarray], masks: Sequence[np.ndarray], path: Path, columns: int = 4) -> Path:
     """Draws images, uint8 [H, W, 3] RGB, with their masks, bool [H, W], tinted and outlined, in a grid."""
+    columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     height, width = images[0].shape[:2]
     figure = Figure(figsize=(3 * columns, 3 * rows * height / width), layout="constrained")
@@ -123,6 +139,7 @@ def plot_grid(images: Sequence[np.ndarray], masks: Sequence[np.ndarray], path: P
 
 def _save(figure: Figure, path: Path) -> Path:
     FigureCanvasAgg(figure)
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # of a name in a script that the font lacks
         figure.savefig(temporary, dpi=110)
     return path

@@ -8,10 +8,11 @@ import time
 import warnings
 from typing import Any
 
+import flood_seg.torchvision_compat  # noqa: F401 - before lightning
+
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, Checkpoint, RichProgressBar
 
-import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 from flood_seg.console import say
 
 

@@ -34,11 +34,12 @@ NAMES = {
 
 def print_summary(summary: Summary) -> None:
     """Writes the summary to stdout."""
-    minutes, seconds = divmod(round(summary.seconds), 60)
     rows = [(name, f"{summary.metrics[key]:.4f}") for key, name in NAMES.items() if key in summary.metrics]
-    title = f"Best epoch {summary.best_epoch} of {summary.epochs}, validation part, {minutes} min {seconds} s in all"
+    epochs = f"{summary.epochs} epoch{'' if summary.epochs == 1 else 's'}, counted from 0"
+    title = f"Best epoch {summary.best_epoch} ({epochs}), validation part, {_duration(summary.seconds)} in all"
     show_table(title, ("metric", "value"), rows)
-    say(f"checkpoint  {shorten(summary.best_checkpoint)}")
+    if summary.best_checkpoint.exists():  # a fast_dev_run keeps none
+        say(f"checkpoint  {shorten(summary.best_checkpoint)}")
     if summary.onnx:
         say(f"ONNX        {shorten(summary.onnx)}")
     say(f"plots       {shorten(summary.plots)}")
@@ -51,3 +52,9 @@ def shorten(path: Path) -> Path:
     """Returns the path relative to the working directory where it lies inside."""
     absolute = path.absolute()
     return absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else path
+
+
+def _duration(seconds: float) -> str:
+    """Returns `3 min 5 s`, or `2 h 14 min` for what took hours."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

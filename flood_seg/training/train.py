@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import flood_seg.torchvision_compat  # noqa: F401 - before lightning
+
 import pytorch_lightning as pl
 
-import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 from flood_seg.config import compose, flatten, instantiate, save_config
 from flood_seg.console import say, show_table
 from flood_seg.data.augmentation import build_augmentation

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import flood_seg.torchvision_compat  # noqa: F401 - before smp
+
 import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 
-import flood_seg.torchvision_compat  # noqa: F401 - before smp
 from flood_seg.errors import WeightsError
 
 if TYPE_CHECKING:

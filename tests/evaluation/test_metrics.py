@@ -26,9 +26,9 @@ def test_metrics_by_hand():
 
 
 def test_metrics_agree_with_torchmetrics():
-    from torchmetrics.functional.classification import binary_accuracy, binary_f1_score, binary_jaccard_index
-
     import flood_seg.torchvision_compat  # noqa: F401
+
+    from torchmetrics.functional.classification import binary_accuracy, binary_f1_score, binary_jaccard_index
 
     random = torch.Generator().manual_seed(0)
     predicted, target = (torch.rand(6, 20, 30, generator=random) > share for share in (0.4, 0.6))
