@@ -158,7 +158,13 @@ class TrainerConfig:
 
     def __post_init__(self) -> None:
         check_range("trainer.max_epochs", self.max_epochs, 1)
-        check_range("trainer.devices", self.devices, 1)
+        check_range("trainer.devices", self.devices, 1, 1)  # until several are tested
+        check_range("trainer.gradient_clip_val", self.gradient_clip_val or 0, 0)
+        for name in ("limit_train_batches", "limit_val_batches"):
+            limit = getattr(self, name)
+            check_range(f"trainer.{name}", limit, 0, open_low=True)
+            if limit > 1 and limit != int(limit):
+                raise ConfigError(f"trainer.{name}={limit}: give a share up to 1.0, or a whole number of batches")
         check_range("trainer.accumulate_grad_batches", self.accumulate_grad_batches, 1)
         check_choice("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu", "mps"))
         check_choice("trainer.precision", self.precision, ("auto", "32-true", "bf16-mixed", "16-mixed", "64-true"))

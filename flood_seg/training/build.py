@@ -75,8 +75,10 @@ def build_module(config: TrainConfig, network: PaddedNetwork, spec: ModelSpec) -
     if config.trainer.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     scheduler = _scheduler_leaf(config)
+    if config.trainer.compile:
+        network.compile()  # in place, so that the checkpoint's keys stay those of the network
     return SegmentationModule(
-        torch.compile(network) if config.trainer.compile else network,  # type: ignore[arg-type]
+        network,
         spec,
         instantiate(config.loss),
         partial(instantiate, config.optimizer),

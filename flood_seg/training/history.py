@@ -61,7 +61,8 @@ class History(Checkpoint):
         row |= {name: float(metrics[name]) for name in COLUMNS if name in metrics}
         row |= {"lr": self._lr, "seconds": time.monotonic() - self._started}
         self.rows.append(row)
-        write_history(self.path, self.rows)
+        if trainer.is_global_zero:
+            write_history(self.path, self.rows)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the rows, for the checkpoint."""

@@ -109,5 +109,7 @@ def find_run(resume: str, output_dir: Path) -> Run | None:
 
 def resumed_overrides(run: Run, overrides: list[str]) -> list[str]:
     """Returns the overrides of the run, then the new ones, which win; its own split is used again."""
-    new = [override for override in overrides if not override.startswith("resume=")]
-    return [*load_overrides(run.hydra), *new, f"datamodule.split_file='{run.split}'"]
+    saved = load_overrides(run.hydra)
+    # Hydra takes no `+key=` or `~key` twice, and the same command with resume=auto added is what one types.
+    new = [override for override in overrides if not override.startswith("resume=") and override not in saved]
+    return [*saved, *new, f"datamodule.split_file='{run.split}'"]

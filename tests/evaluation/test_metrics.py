@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+import flood_seg.torchvision_compat  # noqa: F401 - before torchmetrics
 from flood_seg.evaluation.metrics import confusion_counts, image_ious, metrics_from_counts
 
 
@@ -26,8 +27,6 @@ def test_metrics_by_hand():
 
 
 def test_metrics_agree_with_torchmetrics():
-    import flood_seg.torchvision_compat  # noqa: F401
-
     from torchmetrics.functional.classification import binary_accuracy, binary_f1_score, binary_jaccard_index
 
     random = torch.Generator().manual_seed(0)

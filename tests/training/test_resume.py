@@ -20,6 +20,10 @@ OPTIONS = [
     "trainer.precision=32-true",
     f"trainer.max_epochs={EPOCHS}",
     "logger=none",
+    # halves the learning rate at once, so that a step of the scheduler that gets lost shows
+    "scheduler.patience=0",
+    "scheduler.mode=min",
+    "+optimizer.eps=1e-8",
 ]
 
 
