@@ -31,7 +31,8 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     table = Table(*columns, title=title, title_justify="left")
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+    # A file's name may look like markup.
+    Console(soft_wrap=not sys.stdout.isatty(), markup=False, emoji=False).print(table)
 
 
 def track(items: Iterable[T], label: str, total: int) -> Iterator[T]:

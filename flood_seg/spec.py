@@ -103,9 +103,11 @@ class ModelSpec:
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(record) - known):
             raise ModelError(f"{where}: the ModelSpec has unknown keys {unknown}; export the model again")
-        for name in ("class_names", "label_values", "bands", "mean", "std"):
-            record[name] = tuple(record.get(name, ()))
         try:
+            for name in ("class_names", "label_values", "bands", "mean", "std"):
+                record[name] = tuple(record.get(name, ()))
             return cls(**record)
         except TypeError as error:
-            raise ModelError(f"{where}: the ModelSpec is incomplete ({error}); export the model again") from error
+            raise ModelError(
+                f"{where}: the ModelSpec is incomplete or of wrong types ({error}); export the model again"
+            ) from error

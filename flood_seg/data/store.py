@@ -161,7 +161,7 @@ def _decode(
         try:
             image, mask = load_sample(pairs[row], height, width)
         except ImageError as error:
-            path = pairs[row].mask if str(pairs[row].mask) in str(error) else pairs[row].image
+            path = pairs[row].mask if str(error).startswith(f"{pairs[row].mask}: ") else pairs[row].image
             return Fault(pairs[row].stem, path, str(error).removeprefix(f"{path}: "))
         if images is not None and masks is not None:
             images[row], masks[row] = image, mask

@@ -72,8 +72,8 @@ def read_mask(path: Path) -> np.ndarray:
     brightest channel counts), palettes with indices 0/1, and palettes of colours. EXIF orientation is honoured.
 
     Raises:
-        ImageError: as `read_image`; or over 10 % of the pixels are neither dark nor bright, so that it is no mask
-            of two classes.
+        ImageError: as `read_image`; or over 10 % of the pixels are neither dark nor bright, or none is bright, so
+            that it is no mask of two classes.
     """
     data = read_bytes(path)
     values = _mask_values(path, data)
@@ -81,6 +81,8 @@ def read_mask(path: Path) -> np.ndarray:
     if top <= 1:
         return values.astype(np.uint8)
     full = 255 if top <= 255 else 65535
+    if top <= full // 2:
+        raise ImageError(f"{path}: the mask's brightest value is {top}; give a mask of 0 and 1, or of 0 and {full}")
     between = np.count_nonzero((values > full * 0.2) & (values < full * 0.8)) / values.size
     if between > 0.1:
         raise ImageError(f"{path}: {between:.0%} of the mask's pixels are mid-grey; give a mask of two values")

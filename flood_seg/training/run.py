@@ -111,5 +111,6 @@ def resumed_overrides(run: Run, overrides: list[str]) -> list[str]:
     """Returns the overrides of the run, then the new ones, which win; its own split is used again."""
     saved = load_overrides(run.hydra)
     # Hydra takes no `+key=` or `~key` twice, and the same command with resume=auto added is what one types.
-    new = [override for override in overrides if not override.startswith("resume=") and override not in saved]
+    again = {override for override in saved if override.startswith(("+", "~"))}
+    new = [override for override in overrides if not override.startswith("resume=") and override not in again]
     return [*saved, *new, f"datamodule.split_file='{run.split}'"]

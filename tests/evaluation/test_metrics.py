@@ -1,8 +1,9 @@
+import flood_seg.torchvision_compat  # noqa: F401 - before torchmetrics
+
 import numpy as np
 import pytest
 import torch
 
-import flood_seg.torchvision_compat  # noqa: F401 - before torchmetrics
 from flood_seg.evaluation.metrics import confusion_counts, image_ious, metrics_from_counts
 
 

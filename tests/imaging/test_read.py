@@ -147,6 +147,12 @@ def test_a_photo_in_place_of_a_mask_is_refused(tmp_path):
         read_mask(tmp_path / "a.png")
 
 
+def test_a_mask_of_dim_values_is_refused_instead_of_read_as_dry(tmp_path):
+    Image.fromarray(MASK // 10).save(tmp_path / "a.png")
+    with pytest.raises(ImageError, match="brightest value is 25"):
+        read_mask(tmp_path / "a.png")
+
+
 def test_an_empty_mask_stays_empty(tmp_path):
     Image.fromarray(MASK * 0).save(tmp_path / "a.png")
     assert read_mask(tmp_path / "a.png").sum() == 0

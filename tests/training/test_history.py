@@ -31,7 +31,7 @@ class Model(pl.LightningModule):
         self.log("val_loss", (self.layer(batch[0]) ** 2).mean())
 
     def on_train_epoch_start(self):
-        self.used.append(self.optimizers().param_groups[0]["lr"])
+        self.used.append(self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def on_train_epoch_end(self):
         self.log_dict({f"train_{name}": 0.25 for name in METRICS[1:]})
@@ -52,12 +52,11 @@ def fit(folder: Path, epochs: int, scheduler: str = "step", checkpoint: Path | N
         max_epochs=epochs,
         accelerator="cpu",
         logger=False,
-        callbacks=[BestCheckpoint(folder), history],  # Lightning keeps this order among checkpoint callbacks...
+        callbacks=[history, BestCheckpoint(folder)],
         num_sanity_val_steps=1,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.callbacks.sort(key=lambda callback: isinstance(callback, BestCheckpoint))  # ... and a run's is this one
     trainer.fit(model, batches, batches, ckpt_path=checkpoint, weights_only=True)
     return history, model
 
@@ -72,7 +71,6 @@ def test_each_epoch_has_one_whole_row_and_the_sanity_check_has_none(tmp_path):
 
 
 def test_the_losses_are_those_of_their_epoch(tmp_path):
-    """Validation follows training, so with one weight update left out the next training starts at that loss."""
     fit(tmp_path, 2)
     rows = read_history(tmp_path / "history.csv")
     assert rows[1]["train_loss"] < rows[0]["train_loss"] and rows[0]["val_loss"] < rows[0]["train_loss"]

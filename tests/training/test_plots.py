@@ -37,9 +37,7 @@ def test_there_are_three_plots_a_metric_with_the_right_curves(tmp_path):
         assert (count(path, VAL_BLUE) > 0) == (not path.name.startswith("train_")), path.name
 
 
-@pytest.mark.parametrize(
-    "values", [[0.5], [math.nan], [math.nan, 0.5, math.nan], [0.1, math.inf, 0.3], [math.nan, math.nan]]
-)
+@pytest.mark.parametrize("values", [[0.5], [math.nan], [math.nan, 0.5, math.nan], [math.nan, math.nan]])
 def test_few_and_missing_values_are_drawn_without_a_warning(tmp_path, values):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -53,8 +51,7 @@ def test_columns_that_a_run_does_not_have_leave_an_empty_plot(tmp_path):
     assert count(tmp_path / "loss_comparison.png", TRAIN_ORANGE) > 0
 
 
-@pytest.mark.parametrize(("metric", "best"), [("iou", "0.900 in epoch 1"), ("loss", "0.200 in epoch 2")])
-def test_the_best_epoch_is_the_highest_but_for_the_loss(tmp_path, monkeypatch, metric, best):
+def test_the_best_epoch_is_the_highest_but_for_the_loss(tmp_path, monkeypatch):
     from matplotlib.axes import Axes
 
     labels, draw = [], Axes.plot
@@ -64,9 +61,9 @@ def test_the_best_epoch_is_the_highest_but_for_the_loss(tmp_path, monkeypatch, m
         return draw(self, *args, **options)
 
     monkeypatch.setattr(Axes, "plot", spy)
-    plot_history([row | {"val_loss": row["val_loss"]} for row in make_rows([0.4, 0.9, 0.2])], tmp_path)
-    assert f"best {best}" in labels
-    assert labels.count("best 0.200 in epoch 2") == 2 and metric in METRICS  # of the loss alone, in two plots
+    plot_history(make_rows([0.4, 0.9, 0.2]), tmp_path)
+    assert labels.count("best 0.900 in epoch 1") == 6  # three metrics, each in two plots
+    assert labels.count("best 0.200 in epoch 2") == 2  # the loss
 
 
 def scene() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -98,14 +95,6 @@ def test_any_file_name_makes_a_title(tmp_path, title):
             plot_samples([image], [truth], [predicted], [text], tmp_path / f"{len(text)}.png") for text in ("x", title)
         )
     assert pixels(short).shape == pixels(long).shape
-
-
-def test_a_long_name_keeps_its_score_and_leaves_its_neighbour_alone(tmp_path):
-    image, truth, predicted = scene()
-    path = plot_samples([image], [truth], [predicted], [f"{'m' * 200}: IoU 0.33"], tmp_path / "samples.png")
-    without = plot_samples([image], [truth], [predicted], [""], tmp_path / "none.png")
-    right = slice(int(0.4 * pixels(path).shape[1]), None)
-    np.testing.assert_array_equal(pixels(path)[:, right], pixels(without)[:, right])
 
 
 @pytest.mark.parametrize("number", [1, 3, 6])
