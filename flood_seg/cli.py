@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TRAIN_PACKAGES = {
-    "albumentations", "httpx", "matplotlib", "mlflow", "onnx", "pytorch_lightning", "segmentation_models_pytorch",
+    "albumentations", "httpx", "huggingface_hub", "matplotlib", "mlflow", "onnx", "pytorch_lightning", "segmentation_models_pytorch",
     "torch",
 }  # fmt: skip
 
@@ -39,11 +39,10 @@ class FloodSeg:
         jobs = sweep(overrides) if multirun else [list(overrides)]
         configs = [compose("train", job, TrainConfig) for job in jobs]  # all are checked before the first one starts
 
-        from flood_seg.training.run import find_run
+        from flood_seg.training.run import check_start
 
         for config in configs:
-            if config.resume:
-                find_run(config.resume, Path(config.output_dir))
+            check_start(config)
 
         from flood_seg.training.train import train, train_all
 

@@ -80,7 +80,7 @@ def test_version():
 def test_without_the_train_extra_the_message_says_what_to_install():
     code = (
         "import sys; sys.modules['pytorch_lightning'] = None\n"
-        "from flood_seg.cli import main; main(['train', 'datamodule=sample'])"
+        "from flood_seg.cli import main; main(['train', 'model.encoder_weights=null'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2

@@ -11,7 +11,7 @@ import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 import pytorch_lightning as pl
 
 from flood_seg.config import compose, flatten, instantiate, save_config
-from flood_seg.console import say, show_table
+from flood_seg.console import say, show_table, warn
 from flood_seg.data.augmentation import build_augmentation
 from flood_seg.data.datamodule import FloodDataModule, choose_split, load_store
 from flood_seg.data.split import write_split
@@ -63,7 +63,11 @@ def train(config: TrainConfig, overrides: Sequence[str] = ()) -> Summary:
     say(
         f"Run {run.folder}: {len(data.train_set)} samples to train, {len(data.val_set)} to validate, {_device(trainer)}"
     )
-    trainer.fit(module, data, ckpt_path=run.last if resumes else None, weights_only=True)
+    try:
+        trainer.fit(module, data, ckpt_path=run.last if resumes else None, weights_only=True)
+    except SystemExit as stopped:  # what Lightning makes of Ctrl-C
+        warn(f"stopped; 'flood-seg train resume={run.folder}' goes on after the last whole epoch")
+        raise KeyboardInterrupt from stopped
     return _finish(config, run, data, tracker, history, time.monotonic() - started)
 
 

@@ -13,12 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from flood_seg.errors import WeightsError
+from flood_seg.training.hub import ensure_reachable, no_download
 
 if TYPE_CHECKING:
     from flood_seg.schema import ModelConfig
     from flood_seg.training.network import PaddedNetwork
-
-PROBE_SECONDS = 4.0
 
 
 def load_encoder(network: PaddedNetwork, config: ModelConfig) -> None:
@@ -69,34 +68,9 @@ def _download(encoder: nn.Module, name: str, weights: str) -> None:
         raise WeightsError(
             f"model.encoder_weights={weights}: the {name} encoder has no such weights; allowed are {allowed}"
         )
-    _ensure_reachable(known[weights], weights)
+    ensure_reachable(name, weights)
     try:
         loaded = smp.encoders.get_encoder(name, weights=weights)
     except Exception as error:  # hub clients raise their own families of errors
-        raise WeightsError(_no_download(weights, f"{type(error).__name__}: {error}")) from error
+        raise WeightsError(no_download(weights, f"{type(error).__name__}: {error}")) from error
     nn.Module.load_state_dict(encoder, loaded.state_dict())
-
-
-def _no_download(weights: str, reason: str) -> str:
-    first_line = reason.split("\n")[0]
-    return (
-        f"model.encoder_weights={weights} cannot be downloaded ({first_line}); without a network give "
-        "model.encoder_weights_path=FILE (a local state dict) or model.encoder_weights=null (from scratch)"
-    )
-
-
-def _ensure_reachable(settings: Mapping[str, str], weights: str) -> None:
-    """Fails within seconds where the hub cannot be reached; its own client tries for 23 s.
-
-    Weights that an earlier run downloaded need no hub.
-    """
-    import httpx
-    from huggingface_hub import hf_hub_url, try_to_load_from_cache
-
-    place = {**settings, "filename": "model.safetensors"}
-    if isinstance(try_to_load_from_cache(**place), str):
-        return
-    try:
-        httpx.head(hf_hub_url(**place), timeout=PROBE_SECONDS)
-    except httpx.HTTPError as error:
-        raise WeightsError(_no_download(weights, str(error) or type(error).__name__)) from error

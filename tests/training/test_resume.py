@@ -71,3 +71,15 @@ def test_a_killed_and_resumed_run_ends_where_an_undisturbed_one_does(tmp_path, s
     for ours, theirs in zip(resumed, expected, strict=True):
         for name in set(theirs) - {"seconds"}:
             assert ours[name] == pytest.approx(theirs[name], abs=1e-4), name
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for a single process")
+def test_ctrl_c_says_how_to_go_on(tmp_path, shared_ponds):
+    process = start(tmp_path / "run", shared_ponds, "trainer.max_epochs=500", "callbacks.early_stopping=null")
+    deadline = time.monotonic() + 100
+    while time.monotonic() < deadline and not list((tmp_path / "run").glob("outputs/2*/*/last.ckpt")):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "flood-seg train resume=outputs" in out and "flood-seg: interrupted" in out and "Traceback" not in out
