@@ -18,9 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TRAIN_PACKAGES = {
-    "albumentations", "httpx", "huggingface_hub", "matplotlib", "mlflow", "onnx", "pytorch_lightning", "segmentation_models_pytorch",
+    "albumentations",
+    "httpx",
+    "huggingface_hub",
+    "matplotlib",
+    "mlflow",
+    "onnx",
+    "pytorch_lightning",
+    "segmentation_models_pytorch",
     "torch",
-}  # fmt: skip
+}
 
 
 class FloodSeg:
