@@ -17,16 +17,21 @@ from flood_seg.guard import guard
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-TRAIN_PACKAGES = {
-    "albumentations",
-    "httpx",
-    "huggingface_hub",
-    "matplotlib",
-    "mlflow",
-    "onnx",
-    "pytorch_lightning",
-    "segmentation_models_pytorch",
-    "torch",
+# Which extra brings a package that a verb may find missing.
+EXTRAS = {
+    "albumentations": "train",
+    "httpx": "train",
+    "huggingface_hub": "train",
+    "matplotlib": "train",
+    "mlflow": "train",
+    "nncf": "quantize",
+    "onnx": "train",
+    "openvino": "openvino",
+    "pytorch_lightning": "train",
+    "pytriton": "serve",
+    "segmentation_models_pytorch": "train",
+    "torch": "train",
+    "tritonclient": "triton",
 }
 
 
@@ -71,14 +76,15 @@ class FloodSeg:
         flood-seg evaluate --data data/raw --out report datamodule.split_file=outputs/latest/split.txt
         """
         from flood_seg.config import compose
+        from flood_seg.inference.engines import with_engine
         from flood_seg.schema import EvaluateConfig
 
         folder = [f"datamodule.data_dir={_quoted(data)}"] if data else []
-        config = compose("evaluate", [*overrides, *folder], EvaluateConfig)
+        config = compose("evaluate", [*with_engine(overrides, model), *folder], EvaluateConfig)
 
         from flood_seg.evaluation.evaluate import evaluate
 
-        evaluate(config, _path(model), _path(out), at_network_size)
+        evaluate(config, model, _path(out), at_network_size)
 
     def convert_to_onnx(
         self,
@@ -118,11 +124,12 @@ class FloodSeg:
         if image is None:
             raise UsageError("--image is missing: flood-seg infer --image photo.jpg")
         from flood_seg.config import compose
+        from flood_seg.inference.engines import with_engine
         from flood_seg.inference.infer import infer
         from flood_seg.schema import InferConfig
 
-        config = compose("infer", overrides, InferConfig)
-        infer(config, _path(onnx), image, _path(out), overlay, _path(json))
+        config = compose("infer", with_engine(overrides, onnx), InferConfig)
+        infer(config, onnx, image, _path(out), overlay, _path(json))
 
     class data:
         """Looks at data sets and makes them."""
@@ -188,10 +195,10 @@ def _run(arguments: list[str]) -> None:
         fire.Fire(FloodSeg, command=command, name="flood-seg")
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]
-        if package not in TRAIN_PACKAGES:
+        if package not in EXTRAS:
             raise
         raise MissingExtraError(
-            f"{arguments[0]}: needs {package}, which is not installed; pip install 'flood-seg[train]'"
+            f"{arguments[0]}: needs {package}, which is not installed; pip install 'flood-seg[{EXTRAS[package]}]'"
         ) from error
 
 

@@ -8,6 +8,7 @@ FloodSegError                 exit code 2: one line that says what, where, and w
 ├── ModelError                a checkpoint or ONNX file that is missing, damaged or carries no ModelSpec
 │   └── WeightsError          encoder weights that cannot be had or do not fit
 ├── BackendError              an execution provider or device that was asked for and is not there
+│   └── ServerError           a Triton server that does not start, does not answer or does not fit
 ├── TrackingError             an experiment tracker that is not installed or does not answer
 ├── OutputError               a file that cannot be written
 ├── MissingExtraError         a package of an extra (`train`, ...) that is not installed
@@ -57,6 +58,10 @@ class WeightsError(ModelError):
 
 class BackendError(FloodSegError):
     """An execution provider or device was asked for and is not there."""
+
+
+class ServerError(BackendError):
+    """A Triton server does not start, does not answer or does not fit."""
 
 
 class TrackingError(FloodSegError):

@@ -231,9 +231,13 @@ class InferConfig:
     backend: dict[str, Any] = field(default_factory=dict)
     output: OutputConfig = field(default_factory=OutputConfig)
     threshold: float | None = None
+    batch_size: int = 1
+    warmup: int = 0
     output_dir: str = "outputs"
 
     def __post_init__(self) -> None:
+        check_range("batch_size", self.batch_size, 1)
+        check_range("warmup", self.warmup, 0)
         check_range("threshold", 0.5 if self.threshold is None else self.threshold, 0, 1)
 
 

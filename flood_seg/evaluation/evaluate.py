@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flood_seg.config import instantiate
 from flood_seg.console import say, show_table, track, warn
 from flood_seg.data.pairing import Fault, Pair, find_pairs
 from flood_seg.data.split import read_split
@@ -17,6 +16,7 @@ from flood_seg.data.store import load_pair, load_sample
 from flood_seg.errors import DataError, ImageError
 from flood_seg.evaluation.metrics import confusion_counts, image_ious, metrics_from_counts
 from flood_seg.imaging.write import atomic_path, write_json
+from flood_seg.inference.engines import open_backend
 from flood_seg.inference.models import default_model
 from flood_seg.inference.predictor import Predictor
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    config: EvaluateConfig, model: Path | None = None, out: Path | None = None, at_network_size: bool = False
+    config: EvaluateConfig, model: str | None = None, out: Path | None = None, at_network_size: bool = False
 ) -> dict[str, Any]:
     """Predicts every photo of the data set and counts its pixels.
 
     Args:
         config: the data set, the backend, the threshold. With `datamodule.split_file` only its validation part counts.
-        model: an ONNX file; None: the newest run's model, else the one in the box.
+        model: a file, or an address of a Triton server; None: the newest run's model, else the one in the box.
         out: folder of `metrics.json` and `images.csv`; None: nothing is written.
         at_network_size: count at the network's size, as training does; otherwise at each photo's own.
 
@@ -41,13 +41,13 @@ def evaluate(
     Raises:
         DataError: no usable pair.
     """
-    path = model or default_model(Path(config.output_dir))[0]
-    backend = instantiate(config.backend, path)
+    path = model or str(default_model(Path(config.output_dir))[0])
+    backend = open_backend(config.backend, path)
     predictor = Predictor(backend, config.threshold)
     pairs = _choose_pairs(config.datamodule)
-    say(f"{path} on {len(pairs)} photos of {config.datamodule.data_dir}")
+    say(f"{path}, {backend.description}, on {len(pairs)} photos of {config.datamodule.data_dir}")
     rows, faults = _count(predictor, pairs, at_network_size)
-    record = _summarize(rows, str(path), at_network_size, faults)
+    record = _summarize(rows, path, at_network_size, faults)
     _show(record)
     if out:
         _write(out, record, rows)

@@ -1,35 +1,33 @@
-"""The infer verb: from photos to water masks."""
+"""The infer verb, and triton-client's: from photos to water masks."""
 
 from __future__ import annotations
 
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from flood_seg.config import instantiate
 from flood_seg.console import say, track, warn
-from flood_seg.errors import ImageError, OutputError, PartialFailureError
-from flood_seg.imaging.overlay import draw_overlay
-from flood_seg.imaging.postprocess import to_labels
-from flood_seg.imaging.read import read_image
-from flood_seg.imaging.write import write_image, write_json
+from flood_seg.errors import FloodSegError, OutputError, PartialFailureError
+from flood_seg.imaging.write import write_json
+from flood_seg.inference.engines import open_backend
 from flood_seg.inference.files import Job, plan
 from flood_seg.inference.models import default_model
+from flood_seg.inference.pipeline import pipeline
 from flood_seg.inference.predictor import Predictor
+from flood_seg.inference.segment import Segmenter, describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from flood_seg.schema import InferConfig, OutputConfig
+    from flood_seg.inference.predictor import Backend
+    from flood_seg.inference.segment import Photo
+    from flood_seg.schema import InferConfig
 
 
 def infer(
     config: InferConfig,
-    onnx: Path | None,
+    model: str | None,
     image: str,
     out: Path | None = None,
     overlay: bool = False,
@@ -38,8 +36,8 @@ def infer(
     """Writes the mask of a photo, of a folder's photos or of those that a pattern matches.
 
     Args:
-        config: backend, threshold, colours and values of what is written.
-        onnx: the model; None: the newest run's, else the one in the box.
+        config: backend, threshold, batch size, colours and values of what is written.
+        model: a file, or an address of a Triton server; None: the newest run's, else the one in the box.
         image: a file, a folder or a glob.
         out: the mask, or the folder of several; None: beside the input.
         overlay: also write the photo with its water tinted.
@@ -53,93 +51,49 @@ def infer(
     jobs = plan(image, out)
     if json and json.suffix.lower() != ".json":
         raise OutputError(f"{json}: the report is JSON; give --json a name that ends in .json")
-    model, origin = (onnx, "as given") if onnx else default_model(Path(config.output_dir))
-    backend = instantiate(config.backend, model)
-    say(f"Model {model} ({origin}), {backend.provider}")
+    model, origin = (model, "as given") if model else _default(config)
+    backend = open_backend(config.backend, model, config.warmup)
+    say(f"Model {model} ({origin}), {backend.description}")
     predictor = Predictor(backend, config.threshold)
-    records: list[dict[str, Any]] = []
-    failures: list[ImageError] = []
-    for job, photo, seconds in track(_read_ahead(jobs), "Segmenting", len(jobs)):
-        if isinstance(photo, ImageError):
-            failures.append(photo)
+    segmenter = Segmenter(predictor, config.output, overlay)
+    records, failures = [], list[FloodSegError]()
+    for photo in track(_segment(segmenter, backend, jobs, config.batch_size), "Segmenting", len(jobs)):
+        if photo.error:
+            failures.append(photo.error)
             if len(jobs) > 1:
-                warn(str(photo))
+                warn(str(photo.error))
             continue
-        records.append(_segment(predictor, job, photo, seconds, config.output, overlay))
+        records.append(describe(photo, overlay))
         if len(jobs) == 1:
-            say(_describe(records[0], job, overlay))
+            say(_line(records[0]))
     if json:
-        report = {"model": str(model), "provider": backend.provider, "threshold": predictor.threshold}
+        report = {"model": model, "engine": backend.description, "threshold": predictor.threshold}
         write_json(json, report | {"images": records, "failed": [str(failure) for failure in failures]})
     _conclude(jobs, records, failures, time.perf_counter() - started)
 
 
-def _read_ahead(jobs: list[Job]) -> Iterator[tuple[Job, np.ndarray | ImageError, float]]:
-    """Decodes the next photo while the present one is segmented: two in memory, however many there are."""
-    with ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(_read, jobs[0].image)
-        for position, job in enumerate(jobs):
-            photo, seconds = pending.result()
-            if position + 1 < len(jobs):
-                pending = pool.submit(_read, jobs[position + 1].image)
-            yield job, photo, seconds
+def _default(config: InferConfig) -> tuple[str, str]:
+    path, origin = default_model(Path(config.output_dir))
+    return str(path), origin
 
 
-def _read(path: Path) -> tuple[np.ndarray | ImageError, float]:
-    started = time.perf_counter()
-    try:
-        return read_image(path), time.perf_counter() - started
-    except ImageError as error:
-        return error, time.perf_counter() - started
+def _segment(segmenter: Segmenter, backend: Backend, jobs: list[Job], batch_size: int) -> Iterator[Photo]:
+    """Yields each photo when its files are written, while the next ones are read and run."""
+    files = max(1, min(4, (os.cpu_count() or 1) // 2))
+    stages = ((segmenter.read, files), (segmenter.run, backend.concurrency), (segmenter.write, files))
+    batches = [jobs[start : start + batch_size] for start in range(0, len(jobs), batch_size)]
+    for batch in pipeline(batches, stages, ahead=2 * files + backend.concurrency):
+        yield from batch
 
 
-def _segment(
-    predictor: Predictor,
-    job: Job,
-    photo: np.ndarray,
-    read_seconds: float,
-    output: OutputConfig,
-    overlay: bool,
-) -> dict[str, Any]:
-    """Predicts a photo, writes its files, returns its record."""
-    started = time.perf_counter()
-    prediction = predictor.predict(photo)
-    mask, spec = prediction.mask, predictor.spec
-    predicted = time.perf_counter()
-    values = (0, output.foreground_value) if spec.task == "binary" else spec.label_values
-    write_image(job.mask, to_labels(mask, values))
-    if overlay:
-        tinted = draw_overlay(
-            photo, mask, _rgb(output.overlay_color), output.overlay_opacity, _rgb(output.outline_color)
-        )
-        write_image(job.overlay, tinted)
-    written = time.perf_counter()
-    seconds = {"read": read_seconds, "predict": predicted - started, "write": written - predicted}
-    seconds["total"] = sum(seconds.values())
-    return {
-        "image": str(job.image),
-        "mask": str(job.mask),
-        "overlay": str(job.overlay) if overlay else None,
-        "width": photo.shape[1],
-        "height": photo.shape[0],
-        "water_share": prediction.foreground_share,
-        "milliseconds": {name: round(value * 1e3, 2) for name, value in seconds.items()},
-    }
-
-
-def _rgb(values: list[int]) -> tuple[int, int, int]:
-    red, green, blue = values
-    return red, green, blue
-
-
-def _describe(record: dict[str, Any], job: Job, overlay: bool) -> str:
+def _line(record: dict[str, Any]) -> str:
     size = f"{record['width']}×{record['height']}"
-    tinted = f", {job.overlay}" if overlay else ""
+    tinted = f", {record['overlay']}" if record["overlay"] else ""
     took = record["milliseconds"]["total"]
-    return f"{job.mask}{tinted}: {size}, {record['water_share']:.1%} water, {took:.0f} ms"
+    return f"{record['mask']}{tinted}: {size}, {record['water_share']:.1%} water, {took:.0f} ms"
 
 
-def _conclude(jobs: list[Job], records: list[dict[str, Any]], failures: list[ImageError], seconds: float) -> None:
+def _conclude(jobs: list[Job], records: list[dict[str, Any]], failures: list[FloodSegError], seconds: float) -> None:
     if len(jobs) == 1:
         if failures:
             raise failures[0]

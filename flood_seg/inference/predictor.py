@@ -20,6 +20,8 @@ class Backend(Protocol):
     """An engine that runs a model."""
 
     spec: ModelSpec
+    description: str  # for people: the engine, its device and precision
+    concurrency: int  # how many threads may call `run` at once
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Maps float32 [batch, bands, height, width] to logits [batch, classes or 1, height, width]."""
@@ -67,8 +69,15 @@ class Predictor:
         Raises:
             ImageError: the number of bands is not the model's.
         """
+        return self.finish(self.backend.run(self.prepare(image)[None])[0], *image.shape[:2])
+
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        """Returns the backend's input of an image, float32 [bands, height, width]; see `predict`."""
         if image.ndim != 3 or image.shape[2] != len(self.spec.bands):
             bands = ", ".join(self.spec.bands)
             raise ImageError(f"image of shape {image.shape}: the model wants [height, width, bands] with {bands}")
-        logits = self.backend.run(preprocess(image, self.spec)[None])[0]
-        return Prediction(resize_logits(logits, *image.shape[:2]), self.threshold)
+        return preprocess(image, self.spec)
+
+    def finish(self, logits: np.ndarray, height: int, width: int) -> Prediction:
+        """Returns the prediction of an image of height x width from the backend's logits, float32 [channels, h, w]."""
+        return Prediction(resize_logits(logits, height, width), self.threshold)

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 import weakref
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from flood_seg.errors import ImageError, OutputError, PartialFailureError
-from flood_seg.inference import infer as infer_module
+from flood_seg.inference import segment as segment_module
 from flood_seg.inference.infer import infer
 from flood_seg.schema import InferConfig, OutputConfig
 from tests.inference.conftest import red_spec, write_model
@@ -26,7 +27,7 @@ def photo(tmp_path: Path) -> Path:
 
 
 def run(model: Path, image: Path | str, out: Path | None = None, value: int = 255, **options: object) -> None:
-    infer(InferConfig(BACKEND, OutputConfig(foreground_value=value)), model, str(image), out, **options)
+    infer(InferConfig(BACKEND, OutputConfig(foreground_value=value)), str(model), str(image), out, **options)
 
 
 @pytest.mark.parametrize("value", [255, 1])
@@ -40,7 +41,7 @@ def test_the_mask_is_a_single_channel_png_of_the_photos_size(red_model, photo, t
 def test_it_says_which_model_and_where_the_mask_is(red_model, photo, capsys):
     run(red_model, photo)
     out = capsys.readouterr().out
-    assert f"Model {red_model} (as given), cpu" in out
+    assert f"Model {red_model} (as given), onnxruntime cpu" in out
     assert f"{photo.with_name('photo_mask.png')}: 64×64, {EXPECTED.mean():.1%} water" in out
 
 
@@ -56,7 +57,7 @@ def test_json_gives_share_and_timings(red_model, photo, tmp_path):
     run(red_model, photo, json=tmp_path / "r.json")
     record = json.loads((tmp_path / "r.json").read_text())
     (image,) = record["images"]
-    assert record["model"] == str(red_model) and record["provider"] == "cpu"
+    assert record["model"] == str(red_model) and record["engine"] == "onnxruntime cpu"
     assert image["water_share"] == pytest.approx(EXPECTED.mean())
     assert (image["width"], image["height"]) == (64, 64)
     assert set(image["milliseconds"]) == {"read", "predict", "write", "total"}
@@ -99,12 +100,13 @@ def test_a_corrupt_file_in_a_folder_is_reported_and_the_rest_is_done(red_model, 
     assert len(report["images"]) == 3 and "2.png" in report["failed"][0]
 
 
-def test_at_most_two_photos_are_in_memory(red_model, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("overlay", "allowed"), [(False, 2), (True, 5)])
+def test_however_many_photos_a_few_are_in_memory(overlay, allowed, red_model, tmp_path, monkeypatch):
     """Counts the arrays that are alive each time another photo has been decoded."""
     (tmp_path / "in").mkdir()
-    for number in range(12):
+    for number in range(20):
         Image.fromarray(PHOTO).save(tmp_path / "in" / f"{number:02d}.png")
-    read, alive, most = infer_module.read_image, weakref.WeakSet(), []
+    read, alive, most = segment_module.read_image, weakref.WeakSet(), []
 
     class Photo(np.ndarray):
         __hash__ = object.__hash__
@@ -115,9 +117,10 @@ def test_at_most_two_photos_are_in_memory(red_model, tmp_path, monkeypatch):
         most.append(len(alive))
         return image
 
-    monkeypatch.setattr(infer_module, "read_image", counted)
-    run(red_model, tmp_path / "in")
-    assert len(most) == 12 and max(most) <= 2
+    monkeypatch.setattr(segment_module, "read_image", counted)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    run(red_model, tmp_path / "in", overlay=overlay)
+    assert len(most) == 20 and max(most) <= allowed
 
 
 def test_a_phone_photo_gives_an_upright_mask(red_model, tmp_path):

@@ -9,7 +9,7 @@ from tests.inference.conftest import red_spec, write_model
 
 def test_it_runs_the_model_and_knows_its_spec(red_model):
     backend = OnnxRuntimeBackend(red_model)
-    assert backend.spec == red_spec() and backend.provider == "cpu"
+    assert backend.spec == red_spec() and backend.description == "onnxruntime cpu"
     batch = np.random.default_rng(0).random((2, 3, 5, 7), np.float32)
     np.testing.assert_allclose(backend.run(batch), batch[:, :1] * 25.5 - 12.75, atol=1e-5)
 
@@ -43,7 +43,7 @@ def test_a_silent_fall_back_to_the_cpu_is_an_error(red_model, pretend_cuda):
 
 
 def test_auto_takes_the_cpu_where_the_gpu_does_not_work_and_says_so(red_model, pretend_cuda):
-    assert OnnxRuntimeBackend(red_model, provider="auto").provider == "cpu"
+    assert OnnxRuntimeBackend(red_model, provider="auto").description == "onnxruntime cpu"
 
 
 @pytest.mark.parametrize("content", [b"", b"no model", None])
@@ -69,15 +69,15 @@ def test_a_model_without_a_spec_is_refused_with_the_way_to_give_one(tmp_path):
 
 def test_a_spec_that_does_not_fit_the_graph_is_refused(tmp_path):
     with pytest.raises(
-        ModelError, match=r"takes input: float \['batch', 4, .* says input: float \['batch', 3, 64, 64\]"
+        ModelError, match=r"takes input: float32 \['batch', 4, .* says input: float32 \['batch', 3, 64, 64\]"
     ):
         OnnxRuntimeBackend(write_model(tmp_path / "m.onnx", red_spec(), bands=4))
     with pytest.raises(ModelError, match="ModelSpec says x: float"):
         OnnxRuntimeBackend(write_model(tmp_path / "n.onnx", red_spec(input_name="x")))
-    with pytest.raises(ModelError, match="answers output: float .* says output: float .*2, 64, 64"):
+    with pytest.raises(ModelError, match="answers output: float32 .* says output: float32 .*2, 64, 64"):
         two = red_spec(task="multiclass")
         OnnxRuntimeBackend(write_model(tmp_path / "p.onnx", two))
-    with pytest.raises(ModelError, match=r"32, 32\]; its ModelSpec says input: float .*64, 64"):
+    with pytest.raises(ModelError, match=r"32, 32\]; its ModelSpec says input: float32 .*64, 64"):
         OnnxRuntimeBackend(write_model(tmp_path / "q.onnx", red_spec(), size=(32, 32)))
     with pytest.raises(ModelError, match="not JSON"):
         OnnxRuntimeBackend(write_model(tmp_path / "o.onnx", None, metadata="{"))

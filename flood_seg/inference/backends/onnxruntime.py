@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flood_seg.errors import BackendError, ConfigError, ModelError, did_you_mean
-from flood_seg.spec import METADATA_KEY, ModelSpec
+from flood_seg.inference.backends.contract import Tensor, check_tensors, first_line, parse_spec
+from flood_seg.spec import METADATA_KEY
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from flood_seg.spec import ModelSpec
 
 PROVIDERS = {
     "tensorrt": "TensorrtExecutionProvider",
@@ -25,8 +28,10 @@ class OnnxRuntimeBackend:
 
     Attributes:
         spec: what the file's metadata says of the model.
-        provider: the execution provider in use: `cpu`, `cuda` or `tensorrt`.
+        description: the engine and the execution provider in use, for people.
     """
+
+    concurrency = 1
 
     def __init__(self, model: Path, provider: str = "auto", threads: int = 0) -> None:
         """Loads the model.
@@ -47,7 +52,8 @@ class OnnxRuntimeBackend:
             raise ConfigError(f"backend.provider={provider}: allowed are {', '.join(allowed)}{hint}")
         if not model.is_file():
             raise ModelError(f"{model}: no such file; give an ONNX file of 'flood-seg convert-to-onnx'")
-        self._session, self.provider = _open_session(model, provider, threads)
+        self._session, used = _open_session(model, provider, threads)
+        self.description = f"onnxruntime {used}"
         self.spec = _read_spec(model, self._session)
 
     def run(self, batch: np.ndarray) -> np.ndarray:
@@ -90,8 +96,8 @@ def _create(model: Path, provider: str, threads: int) -> Any:
         session = onnxruntime.InferenceSession(str(model), options, providers=[PROVIDERS[provider]], enable_fallback=0)
     except Exception as error:  # the runtime's exceptions share no base of their own
         if "No such file" in str(error) or provider == "cpu":
-            raise ModelError(f"{model}: not a whole ONNX model ({_first_line(error)})") from error
-        raise BackendError(f"backend.provider={provider}: failed to start ({_first_line(error)})") from error
+            raise ModelError(f"{model}: not a whole ONNX model ({first_line(error)})") from error
+        raise BackendError(f"backend.provider={provider}: failed to start ({first_line(error)})") from error
     if session.get_providers()[0] != PROVIDERS[provider]:
         raise BackendError(
             f"backend.provider={provider}: ONNX Runtime fell back to {session.get_providers()[0]}; "
@@ -101,37 +107,11 @@ def _create(model: Path, provider: str, threads: int) -> Any:
 
 
 def _read_spec(model: Path, session: Any) -> ModelSpec:
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    if text is None:
-        raise ModelError(
-            f"{model}: carries no ModelSpec, so its mean, std and classes are unknown; "
-            "export it with 'flood-seg convert-to-onnx --ckpt ...'"
-        )
-    spec = ModelSpec.from_json(text, str(model))
-    _check_tensors(model, "takes", session.get_inputs(), spec.input_name, len(spec.bands), spec)
-    _check_tensors(model, "answers", session.get_outputs(), spec.output_name, spec.logit_channels, spec)
+    spec = parse_spec(str(model), session.get_modelmeta().custom_metadata_map.get(METADATA_KEY))
+    check_tensors(str(model), spec, _tensors(session.get_inputs()), _tensors(session.get_outputs()))
     return spec
 
 
-def _check_tensors(model: Path, verb: str, tensors: list[Any], name: str, channels: int, spec: ModelSpec) -> None:
-    """Raises ModelError unless the only tensor is the spec's: a name stands for a dynamic size and fits any."""
-    wanted = (None, channels, spec.height, spec.width)
-    fits = [
-        tensor.name == name
-        and tensor.type == "tensor(float)"
-        and len(tensor.shape) == len(wanted)
-        and all(
-            not isinstance(size, int) or want in (None, size) for size, want in zip(tensor.shape, wanted, strict=True)
-        )
-        for tensor in tensors
-    ]
-    if fits != [True]:
-        there = ", ".join(f"{tensor.name}: {tensor.type[7:-1]} {tensor.shape}" for tensor in tensors)
-        raise ModelError(
-            f"{model}: {verb} {there}; its ModelSpec says {name}: float ['batch', {channels}, {spec.height}, "
-            f"{spec.width}]; export it again with 'flood-seg convert-to-onnx'"
-        )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).split("\n")[0][:200]
+def _tensors(nodes: list[Any]) -> list[Tensor]:
+    types = {"tensor(float)": "float32"}
+    return [Tensor(node.name, types.get(node.type, node.type), tuple(node.shape)) for node in nodes]

@@ -1,0 +1,118 @@
+"""The three stages from files to masks: read, run, write; each on a batch of photos."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flood_seg.errors import ImageError
+from flood_seg.imaging.overlay import draw_overlay
+from flood_seg.imaging.postprocess import to_labels
+from flood_seg.imaging.read import read_image
+from flood_seg.imaging.write import write_image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flood_seg.inference.files import Job
+    from flood_seg.inference.predictor import Predictor
+    from flood_seg.schema import OutputConfig
+
+
+@dataclass
+class Photo:
+    """A photo on its way: each stage takes what it needs and leaves what the next one needs.
+
+    Attributes:
+        job: its files.
+        error: why it could not be read; the later stages pass it on.
+        size: height and width in pixels.
+        image: any dtype [H, W, bands]; kept only where an overlay is drawn.
+        tensor: the network's input, float32 [bands, height, width], then its answer, float32 [channels, height, width].
+        seconds: of each stage.
+        water_share: of the mask, in [0, 1].
+    """
+
+    job: Job
+    error: ImageError | None = None
+    size: tuple[int, int] = (0, 0)
+    image: np.ndarray | None = None
+    tensor: np.ndarray | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    water_share: float = 0.0
+
+
+class Segmenter:
+    """The stages, for one model and one way to write."""
+
+    def __init__(self, predictor: Predictor, output: OutputConfig, overlay: bool) -> None:
+        self._predictor, self._output, self._overlay = predictor, output, overlay
+
+    def read(self, jobs: Sequence[Job]) -> list[Photo]:
+        """Decodes and prepares; a file that cannot be read is a photo with an error."""
+        return [self._read(job) for job in jobs]
+
+    def _read(self, job: Job) -> Photo:
+        started = time.perf_counter()
+        photo = Photo(job)
+        try:
+            image = read_image(job.image)
+            photo.tensor, photo.size = self._predictor.prepare(image), image.shape[:2]
+        except ImageError as error:
+            photo.error = error
+            return photo
+        photo.image = image if self._overlay else None
+        photo.seconds["read"] = time.perf_counter() - started
+        return photo
+
+    def run(self, photos: list[Photo]) -> list[Photo]:
+        """Runs the model on those that were read, in one batch."""
+        started = time.perf_counter()
+        good = [photo for photo in photos if photo.tensor is not None]
+        if good:
+            logits = self._predictor.backend.run(np.stack([photo.tensor for photo in good if photo.tensor is not None]))
+            for photo, answer in zip(good, logits, strict=True):
+                photo.tensor = answer
+                photo.seconds["predict"] = (time.perf_counter() - started) / len(good)
+        return photos
+
+    def write(self, photos: list[Photo]) -> list[Photo]:
+        """Makes and writes masks and overlays."""
+        for photo in photos:
+            if photo.tensor is not None:
+                self._write(photo, photo.tensor)
+        return photos
+
+    def _write(self, photo: Photo, logits: np.ndarray) -> None:
+        started = time.perf_counter()
+        prediction = self._predictor.finish(logits, *photo.size)
+        mask, spec, output = prediction.mask, self._predictor.spec, self._output
+        values = (0, output.foreground_value) if spec.task == "binary" else spec.label_values
+        write_image(photo.job.mask, to_labels(mask, values))
+        if photo.image is not None:
+            colors = _rgb(output.overlay_color), output.overlay_opacity, _rgb(output.outline_color)
+            write_image(photo.job.overlay, draw_overlay(photo.image, mask, *colors))
+        photo.water_share, photo.image, photo.tensor = prediction.foreground_share, None, None
+        photo.seconds["write"] = time.perf_counter() - started
+
+
+def _rgb(values: list[int]) -> tuple[int, int, int]:
+    red, green, blue = values
+    return red, green, blue
+
+
+def describe(photo: Photo, overlay: bool) -> dict[str, Any]:
+    """Returns the record of a photo for the report."""
+    seconds = photo.seconds | {"total": sum(photo.seconds.values())}
+    return {
+        "image": str(photo.job.image),
+        "mask": str(photo.job.mask),
+        "overlay": str(photo.job.overlay) if overlay else None,
+        "width": photo.size[1],
+        "height": photo.size[0],
+        "water_share": photo.water_share,
+        "milliseconds": {name: round(value * 1e3, 2) for name, value in seconds.items()},
+    }
