@@ -131,6 +131,67 @@ class FloodSeg:
         config = compose("infer", with_engine(overrides, onnx), InferConfig)
         infer(config, onnx, image, _path(out), overlay, _path(json))
 
+    def triton_server(
+        self,
+        *overrides: str,
+        model_type: str | None = None,
+        model_path: str | None = None,
+        container_name: str | None = None,
+        host: str | None = None,
+        http_port: int | None = None,
+        use_gpus: bool = False,
+        docker_version: str | None = None,
+        detach: bool = False,
+        stop: bool = False,
+    ) -> None:
+        """Serves a model by Triton: in NVIDIA's container, or embedded where there is no Docker.
+
+        flood-seg triton-server --model-path model.onnx
+        flood-seg triton-server --detach triton.runtime=embedded backend=openvino
+        flood-seg triton-server --stop
+        """
+        from flood_seg.config import compose
+        from flood_seg.inference.engines import with_engine
+        from flood_seg.schema import TritonServerConfig
+
+        flags = {"container_name": container_name, "host": host, "http_port": http_port}
+        flags |= {"docker_version": docker_version, "use_gpus": use_gpus or None}
+        given = [f"triton.{key}={_quoted(str(value))}" for key, value in flags.items() if value is not None]
+        config = compose("triton_server", [*with_engine(overrides, model_path), *given], TritonServerConfig)
+
+        from flood_seg.serving.server import stop_server, triton_server
+
+        if stop:
+            stop_server(config.triton)
+        else:
+            triton_server(config, model_type, _path(model_path), detach)
+
+    def triton_client(
+        self,
+        *overrides: str,
+        image: str | None = None,
+        out: str | None = None,
+        triton_url: str = "127.0.0.1",
+        model_name: str = "flood_area_segmentation",
+        protocol: str | None = None,
+        overlay: bool = False,
+        json: str | None = None,
+    ) -> None:
+        """Writes the water mask of a photo, a folder or a pattern in quotes, by a Triton server.
+
+        flood-seg triton-client --image photo.jpg --out water.png
+        flood-seg triton-client --image photos --out masks --triton-url server:8001 --protocol grpc
+        """
+        if image is None:
+            raise UsageError("--image is missing: flood-seg triton-client --image photo.jpg")
+        from flood_seg.config import compose
+        from flood_seg.inference.infer import infer
+        from flood_seg.schema import InferConfig
+
+        chosen = ["backend=triton", *([f"backend.protocol={protocol}"] if protocol else [])]
+        config = compose("infer", [*chosen, *overrides], InferConfig)
+        infer(config, f"{triton_url.rstrip('/')}/{model_name}", image, _path(out), overlay, _path(json))
+
     class data:
         """Looks at data sets and makes them."""
 

@@ -14,9 +14,17 @@ FROZEN = {
     "evaluate": {"model": None, "data": None, "out": None, "at-network-size": False},
     "convert-to-onnx": {"ckpt": None, "onnx": None, "height": None, "width": None},
     "infer": {"onnx": None, "image": None, "out": None, "overlay": False, "json": None},
+    "triton-server": {
+        "model-type": None, "model-path": None, "container-name": None, "host": None, "http-port": None,
+        "use-gpus": False, "docker-version": None, "detach": False, "stop": False,
+    },
+    "triton-client": {
+        "image": None, "out": None, "triton-url": "127.0.0.1", "model-name": "flood_area_segmentation",
+        "protocol": None, "overlay": False, "json": None,
+    },
     "data preview": {"out": "preview.png", "count": 16},
     "data sample": {"out": "data/sample"},
-}
+}  # fmt: skip
 
 
 def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess:

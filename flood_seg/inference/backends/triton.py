@@ -113,7 +113,7 @@ class TritonBackend:
             ConfigError: no such address or protocol, a certificate file that cannot be read.
         """
         self.address, self.concurrency = parse_address(str(model), protocol, tls), concurrency
-        self.description = f"triton {self.address}"
+        self.description = f"triton {self.address.protocol}"
         self._timeout, self._retries, self._backoff = timeout, retries, backoff
         self._ca_file, self._headers = _readable(ca_file), _token(token_env, token_header)
         self._local = threading.local()

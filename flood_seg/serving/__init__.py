@@ -1,0 +1,1 @@
+"""Serves models to others."""

@@ -1,0 +1,131 @@
+"""Triton without Docker: the server that the package nvidia-pytriton carries, with Triton's Python backend.
+
+The package's own Python interface is not used: it binds functions, and would want NumPy 1.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flood_seg.errors import MissingExtraError, ServerError
+
+if TYPE_CHECKING:
+    from flood_seg.schema import TritonConfig
+
+STUB = "triton_python_backend_stub"
+BACKENDS = "backends"  # the folder beside config.pbtxt
+PR_SET_PDEATHSIG = 1
+
+
+def is_available() -> bool:
+    """Whether nvidia-pytriton is installed."""
+    return find_spec("pytriton") is not None
+
+
+def server_folder() -> Path:
+    """Returns where nvidia-pytriton keeps the server.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    package = find_spec("pytriton")
+    if package is None or package.origin is None:
+        raise MissingExtraError(
+            "triton.runtime=embedded: needs nvidia-pytriton, which is not installed (Linux on x86-64 only); "
+            "pip install 'flood-seg[serve]'"
+        )
+    return Path(package.origin).parent / "tritonserver"
+
+
+def backend_files() -> dict[str, Path]:
+    """Returns Triton's Python backend for this Python's version: the files that lie in the model's folder.
+
+    Raises:
+        ServerError: nvidia-pytriton has none for it.
+    """
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stubs = server_folder() / "python_backend_stubs"
+    if not (stubs / version / STUB).is_file():
+        there = ", ".join(sorted((path.name for path in stubs.iterdir()), key=lambda name: int(name.partition(".")[2])))
+        raise ServerError(f"nvidia-pytriton has no backend for Python {version}; it has {there}; use one of these")
+    backend = server_folder() / "backends" / "python"
+    sources = [*(path for path in backend.iterdir() if path.is_file()), stubs / version / STUB]
+    return {f"{BACKENDS}/python/{source.name}": source for source in sources}
+
+
+def command(config: TritonConfig, repository: Path) -> list[str]:
+    """Returns the server's command line."""
+    root = repository.resolve()
+    return [
+        str(server_folder() / "bin" / "tritonserver"),
+        f"--model-repository={root}",
+        f"--backend-directory={root / config.model_name / BACKENDS}",
+        "--model-control-mode=explicit",
+        f"--load-model={config.model_name}",
+        "--disable-auto-complete-config",
+        "--exit-timeout-secs=10",
+        f"--http-address={config.host}",
+        f"--http-port={config.http_port}",
+        f"--grpc-address={config.host}",
+        f"--grpc-port={config.grpc_port}",
+        f"--metrics-address={config.host}",
+        f"--metrics-port={config.metrics_port}",
+    ]
+
+
+def environment() -> dict[str, str]:
+    """Returns the server's environment: its libraries, this Python's, and where this Python finds packages.
+
+    Raises:
+        ServerError: this Python has no shared library.
+    """
+    libraries = (server_folder().parent.parent / "nvidia_pytriton.libs", _libpython().parent)
+    earlier = os.environ.get("LD_LIBRARY_PATH")
+    return {
+        **os.environ,
+        "LD_LIBRARY_PATH": os.pathsep.join([*map(str, libraries), *([earlier] if earlier else [])]),
+        "PYTHONPATH": os.pathsep.join(str(Path(path).resolve()) for path in sys.path if path),
+    }
+
+
+def _libpython() -> Path:
+    name = f"libpython{sys.version_info.major}.{sys.version_info.minor}.so.1.0"
+    folders = [
+        Path(sys.base_prefix) / "lib",
+        Path(str(sysconfig.get_config_var("LIBDIR"))),
+        Path(sys.base_prefix, "lib64"),
+    ]
+    folders.append(Path("/usr/lib") / str(sysconfig.get_config_var("MULTIARCH")))
+    found = next((folder / name for folder in folders if (folder / name).is_file()), None)
+    if found is None:
+        raise ServerError(
+            f"{name}: not found, and Triton's Python backend needs it; "
+            "install it (Debian: libpython3-dev) or take a Python that was built with --enable-shared"
+        )
+    return found
+
+
+def start(config: TritonConfig, repository: Path, log: Path, *, detach: bool) -> subprocess.Popen[bytes]:
+    """Starts the server in a process group of its own; attached, it ends when this process does, however that ends."""
+    with log.open("wb") as file:
+        return subprocess.Popen(
+            command(config, repository),
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=None if detach else _end_with_parent,
+        )
+
+
+def _end_with_parent() -> Any:
+    return ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
