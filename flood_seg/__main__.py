@@ -2,4 +2,5 @@
 
 from flood_seg.cli import main
 
-main()
+if __name__ == "__main__":  # not where multiprocessing imports this module anew
+    main()

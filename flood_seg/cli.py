@@ -79,8 +79,7 @@ class FloodSeg:
         from flood_seg.inference.engines import with_engine
         from flood_seg.schema import EvaluateConfig
 
-        folder = [f"datamodule.data_dir={_quoted(data)}"] if data else []
-        config = compose("evaluate", [*with_engine(overrides, model), *folder], EvaluateConfig)
+        config = compose("evaluate", [*with_engine(overrides, model), *_folder(data)], EvaluateConfig)
 
         from flood_seg.evaluation.evaluate import evaluate
 
@@ -130,6 +129,40 @@ class FloodSeg:
 
         config = compose("infer", with_engine(overrides, onnx), InferConfig)
         infer(config, onnx, image, _path(out), overlay, _path(json))
+
+    def quantize(
+        self, *overrides: str, onnx: str | None = None, out: str | None = None, data: str | None = None
+    ) -> None:
+        """Makes a smaller and faster model, and writes it only where it stays as good.
+
+        flood-seg quantize --onnx model.onnx --out model_int8.xml --data data/raw
+        flood-seg quantize --onnx model.onnx --out model_int8.onnx --data data/raw quantize.max_iou_drop=0.002
+        """
+        from flood_seg.config import compose
+        from flood_seg.schema import QuantizeConfig
+
+        config = compose("quantize", [*overrides, *_folder(data)], QuantizeConfig)
+
+        from flood_seg.export.quantize import quantize
+
+        quantize(config, _path(onnx), _path(out))
+
+    def verify(
+        self, *overrides: str, models: tuple[str, ...] = (), data: str | None = None, out: str | None = None
+    ) -> None:
+        """Proves that a model answers the same through every engine: exit code 1 where it does not.
+
+        flood-seg verify --models best.ckpt model.onnx openvino:model.onnx --data data/raw
+        flood-seg verify --models model.onnx triton:127.0.0.1:8000/flood_area_segmentation verify.tolerance=0.001
+        """
+        from flood_seg.config import compose
+        from flood_seg.schema import VerifyConfig
+
+        config = compose("verify", [*overrides, *_folder(data)], VerifyConfig)
+
+        from flood_seg.evaluation.verify import verify
+
+        verify(config, models, _path(out))
 
     def triton_server(
         self,
@@ -265,6 +298,10 @@ def _run(arguments: list[str]) -> None:
 
 def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
+
+
+def _folder(data: str | None) -> list[str]:
+    return [f"datamodule.data_dir={_quoted(data)}"] if data else []
 
 
 def _quoted(text: str) -> str:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+LOG_WIDTH = 160
+
 
 def say(line: str) -> None:
     """Writes a line of the verb's result to stdout."""
@@ -31,8 +33,9 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     table = Table(*columns, title=title, title_justify="left")
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
-    # A file's name may look like markup.
-    Console(soft_wrap=not sys.stdout.isatty(), markup=False, emoji=False).print(table)
+    table.columns[0].overflow = "fold"
+    # A log has no width that a table must fit. A file's name may look like markup.
+    Console(width=None if sys.stdout.isatty() else LOG_WIDTH, markup=False, emoji=False).print(table)
 
 
 def track(items: Iterable[T], label: str, total: int) -> Iterator[T]:

@@ -12,6 +12,7 @@ FloodSegError                 exit code 2: one line that says what, where, and w
 ├── TrackingError             an experiment tracker that is not installed or does not answer
 ├── OutputError               a file that cannot be written
 ├── MissingExtraError         a package of an extra (`train`, ...) that is not installed
+├── DisagreementError         engines that should answer the same do not (exit code 1, as of a test)
 └── PartialFailureError       some inputs of many failed; the rest was done
 
 Only `cli.main` catches these, prints their one line and exits. Everything else is a bug: a traceback, exit code 1.
@@ -74,6 +75,12 @@ class OutputError(FloodSegError):
 
 class MissingExtraError(FloodSegError):
     """A package of an optional extra is not installed."""
+
+
+class DisagreementError(FloodSegError):
+    """Engines that should answer the same do not."""
+
+    exit_code = 1
 
 
 class PartialFailureError(FloodSegError):

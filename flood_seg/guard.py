@@ -135,6 +135,11 @@ def _flag(name: str, parameter: inspect.Parameter, equals: str, value: str, queu
         value = queue.pop(0)
     if not value:
         raise UsageError(f"--{name}: {command} wants a value after it, not an empty one")
+    if "tuple" in str(parameter.annotation):
+        values = [value]
+        while queue and not queue[0].startswith("-") and not ("=" in queue[0] and OVERRIDE.fullmatch(queue[0])):
+            values.append(queue.pop(0))
+        return f"{target}={tuple(values)!r}"
     if "int" in str(parameter.annotation):
         if not re.fullmatch(r"[+-]?\d+", value):
             raise UsageError(f"--{name} {value}: {command} takes a whole number there")

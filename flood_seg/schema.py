@@ -313,3 +313,49 @@ class TritonServerConfig:
     backend: dict[str, Any] = field(default_factory=dict)
     triton: TritonConfig = field(default_factory=TritonConfig)
     output_dir: str = "outputs"
+
+
+@dataclass
+class VerifyOptions:
+    """How `flood-seg verify` compares."""
+
+    images: int = 32
+    tolerance: float = 0.01
+
+    def __post_init__(self) -> None:
+        check_range("verify.images", self.images, 1)
+        check_range("verify.tolerance", self.tolerance, 0, 1)
+
+
+@dataclass
+class VerifyConfig:
+    """The whole of `flood-seg verify`."""
+
+    datamodule: DataConfig = field(default_factory=DataConfig)
+    verify: VerifyOptions = field(default_factory=VerifyOptions)
+
+
+@dataclass
+class QuantizeOptions:
+    """How `flood-seg quantize` works."""
+
+    form: str = "int8"
+    calibration_images: int = 100
+    max_iou_drop: float = 0.005
+    max_excluded: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_choice("quantize.form", self.form, ("int8", "float16"))
+        check_range("quantize.calibration_images", self.calibration_images, 1)
+        check_range("quantize.max_iou_drop", self.max_iou_drop, 0, 1)
+        check_range("quantize.max_excluded", self.max_excluded, 0, 1)
+
+
+@dataclass
+class QuantizeConfig:
+    """The whole of `flood-seg quantize`."""
+
+    datamodule: DataConfig = field(default_factory=DataConfig)
+    quantize: QuantizeOptions = field(default_factory=QuantizeOptions)
+    seed: int = 42
+    output_dir: str = "outputs"

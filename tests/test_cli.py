@@ -14,6 +14,8 @@ FROZEN = {
     "evaluate": {"model": None, "data": None, "out": None, "at-network-size": False},
     "convert-to-onnx": {"ckpt": None, "onnx": None, "height": None, "width": None},
     "infer": {"onnx": None, "image": None, "out": None, "overlay": False, "json": None},
+    "quantize": {"onnx": None, "out": None, "data": None},
+    "verify": {"models": (), "data": None, "out": None},
     "triton-server": {
         "model-type": None, "model-path": None, "container-name": None, "host": None, "http-port": None,
         "use-gpus": False, "docker-version": None, "detach": False, "stop": False,

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flood_seg.console import say, show_table, track, warn
-from flood_seg.data.pairing import Fault, Pair, find_pairs
-from flood_seg.data.split import read_split
+from flood_seg.data.pairing import Fault
 from flood_seg.data.store import load_pair, load_sample
 from flood_seg.errors import DataError, ImageError
 from flood_seg.evaluation.metrics import confusion_counts, image_ious, metrics_from_counts
+from flood_seg.evaluation.photos import choose_pairs
 from flood_seg.imaging.write import atomic_path, write_json
 from flood_seg.inference.engines import open_backend
 from flood_seg.inference.models import default_model
 from flood_seg.inference.predictor import Predictor
 
 if TYPE_CHECKING:
-    from flood_seg.schema import DataConfig, EvaluateConfig
+    from flood_seg.data.pairing import Pair
+    from flood_seg.schema import EvaluateConfig
 
 
 def evaluate(
@@ -44,7 +45,7 @@ def evaluate(
     path = model or str(default_model(Path(config.output_dir))[0])
     backend = open_backend(config.backend, path)
     predictor = Predictor(backend, config.threshold)
-    pairs = _choose_pairs(config.datamodule)
+    pairs = choose_pairs(config.datamodule)
     say(f"{path}, {backend.description}, on {len(pairs)} photos of {config.datamodule.data_dir}")
     rows, faults = _count(predictor, pairs, at_network_size)
     record = _summarize(rows, path, at_network_size, faults)
@@ -52,15 +53,6 @@ def evaluate(
     if out:
         _write(out, record, rows)
     return record
-
-
-def _choose_pairs(data: DataConfig) -> list[Pair]:
-    folder = Path(data.data_dir)
-    pairs, _ = find_pairs(folder / data.images_dir, folder / data.masks_dir)
-    if data.split_file:
-        chosen = set(read_split(Path(data.split_file), [pair.stem for pair in pairs]).val)
-        pairs = [pair for pair in pairs if pair.stem in chosen]
-    return pairs
 
 
 def _count(

@@ -1,4 +1,4 @@
-"""Stores an ONNX model's weights as float16: half the file, the same float32 arithmetic."""
+"""Stores an ONNX model's weights as float16 and back: half the file, the same float32 arithmetic."""
 
 from __future__ import annotations
 
@@ -27,3 +27,13 @@ def store_as_float16(model: onnx.ModelProto) -> None:
     nodes = list(graph.node)
     del graph.node[:]
     graph.node.extend([*casts, *nodes])
+
+
+def restore_float32(model: onnx.ModelProto) -> None:
+    """Undoes what `store_as_float16` did, but for the rounding, in place: tools look for weights, not for Casts."""
+    graph = model.graph
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    for node in [node for node in graph.node if node.op_type == "Cast" and node.input[0] in weights]:
+        values = numpy_helper.to_array(weights[node.input[0]]).astype(np.float32)
+        weights[node.input[0]].CopyFrom(numpy_helper.from_array(values, node.output[0]))
+        graph.node.remove(node)

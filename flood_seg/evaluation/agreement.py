@@ -1,0 +1,57 @@
+"""How far two models' answers to the same photos lie apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flood_seg.evaluation.metrics import confusion_counts, image_ious
+from flood_seg.imaging.postprocess import to_classes, to_probabilities
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """The distance from a reference.
+
+    Attributes:
+        probability: the largest difference of a probability, in [0, 1].
+        flipped: the share of pixels whose class differs.
+        mask_iou: IoU of the two foreground masks, the mean over photos.
+        area_error: the sum of each photo's difference in foreground area, over the reference's foreground area.
+    """
+
+    probability: float
+    flipped: float
+    mask_iou: float
+    area_error: float
+
+    @property
+    def worst(self) -> float:
+        """The largest of the three shares that a tolerance bounds: flipped pixels, 1 - mask IoU, area error."""
+        return max(self.flipped, 1 - self.mask_iou, self.area_error)
+
+
+def compare(reference: Sequence[np.ndarray], other: Sequence[np.ndarray], threshold: float) -> Agreement:
+    """Compares logits, float32 [channels, height, width] a photo, photo by photo.
+
+    Args:
+        reference: of the model that is taken as right.
+        other: of the other, in the same order and of the same shapes.
+        threshold: a pixel is foreground where its probability is above this (one channel only).
+    """
+    pairs = list(zip(reference, other, strict=True))
+    apart = [np.abs(to_probabilities(a) - to_probabilities(b)).max() for a, b in pairs]
+    classes = [(to_classes(a, threshold), to_classes(b, threshold)) for a, b in pairs]
+    counts = np.concatenate([np.stack(confusion_counts((b > 0)[None], (a > 0)[None]), axis=1) for a, b in classes])
+    areas = np.array([((a > 0).sum(), (b > 0).sum()) for a, b in classes], float)
+    return Agreement(
+        probability=float(max(apart)),
+        flipped=float(sum((a != b).sum() for a, b in classes) / sum(a.size for a, _ in classes)),
+        mask_iou=float(image_ious(counts).mean()),
+        area_error=float(np.abs(areas[:, 0] - areas[:, 1]).sum() / max(areas[:, 0].sum(), 1.0)),
+    )

@@ -1,0 +1,151 @@
+"""The verify verb: the same photos through several engines, and whether they answer the same."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flood_seg.console import say, show_table, track
+from flood_seg.errors import DisagreementError, ModelError, UsageError
+from flood_seg.evaluation.agreement import Agreement, compare
+from flood_seg.evaluation.photos import load_photos
+from flood_seg.evaluation.process import EngineProcess
+from flood_seg.imaging.preprocess import preprocess
+from flood_seg.imaging.write import write_json
+from flood_seg.inference.engines import parse_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flood_seg.schema import VerifyConfig
+    from flood_seg.spec import ModelSpec
+
+COLUMNS = ("model", "engine", "max Δp", "flipped", "IoU", "area", "ms", "MB", "")
+LEGEND = (
+    "max Δp: largest difference of a probability; flipped: pixels; IoU: of the two masks; area: error of the water's;\n"
+    "ms: a photo; MB: peak memory of the process (of a server, of its client)"
+)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What an engine answered.
+
+    Attributes:
+        name: the model, as it was given.
+        description: the engine, device and precision.
+        logits: float32 [channels, height, width] of each photo.
+        milliseconds: the median of a photo, the first left out.
+        memory_mb: the most that its process used; of a server, the client's.
+    """
+
+    name: str
+    description: str
+    logits: list[np.ndarray]
+    milliseconds: float
+    memory_mb: float
+
+
+def verify(config: VerifyConfig, models: Sequence[str], out: Path | None = None) -> list[Agreement]:
+    """Compares the first model with each of the others, on photos at the first one's network size.
+
+    Args:
+        config: the photos and the tolerance.
+        models: as `parse_engine` reads them; two or more.
+        out: where to write the figures as JSON; None: nowhere.
+
+    Returns:
+        how far each model but the first lies from it.
+
+    Raises:
+        DisagreementError: one lies further away than the tolerance.
+        ModelError: two models expect different inputs.
+        UsageError: fewer than two models.
+    """
+    if len(models) < 2:
+        raise UsageError("--models wants two or more: flood-seg verify --models best.ckpt model.onnx")
+    engines = [parse_engine(model) for model in models]  # all names are checked before the first one loads
+    spec: ModelSpec | None = None
+    answers: list[Answers] = []
+    for engine in engines:
+        with EngineProcess(engine) as running:
+            if spec is None:
+                spec = running.spec
+                photos, origin = load_photos(config.datamodule, spec.height, spec.width, config.verify.images)
+                batches = [preprocess(photo.image, spec)[None] for photo in photos]
+            check_same_task(spec, running.spec, str(engine))
+            answers.append(_answer(running, batches))
+    assert spec is not None
+    agreements = [compare(answers[0].logits, other.logits, spec.threshold) for other in answers[1:]]
+    _show(answers, agreements, config.verify.tolerance, f"{len(photos)} {origin}, {spec.height}×{spec.width}")
+    if out:
+        _write(out, answers, agreements, config.verify.tolerance)
+    _judge(answers, agreements, config.verify.tolerance)
+    return agreements
+
+
+def check_same_task(first: ModelSpec, other: ModelSpec, name: str) -> None:
+    """Raises ModelError unless both models take the same input and tell the same classes apart."""
+    for field in ("task", "class_names", "bands", "height", "width", "value_scale", "mean", "std"):
+        mine, theirs = getattr(first, field), getattr(other, field)
+        if mine != theirs:
+            raise ModelError(f"{name}: its {field} is {theirs}, the first model's {mine}; compare models of one task")
+
+
+def _answer(running: EngineProcess, batches: list[np.ndarray]) -> Answers:
+    logits, seconds, memory = [], [], 0.0
+    running.run(batches[0])  # a first run prepares what the later ones need
+    for batch in track(batches, running.description, len(batches)):
+        timed = running.run(batch)
+        logits.append(timed.logits[0])
+        seconds += timed.seconds
+        memory = timed.memory_mb
+    return Answers(str(running.engine), running.description, logits, statistics.median(seconds) * 1e3, memory)
+
+
+def _show(answers: list[Answers], agreements: list[Agreement], tolerance: float, title: str) -> None:
+    first, *others = answers
+    rows = [(*_names(first), "", "", "", "", *_costs(first), "reference")]
+    for answer, found in zip(others, agreements, strict=True):
+        shares = (f"{found.flipped:.3%}", f"{found.mask_iou:.4f}", f"{found.area_error:.3%}")
+        verdict = "same" if found.worst <= tolerance else "differs"
+        rows.append((*_names(answer), f"{found.probability:.2g}", *shares, *_costs(answer), verdict))
+    show_table(title, COLUMNS, rows)
+    say(LEGEND)
+
+
+def _names(answer: Answers) -> tuple[str, str]:
+    return Path(answer.name).name, answer.description
+
+
+def _costs(answer: Answers) -> tuple[str, str]:
+    return f"{answer.milliseconds:.1f}", f"{answer.memory_mb:.0f}"
+
+
+def _write(path: Path, answers: list[Answers], agreements: list[Agreement], tolerance: float) -> None:
+    apart: list[Agreement | None] = [None, *agreements]
+    records = [
+        {
+            "model": answer.name,
+            "engine": answer.description,
+            "milliseconds": answer.milliseconds,
+            "memory_mb": answer.memory_mb,
+            "agreement": asdict(found) if found else None,
+        }
+        for answer, found in zip(answers, apart, strict=True)
+    ]
+    write_json(path, {"reference": answers[0].name, "tolerance": tolerance, "models": records})
+
+
+def _judge(answers: list[Answers], agreements: list[Agreement], tolerance: float) -> None:
+    wrong = [a.name for a, found in zip(answers[1:], agreements, strict=True) if not found.worst <= tolerance]
+    if wrong:
+        raise DisagreementError(
+            f"{', '.join(wrong)}: further from {answers[0].name} than verify.tolerance={tolerance:g} "
+            "(the largest of flipped pixels, 1 - mask IoU, area error)"
+        )
+    say(f"All agree with {answers[0].name} within {tolerance:g}.")

@@ -1,0 +1,187 @@
+"""The quantize verb: a smaller, faster model, written only where it finds the water as well as the one it came from."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+
+from flood_seg.console import say, show_table
+from flood_seg.data.pairing import find_pairs
+from flood_seg.data.split import Split, random_split, read_split
+from flood_seg.errors import DataError, ModelError, OutputError
+from flood_seg.evaluation.agreement import compare
+from flood_seg.evaluation.photos import read_photos
+from flood_seg.export.accuracy import Result, measure, quantize_within, refuse
+from flood_seg.export.float16 import restore_float32, store_as_float16
+from flood_seg.export.int8 import RANKING_PHOTOS, OnnxQuantizer, OpenVinoQuantizer, layers
+from flood_seg.imaging.preprocess import preprocess
+from flood_seg.imaging.write import atomic_path
+from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
+from flood_seg.inference.models import default_model
+from flood_seg.spec import METADATA_KEY
+
+if TYPE_CHECKING:
+    from flood_seg.evaluation.photos import Photo
+    from flood_seg.export.int8 import Quantizer
+    from flood_seg.schema import QuantizeConfig, QuantizeOptions
+    from flood_seg.spec import ModelSpec
+
+ENGINES = {".onnx": "onnxruntime", ".xml": "openvino"}
+
+
+def quantize(config: QuantizeConfig, source: Path | None = None, out: Path | None = None) -> Path:
+    """Writes a quantized model if it loses at most `max_iou_drop` of IoU, else nothing.
+
+    Args:
+        config: the data set, the form, the bounds.
+        source: a float model, ONNX; None: the newest run's, else the one in the box.
+        out: `.onnx` for ONNX Runtime, `.xml` for OpenVINO; None: `<stem>_<form>.onnx` in the current folder.
+
+    Returns:
+        where it was written.
+
+    Raises:
+        ModelError: the model is missing or quantized already, or no choice of layers keeps within the bound.
+        DataError: no photos to calibrate or to measure on.
+        OutputError: the suffix is of no engine.
+    """
+    source = source or default_model(Path(config.output_dir))[0]
+    out = out or Path(f"{source.stem}_{config.quantize.form}.onnx")
+    if out.suffix not in ENGINES or out.resolve() == source.resolve():
+        raise OutputError(f"{out}: give --out another .onnx (for ONNX Runtime) or an .xml (for OpenVINO)")
+    spec, model = _open(source)
+    calibration, photos = _load_parts(config, source, spec)
+    with tempfile.TemporaryDirectory() as name:
+        original, candidate = Path(name, "float.onnx"), Path(name, f"{config.quantize.form}{out.suffix}")
+        onnx.save(model, original)
+        before = measure(original, ENGINES[out.suffix], photos)
+        convert = _to_int8 if config.quantize.form == "int8" else _to_float16
+        after, excluded = convert(config.quantize, model, original, candidate, calibration, photos, before.iou)
+        _write(candidate, out, _with_provenance(spec, config.quantize, before, after, excluded, len(calibration)))
+    _show(out, before, after, excluded, len(photos), spec.threshold)
+    return out
+
+
+def _open(path: Path) -> tuple[ModelSpec, onnx.ModelProto]:
+    """Returns the spec and the model with float32 weights and a name on each node."""
+    spec = OnnxRuntimeBackend(path, provider="cpu").spec
+    model = onnx.load(path)
+    if any(node.op_type == "DequantizeLinear" for node in model.graph.node):
+        raise ModelError(f"{path}: is quantized already; give the float model")
+    restore_float32(model)
+    for number, node in enumerate(model.graph.node):
+        node.name = node.name or f"{node.op_type}_{number}"
+    return spec, model
+
+
+def _load_parts(config: QuantizeConfig, source: Path, spec: ModelSpec) -> tuple[list[np.ndarray], list[Photo]]:
+    """Returns inputs to calibrate on, of the training part, and photos to measure on, of the validation part."""
+    data, folder = config.datamodule, Path(config.datamodule.data_dir)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; quantizing wants photos with masks: --data FOLDER")
+    pairs = {pair.stem: pair for pair in find_pairs(folder / data.images_dir, folder / data.masks_dir)[0]}
+    split, count = _split(config, source, list(pairs)), config.quantize.calibration_images
+    chosen = split.train[:: max(1, len(split.train) // count)][:count]
+    files = [[(pairs[stem].image, pairs[stem].mask) for stem in part] for part in (chosen, split.val)]
+    calibration, photos = (read_photos(part, spec.height, spec.width) for part in files)
+    return [preprocess(photo.image, spec)[None] for photo in calibration], photos
+
+
+def _split(config: QuantizeConfig, source: Path, stems: list[str]) -> Split:
+    """The given split, the one beside the model where it is of this data set, else one by the seed."""
+    if config.datamodule.split_file:
+        return read_split(Path(config.datamodule.split_file), stems)
+    beside = source.with_name("split.txt")
+    if beside.is_file():
+        try:
+            return read_split(beside, stems)
+        except DataError:
+            say(f"{beside} is of another data set; the split is drawn by seed={config.seed}")
+    return random_split(stems, config.datamodule.val_split, config.seed)
+
+
+def _to_int8(
+    options: QuantizeOptions,
+    model: onnx.ModelProto,
+    original: Path,
+    candidate: Path,
+    calibration: list[np.ndarray],
+    photos: list[Photo],
+    float_iou: float,
+) -> tuple[Result, list[str]]:
+    tools = OnnxQuantizer(model, calibration, candidate.parent)  # also ranks the layers for OpenVINO, by their names
+    quantizer: Quantizer = tools if candidate.suffix == ".onnx" else OpenVinoQuantizer(original, calibration)
+    names = layers(model)
+    return quantize_within(
+        options, quantizer, candidate, float_iou, photos, names, lambda: tools.rank(calibration[:RANKING_PHOTOS])
+    )
+
+
+def _to_float16(
+    options: QuantizeOptions,
+    model: onnx.ModelProto,
+    original: Path,
+    candidate: Path,
+    _calibration: list[np.ndarray],
+    photos: list[Photo],
+    float_iou: float,
+) -> tuple[Result, list[str]]:
+    if candidate.suffix == ".onnx":
+        store_as_float16(model)
+        onnx.save(model, candidate)
+    else:
+        import openvino
+
+        openvino.save_model(openvino.Core().read_model(original), candidate, compress_to_fp16=True)
+    result = measure(candidate, ENGINES[candidate.suffix], photos)
+    refuse(float_iou - result.iou, options)
+    return result, []
+
+
+def _with_provenance(
+    spec: ModelSpec, options: QuantizeOptions, before: Result, after: Result, excluded: list[str], calibrated: int
+) -> ModelSpec:
+    record = {
+        "form": options.form,
+        "calibration_images": calibrated if options.form == "int8" else 0,
+        "float_iou": before.iou,
+        "iou": after.iou,
+        "float_layers": excluded,
+    }
+    return replace(spec, provenance=spec.provenance | {"quantization": record})
+
+
+def _write(candidate: Path, out: Path, spec: ModelSpec) -> None:
+    """Puts the spec into the candidate and the candidate into place."""
+    if out.suffix == ".onnx":
+        model = onnx.load(candidate)
+        onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
+        with atomic_path(out) as temporary:
+            onnx.save(model, temporary)
+        return
+    import openvino
+
+    network = openvino.Core().read_model(candidate)
+    network.set_rt_info(spec.to_json(), ["framework", METADATA_KEY])
+    final = candidate.with_name("final.xml")
+    openvino.save_model(network, final, compress_to_fp16=False)
+    for suffix in (".bin", ".xml"):  # the .xml last: with it the model is there
+        with atomic_path(out.with_suffix(suffix)) as temporary:
+            temporary.write_bytes(final.with_suffix(suffix).read_bytes())
+
+
+def _show(out: Path, before: Result, after: Result, excluded: list[str], photos: int, threshold: float) -> None:
+    rows = [
+        ("size", f"{before.size_mb:.1f} MB", f"{after.size_mb:.1f} MB"),
+        (f"IoU on {photos} photos", f"{before.iou:.4f}", f"{after.iou:.4f}"),
+        ("a photo", f"{before.milliseconds:.1f} ms", f"{after.milliseconds:.1f} ms"),
+        ("mask IoU with the float model", "", f"{compare(before.logits, after.logits, threshold).mask_iou:.4f}"),
+    ]
+    show_table(str(out), ("", "before", "after"), rows)
+    if excluded:
+        say(f"Left float: {', '.join(excluded)}")
