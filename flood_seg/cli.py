@@ -164,6 +164,23 @@ class FloodSeg:
 
         verify(config, models, _path(out))
 
+    def benchmark(
+        self, *overrides: str, models: tuple[str, ...] = (), data: str | None = None, out: str | None = None
+    ) -> None:
+        """Measures accuracy and speed of models and engines, in turns.
+
+        flood-seg benchmark --data data/raw --out bench
+        flood-seg benchmark --models model.onnx openvino:model.onnx model_int8.xml benchmark.batch_sizes=[1,8]
+        """
+        from flood_seg.config import compose
+        from flood_seg.schema import BenchmarkConfig
+
+        config = compose("benchmark", [*overrides, *_folder(data)], BenchmarkConfig)
+
+        from flood_seg.evaluation.benchmark import benchmark
+
+        benchmark(config, models, _path(out))
+
     def triton_server(
         self,
         *overrides: str,

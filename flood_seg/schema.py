@@ -359,3 +359,36 @@ class QuantizeConfig:
     quantize: QuantizeOptions = field(default_factory=QuantizeOptions)
     seed: int = 42
     output_dir: str = "outputs"
+
+
+@dataclass
+class BenchmarkOptions:
+    """What `flood-seg benchmark` measures."""
+
+    images: int = 16
+    height: int | None = None
+    width: int | None = None
+    batch_sizes: list[int] = field(default_factory=lambda: [1, 2, 4, 8])
+    rounds: int = 5
+    repeats: int = 8
+    clients: list[int] = field(default_factory=lambda: [1, 2, 4, 8, 16])
+    seconds: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name in ("images", "rounds", "repeats"):
+            check_range(f"benchmark.{name}", getattr(self, name), 1)
+        for name in ("height", "width"):
+            check_range(f"benchmark.{name}", getattr(self, name) or 32, 32)
+        for name in ("batch_sizes", "clients"):
+            for value in getattr(self, name) or [0]:
+                check_range(f"benchmark.{name}", value, 1)
+        check_range("benchmark.seconds", self.seconds, 0, open_low=True)
+
+
+@dataclass
+class BenchmarkConfig:
+    """The whole of `flood-seg benchmark`."""
+
+    datamodule: DataConfig = field(default_factory=DataConfig)
+    benchmark: BenchmarkOptions = field(default_factory=BenchmarkOptions)
+    output_dir: str = "outputs"

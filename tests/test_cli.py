@@ -16,6 +16,7 @@ FROZEN = {
     "infer": {"onnx": None, "image": None, "out": None, "overlay": False, "json": None},
     "quantize": {"onnx": None, "out": None, "data": None},
     "verify": {"models": (), "data": None, "out": None},
+    "benchmark": {"models": (), "data": None, "out": None},
     "triton-server": {
         "model-type": None, "model-path": None, "container-name": None, "host": None, "http-port": None,
         "use-gpus": False, "docker-version": None, "detach": False, "stop": False,
