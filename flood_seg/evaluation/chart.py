@@ -34,14 +34,14 @@ def draw_chart(path: Path, measured: Sequence[Measured], machine: str) -> None:
     bars = left.barh(rows, [speed for speed, _ in speeds], color=[GREY, *[BLUE] * (len(measured) - 1)])
     texts = [f"{speed:.1f}  ({speed / speeds[0][0]:.1f}×, batch {batch})" for speed, batch in speeds]
     left.bar_label(bars, texts, padding=4)
-    left.set(yticks=list(rows), yticklabels=names, title="images a second (more is better)")
-    left.margins(x=0.35)
+    left.set(yticks=list(rows), yticklabels=names, title="images a second")
+    left.margins(x=0.5)
     left.invert_yaxis()
     medians = [figures.percentile(50) for figures in measured]
     tails = [figures.percentile(95) - median for figures, median in zip(measured, medians, strict=True)]
     bars = right.barh(rows, medians, xerr=[[0] * len(tails), tails], color=GREY, ecolor="#333", capsize=3)
     right.bar_label(bars, [f"{median:.1f}" for median in medians], label_type="center")
-    right.set(title="ms at batch 1: median, whisker to p95 (less is better)")
+    right.set(title="latency at batch 1, ms: median and p95")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle("\n".join(textwrap.wrap(machine, 130)), fontsize=8, color="#555")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from flood_seg.inference.backends.streams import cores
 
 ENGINES = ("onnxruntime", "openvino", "torch", "tensorrt", "tritonclient")
 EXTENSIONS = ("avx2", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm")
@@ -20,18 +21,13 @@ def describe_machine() -> str:
     memory = re.search(r"MemTotal:\s+(\d+)", _read("/proc/meminfo"))
     parts = [
         name[1].strip() if name else platform.processor() or platform.machine(),
-        f"{_cores()} cores",
+        f"{cores()} cores",
         " ".join(flag for flag in EXTENSIONS if flag in flags),
         f"{int(memory[1]) / 2**20:.0f} GB" if memory else "",
         f"{platform.system()}, Python {platform.python_version()}",
         " ".join(f"{package} {found}" for package in ENGINES if (found := _version(package))),
     ]
     return ", ".join(part for part in parts if part)
-
-
-def _cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _read(path: str) -> str:

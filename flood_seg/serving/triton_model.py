@@ -1,4 +1,4 @@
-"""What Triton's Python backend runs: one of flood-seg's own engines, on the batch that Triton made.
+"""What Triton's Python backend runs: one of flood-seg's own engines, on the requests that Triton gathered.
 
 A copy lies in each model repository as model.py; Triton's stub process imports it.
 """
@@ -12,12 +12,14 @@ import sys
 sys.path[:0] = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
 
 import json  # noqa: E402
+from concurrent.futures import ThreadPoolExecutor  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 import triton_python_backend_utils as triton  # noqa: E402
 
+from flood_seg.inference.backends.streams import streams_for  # noqa: E402
 from flood_seg.inference.engines import open_backend  # noqa: E402
 from flood_seg.serving.repository import ENGINE_KEY  # noqa: E402
 
@@ -27,20 +29,30 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Opens the engine that config.pbtxt names, on the model file beside this one."""
-        parameters = json.loads(args["model_config"])["parameters"]
-        engine = json.loads(parameters[ENGINE_KEY]["string_value"])
+        config = json.loads(args["model_config"])
+        engine = json.loads(config["parameters"][ENGINE_KEY]["string_value"])
         folder = Path(args["model_repository"]) / args["model_version"]
         (model,) = (path for path in folder.glob("model.*") if path.suffix not in (".py", ".bin"))
-        self._backend = open_backend(engine, str(model), warmup=1)
+        self._backend = self._several = open_backend(engine, str(model), warmup=1)
+        if engine.get("streams") == 0 and (streams := streams_for(int(config["max_batch_size"]))) > 1:
+            # A lone request gets all cores; several share them, which is faster than one after the other or one batch.
+            self._several = open_backend(engine | {"streams": streams}, str(model), warmup=1)
+        self._pool = ThreadPoolExecutor(self._several.concurrency)
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Runs waiting requests, all of one height and width, as one batch."""
+        """Runs the requests that were waiting, all of one height and width."""
         name = self._backend.spec.input_name
         # DLPack, because Triton's conversion from and to arrays predates NumPy 2 and would send nothing.
         batches = [np.from_dlpack(triton.get_input_tensor_by_name(request, name)) for request in requests]
-        logits = self._backend.run(np.concatenate(batches) if len(batches) > 1 else batches[0])
+        return [self._answer(logits) for logits in self._run(batches)]
+
+    def _run(self, batches: list[np.ndarray]) -> list[np.ndarray]:
+        if len(batches) == 1:
+            return [self._backend.run(batches[0])]
+        if self._several.concurrency > 1:
+            return list(self._pool.map(self._several.run, batches))
         ends = np.cumsum([len(batch) for batch in batches])[:-1]
-        return [self._answer(part) for part in np.split(logits, ends)]
+        return np.split(self._several.run(np.concatenate(batches)), ends)
 
     def _answer(self, logits: np.ndarray) -> Any:
         tensor = triton.Tensor.from_dlpack(self._backend.spec.output_name, np.ascontiguousarray(logits))

@@ -1,5 +1,4 @@
 import json
-import os
 import subprocess
 import sys
 import weakref
@@ -10,6 +9,7 @@ import pytest
 from PIL import Image
 
 from flood_seg.errors import ImageError, OutputError, PartialFailureError
+from flood_seg.inference import infer as infer_module
 from flood_seg.inference import segment as segment_module
 from flood_seg.inference.infer import infer
 from flood_seg.schema import InferConfig, OutputConfig
@@ -118,7 +118,7 @@ def test_however_many_photos_a_few_are_in_memory(overlay, allowed, red_model, tm
         return image
 
     monkeypatch.setattr(segment_module, "read_image", counted)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(infer_module, "cores", lambda: 2)
     run(red_model, tmp_path / "in", overlay=overlay)
     assert len(most) == 20 and max(most) <= allowed
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from flood_seg.errors import BackendError, ConfigError, ModelError, did_you_mean
 from flood_seg.inference.backends.contract import Tensor, check_tensors, first_line, parse_spec
+from flood_seg.inference.backends.streams import Streams, cores
 from flood_seg.spec import METADATA_KEY
 
 if TYPE_CHECKING:
@@ -29,17 +30,17 @@ class OnnxRuntimeBackend:
     Attributes:
         spec: what the file's metadata says of the model.
         description: the engine and the execution provider in use, for people.
+        concurrency: how many threads may call `run` at once.
     """
 
-    concurrency = 1
-
-    def __init__(self, model: Path, provider: str = "auto", threads: int = 0) -> None:
+    def __init__(self, model: Path, provider: str = "auto", threads: int = 0, streams: int = 1) -> None:
         """Loads the model.
 
         Args:
             model: the ONNX file.
             provider: `cpu`, `cuda`, `tensorrt`, or `auto`: CUDA where it works, else the CPU.
-            threads: for the CPU; 0: one a core.
+            threads: for the CPU, over all streams; 0: one a core.
+            streams: batches that may run at once on the CPU, each on its share of the threads; 0: one.
 
         Raises:
             ModelError: the file is missing, no ONNX model, or carries no ModelSpec.
@@ -52,13 +53,21 @@ class OnnxRuntimeBackend:
             raise ConfigError(f"backend.provider={provider}: allowed are {', '.join(allowed)}{hint}")
         if not model.is_file():
             raise ModelError(f"{model}: no such file; give an ONNX file of 'flood-seg convert-to-onnx'")
-        self._session, used = _open_session(model, provider, threads)
+        self.concurrency = max(1, streams)
+        share = max(1, (threads or cores()) // self.concurrency) if self.concurrency > 1 else threads
+        session, used = _open_session(model, provider, share)
         self.description = f"onnxruntime {used}"
-        self.spec = _read_spec(model, self._session)
+        if used != "cpu":
+            self.concurrency = 1
+        # A session without threads of its own runs on its callers', so that one serves them all.
+        others = (session if share == 1 else _create(model, used, share) for _ in range(1, self.concurrency))
+        self._sessions = Streams([session, *others])
+        self.spec = _read_spec(model, session)
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Maps float32 [batch, bands, height, width] to logits [batch, classes or 1, height, width]."""
-        (logits,) = self._session.run([self.spec.output_name], {self.spec.input_name: batch})
+        with self._sessions.take() as session:
+            (logits,) = session.run([self.spec.output_name], {self.spec.input_name: batch})
         return np.asarray(logits)
 
 

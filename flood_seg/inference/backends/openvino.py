@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from flood_seg.errors import BackendError, ConfigError, ModelError, did_you_mean
 from flood_seg.inference.backends.contract import Tensor, check_tensors, first_line, parse_spec
+from flood_seg.inference.backends.streams import Streams
 from flood_seg.spec import METADATA_KEY
 
 if TYPE_CHECKING:
@@ -27,11 +29,12 @@ class OpenVinoBackend:
     Attributes:
         spec: what the file's metadata says of the model.
         description: the engine, device and precision in use, for people.
+        concurrency: how many threads may call `run` at once.
     """
 
-    concurrency = 1
-
-    def __init__(self, model: Path, device: str = "cpu", precision: str = "auto", threads: int = 0) -> None:
+    def __init__(
+        self, model: Path, device: str = "cpu", precision: str = "auto", threads: int = 0, streams: int = 1
+    ) -> None:
         """Loads the model.
 
         Args:
@@ -39,7 +42,8 @@ class OpenVinoBackend:
             device: a device of OpenVINO's, `cpu` or `gpu` for example.
             precision: of the arithmetic: `float32`, `bfloat16`, or `auto`: bfloat16 where the device computes in it
                 natively. Layers that were quantized stay so.
-            threads: for the CPU; 0: one a core.
+            threads: for the CPU, over all streams; 0: one a core.
+            streams: batches that may run at once, each on its share of the threads; 0: one.
 
         Raises:
             ModelError: the file is missing, no model, or carries no ModelSpec.
@@ -59,30 +63,35 @@ class OpenVinoBackend:
         self._model = _read_model(self._core, model)
         self.spec = _read_spec(model, self._model)
         self.description = f"openvino {device} {precision}"
-        self._options: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
-        }
+        self.concurrency = max(1, streams)
+        self._options = {"NUM_STREAMS": str(self.concurrency), "INFERENCE_PRECISION_HINT": PRECISIONS[precision]}
         if threads:
-            self._options["INFERENCE_NUM_THREADS"] = threads
-        self._requests: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+            self._options["INFERENCE_NUM_THREADS"] = str(threads)
+        self._compiled: OrderedDict[tuple[int, ...], Streams[Any]] = OrderedDict()
+        self._lock = Lock()
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Maps float32 [batch, bands, height, width] to logits [batch, classes or 1, height, width]."""
-        if batch.shape not in self._requests:
-            self._requests[batch.shape] = self._compile(batch.shape)
-            if len(self._requests) > KEPT_SHAPES:
-                self._requests.popitem(last=False)
-        self._requests.move_to_end(batch.shape)
-        return np.asarray(self._requests[batch.shape].infer([batch], share_inputs=True)[0])
+        with self._requests(batch.shape).take() as request:
+            return np.asarray(request.infer([batch], share_inputs=True)[0])
 
-    def _compile(self, shape: tuple[int, ...]) -> Any:
+    def _requests(self, shape: tuple[int, ...]) -> Streams[Any]:
+        with self._lock:
+            if shape not in self._compiled:
+                self._compiled[shape] = self._compile(shape)
+                if len(self._compiled) > KEPT_SHAPES:
+                    self._compiled.popitem(last=False)
+            self._compiled.move_to_end(shape)
+            return self._compiled[shape]
+
+    def _compile(self, shape: tuple[int, ...]) -> Streams[Any]:
         model = self._model.clone()
         model.reshape(list(shape))
         try:
-            return self._core.compile_model(model, self._device, self._options).create_infer_request()
+            compiled = self._core.compile_model(model, self._device, self._options)
         except RuntimeError as error:
             raise BackendError(f"backend.device={self._device}: {first_line(error)}") from error
+        return Streams(compiled.create_infer_request() for _ in range(self.concurrency))
 
 
 def _find_device(core: Any, device: str) -> str:

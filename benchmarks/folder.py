@@ -1,0 +1,61 @@
+"""Times `infer` on a folder of 100 photos against each of its three stages alone; prints JSON.
+
+python benchmarks/folder.py PHOTOS MODEL [key=value ...]
+"""
+
+import contextlib
+import io
+import json
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from flood_seg.config import compose
+from flood_seg.imaging.read import image_suffixes
+from flood_seg.inference.engines import open_backend, with_engine
+from flood_seg.inference.files import plan
+from flood_seg.inference.infer import infer
+from flood_seg.inference.predictor import Predictor
+from flood_seg.inference.segment import Segmenter
+from flood_seg.schema import InferConfig
+
+COUNT, ROUNDS = 100, 3
+
+
+def stages(config: InferConfig, model: str, jobs: list) -> dict[str, float]:
+    """Returns the seconds of each stage on all photos, one after the other with nothing beside it."""
+    segmenter = Segmenter(Predictor(open_backend(config.backend, model, warmup=2)), config.output, overlay=False)
+    times, photos = {}, [[job] for job in jobs]
+    for name in ("read", "run", "write"):
+        started = time.perf_counter()
+        photos = [getattr(segmenter, name)(photo) for photo in photos]
+        times[name] = time.perf_counter() - started
+    return times
+
+
+def main() -> None:
+    """Interleaves rounds and prints the best of each, seconds."""
+    source, model, *overrides = sys.argv[1:]
+    config = compose("infer", with_engine(overrides, model), InferConfig)
+    with tempfile.TemporaryDirectory() as name:
+        photos = Path(name, "photos")
+        photos.mkdir()
+        found = sorted(path for path in Path(source).iterdir() if path.suffix.lower() in image_suffixes())
+        for number in range(COUNT):
+            path = found[number % len(found)]
+            shutil.copy(path, photos / f"{number:03d}{path.suffix}")
+        best: dict[str, float] = {}
+        for _ in range(ROUNDS):
+            times = stages(config, model, plan(str(photos), Path(name, "masks")))
+            started = time.perf_counter()
+            with contextlib.redirect_stdout(io.StringIO()):
+                infer(config, model, str(photos), Path(name, "masks"))
+            times["infer"] = time.perf_counter() - started
+            best = {stage: min(seconds, best.get(stage, seconds)) for stage, seconds in times.items()}
+    print(json.dumps(best))
+
+
+if __name__ == "__main__":
+    main()

