@@ -7,6 +7,7 @@ import os
 import resource
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,14 +79,15 @@ class EngineProcess:
         Raises:
             FloodSegError: the engine cannot.
         """
-        self._connection.send((batch, times))
+        with suppress(OSError):  # of a process that has ended: receiving says why
+            self._connection.send((batch, times))
         answer: Timed = self._receive()
         return answer
 
     def _receive(self) -> Any:
         try:
             answer = self._connection.recv()
-        except EOFError as error:
+        except (EOFError, OSError) as error:
             self._process.join(5)
             raise BackendError(
                 f"{self.engine}: its process ended (exit code {self._process.exitcode}); is there memory enough?"

@@ -124,13 +124,15 @@ class OpenVinoQuantizer:
     def write(self, path: Path, excluded: Collection[str]) -> None:
         """See Quantizer."""
         model = self._openvino.Core().read_model(self._path)
-        there = {operation.get_friendly_name() for operation in model.get_ops()}
+        # OpenVINO makes of an ONNX node `a` with a bias the operations `a/WithoutBiases` and `a`.
+        there = [operation.get_friendly_name() for operation in model.get_ops()]
+        left_out = [name for name in there if name.partition("/WithoutBiases")[0] in set(excluded)]
         quantized = self._nncf.quantize(
             model,
             self._nncf.Dataset(list(self._batches)),
             subset_size=len(self._batches),
             preset=self._nncf.QuantizationPreset.MIXED,  # asymmetric activations
-            ignored_scope=self._nncf.IgnoredScope(names=sorted(there & set(excluded))),
+            ignored_scope=self._nncf.IgnoredScope(names=left_out),
         )
         self._openvino.save_model(quantized, path, compress_to_fp16=True)
 

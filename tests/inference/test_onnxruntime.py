@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -90,7 +92,18 @@ def test_a_graph_of_a_fixed_or_wholly_dynamic_size_fits(tmp_path):
 
 def test_a_provider_that_fails_later_does_not_leave_the_work_to_the_cpu(red_model):
     """ONNX Runtime would by itself print to stdout and go on."""
-    assert OnnxRuntimeBackend(red_model)._session._enable_fallback is False
+    with OnnxRuntimeBackend(red_model)._sessions.take() as session:
+        assert session._enable_fallback is False
+
+
+@pytest.mark.parametrize(("threads", "streams"), [(0, 1), (1, 2), (4, 2)])
+def test_streams_answer_as_one_does(red_model, threads, streams):
+    backend = OnnxRuntimeBackend(red_model, threads=threads, streams=streams)
+    assert backend.concurrency == streams
+    batches = [np.random.default_rng(n).random((1, 3, 64, 64), np.float32) for n in range(12)]
+    with ThreadPoolExecutor(streams) as pool:
+        for batch, logits in zip(batches, pool.map(backend.run, batches), strict=True):
+            np.testing.assert_allclose(logits[:, 0], 25.5 * batch[:, 0] - 12.75, atol=1e-4)
 
 
 def test_the_runtimes_own_log_lines_do_not_reach_stderr(red_model, capfd):

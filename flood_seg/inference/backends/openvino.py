@@ -102,7 +102,7 @@ def _find_device(core: Any, device: str) -> str:
 
 
 def _find_precision(core: Any, device: str, precision: str) -> str:
-    able = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
+    able = _capabilities(core, device)
     native = [name for name, mark in (("float32", "FP32"), ("bfloat16", "BF16")) if mark in able]
     if precision == "auto":
         return "bfloat16" if "bfloat16" in native else "float32"
@@ -112,6 +112,10 @@ def _find_precision(core: Any, device: str, precision: str) -> str:
             "leave it out or ask for one of these"
         )
     return precision
+
+
+def _capabilities(core: Any, device: str) -> list[str]:
+    return list(core.get_property(device, "OPTIMIZATION_CAPABILITIES"))
 
 
 def _read_model(core: Any, path: Path) -> Any:

@@ -1,0 +1,60 @@
+import json
+
+import pytest
+
+from flood_seg.errors import DisagreementError, ModelError, UsageError
+from flood_seg.evaluation.verify import verify
+from flood_seg.schema import DataConfig, VerifyConfig, VerifyOptions
+from tests.conftest import write_ponds
+from tests.inference.conftest import red_spec, write_model
+
+pytest.importorskip("openvino")
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("verify")
+    write_ponds(folder / "data", 3)
+    write_model(folder / "a.onnx", red_spec())
+    write_model(folder / "b.onnx", red_spec(), bias=[-11.0])  # finds more
+    write_model(folder / "c.onnx", red_spec(height=32))
+    return folder
+
+
+def config(folder, tolerance=0.01, images=32):
+    return VerifyConfig(DataConfig(data_dir=str(folder / "data")), VerifyOptions(images=images, tolerance=tolerance))
+
+
+def test_one_model_in_two_engines_agrees(scene, tmp_path, capsys):
+    models = [str(scene / "a.onnx"), f"openvino,precision=float32:{scene / 'a.onnx'}"]
+    (found,) = verify(config(scene), models, tmp_path / "verify.json")
+    assert found.probability < 1e-4 and found.mask_iou > 0.999
+    record = json.loads((tmp_path / "verify.json").read_text())
+    assert [model["engine"] for model in record["models"]] == ["onnxruntime cpu", "openvino cpu float32"]
+    assert all(model["milliseconds"] > 0 and model["memory_mb"] > 20 for model in record["models"])
+    assert "All agree" in capsys.readouterr().out
+
+
+def test_a_model_that_answers_otherwise_is_told_and_the_exit_code_is_1(scene, capsys):
+    with pytest.raises(DisagreementError, match=r"b.onnx: further from .*a.onnx than verify.tolerance=0.01") as caught:
+        verify(config(scene), [str(scene / "a.onnx"), str(scene / "a.onnx"), str(scene / "b.onnx")])
+    assert caught.value.exit_code == 1
+    assert "differs" in capsys.readouterr().out
+
+
+def test_what_cannot_be_compared_is_refused(scene):
+    with pytest.raises(ModelError, match="its height is 32, the first model's 64"):
+        verify(config(scene), [str(scene / "a.onnx"), str(scene / "c.onnx")])
+    with pytest.raises(ModelError, match="no such file"):  # from the other process, as itself
+        verify(config(scene), [str(scene / "no.onnx"), str(scene / "a.onnx")])
+    with pytest.raises(UsageError, match="two or more"):
+        verify(config(scene), [str(scene / "a.onnx")])
+
+
+def test_photos_without_masks_and_no_data_at_all_will_do(scene, tmp_path, monkeypatch, capsys):
+    models = [str(scene / "a.onnx")] * 2
+    photos = VerifyConfig(DataConfig(data_dir=str(scene / "data" / "images")))
+    assert verify(photos, models)[0].flipped == 0
+    monkeypatch.chdir(tmp_path)
+    assert verify(VerifyConfig(), models)[0].flipped == 0
+    assert "synthetic scenes" in capsys.readouterr().out
