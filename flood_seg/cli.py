@@ -106,6 +106,30 @@ class FloodSeg:
 
         convert_to_onnx(config, _path(ckpt), _path(onnx), height, width)
 
+    def convert_to_trt(
+        self,
+        *overrides: str,
+        onnx: str | None = None,
+        trt: str | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        docker_version: str | None = None,
+    ) -> None:
+        """Builds a TensorRT plan of an ONNX file for this machine's GPU.
+
+        flood-seg convert-to-trt --onnx model.onnx --trt model.plan
+        flood-seg convert-to-trt --docker-version 24.10 export.trt_builder=docker export.max_batch=8
+        """
+        from flood_seg.config import compose
+        from flood_seg.schema import TensorRtConfig
+
+        version = [f"export.docker_version={_quoted(docker_version)}"] if docker_version else []
+        config = compose("convert_to_trt", [*overrides, *version], TensorRtConfig)
+
+        from flood_seg.export.tensorrt import convert_to_trt
+
+        convert_to_trt(config, _path(onnx), _path(trt), height, width)
+
     def infer(
         self,
         *overrides: str,

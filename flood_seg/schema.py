@@ -392,3 +392,32 @@ class BenchmarkConfig:
     datamodule: DataConfig = field(default_factory=DataConfig)
     benchmark: BenchmarkOptions = field(default_factory=BenchmarkOptions)
     output_dir: str = "outputs"
+
+
+@dataclass
+class TensorRtExport:
+    """How `flood-seg convert-to-trt` builds."""
+
+    trt_builder: str = "auto"
+    precision: str = "float16"
+    min_batch: int = 1
+    opt_batch: int = 4
+    max_batch: int = 16
+    workspace_mb: int = 4096
+    timeout: int = 3600
+    docker_version: str = "24.10"
+
+    def __post_init__(self) -> None:
+        check_choice("export.trt_builder", self.trt_builder, ("auto", "python", "trtexec", "docker"))
+        check_choice("export.precision", self.precision, ("float16", "bfloat16", "float32"))
+        for name in ("min_batch", "workspace_mb", "timeout"):
+            check_range(f"export.{name}", getattr(self, name), 1)
+        check_range("export.opt_batch", self.opt_batch, self.min_batch, self.max_batch)
+
+
+@dataclass
+class TensorRtConfig:
+    """The whole of `flood-seg convert-to-trt`."""
+
+    export: TensorRtExport = field(default_factory=TensorRtExport)
+    output_dir: str = "outputs"

@@ -13,6 +13,7 @@ FROZEN = {
     "train": {"multirun": False},
     "evaluate": {"model": None, "data": None, "out": None, "at-network-size": False},
     "convert-to-onnx": {"ckpt": None, "onnx": None, "height": None, "width": None},
+    "convert-to-trt": {"onnx": None, "trt": None, "height": None, "width": None, "docker-version": None},
     "infer": {"onnx": None, "image": None, "out": None, "overlay": False, "json": None},
     "quantize": {"onnx": None, "out": None, "data": None},
     "verify": {"models": (), "data": None, "out": None},

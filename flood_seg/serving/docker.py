@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
-
-from flood_seg.errors import ServerError
-from flood_seg.inference.backends.contract import first_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,20 +11,6 @@ if TYPE_CHECKING:
     from flood_seg.schema import TritonConfig
 
 IMAGE = "nvcr.io/nvidia/tritonserver"
-PATIENCE = 30  # seconds that a question to Docker's engine may take
-
-
-def is_available() -> bool:
-    """Whether there is a `docker` command whose engine answers."""
-    return shutil.which("docker") is not None and _ask("info", "--format", "{{.ServerVersion}}")[0] == 0
-
-
-def _ask(*arguments: str) -> tuple[int, str]:
-    try:
-        done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=PATIENCE, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return 1, str(error)
-    return done.returncode, (done.stdout if done.returncode == 0 else done.stderr or done.stdout).strip()
 
 
 def command(config: TritonConfig, repository: Path, *, detach: bool) -> list[str]:
@@ -47,16 +29,11 @@ def command(config: TritonConfig, repository: Path, *, detach: bool) -> list[str
     ]
 
 
-def state(name: str) -> str | None:
-    """Returns what Docker says of the container of that name (`running`, `exited`), or None where there is none."""
-    code, text = _ask("ps", "--all", "--filter", f"name=^/?{name}$", "--format", "{{.State}}")
-    if code:
-        raise ServerError(f"docker ps: {first_line(text)}; see whether Docker's engine runs")
-    return text.splitlines()[0] if text else None
-
-
 def start(config: TritonConfig, repository: Path, log: Path, *, detach: bool) -> subprocess.Popen[bytes]:
-    """Starts the container; attached, the process is `docker run`, else it has ended when the container is up."""
+    """Starts the container, whose image is here by then.
+
+    Attached, the process is `docker run`; else it has ended when the container is up.
+    """
     with log.open("wb") as file:
         return subprocess.Popen(
             command(config, repository, detach=detach),
@@ -65,19 +42,3 @@ def start(config: TritonConfig, repository: Path, log: Path, *, detach: bool) ->
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for us, who stop the container
         )
-
-
-def logs(name: str) -> str:
-    """Returns what the container has printed."""
-    return _ask("logs", "--tail", "200", name)[1]
-
-
-def stop(name: str, seconds: int) -> None:
-    """Stops the container: SIGTERM, and SIGKILL after some seconds.
-
-    Raises:
-        ServerError: Docker does not.
-    """
-    code, text = _ask("stop", "--time", str(min(seconds, PATIENCE - 5)), name)
-    if code and "No such container" not in text:
-        raise ServerError(f"{name}: docker stop failed ({first_line(text)})")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from flood_seg import containers
 from flood_seg.errors import ServerError
 from flood_seg.imaging.write import write_json
 from flood_seg.serving import docker, embedded
@@ -93,7 +94,7 @@ def _is_ready(triton: TritonConfig) -> bool:
 def _has_ended(server: Server) -> bool:
     code = server.process.poll()
     if code == 0 and server.runtime == "docker":  # a detached `docker run` ends when the container is up
-        return docker.state(server.config.container_name) is None
+        return containers.state(server.config.container_name) is None
     return code is not None
 
 
@@ -101,7 +102,7 @@ def _reason(server: Server) -> str:
     """Picks the line of the log that says why."""
     text = server.log.read_text(encoding="utf-8", errors="replace") if server.log.is_file() else ""
     if server.runtime == "docker" and server.process.poll() == 0:
-        text += docker.logs(server.config.container_name)
+        text += containers.logs(server.config.container_name)
     for pattern in REASONS:
         if found := re.search(pattern, text, re.MULTILINE):
             return found[1].strip()[:300]
@@ -136,7 +137,7 @@ def wait_until_ended(server: Server) -> NoReturn:
 def stop(server: Server) -> None:
     """Ends a server, at worst by SIGKILL, and forgets it."""
     if server.runtime == "docker":
-        docker.stop(server.config.container_name, server.config.stop_timeout)
+        containers.stop(server.config.container_name, server.config.stop_timeout)
     terminate(server.process.pid, server.config.stop_timeout)
     server.process.wait()
     server.record.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flood_seg import containers
 from flood_seg.console import say
 from flood_seg.errors import ModelError, ServerError, UsageError
 from flood_seg.inference.engines import open_backend
@@ -40,6 +41,8 @@ def triton_server(
     root = Path(triton.repository)
     _check_free(triton, runtime, root)
     spec, serving = _plan(config, path, native, runtime)
+    if runtime == "docker":
+        containers.ensure_image(f"{docker.IMAGE}:{triton.docker_version}-py3")
     write_repository(root, triton.model_name, path, spec, serving)
     with lifecycle.sigterm_as_interrupt():
         server = lifecycle.start(triton, runtime, root, detach)
@@ -66,8 +69,8 @@ def stop_server(triton: TritonConfig) -> None:
     process = lifecycle.running(record)
     if process is not None:
         lifecycle.terminate(process, triton.stop_timeout)
-    elif docker.is_available() and docker.state(triton.container_name):
-        docker.stop(triton.container_name, triton.stop_timeout)
+    elif containers.is_available() and containers.state(triton.container_name):
+        containers.stop(triton.container_name, triton.stop_timeout)
     else:
         raise ServerError(f"{triton.container_name}: no such server runs; see triton.repository and --container-name")
     record.unlink(missing_ok=True)
@@ -84,7 +87,7 @@ def _model_type(given: str | None, path: Path) -> str:
 
 
 def _choose_runtime(runtime: str) -> str:
-    there = {"docker": docker.is_available, "embedded": embedded.is_available}
+    there = {"docker": containers.is_available, "embedded": embedded.is_available}
     chosen = runtime if runtime != "auto" else next((name for name, works in there.items() if works()), None)
     if chosen is None or not there[chosen]():
         what = "no Triton server is here" if chosen is None else f"triton.runtime={chosen}: not here"
@@ -101,7 +104,7 @@ def _check_free(triton: TritonConfig, runtime: str, root: Path) -> None:
     stopping = f"'flood-seg triton-server --stop --container-name {name}' ends it"
     if lifecycle.running(lifecycle.record_of(triton)):
         raise ServerError(f"{name}: such a server runs already; {stopping}, --container-name names another")
-    if runtime == "docker" and (state := docker.state(name)):
+    if runtime == "docker" and (state := containers.state(name)):
         raise ServerError(f"{name}: there is such a container ({state}); {stopping}, --container-name names another")
     ports = {key: getattr(triton, key) for key in ("http_port", "grpc_port", "metrics_port")}
     if len(set(ports.values())) < len(ports):

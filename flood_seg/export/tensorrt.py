@@ -1,0 +1,198 @@
+"""The convert-to-trt verb: from an ONNX file to a TensorRT plan for this machine's GPU."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import asdict, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnx
+
+from flood_seg import __version__, containers
+from flood_seg.console import say
+from flood_seg.errors import BackendError, ModelError, OutputError, UsageError
+from flood_seg.export import trtexec
+from flood_seg.export.float16 import restore_float32
+from flood_seg.export.tensorrt_operators import check_operators
+from flood_seg.export.trtexec import Built, Shapes
+from flood_seg.imaging.write import atomic_path, write_json
+from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
+from flood_seg.inference.backends.tensorrt import gpu, sidecar_of
+from flood_seg.inference.models import boxed_model, default_model
+
+if TYPE_CHECKING:
+    from flood_seg.schema import TensorRtConfig, TensorRtExport
+    from flood_seg.spec import ModelSpec
+
+
+def convert_to_trt(
+    config: TensorRtConfig,
+    source: Path | None = None,
+    plan: Path | None = None,
+    height: int | None = None,
+    width: int | None = None,
+) -> Path:
+    """Builds a plan and writes, beside it, `<plan>.json` with what it was built from and for.
+
+    Args:
+        config: the builder, precision, batch sizes.
+        source: an ONNX file of float weights; None: the newest run's, else the one in the box.
+        plan: where to write; None: `<model>.plan` beside the model, or in the current folder for the one in the box.
+        height: of the input, in pixels; None: the model's own.
+        width: likewise.
+
+    Returns:
+        the plan.
+
+    Raises:
+        ModelError: the model cannot be used, or has an operator that TensorRT does not take.
+        BackendError: no builder is there, or it failed; nothing is written.
+    """
+    source = source or default_model(Path(config.output_dir))[0]
+    plan = plan or _beside(source)
+    if plan.resolve() == source.resolve() or plan.suffix in (".onnx", ".json"):
+        raise OutputError(f"{plan}: give --trt a name that ends in .plan")
+    spec = _resized(OnnxRuntimeBackend(source, provider="cpu").spec, height, width)
+    model = onnx.load(source)
+    check_operators(source, model)
+    builder = _choose_builder(config.export.trt_builder)
+    shapes = _shapes(spec, config.export)
+    say(f"Building {plan} by {builder}: {config.export.precision}, batch {shapes.min[0]} to {shapes.max[0]}; "
+        "this takes minutes")  # fmt: skip
+    with atomic_path(plan) as temporary:
+        built = _BUILDERS[builder](config.export, model, source, temporary, shapes)
+        write_json(sidecar_of(plan), _record(spec, built, shapes, config.export, source, builder))
+    say(f"{plan}: {plan.stat().st_size / 1e6:.1f} MB for {built.gpu or 'this GPU'}, TensorRT {built.tensorrt_version}")
+    return plan
+
+
+def _beside(source: Path) -> Path:
+    boxed = boxed_model()
+    if boxed and source.resolve() == boxed.resolve():
+        return Path(f"{source.parent.name}.plan")
+    return source.with_suffix(".plan")
+
+
+def _resized(spec: ModelSpec, height: int | None, width: int | None) -> ModelSpec:
+    for flag, side in (("--height", height), ("--width", width)):
+        if side is not None and side < 32:
+            raise UsageError(f"{flag} {side}: must be at least 32")
+    return replace(spec, height=height or spec.height, width=width or spec.width)
+
+
+def _shapes(spec: ModelSpec, options: TensorRtExport) -> Shapes:
+    sizes = (options.min_batch, options.opt_batch, options.max_batch)
+    return Shapes(spec.input_name, *((size, len(spec.bands), spec.height, spec.width) for size in sizes))
+
+
+def _choose_builder(wanted: str) -> str:
+    """Returns `python`, `trtexec` or `docker`; `auto` is the first that is there."""
+    there = {"python": _python_works, "trtexec": trtexec.is_available, "docker": containers.is_available}
+    if wanted != "auto" and there[wanted]():
+        return wanted
+    found = [name for name, works in there.items() if works()]
+    if wanted == "auto" and found:
+        return found[0]
+    what = "no TensorRT builder is here" if wanted == "auto" else f"export.trt_builder={wanted}: not here"
+    also = f"; there is {', '.join(found)}" if found else ""
+    raise BackendError(
+        f"{what}{also}; a GPU and one of these: python ('pip install flood-seg[tensorrt]'), trtexec "
+        "('apt install libnvinfer-bin' from NVIDIA's repository), docker ('apt install docker.io' and "
+        "NVIDIA's container toolkit)"
+    )
+
+
+def _python_works() -> bool:
+    return find_spec("tensorrt") is not None and gpu(0) is not None
+
+
+def _by_trtexec(options: TensorRtExport, model: onnx.ModelProto, source: Path, plan: Path, shapes: Shapes) -> Built:
+    version = trtexec.version_of(["trtexec"])
+    with tempfile.TemporaryDirectory() as folder:
+        graph = _typed(options, model, source, Path(folder), _major(version))
+        command = ["trtexec", *trtexec.arguments(graph, plan, shapes, options, _major(version))]
+        built = trtexec.build(command, plan, options.timeout)
+    return replace(built, tensorrt_version=built.tensorrt_version or version)
+
+
+def _by_docker(options: TensorRtExport, model: onnx.ModelProto, source: Path, plan: Path, shapes: Shapes) -> Built:
+    containers.ensure_image(f"{trtexec.IMAGE}:{options.docker_version}-py3")
+    name = f"flood_seg_trt_{os.getpid()}"
+    with tempfile.TemporaryDirectory() as folder:
+        version = trtexec.version_of(
+            [*trtexec.container(Path(folder), plan.parent, options.docker_version, name), "trtexec"]
+        )
+        graph = _typed(options, model, source, Path(folder), _major(version))
+        prefix = trtexec.container(graph.parent, plan.parent, options.docker_version, name)
+        inside = trtexec.arguments(f"/model/{graph.name}", f"/plan/{plan.name}", shapes, options, _major(version))
+        built = trtexec.build([*prefix, "trtexec", *inside], plan, options.timeout, name)
+    return replace(built, tensorrt_version=built.tensorrt_version or version)
+
+
+def _by_python(options: TensorRtExport, model: onnx.ModelProto, source: Path, plan: Path, shapes: Shapes) -> Built:
+    import tensorrt
+
+    logger = tensorrt.Logger(tensorrt.Logger.ERROR)
+    builder = tensorrt.Builder(logger)
+    network = builder.create_network(0)
+    parser = tensorrt.OnnxParser(network, logger)
+    with tempfile.TemporaryDirectory() as folder:
+        graph = _typed(options, model, source, Path(folder), _major(tensorrt.__version__))
+        if not parser.parse(graph.read_bytes()):
+            errors = "; ".join(str(parser.get_error(number).desc()) for number in range(parser.num_errors))
+            raise ModelError(f"{source}: TensorRT cannot read it ({errors[:300]})")
+    settings = builder.create_builder_config()
+    settings.set_memory_pool_limit(tensorrt.MemoryPoolType.WORKSPACE, options.workspace_mb << 20)
+    if flag := getattr(tensorrt.BuilderFlag, {"float16": "FP16", "bfloat16": "BF16"}.get(options.precision, ""), None):
+        settings.set_flag(flag)  # gone in TensorRT 11
+    profile = builder.create_optimization_profile()
+    profile.set_shape(shapes.name, shapes.min, shapes.opt, shapes.max)
+    settings.add_optimization_profile(profile)
+    serialized = builder.build_serialized_network(network, settings)
+    if serialized is None:
+        raise BackendError(f"{source}: TensorRT built no plan; its lines above say why")
+    plan.write_bytes(bytes(serialized))
+    found = gpu(0)
+    return Built(tensorrt.__version__, *(found or ("", "")))
+
+
+_BUILDERS = {"python": _by_python, "trtexec": _by_trtexec, "docker": _by_docker}
+
+
+def _major(version: str) -> int:
+    """Of a version that was not told, 10: the last with flags for the precision."""
+    return int(version.partition(".")[0] or 10)
+
+
+def _typed(options: TensorRtExport, model: onnx.ModelProto, source: Path, folder: Path, major: int) -> Path:
+    """Returns the graph to build from: the source, or one in float16 where TensorRT takes the precision from there."""
+    if major < 11 or options.precision == "float32":
+        return source
+    if options.precision != "float16":
+        raise BackendError(f"export.precision={options.precision}: TensorRT {major} takes float16 or float32 from here")
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    restore_float32(copy)
+    path = folder / "float16.onnx"
+    onnx.save(convert_float_to_float16(copy, keep_io_types=True), path)
+    return path
+
+
+def _record(
+    spec: ModelSpec, built: Built, shapes: Shapes, options: TensorRtExport, source: Path, builder: str
+) -> dict[str, Any]:
+    return {
+        "spec": asdict(spec),
+        "tensorrt_version": built.tensorrt_version,
+        "gpu": {"name": built.gpu, "compute_capability": built.compute_capability},
+        "shapes": asdict(shapes),
+        "precision": options.precision,
+        "builder": builder,
+        "onnx": source.name,
+        "flood_seg_version": __version__,
+    }
