@@ -116,6 +116,115 @@ def bench_loading(data: str) -> list[Row]:
     ]
 
 
+def bench_engines(data: str) -> list[Row]:
+    """The best CPU engine against ONNX Runtime's defaults, 512², batch 8; what INT8 and bfloat16 lose."""
+    from flood_seg.inference.models import boxed_model
+
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        untrained = Path(name, "resnet34.onnx")
+        models = [("mobilenet_unet", boxed_model(), data, "≥ 4×")]
+        resnet = os.environ.get("RESNET")  # a trained one's ONNX file, for its IoU
+        models.append(
+            ("resnet34_unet", Path(resnet) if resnet else export_untrained(untrained), data if resnet else "", "≥ 8×")
+        )
+        for title, model, photos, goal in models:
+            found = in_process("engines.py", str(model), *([photos] if Path(photos or "-").is_dir() else []))
+            seconds, base = found["seconds"], found["seconds"]["onnxruntime"]
+            for kind in ("openvino bfloat16", "openvino int8"):
+                shown = _ratio(base, seconds[kind])
+                if "iou" in found:
+                    lost = found["iou"]["onnxruntime"] - found["iou"][kind]
+                    shown += f", {lost:+.4f} IoU lost, mask IoU {found['mask_iou'][kind]:.4f}"
+                rows.append(
+                    (
+                        f"{title}, {kind}, 8×512²",
+                        "ONNX Runtime's defaults",
+                        f"{base:.2f} s",
+                        shown,
+                        goal if "int8" in kind else "mask IoU ≥ 0.995",
+                    )
+                )
+    return rows
+
+
+def export_untrained(path: Path) -> Path:
+    """A ResNet34 U-Net without training: as fast as a trained one."""
+    import torch
+
+    from flood_seg.export.onnx import export_onnx
+    from flood_seg.spec import ModelSpec
+    from flood_seg.training.network import build_network
+
+    torch.manual_seed(0)
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    spec = ModelSpec("binary", ("land", "water"), (0, 255), ("red", "green", "blue"), 256, 256, 255.0, mean, std)
+    export_onnx(build_network("Unet", "resnet34", 3, 1).eval(), spec, path)
+    return path
+
+
+def bench_folder(data: str) -> list[Row]:
+    """`infer` on 100 photos against the slowest of its stages alone."""
+    from flood_seg.data.sample import write_sample
+    from flood_seg.inference.models import boxed_model
+    from flood_seg.schema import SampleConfig
+
+    with tempfile.TemporaryDirectory() as name:
+        photos = Path(data, "images")
+        if not photos.is_dir():
+            write_sample(Path(name), SampleConfig(count=20, height=700, width=1000))
+            photos = Path(name, "images")
+        times = in_process("folder.py", str(photos), str(boxed_model()))
+    slowest = max("read", "run", "write", key=times.__getitem__)
+    shown = f"{times['infer']:.2f} s ({times['infer'] / times[slowest]:.2f}×)"
+    return [
+        (
+            "infer, a folder of 100 photos",
+            f"slowest stage alone ({slowest})",
+            f"{times[slowest]:.2f} s",
+            shown,
+            "≤ 1.25×",
+        )
+    ]
+
+
+def bench_triton(_data: str) -> list[Row]:
+    """The embedded server under 8 clients against the same engine in a plain loop."""
+    from flood_seg.inference.models import boxed_model
+
+    rates = in_process("triton.py", str(boxed_model()))
+    return [
+        (
+            f"embedded Triton, 8 clients, {protocol}, 512²",
+            "the same engine in a loop",
+            f"{rates['loop']:.1f} images/s",
+            f"{rates[protocol]:.1f} images/s ({rates[protocol] / rates['loop']:.2f}×)",
+            "≥ 0.85×",
+        )
+        for protocol in ("http", "grpc")
+    ]
+
+
+def bench_client(_data: str) -> list[Row]:
+    """One photo by `triton-client`, from a cold start to the file written, against `infer`."""
+    import cv2
+
+    from flood_seg.data.scene import draw_scene
+    from flood_seg.inference.models import boxed_model
+
+    with tempfile.TemporaryDirectory() as name:
+        folder, model = Path(name), str(boxed_model().resolve())
+        cv2.imwrite(str(folder / "photo.jpg"), draw_scene(0, 667, 1000)[0][:, :, ::-1])
+        server = flood_seg("triton-server", "--model-path", model, "triton.runtime=embedded")
+        measure([*server, "--detach"], cwd=folder)
+        try:
+            local = median_of(flood_seg("infer", "--onnx", model, "--image", "photo.jpg"), cwd=folder)
+            client = median_of(flood_seg("triton-client", "--image", "photo.jpg"), cwd=folder)
+        finally:
+            measure([*server, "--stop"], cwd=folder)
+    return [("triton-client, 1000 px photo, cold", "infer", f"{local[0]:.2f} s", f"{client[0]:.2f} s", "≤ 1.0 s")]
+
+
 def _ratio(before: float, after: float, unit: str = "s") -> str:
     shown = f"{after * 1e3:.1f} ms" if unit == "ms" else f"{after:.2f} s"
     return f"{shown} ({before / after:.1f}×)"
@@ -124,6 +233,10 @@ def _ratio(before: float, after: float, unit: str = "s") -> str:
 BENCHES = {
     "help": bench_help,
     "infer": bench_infer,
+    "folder": bench_folder,
+    "engines": bench_engines,
+    "triton": bench_triton,
+    "client": bench_client,
     "loading": bench_loading,
     "step": bench_step,
     "epoch": bench_epoch,

@@ -1,0 +1,98 @@
+"""Times engines against ONNX Runtime in float32 with default options, 512², batch 8, and measures what they lose.
+
+python benchmarks/engines.py MODEL.onnx [DATA]
+
+INT8 is made on the spot by `flood-seg quantize`; with DATA (a folder of images/ and masks/) within its bound of IoU,
+else on synthetic scenes and for its speed alone. Prints JSON: seconds of a batch, IoU, mask IoU with float32.
+"""
+
+import contextlib
+import io
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from flood_seg.config import compose
+from flood_seg.evaluation.agreement import compare
+from flood_seg.evaluation.photos import choose_pairs, read_photos
+from flood_seg.export.accuracy import measure
+from flood_seg.export.quantize import quantize
+from flood_seg.inference.backends.openvino import OpenVinoBackend
+from flood_seg.schema import DataConfig, QuantizeConfig
+
+ROUNDS = 5
+
+
+def main() -> None:
+    """Interleaves rounds and prints medians."""
+    model, data = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None
+    with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(io.StringIO()):
+        folder = Path(name)
+        int8 = quantize_for(model, folder / "int8.xml", data, folder)
+        session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+        batch = np.random.default_rng(0).standard_normal((8, 3, 512, 512), np.float32)
+        runs = {
+            "onnxruntime": lambda: session.run(None, {"input": batch}),
+            **{f"openvino {p}": engine(model, p, batch) for p in ("float32", "bfloat16")},
+            "openvino int8": engine(int8, "auto", batch),
+        }
+        seconds = {kind: [] for kind in runs}
+        for number in range(ROUNDS + 1):
+            for kind, run in runs.items():
+                started = time.perf_counter()
+                run()
+                if number:
+                    seconds[kind].append(time.perf_counter() - started)
+        result = {"seconds": {kind: statistics.median(values) for kind, values in seconds.items()}}
+        if data:
+            result |= accuracy(model, int8, data)
+    print(json.dumps(result))
+
+
+def engine(path: Path, precision: str, batch: np.ndarray) -> object:
+    """A function that runs the batch."""
+    backend = OpenVinoBackend(path, precision=precision)
+    return lambda: backend.run(batch)
+
+
+def quantize_for(model: Path, out: Path, data: str | None, folder: Path) -> Path:
+    """INT8 within its bound on real data, else on drawn scenes without one."""
+    bound = []
+    if data is None:
+        from flood_seg.data.sample import write_sample
+        from flood_seg.schema import SampleConfig
+
+        data, bound = str(folder / "scenes"), ["quantize.max_iou_drop=1"]
+        write_sample(Path(data), SampleConfig(count=20))
+    os.environ["NNCF_CI"] = "1"
+    config = compose("quantize", [f"datamodule.data_dir={data}", *bound], QuantizeConfig)
+    return quantize(config, model, out)
+
+
+def accuracy(model: Path, int8: Path, data: str) -> dict[str, dict[str, float]]:
+    """IoU on the validation photos, and mask IoU with float32, of each engine."""
+    split = model.with_name("split.txt")
+    pairs = choose_pairs(DataConfig(data_dir=data, split_file=str(split) if split.is_file() else None))
+    spec = OpenVinoBackend(model).spec
+    photos = read_photos([(pair.image, pair.mask) for pair in pairs], spec.height, spec.width)
+    results = {
+        "onnxruntime": measure(model, "onnxruntime", photos),
+        "openvino bfloat16": measure(model, "openvino", photos),
+    }
+    results["openvino int8"] = measure(int8, "openvino", photos)
+    first = results["onnxruntime"].logits
+    return {
+        "iou": {kind: result.iou for kind, result in results.items()},
+        "mask_iou": {kind: compare(first, r.logits, spec.threshold).mask_iou for kind, r in results.items()},
+    }
+
+
+if __name__ == "__main__":
+    main()
