@@ -25,6 +25,10 @@ class Toy:
         """
         _calls.append((overrides, image, docker_version, count, overlay, multirun))
 
+    def several(self, *overrides: str, models: tuple[str, ...] = (), out: str = "x") -> None:
+        """Takes several."""
+        _calls.append((overrides, models, out))
+
     class group:
         """A group."""
 
@@ -103,7 +107,7 @@ def test_a_switch_does_not_swallow_an_override_or_a_flag():
     [
         (["run", "--imge", "a.jpg"], "--imge: toy run has no such flag (did you mean '--image'?)"),
         (["run", "--zzz"], "--zzz: toy run has no such flag; see toy run --help"),
-        (["rum"], "rum: toy has no such verb (did you mean 'run'?); there are run, group"),
+        (["rum"], "rum: toy has no such verb (did you mean 'run'?); there are run, several, group"),
         (["group", "iner"], "iner: toy group has no such verb (did you mean 'inner'?)"),
         (["run", "--image"], "--image: toy run wants a value after it"),
         (["run", "--image", "--overlay"], "--image: toy run wants a value after it"),
@@ -147,3 +151,17 @@ def test_help_names_every_flag_with_its_kind_and_default():
     assert "toy run --image a.jpg" in text
     for flag in ("--image ", "--docker-version ", "default 24.10", "--count ", "int", "--overlay "):
         assert flag in text
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--models", "a.ckpt", "b.onnx", "--out", "y"], ((), ("a.ckpt", "b.onnx"), "y")),
+        (["--models", "a.onnx", "x=1", "y.z=2"], (("x=1", "y.z=2"), ("a.onnx",), "x")),
+        (["x=1", "--models=a", "triton:host:8000/m"], (("x=1",), ("a", "triton:host:8000/m"), "x")),
+        (["--models", "best-epoch=04.ckpt", "openvino,threads=1:'q'.onnx"],
+         ((), ("best-epoch=04.ckpt", "openvino,threads=1:'q'.onnx"), "x")),
+    ],
+)  # fmt: skip
+def test_a_flag_of_several_values_takes_the_words_up_to_the_next_flag_or_override(words, expected):
+    assert run("several", *words) == expected

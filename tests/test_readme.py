@@ -1,5 +1,6 @@
 """The README's commands must be ones: each passes the guard, and its overrides compose."""
 
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -9,7 +10,18 @@ import pytest
 from flood_seg.cli import FloodSeg
 from flood_seg.config import compose, sweep
 from flood_seg.guard import guard
-from flood_seg.schema import EvaluateConfig, ExportConfig, InferConfig, TrainConfig
+from flood_seg.inference.engines import parse_engine, with_engine
+from flood_seg.schema import (
+    BenchmarkConfig,
+    EvaluateConfig,
+    ExportConfig,
+    InferConfig,
+    QuantizeConfig,
+    TensorRtConfig,
+    TrainConfig,
+    TritonServerConfig,
+    VerifyConfig,
+)
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "models").glob("*/*.md"))]
@@ -27,6 +39,12 @@ SCHEMAS = {
     "infer": ("infer", InferConfig),
     "evaluate": ("evaluate", EvaluateConfig),
     "convert-to-onnx": ("export", ExportConfig),
+    "convert-to-trt": ("convert_to_trt", TensorRtConfig),
+    "quantize": ("quantize", QuantizeConfig),
+    "verify": ("verify", VerifyConfig),
+    "benchmark": ("benchmark", BenchmarkConfig),
+    "triton-server": ("triton_server", TritonServerConfig),
+    "triton-client": ("infer", InferConfig),
 }
 
 
@@ -35,6 +53,15 @@ def test_a_command_of_the_docs_is_one(command):
     words = shlex.split(command)[1:]
     assert guard(FloodSeg, words, "flood-seg") is not None
     overrides = [word for word in words if re.match(r"[+~]?[a-z_.]+=", word)]
+    if words[0] == "triton-client":
+        overrides.insert(0, "backend=triton")
+    model = next((words[words.index(flag) + 1] for flag in ("--onnx", "--model") if flag in words), None)
+    if words[0] in ("infer", "evaluate"):
+        overrides = with_engine(overrides, model)
+    if "--models" in words:
+        after = words[words.index("--models") + 1 :]
+        for engine in itertools.takewhile(lambda word: not word.startswith("-") and word not in overrides, after):
+            parse_engine(engine).node()
     for job in sweep(overrides) if "-m" in words else [overrides]:
         compose(SCHEMAS[words[0]][0], job, SCHEMAS[words[0]][1])
 

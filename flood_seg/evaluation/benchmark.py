@@ -20,7 +20,7 @@ from flood_seg.evaluation.verify import check_same_task
 from flood_seg.imaging.postprocess import to_classes
 from flood_seg.imaging.preprocess import preprocess
 from flood_seg.imaging.write import atomic_path, write_json
-from flood_seg.inference.engines import parse_engine
+from flood_seg.inference.engines import parse_engine, short_name
 from flood_seg.inference.models import default_model
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _rows(measured: Sequence[Measured]) -> list[tuple[str, ...]]:
         throughput, batch = figures.throughput
         rows.append(
             (
-                Path(figures.model).name,
+                short_name(figures.model),
                 figures.description,
                 "" if figures.iou is None else f"{figures.iou:.4f}",
                 f"{figures.percentile(50):.1f}",

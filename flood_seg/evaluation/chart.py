@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flood_seg.imaging.write import atomic_path
+from flood_seg.inference.engines import short_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from flood_seg.evaluation.benchmark import Measured
 
@@ -51,4 +52,4 @@ def draw_chart(path: Path, measured: Sequence[Measured], machine: str) -> None:
 
 def _name(figures: Measured) -> str:
     accuracy = "" if figures.iou is None else f", IoU {figures.iou:.3f}"
-    return f"{Path(figures.model).name}\n{figures.description}{accuracy}"
+    return f"{short_name(figures.model)}\n{figures.description}{accuracy}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,10 +15,11 @@ from flood_seg.evaluation.photos import load_photos
 from flood_seg.evaluation.process import EngineProcess
 from flood_seg.imaging.preprocess import preprocess
 from flood_seg.imaging.write import write_json
-from flood_seg.inference.engines import parse_engine
+from flood_seg.inference.engines import parse_engine, short_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from flood_seg.schema import VerifyConfig
     from flood_seg.spec import ModelSpec
@@ -119,7 +119,7 @@ def _show(answers: list[Answers], agreements: list[Agreement], tolerance: float,
 
 
 def _names(answer: Answers) -> tuple[str, str]:
-    return Path(answer.name).name, answer.description
+    return short_name(answer.name), answer.description
 
 
 def _costs(answer: Answers) -> tuple[str, str]:

@@ -77,6 +77,11 @@ def parse_engine(text: str) -> Engine:
     )
 
 
+def short_name(text: str) -> str:
+    """Returns the model's own name, without its engine and its folder, for tables."""
+    return Path(text.rpartition(":")[2]).name
+
+
 def engine_of(model: str) -> str | None:
     """Returns the engine that a model's name tells: of its suffix, or of its scheme."""
     if model.startswith(("http://", "https://", "grpc://", "grpcs://")):

@@ -3,7 +3,7 @@ import pytest
 
 from flood_seg.errors import ConfigError, UsageError
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
-from flood_seg.inference.engines import Engine, open_backend, parse_engine, with_engine
+from flood_seg.inference.engines import Engine, open_backend, parse_engine, short_name, with_engine
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,8 @@ def test_a_warm_up_runs_before_the_first_image(red_model, monkeypatch):
     assert np.isfinite(
         open_backend(parse_engine(str(red_model)).node(), str(red_model)).run(np.zeros((1, 3, 8, 8), "f4"))
     ).all()
+
+
+def test_short_names_for_tables():
+    assert short_name("openvino,threads=1:a/model.onnx") == short_name("a/model.onnx") == "model.onnx"
+    assert short_name("grpc://127.0.0.1:8001/flood") == "flood"
