@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flood_seg.evaluation.metrics import confusion_counts, image_ious
+from flood_seg.evaluation.metrics import image_counts, image_ious
 from flood_seg.imaging.postprocess import to_classes, to_probabilities
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def compare(reference: Sequence[np.ndarray], other: Sequence[np.ndarray], thresh
     pairs = list(zip(reference, other, strict=True))
     apart = [np.abs(to_probabilities(a) - to_probabilities(b)).max() for a, b in pairs]
     classes = [(to_classes(a, threshold), to_classes(b, threshold)) for a, b in pairs]
-    counts = np.concatenate([np.stack(confusion_counts((b > 0)[None], (a > 0)[None]), axis=1) for a, b in classes])
+    counts = np.stack([image_counts(b, a) for a, b in classes])
     areas = np.array([((a > 0).sum(), (b > 0).sum()) for a, b in classes], float)
     return Agreement(
         probability=float(max(apart)),

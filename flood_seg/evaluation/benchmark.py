@@ -13,7 +13,7 @@ import numpy as np
 from flood_seg.console import say, show_table, track
 from flood_seg.evaluation.load import Load, measure_load
 from flood_seg.evaluation.machine import describe_machine
-from flood_seg.evaluation.metrics import confusion_counts, metrics_from_counts
+from flood_seg.evaluation.metrics import image_counts, metrics_from_counts
 from flood_seg.evaluation.photos import load_photos
 from flood_seg.evaluation.process import EngineProcess
 from flood_seg.evaluation.verify import check_same_task
@@ -119,8 +119,7 @@ def _measure_accuracy(process: EngineProcess, figures: Measured, photos: Sequenc
     for photo in track(photos, figures.description, len(photos)):
         logits = process.run(preprocess(photo.image, process.spec)[None]).logits[0]
         if photo.mask is not None:
-            found = to_classes(logits, process.spec.threshold) > 0
-            counts.append(np.stack(confusion_counts(found[None], photo.mask[None] > 0), axis=1)[0])
+            counts.append(image_counts(to_classes(logits, process.spec.threshold), photo.mask))
     figures.iou = metrics_from_counts(np.stack(counts)).iou if counts else None
 
 

@@ -13,7 +13,7 @@ from flood_seg.console import say, show_table, track, warn
 from flood_seg.data.pairing import Fault
 from flood_seg.data.store import load_pair, load_sample
 from flood_seg.errors import DataError, ImageError
-from flood_seg.evaluation.metrics import confusion_counts, image_ious, metrics_from_counts
+from flood_seg.evaluation.metrics import image_counts, image_ious, metrics_from_counts
 from flood_seg.evaluation.photos import choose_pairs
 from flood_seg.imaging.write import atomic_path, write_json
 from flood_seg.inference.engines import open_backend
@@ -68,9 +68,7 @@ def _count(
             faults.append(Fault(pair.stem, pair.image, str(error)))
             warn(f"{pair.stem} left out: {error}")
             continue
-        predicted = predictor.predict(image).mask > 0
-        counts = np.stack(confusion_counts(predicted[None], mask[None] > 0), axis=1)
-        rows.append((pair.stem, counts[0]))
+        rows.append((pair.stem, image_counts(predictor.predict(image).mask, mask)))
     if not rows:
         raise DataError(f"no usable pair among {len(pairs)}; the lines above say why")
     return rows, faults

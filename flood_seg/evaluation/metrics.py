@@ -33,6 +33,11 @@ def confusion_counts(predicted: Any, target: Any) -> tuple[Any, Any, Any, Any]:
     )
 
 
+def image_counts(predicted: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Counts an image's pixels: classes of any integer type [H, W], all but 0 foreground; returns int64 [4]."""
+    return np.concatenate(confusion_counts((predicted > 0)[None], (target > 0)[None]))
+
+
 @dataclass(frozen=True)
 class Metrics:
     """Shares in [0, 1]; the first five from counts summed over all pixels, the last a mean over images."""

@@ -13,13 +13,13 @@ from flood_seg.data.store import load_sample
 from flood_seg.errors import DataError, ImageError
 from flood_seg.imaging.preprocess import resize_image
 from flood_seg.imaging.read import image_suffixes, read_image
+from flood_seg.schema import DataConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import numpy as np
 
-    from flood_seg.schema import DataConfig
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ def choose_pairs(data: DataConfig) -> list[Pair]:
 
 
 def load_photos(data: DataConfig, height: int, width: int, count: int) -> tuple[list[Photo], str]:
-    """Loads photos of a data set, of a folder of photos, or draws scenes where `data_dir` does not exist.
+    """Loads photos of a data set, of a folder of photos, or draws scenes where there is no data/raw.
 
     Args:
         data: `data_dir` holds images/ and masks/, images/ alone, or photos.
@@ -68,9 +68,11 @@ def load_photos(data: DataConfig, height: int, width: int, count: int) -> tuple[
         the photos, and where they come from, for people.
 
     Raises:
-        DataError: no photo can be read.
+        DataError: the folder that was asked for is missing, or no photo can be read.
     """
     folder = Path(data.data_dir)
+    if not folder.exists() and data.data_dir != DataConfig.data_dir:
+        raise DataError(f"{folder}: no such folder; give --data a folder of photos, or of images/ and masks/")
     if not folder.exists():
         return _draw(height, width, min(count, SCENES)), "synthetic scenes"
     if (folder / data.masks_dir).is_dir():

@@ -11,7 +11,7 @@ import numpy as np
 
 from flood_seg.console import say, track
 from flood_seg.errors import ModelError
-from flood_seg.evaluation.metrics import confusion_counts, metrics_from_counts
+from flood_seg.evaluation.metrics import image_counts, metrics_from_counts
 from flood_seg.imaging.postprocess import to_classes
 from flood_seg.imaging.preprocess import preprocess
 from flood_seg.inference.engines import Engine, open_backend
@@ -57,8 +57,7 @@ def measure(path: Path, engine: str, photos: Sequence[Photo]) -> Result:
         logits.append(backend.run(batch)[0])
         seconds.append(time.perf_counter() - started)
         assert photo.mask is not None
-        found = to_classes(logits[-1], backend.spec.threshold) > 0
-        counts.append(np.stack(confusion_counts(found[None], photo.mask[None] > 0), axis=1)[0])
+        counts.append(image_counts(to_classes(logits[-1], backend.spec.threshold), photo.mask))
     files = [file for file in (path, path.with_suffix(".bin")) if file.is_file()]
     size = sum(file.stat().st_size for file in files) / 1e6
     return Result(metrics_from_counts(np.stack(counts)).iou, logits, statistics.median(seconds) * 1e3, size)

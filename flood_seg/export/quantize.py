@@ -114,12 +114,19 @@ def _to_int8(
     photos: list[Photo],
     float_iou: float,
 ) -> tuple[Result, list[str]]:
-    tools = OnnxQuantizer(model, calibration, candidate.parent)  # also ranks the layers for OpenVINO, by their names
-    quantizer: Quantizer = tools if candidate.suffix == ".onnx" else OpenVinoQuantizer(original, calibration)
-    names = layers(model)
-    return quantize_within(
-        options, quantizer, candidate, float_iou, photos, names, lambda: tools.rank(calibration[:RANKING_PHOTOS])
-    )
+    quantizer: Quantizer
+    if candidate.suffix == ".onnx":
+        quantizer = OnnxQuantizer(model, calibration, candidate.parent)
+    else:
+        quantizer = OpenVinoQuantizer(original, calibration)
+
+    def rank() -> list[str]:
+        """By ONNX Runtime's tools for both: OpenVINO keeps the names of the layers."""
+        if isinstance(quantizer, OnnxQuantizer):
+            return quantizer.rank(calibration[:RANKING_PHOTOS])
+        return OnnxQuantizer(model, calibration, candidate.parent).rank(calibration[:RANKING_PHOTOS])
+
+    return quantize_within(options, quantizer, candidate, float_iou, photos, layers(model), rank)
 
 
 def _to_float16(

@@ -69,7 +69,8 @@ def parse_engine(text: str) -> Engine:
     choices = sorted(path.stem for path in (configs_dir() / "backend").glob("*.yaml"))
     if model and name in choices:
         return Engine(name, tuple(options), model)
-    if engine := engine_of(text):
+    mistyped = model and not Path(text).exists() and did_you_mean(name, choices)
+    if (engine := engine_of(text)) and not mistyped:
         return Engine(engine, (), text)
     raise UsageError(
         f"{text}: no engine runs that; give a {', '.join(ENGINES)} file, or ENGINE:MODEL with one of "

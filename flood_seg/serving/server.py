@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,6 +124,8 @@ def _check_port(host: str, key: str, port: int) -> None:
     except socket.gaierror as error:
         raise ServerError(f"--host {host}: no such address ({error.strerror})") from error
     except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise ServerError(f"--host {host}: no address of this machine; 127.0.0.1 and 0.0.0.0 are") from error
         raise ServerError(f"{host}:{port}: cannot be had ({error.strerror}); give another {flag}") from error
 
 

@@ -66,8 +66,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], ModelSpec]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever its unpickler meets
-        first_line = str(error).split("\n")[0]
-        raise ModelError(f"{path}: not a whole checkpoint of flood-seg ({first_line})") from error
+        raise ModelError(f"{path}: not a whole checkpoint of flood-seg ({type(error).__name__})") from error
     if not isinstance(checkpoint, dict) or METADATA_KEY not in checkpoint:
         raise ModelError(f"{path}: carries no ModelSpec; give a checkpoint that 'flood-seg train' wrote")
     return checkpoint, ModelSpec.from_json(checkpoint[METADATA_KEY], str(path))

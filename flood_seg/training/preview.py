@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from flood_seg.evaluation.metrics import confusion_counts, image_ious
+from flood_seg.evaluation.metrics import image_counts, image_ious
 from flood_seg.imaging.postprocess import to_classes
 from flood_seg.training.plots import plot_samples
 
@@ -30,7 +30,7 @@ def plot_validation(network: PaddedNetwork, spec: ModelSpec, samples: FloodDatas
         with torch.inference_mode():
             logits = network(samples[int(index)]["image"].unsqueeze(0))[0].numpy()
         predicted = to_classes(logits, spec.threshold) > 0
-        counts = np.stack(confusion_counts(predicted[None], mask[None] > 0), axis=1)
+        counts = image_counts(predicted, mask)[None]
         images.append(image)
         truths.append(mask > 0)
         predictions.append(predicted)

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from flood_seg.errors import DisagreementError, ModelError, UsageError
+from flood_seg.errors import DataError, DisagreementError, ModelError, UsageError
 from flood_seg.evaluation.verify import verify
 from flood_seg.schema import DataConfig, VerifyConfig, VerifyOptions
 from tests.conftest import write_ponds
@@ -58,3 +58,5 @@ def test_photos_without_masks_and_no_data_at_all_will_do(scene, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     assert verify(VerifyConfig(), models)[0].flipped == 0
     assert "synthetic scenes" in capsys.readouterr().out
+    with pytest.raises(DataError, match="nowhere: no such folder"):
+        verify(VerifyConfig(DataConfig(data_dir="nowhere")), models)

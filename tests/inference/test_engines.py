@@ -25,7 +25,9 @@ def test_a_name_tells_the_engine(text, expected):
     assert str(expected) == text
 
 
-@pytest.mark.parametrize(("text", "hint"), [("model.pt", "ENGINE:MODEL"), ("openvnio:m", "did you mean 'openvino'")])
+@pytest.mark.parametrize(
+    ("text", "hint"), [("model.pt", "ENGINE:MODEL"), ("openvnio:m.onnx", "did you mean 'openvino'")]
+)
 def test_a_name_that_tells_none_is_refused(text, hint):
     with pytest.raises(UsageError, match=hint):
         parse_engine(text)

@@ -46,6 +46,8 @@ def test_what_is_not_there_is_refused_with_what_is(red_model, monkeypatch):
         OpenVinoBackend(red_model, device="npu")
     with pytest.raises(ConfigError, match=r"backend.precision=bfloat61: .*did you mean 'bfloat16'"):
         OpenVinoBackend(red_model, precision="bfloat61")
+    with pytest.raises(ConfigError, match=r"backend.threads=-1: must be at least 0"):
+        OpenVinoBackend(red_model, threads=-1)
     monkeypatch.setattr("flood_seg.inference.backends.openvino._capabilities", lambda *_: ["FP32", "INT8"])
     with pytest.raises(BackendError, match=r"backend.precision=bfloat16: this CPU computes in float32 only"):
         OpenVinoBackend(red_model, precision="bfloat16")

@@ -8,7 +8,7 @@ import numpy as np
 
 from flood_seg.errors import BackendError, ConfigError, ModelError, did_you_mean
 from flood_seg.inference.backends.contract import Tensor, check_tensors, first_line, parse_spec
-from flood_seg.inference.backends.streams import Streams, cores
+from flood_seg.inference.backends.streams import Streams, check_threads, cores
 from flood_seg.spec import METADATA_KEY
 
 if TYPE_CHECKING:
@@ -45,12 +45,13 @@ class OnnxRuntimeBackend:
         Raises:
             ModelError: the file is missing, no ONNX model, or carries no ModelSpec.
             BackendError: the provider is not there, or failed and left the model to another.
-            ConfigError: no such provider.
+            ConfigError: no such provider, or a negative number.
         """
         allowed = ("auto", *PROVIDERS)
         if provider not in allowed:
             hint = did_you_mean(provider, allowed)
             raise ConfigError(f"backend.provider={provider}: allowed are {', '.join(allowed)}{hint}")
+        check_threads(threads, streams)
         if not model.is_file():
             raise ModelError(f"{model}: no such file; give an ONNX file of 'flood-seg convert-to-onnx'")
         self.concurrency = max(1, streams)

@@ -10,7 +10,7 @@ import numpy as np
 
 from flood_seg.errors import BackendError, ConfigError, ModelError, did_you_mean
 from flood_seg.inference.backends.contract import Tensor, check_tensors, first_line, parse_spec
-from flood_seg.inference.backends.streams import Streams
+from flood_seg.inference.backends.streams import Streams, check_threads
 from flood_seg.spec import METADATA_KEY
 
 if TYPE_CHECKING:
@@ -48,11 +48,12 @@ class OpenVinoBackend:
         Raises:
             ModelError: the file is missing, no model, or carries no ModelSpec.
             BackendError: the device is not there, or cannot compute in that precision.
-            ConfigError: no such precision.
+            ConfigError: no such precision, or a negative number.
         """
         if precision not in (allowed := ("auto", *PRECISIONS)):
             hint = did_you_mean(precision, allowed)
             raise ConfigError(f"backend.precision={precision}: allowed are {', '.join(allowed)}{hint}")
+        check_threads(threads, streams)
         if not model.is_file():
             raise ModelError(f"{model}: no such file; give an ONNX file or an .xml of 'flood-seg quantize'")
         import openvino
@@ -90,7 +91,7 @@ class OpenVinoBackend:
         try:
             compiled = self._core.compile_model(model, self._device, self._options)
         except RuntimeError as error:
-            raise BackendError(f"backend.device={self._device}: {first_line(error)}") from error
+            raise BackendError(f"backend.device={self._device}: {_reason(error)}") from error
         return Streams(compiled.create_infer_request() for _ in range(self.concurrency))
 
 

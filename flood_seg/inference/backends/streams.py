@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from flood_seg.schema import check_range
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -28,6 +30,12 @@ def cores() -> int:
 def streams_for(items: int) -> int:
     """Returns how many streams suit that many photos: one for a single photo, whose latency counts."""
     return min(items, cores(), MOST)
+
+
+def check_threads(threads: int, streams: int) -> None:
+    """Raises ConfigError where a number is negative."""
+    check_range("backend.threads", threads, 0)
+    check_range("backend.streams", streams, 0)
 
 
 class Streams(Generic[T]):
