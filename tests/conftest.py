@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
+
+# In a background job of a shell it is ignored, and would be by the processes that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before torch is imported, and for processes that tests start: on data this small, threads only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

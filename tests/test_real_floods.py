@@ -7,9 +7,10 @@ import pytest
 
 from flood_seg.data.pairing import find_pairs
 from flood_seg.data.store import open_store
+from flood_seg.errors import BackendError
 from flood_seg.evaluation.evaluate import evaluate
 from flood_seg.inference.models import boxed_model
-from flood_seg.schema import DataConfig, EvaluateConfig
+from flood_seg.schema import DataConfig, EvaluateConfig, QuantizeConfig, VerifyConfig, VerifyOptions
 
 FLOOD = Path(os.environ.get("FLOOD_SEG_DATA", "data/raw"))
 pytestmark = [
@@ -36,3 +37,30 @@ def test_the_model_in_the_box_is_as_good_as_its_card_says():
     assert record["images"] == 49
     assert record["iou"] == pytest.approx(0.816, abs=0.003)
     assert record["image_iou"] == pytest.approx(0.800, abs=0.003)
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".xml"])
+def test_int8_of_the_model_in_the_box_stays_within_its_bound(suffix, tmp_path):
+    from flood_seg.export.quantize import quantize
+    from flood_seg.inference.engines import open_backend, parse_engine
+
+    out = quantize(QuantizeConfig(DataConfig(data_dir=str(FLOOD))), boxed_model(), tmp_path / f"int8{suffix}")
+    engine = parse_engine(str(out))
+    record = open_backend(engine.node(), engine.model).spec.provenance["quantization"]
+    assert record["float_iou"] == pytest.approx(0.8205, abs=0.002)
+    assert record["float_iou"] - record["iou"] <= 0.005
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 9e6
+
+
+def test_bfloat16_finds_the_water_that_float32_finds():
+    from flood_seg.evaluation.verify import verify
+
+    model = boxed_model()
+    data = DataConfig(data_dir=str(FLOOD), split_file=str(model.parent / "split.txt"))
+    try:
+        (found,) = verify(
+            VerifyConfig(data, VerifyOptions(images=49)), [str(model), f"openvino,precision=bfloat16:{model}"]
+        )
+    except BackendError as error:
+        pytest.skip(str(error))  # a processor without bfloat16
+    assert found.mask_iou >= 0.995

@@ -37,11 +37,11 @@ def triton_server(
     """
     triton = config.triton
     path = model or default_model(Path(config.output_dir))[0]
-    native = _model_type(model_type, path)
-    runtime = _choose_runtime(triton.runtime)
+    kind = _model_type(model_type, path)
+    runtime = _choose_runtime(triton.runtime, in_container=kind == "trt" or _is_onnxruntime(config))
     root = Path(triton.repository)
     _check_free(triton, runtime, root)
-    spec, serving = _plan(config, path, native, runtime)
+    spec, serving = _plan(config, path, kind, runtime)
     if runtime == "docker":
         containers.ensure_image(f"{docker.IMAGE}:{triton.docker_version}-py3")
     write_repository(root, triton.model_name, path, spec, serving)
@@ -87,8 +87,17 @@ def _model_type(given: str | None, path: Path) -> str:
     return given or ("trt" if path.suffix in (".plan", ".engine", ".trt") else "onnx")
 
 
-def _choose_runtime(runtime: str) -> str:
-    there = {"docker": containers.is_available, "embedded": embedded.is_available}
+def _is_onnxruntime(config: TritonServerConfig) -> bool:
+    return str(config.backend.get("_target_", "")).endswith("OnnxRuntimeBackend")
+
+
+def _choose_runtime(runtime: str, in_container: bool = True) -> str:
+    """Returns `docker` or `embedded`; `in_container`: whether NVIDIA's container has the engine."""
+    there = {"docker": lambda: in_container and containers.is_available(), "embedded": embedded.is_available}
+    if runtime == "docker" and not in_container:
+        raise ServerError(
+            "triton.runtime=docker: runs ONNX Runtime or TensorRT alone; triton.runtime=embedded runs all"
+        )
     chosen = runtime if runtime != "auto" else next((name for name, works in there.items() if works()), None)
     if chosen is None or not there[chosen]():
         what = "no Triton server is here" if chosen is None else f"triton.runtime={chosen}: not here"

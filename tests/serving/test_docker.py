@@ -163,6 +163,15 @@ def test_without_an_engine_auto_takes_the_embedded_one_and_docker_is_refused(sta
         _choose_runtime("auto")
 
 
+def test_what_the_container_cannot_run_goes_to_the_embedded_one(stand_in):
+    from flood_seg.serving.server import _choose_runtime
+
+    stand_in()
+    assert _choose_runtime("auto") == "docker" and _choose_runtime("auto", in_container=False) == "embedded"
+    with pytest.raises(ServerError, match="runs ONNX Runtime or TensorRT alone"):
+        _choose_runtime("docker", in_container=False)
+
+
 def test_a_plan_in_a_container_wants_a_gpu(tmp_path):
     from flood_seg.schema import TritonServerConfig
     from flood_seg.serving.server import _plan
