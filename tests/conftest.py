@@ -6,9 +6,6 @@ import os
 import signal
 from pathlib import Path
 
-# In a background job of a shell it is ignored, and would be by the processes that tests interrupt.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 # Before torch is imported, and for processes that tests start: on data this small, threads only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -18,6 +15,11 @@ import pytest
 from PIL import Image
 
 from flood_seg.spec import ModelSpec
+
+
+def pytest_configure() -> None:
+    # In a background job of a shell SIGINT is ignored, and would be by the processes that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def draw_pond(seed: int, height: int = 64, width: int = 80) -> tuple[np.ndarray, np.ndarray]:
