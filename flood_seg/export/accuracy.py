@@ -95,7 +95,7 @@ def quantize_within(
         quantizer.write(path, ranked[:count])
         result = measure(path, quantizer.engine, photos)
         drop = float_iou - result.iou
-        say(f"{len(layers) - count} of {len(layers)} layers in INT8: IoU {result.iou:.4f}, {drop:.4f} lost")
+        say(f"{len(layers) - count} of {len(layers)} layers in INT8: IoU {result.iou:.4f}, before {float_iou:.4f}")
         if drop <= options.max_iou_drop:
             return result, ranked[:count]
         if count == most:

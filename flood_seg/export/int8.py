@@ -113,7 +113,8 @@ class OpenVinoQuantizer:
             batches: inputs to calibrate on, float32 [1, bands, height, width] each.
         """
         os.environ.setdefault("NNCF_CI", "1")  # or else NNCF reports its use to a server
-        logging.getLogger("nncf").setLevel(logging.ERROR)
+        for chatty in ("nncf", "torch.utils.cpp_extension"):  # the second, of a CUDA that is not here
+            logging.getLogger(chatty).setLevel(logging.ERROR)
         import nncf
         import openvino
 

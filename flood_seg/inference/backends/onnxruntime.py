@@ -103,7 +103,7 @@ def _create(model: Path, provider: str, threads: int) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         # Without fallback: a provider that fails, at the start or later, must not leave the work to the CPU.
-        session = onnxruntime.InferenceSession(str(model), options, providers=[PROVIDERS[provider]], enable_fallback=0)
+        session = onnxruntime.InferenceSession(str(model), options, providers=_in_order(provider), enable_fallback=0)
     except Exception as error:  # the runtime's exceptions share no base of their own
         if "No such file" in str(error) or provider == "cpu":
             raise ModelError(f"{model}: not a whole ONNX model ({first_line(error)})") from error
@@ -114,6 +114,11 @@ def _create(model: Path, provider: str, threads: int) -> Any:
             "mend the driver or ask for backend.provider=cpu"
         )
     return session
+
+
+def _in_order(provider: str) -> list[str]:
+    """What TensorRT does not take of a graph runs on CUDA, not on the CPU."""
+    return [PROVIDERS[name] for name in ((provider, "cuda") if provider == "tensorrt" else (provider,))]
 
 
 def _read_spec(model: Path, session: Any) -> ModelSpec:
