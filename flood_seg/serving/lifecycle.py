@@ -157,6 +157,14 @@ def _signal(send: Any, pid: int, number: int) -> None:
         send(pid, number)
 
 
+def sweep(record: Path) -> None:
+    """Ends what a server left that was killed: its stubs outlive it, in its process group."""
+    told = _told(record)
+    if told and not running(record):
+        _signal(os.killpg, int(told["pid"]), signal.SIGKILL)
+        record.unlink(missing_ok=True)
+
+
 def record_of(triton: TritonConfig) -> Path:
     """Returns the file that tells of the embedded server of that name."""
     return Path(triton.repository) / f"{triton.container_name}.json"
@@ -164,12 +172,16 @@ def record_of(triton: TritonConfig) -> Path:
 
 def running(record: Path) -> int | None:
     """Returns the process id of the server that a record tells of, if it still runs."""
+    told = _told(record)
+    return int(told["pid"]) if told and _start_time(int(told["pid"])) == told["started"] else None
+
+
+def _told(record: Path) -> dict[str, int] | None:
     try:
         told = json.loads(record.read_text(encoding="utf-8"))
-        pid = int(told["pid"])
+        return {key: int(told[key]) for key in ("pid", "started")}
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return pid if _start_time(pid) == told.get("started") is not None else None
 
 
 def _start_time(pid: int) -> int | None:

@@ -67,6 +67,7 @@ def stop_server(triton: TritonConfig) -> None:
         ServerError: there is none.
     """
     record = lifecycle.record_of(triton)
+    lifecycle.sweep(record)
     process = lifecycle.running(record)
     if process is not None:
         lifecycle.terminate(process, triton.stop_timeout)
@@ -111,6 +112,7 @@ def _choose_runtime(runtime: str, in_container: bool = True) -> str:
 def _check_free(triton: TritonConfig, runtime: str, root: Path) -> None:
     """Raises ServerError where the server's name or one of its ports is taken."""
     name = triton.container_name
+    lifecycle.sweep(lifecycle.record_of(triton))
     stopping = f"'flood-seg triton-server --stop --container-name {name}' ends it"
     if lifecycle.running(lifecycle.record_of(triton)):
         raise ServerError(f"{name}: such a server runs already; {stopping}, --container-name names another")

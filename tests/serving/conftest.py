@@ -19,6 +19,18 @@ from tests.inference.conftest import red_spec, write_model
 pytest.importorskip("pytriton", reason="nvidia-pytriton is for Linux on x86-64")
 
 
+STARTED: list[subprocess.Popen] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_running() -> Iterator[None]:
+    """Ends the servers of a test that failed before it could; the session's own began before it."""
+    before = len(STARTED)
+    yield
+    for process in STARTED[before:]:
+        process.kill()
+
+
 def free_ports(count: int = 3) -> list[int]:
     """Ports that nothing listens on; they were all open at once, so they differ."""
     sockets = [socket.socket() for _ in range(count)]
@@ -53,6 +65,7 @@ def serve(folder: Path, model: Path, *arguments: str, ports: list[int] | None = 
     process = subprocess.Popen(
         [*command, *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    STARTED.append(process)
     started = Started(process, *ports, folder)
     process.first_line = process.stdout.readline()  # type: ignore[attr-defined]
     return started
@@ -82,6 +95,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     """The model of `write_model` (64 x 64), served for all tests of the session."""
     folder = tmp_path_factory.mktemp("triton")
     started = serve(folder, write_model(folder / "red.onnx", red_spec()), "triton.queue_delay_us=50000")
+    STARTED.remove(started.process)
     if started.process.poll() is not None:
         pytest.fail(started.process.stderr.read())
     yield started

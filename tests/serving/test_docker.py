@@ -16,7 +16,7 @@ from flood_seg.errors import ServerError, UsageError
 from flood_seg.schema import TritonConfig
 from flood_seg.serving import docker
 from tests.inference.conftest import red_spec, write_model
-from tests.serving.conftest import free_ports, has_ended
+from tests.serving.conftest import STARTED, free_ports, has_ended
 
 STAND_IN = """#!{python}
 import http.server, json, os, signal, subprocess, sys
@@ -79,7 +79,9 @@ def calls(folder: Path) -> list[list[str]]:
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "flood_seg", "triton-server", "--model-path", "m.onnx", *arguments]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    STARTED.append(process)
+    return process
 
 
 def ports() -> tuple[list[int], list[str]]:

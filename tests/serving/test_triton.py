@@ -242,6 +242,19 @@ def test_detached_it_is_found_by_its_name_and_stopped_from_elsewhere(tmp_path):
     assert none.returncode == 2 and "no such server runs" in none.stderr
 
 
+def test_what_a_killed_server_left_is_ended_by_the_next_command(tmp_path):
+    model = write_model(tmp_path / "m.onnx", red_spec())
+    done = flood_seg("triton-server", "--model-path", model, "--detach", *options(free_ports()), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    pid = json.loads((tmp_path / "triton_model_repository" / "flood_seg_triton.json").read_text())["pid"]
+    below = children(pid)
+    os.kill(pid, signal.SIGKILL)
+    assert below and has_ended(pid)
+    stopped = flood_seg("triton-server", "--stop", cwd=tmp_path)
+    assert stopped.returncode == 2 and "no such server runs" in stopped.stderr
+    assert all(has_ended(stub, 5) for stub in below)
+
+
 def test_a_model_that_cannot_be_opened_starts_nothing(tmp_path):
     (tmp_path / "broken.onnx").write_bytes(b"no model")
     for model, message in (("no.onnx", "no such file"), ("broken.onnx", "not a whole ONNX model")):
