@@ -50,7 +50,8 @@ fix: setup ## mend what can be mended by itself
 bench: setup ## print the table of measured numbers (DATA=folder of images/ and masks/)
 	$(RUN) python benchmarks/run.py $(if $(DATA),--data $(DATA))
 
-docs: demo ## draw the picture of the README anew
+docs: demo ## draw the picture of the README and write docs/recipes.md anew
+	$(RUN) python docs/recipes.py
 	$(RUN) python docs/draw.py $(DEMO)/model.onnx $(DEMO)/new/images/0000.jpg
 
 clean: ## remove what the other targets made

@@ -26,6 +26,7 @@ ALLOWED_TARGETS = (
     "torch.optim.",
     "pytorch_lightning.",
     "segmentation_models_pytorch.losses.",
+    "timm.optim.",
 )
 
 
@@ -113,7 +114,10 @@ def _check_override(override: Override) -> None:
         )
     if not (configs_dir() / key).is_dir() or override.is_delete():
         return
-    if not isinstance(override.value(), str):
+    choice = override.value()
+    if isinstance(choice, list) and key == "loss" and choice and all(isinstance(one, str) for one in choice):
+        return  # the one group of which several can be chosen
+    if not isinstance(choice, str):
         raise ConfigError(f"{line}: allowed are {', '.join(_choices(key))}")
     if key == "experiment" and not override.is_add():  # the one group without a default
         raise ConfigError(f"{line}: an experiment is added; write +{line}")
@@ -124,9 +128,9 @@ def _choices(group: str) -> list[str]:
 
 
 def _missing_choice(message: str) -> str:
-    found = re.search(r"Could not find '([^']+)'", message)
+    found = re.search(r"Could not (?:find|load) '([^']+)'", message)
     missing = found[1] if found else message.split("\n")[0]
-    group, _, choice = missing.rpartition("/")
+    group, _, choice = missing.replace("=", "/").rpartition("/")  # a list's choice is named group=choice
     choices = _choices(group)
     return f"{group}={choice}: allowed are {', '.join(choices) or 'none'}{did_you_mean(choice, choices)}"
 

@@ -33,7 +33,7 @@ def test_the_defaults_are_the_documented_ones():
         "Unet", "resnet34", "imagenet")  # fmt: skip
     assert (config.seed, config.trainer.max_epochs, config.datamodule.batch_size) == (42, 100, 16)
     assert (config.datamodule.height, config.datamodule.width, config.datamodule.val_split) == (512, 512, 0.2)
-    assert config.loss["pos_weight"] == 3.0 and config.optimizer["lr"] == 1e-3
+    assert config.loss["bce"]["pos_weight"] == 3.0 and config.optimizer["lr"] == 1e-3
     assert (config.scheduler["factor"], config.scheduler["patience"], config.scheduler["mode"]) == (0.5, 7, "max")
     assert config.callbacks["early_stopping"]["patience"] == 15
 

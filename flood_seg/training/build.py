@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import ProgressBar
 from flood_seg.config import instantiate
 from flood_seg.spec import ModelSpec
 from flood_seg.training.checkpoint import AtomicCheckpointIO
+from flood_seg.training.losses import build_loss
 from flood_seg.training.module import SegmentationModule
 from flood_seg.training.network import PaddedNetwork, build_network
 from flood_seg.training.progress import progress_bar
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 def check_leaves(config: TrainConfig) -> None:
     """Builds every leaf once on a stand-in, so that a wrong name or argument shows before anything heavy is done."""
     choose_accelerator(config.trainer.accelerator)
-    instantiate(config.loss)
+    build_loss(config.loss)
     optimizer = instantiate(config.optimizer, [torch.nn.Parameter(torch.zeros(1))])
     if scheduler := _scheduler_leaf(config):
         instantiate(scheduler, optimizer)
@@ -80,7 +81,7 @@ def build_module(config: TrainConfig, network: PaddedNetwork, spec: ModelSpec) -
     return SegmentationModule(
         network,
         spec,
-        instantiate(config.loss),
+        build_loss(config.loss),
         partial(instantiate, config.optimizer),
         partial(instantiate, scheduler) if scheduler else None,
         config.scheduler.get("monitor", "val_iou"),

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from flood_seg.training.losses import BCEDice, BCEWithLogits
+from flood_seg.training.losses import BCEWithLogits
 from flood_seg.training.module import SegmentationModule
 from tests.conftest import make_spec
 
@@ -43,18 +43,3 @@ def test_epoch_metrics_are_those_of_all_pixels_whatever_the_batch_size(batch_siz
     for name in ("iou", "image_iou", "accuracy"):
         assert result[f"val_{name}"] == pytest.approx(result[name], abs=1e-6)
     assert result["val_loss"] == pytest.approx(validate(7)["val_loss"], abs=1e-6)
-
-
-def test_bce_weighs_water_by_the_formula():
-    logits, masks = torch.tensor([[[[0.3, -1.2]]]]), torch.tensor([[[1, 0]]], dtype=torch.uint8)
-    water, dry = torch.sigmoid(torch.tensor(0.3)), torch.sigmoid(torch.tensor(-1.2))
-    expected = (-3 * water.log() - (1 - dry).log()) / 2
-    assert BCEWithLogits(3.0)(logits, masks) == pytest.approx(float(expected))
-
-
-def test_dice_adds_what_the_formula_says():
-    logits, masks = torch.tensor([[[[2.0, -1.0]]]]), torch.tensor([[[1, 0]]], dtype=torch.uint8)
-    p = torch.sigmoid(logits).flatten()
-    dice = 1 - (2 * p[0] + 1) / (p.sum() + 1 + 1)
-    expected = BCEWithLogits(1.0)(logits, masks) + 0.5 * dice
-    assert BCEDice(1.0, 0.5)(logits, masks) == pytest.approx(float(expected))
