@@ -14,6 +14,7 @@ from flood_seg.export.onnx import export_onnx
 from flood_seg.imaging.preprocess import preprocess
 from flood_seg.inference.models import newest_run_file
 from flood_seg.training.checkpoint import load_network
+from flood_seg.training.network import check_size
 from flood_seg.training.run import BEST, Run
 
 if TYPE_CHECKING:
@@ -46,14 +47,16 @@ def convert_to_onnx(
     network, spec = load_network(ckpt)
     spec = _resized(spec, height, width)
     path = onnx or ckpt.parent / Run(ckpt.parent).onnx.name
-    samples, kind = _samples(ckpt.parent, spec)
+    check_size(spec.provenance["architecture"], spec.height, spec.width)
+    samples, kind = _samples(ckpt.parent, spec, network.fixed_size)
     assert config.tolerance is not None  # the schema fills it in
     difference = export_onnx(
         network, spec, path,
         opset=config.opset, weights=config.weights, tolerance=config.tolerance, samples=samples,
     )  # fmt: skip
     sizes = ", ".join("×".join(map(str, sample.shape[-2:])) for sample in samples)
-    say(f"{path}: {path.stat().st_size / 1e6:.1f} MB, input {spec.height}×{spec.width}, batch and size dynamic")
+    dynamic = "batch" if network.fixed_size else "batch and size"
+    say(f"{path}: {path.stat().st_size / 1e6:.1f} MB, input {spec.height}×{spec.width}, {dynamic} dynamic")
     say(f"Largest difference of a logit from PyTorch's on {kind} at {sizes}: {difference:.2g}")
     return path
 
@@ -74,8 +77,8 @@ def _resized(spec: ModelSpec, height: int | None, width: int | None) -> ModelSpe
     return replace(spec, height=height or spec.height, width=width or spec.width)
 
 
-def _samples(run_dir: Path, spec: ModelSpec) -> tuple[list[np.ndarray], str]:
-    """One validation photo of the run at three sizes; noise where its data is not here any more."""
+def _samples(run_dir: Path, spec: ModelSpec, fixed_size: bool) -> tuple[list[np.ndarray], str]:
+    """One validation photo of the run at three sizes, or at the only one; noise where its data is not here any more."""
     photo = _validation_photo(run_dir)
     kind = "a validation photo"
     if photo is None:
@@ -86,7 +89,8 @@ def _samples(run_dir: Path, spec: ModelSpec) -> tuple[list[np.ndarray], str]:
         (spec.height // 2, spec.width),
         (spec.height // 2 + 5, spec.width // 2 + 9),
     )
-    return [preprocess(photo, replace(spec, height=h, width=w))[None] for h, w in sizes], kind
+    chosen = sizes[: 1 if fixed_size else 3]
+    return [preprocess(photo, replace(spec, height=h, width=w))[None] for h, w in chosen], kind
 
 
 def _validation_photo(run_dir: Path) -> np.ndarray | None:

@@ -13,6 +13,7 @@ import torch
 
 from flood_seg.errors import ModelError
 from flood_seg.export.float16 import store_as_float16
+from flood_seg.export.pooling import make_exportable
 from flood_seg.imaging.write import atomic_path
 from flood_seg.spec import METADATA_KEY
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from flood_seg.spec import ModelSpec
     from flood_seg.training.network import PaddedNetwork
 
+EXAMPLE = 128  # pixels; PAN halves its input down to nothing from 64
 DYNAMIC = {0: "batch", 2: "height", 3: "width"}
 
 
@@ -39,7 +41,7 @@ def export_onnx(
     """Writes `path` if the exported model answers as the network does, else nothing.
 
     The network pads its input to a multiple of 32 and crops its output, inside the graph, so that any height and
-    width work.
+    width work; of an architecture with a fixed size, the spec's alone.
 
     Args:
         network: in evaluation mode.
@@ -65,7 +67,7 @@ def export_onnx(
         onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
         onnx.checker.check_model(model, full_check=True)
         onnx.save(model, temporary)
-        difference = _compare(network, spec, temporary, samples or _noise(spec))
+        difference = _compare(network, spec, temporary, samples or _noise(spec, network.fixed_size))
         if not difference <= tolerance:
             raise ModelError(
                 f"{path}: not written, its logits differ from PyTorch's by {difference:.2g} (tolerance {tolerance:g}); "
@@ -75,25 +77,26 @@ def export_onnx(
 
 
 def _trace(network: PaddedNetwork, spec: ModelSpec, path: Path, opset: int) -> None:
-    example = torch.zeros(1, len(spec.bands), 64, 64)
+    size = (spec.height, spec.width) if network.fixed_size else (EXAMPLE, EXAMPLE)
+    example, axes = torch.zeros(1, len(spec.bands), *size), {0: "batch"} if network.fixed_size else DYNAMIC
     with warnings.catch_warnings():
         # The tracing exporter is deprecated, yet the one that keeps the padding's dynamic sizes.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            network,
+            make_exportable(network),
             (example,),
             path,
             dynamo=False,
             opset_version=opset,
             input_names=[spec.input_name],
             output_names=[spec.output_name],
-            dynamic_axes={spec.input_name: DYNAMIC, spec.output_name: DYNAMIC},
+            dynamic_axes={spec.input_name: axes, spec.output_name: axes},
         )
 
 
-def _noise(spec: ModelSpec) -> list[np.ndarray]:
+def _noise(spec: ModelSpec, fixed_size: bool) -> list[np.ndarray]:
     random = np.random.default_rng(0)
-    sizes = ((spec.height, spec.width), (64, 96), (100, 75))
+    sizes = ((spec.height, spec.width), (128, 160), (150, 133))[: 1 if fixed_size else 3]
     return [random.standard_normal((1, len(spec.bands), *size), np.float32) for size in sizes]
 
 

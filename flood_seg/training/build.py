@@ -18,7 +18,7 @@ from flood_seg.spec import ModelSpec
 from flood_seg.training.checkpoint import AtomicCheckpointIO
 from flood_seg.training.losses import build_loss
 from flood_seg.training.module import SegmentationModule
-from flood_seg.training.network import PaddedNetwork, build_network
+from flood_seg.training.network import PaddedNetwork, build_network, check_size
 from flood_seg.training.progress import progress_bar
 from flood_seg.training.speed import choose_accelerator, choose_precision, tune_gpu
 from flood_seg.training.tracking import Tracker, git_commit
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 def check_leaves(config: TrainConfig) -> None:
     """Builds every leaf once on a stand-in, so that a wrong name or argument shows before anything heavy is done."""
     choose_accelerator(config.trainer.accelerator)
+    check_size(config.model.architecture, config.datamodule.height, config.datamodule.width)
     build_loss(config.loss)
     optimizer = instantiate(config.optimizer, [torch.nn.Parameter(torch.zeros(1))])
     if scheduler := _scheduler_leaf(config):

@@ -16,6 +16,10 @@ ARCHITECTURES = {name.lower(): name for name in (
 )}  # fmt: skip
 
 
+# Pixels: a vision transformer with a position for each patch of one size, which training and ONNX file are held to.
+FIXED_SIZE = {"DPT": 224}
+
+
 class PaddedNetwork(nn.Module):
     """Lets a network take any height and width, by repeating the border up to the next multiple of its stride.
 
@@ -23,9 +27,10 @@ class PaddedNetwork(nn.Module):
     every artefact that comes of it take any size.
     """
 
-    def __init__(self, network: nn.Module, stride: int = 32) -> None:
+    def __init__(self, network: nn.Module, stride: int = 32, *, fixed_size: bool = False) -> None:
+        """Wraps a network; `fixed_size` says that it takes one height and width alone."""
         super().__init__()
-        self.network, self.stride = network, stride
+        self.network, self.stride, self.fixed_size = network, stride, fixed_size
 
     def forward(self, images: Tensor) -> Tensor:
         """Maps float32 [batch, bands, height, width] to logits [batch, classes or 1, height, width]."""
@@ -33,6 +38,16 @@ class PaddedNetwork(nn.Module):
         pad = (0, -width % self.stride, 0, -height % self.stride)
         logits: Tensor = self.network(functional.pad(images, pad, mode="replicate"))
         return logits[..., :height, :width]
+
+
+def check_size(architecture: str, height: int, width: int) -> None:
+    """Raises ConfigError where an architecture takes one size alone, and another is asked for."""
+    side = FIXED_SIZE.get(ARCHITECTURES.get(architecture.lower(), ""))
+    if side is not None and (height, width) != (side, side):
+        raise ConfigError(
+            f"model.architecture={architecture}: takes {side}×{side} alone, and so will its ONNX file; "
+            f"set datamodule.height={side}, or take another architecture for {height}×{width}"
+        )
 
 
 def build_network(architecture: str, encoder: str, bands: int, channels: int) -> PaddedNetwork:
@@ -55,4 +70,13 @@ def build_network(architecture: str, encoder: str, bands: int, channels: int) ->
     if encoder not in known and not encoder.startswith("tu-"):
         hint = did_you_mean(encoder, known) or f"; some are {', '.join(known[:6])}"
         raise ConfigError(f"model.encoder={encoder}: no such encoder{hint}")
-    return PaddedNetwork(getattr(smp, name)(encoder, encoder_weights=None, in_channels=bands, classes=channels))
+    try:
+        network = getattr(smp, name)(encoder, encoder_weights=None, in_channels=bands, classes=channels)
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # a pair that does not go together, an encoder of timm's that is not
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(f"model.encoder={encoder}: {name} cannot be built with it ({reason})") from error
+    return PaddedNetwork(network, fixed_size=name in FIXED_SIZE)
