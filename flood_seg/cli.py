@@ -38,18 +38,23 @@ EXTRAS = {
 class FloodSeg:
     """Finds water on drone, aerial and satellite images: trains, evaluates, exports and runs segmentation models."""
 
-    def train(self, *overrides: str, multirun: bool = False) -> None:
+    def train(self, *overrides: str, multirun: bool = False, cfg: str | None = None) -> None:
         """Trains a model; Hydra overrides choose how.
 
         flood-seg train model=mobilenet_unet datamodule.data_dir=data/raw trainer.max_epochs=50
         flood-seg train resume=auto
         flood-seg train -m model=mobilenet_unet,resnet34_unet optimizer.lr=1e-3,3e-4
+        flood-seg train --cfg job loss=dice    # prints the configuration and stops
         """
-        from flood_seg.config import compose, sweep
-        from flood_seg.schema import TrainConfig
+        from flood_seg.config import as_yaml, compose, sweep
+        from flood_seg.schema import TrainConfig, check_choice
 
+        check_choice("--cfg", cfg or "job", ("job",))
         jobs = sweep(overrides) if multirun else [list(overrides)]
         configs = [compose("train", job, TrainConfig) for job in jobs]  # all are checked before the first one starts
+        if cfg:
+            print("---\n".join(as_yaml(config) for config in configs), end="")
+            return
 
         from flood_seg.training.run import check_start
 

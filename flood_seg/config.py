@@ -199,15 +199,24 @@ def flatten(config: Any) -> dict[str, Any]:
     return flat
 
 
+def as_yaml(config: Any) -> str:
+    """Returns a configuration as YAML, in the order of its schema."""
+    import yaml
+
+    text: str = yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
+    return text
+
+
 def save_config(config: Any, overrides: Sequence[str], folder: Path) -> None:
     """Writes the resolved configuration and the overrides: folder/config.yaml and folder/overrides.yaml."""
     import yaml
 
     from flood_seg.imaging.write import atomic_path  # numpy and OpenCV: not before a configuration is found right
 
-    for name, content in (("config.yaml", asdict(config)), ("overrides.yaml", list(overrides))):
+    named = yaml.safe_dump(list(overrides), allow_unicode=True)
+    for name, content in (("config.yaml", as_yaml(config)), ("overrides.yaml", named)):
         with atomic_path(folder / name) as temporary:
-            temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+            temporary.write_text(content, encoding="utf-8")
 
 
 def load_overrides(folder: Path) -> list[str]:

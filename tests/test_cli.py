@@ -4,13 +4,14 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from flood_seg import __version__, cli
 from flood_seg.guard import parameters, verbs
 
 # Names and flags that scripts rely on; whoever changes this table breaks them.
 FROZEN = {
-    "train": {"multirun": False},
+    "train": {"multirun": False, "cfg": None},
     "evaluate": {"model": None, "data": None, "out": None, "at-network-size": False},
     "convert-to-onnx": {"ckpt": None, "onnx": None, "height": None, "width": None},
     "convert-to-trt": {"onnx": None, "trt": None, "height": None, "width": None, "docker-version": None},
@@ -87,6 +88,20 @@ def test_a_reader_that_has_gone_is_no_traceback():
 
 def test_version():
     assert command("--version").stdout.strip() == __version__
+
+
+def test_cfg_prints_the_configuration_and_trains_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cli.main(["train", "--cfg", "job", "loss=[bce,dice]", "loss.dice.weight=3", "trainer.max_epochs=7"])
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["loss"]["dice"]["weight"] == 3 and config["trainer"]["max_epochs"] == 7
+    cli.main(["train", "-m", "--cfg", "job", "model=mobilenet_unet,resnet34_unet"])
+    encoders = [job["model"]["encoder"] for job in yaml.safe_load_all(capsys.readouterr().out)]
+    assert encoders == ["mobilenet_v2", "resnet34"]
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--cfg", "hydra"])
+    assert "--cfg=hydra: allowed are job" in capsys.readouterr().err
 
 
 def test_without_the_train_extra_the_message_says_what_to_install():
