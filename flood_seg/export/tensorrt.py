@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 from dataclasses import asdict, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +13,13 @@ import onnx
 from flood_seg import __version__, containers
 from flood_seg.console import say
 from flood_seg.errors import BackendError, ModelError, OutputError, UsageError
-from flood_seg.export import trtexec
+from flood_seg.export import tensorrt_python, trtexec
 from flood_seg.export.float16 import restore_float32
-from flood_seg.export.tensorrt_operators import check_operators
+from flood_seg.export.tensorrt_operators import check_operators, is_quantized
 from flood_seg.export.trtexec import Built, Shapes
 from flood_seg.imaging.write import atomic_path, write_json
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
-from flood_seg.inference.backends.tensorrt import gpu, sidecar_of
+from flood_seg.inference.backends.tensorrt import sidecar_of
 from flood_seg.inference.models import boxed_model, default_model
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def convert_to_trt(
     """
     source = source or default_model(Path(config.output_dir))[0]
     plan = plan or _beside(source)
-    if plan.resolve() == source.resolve() or plan.suffix in (".onnx", ".json"):
+    if plan.resolve() == source.resolve() or plan.suffix in (".onnx", ".json") or plan.is_dir():
         raise OutputError(f"{plan}: give --trt a name that ends in .plan")
     spec = _resized(OnnxRuntimeBackend(source, provider="cpu").spec, height, width)
     model = onnx.load(source)
@@ -62,9 +61,9 @@ def convert_to_trt(
     shapes = _shapes(spec, config.export)
     say(f"Building {plan} by {builder}: {config.export.precision}, batch {shapes.min[0]} to {shapes.max[0]}; "
         "this takes minutes")  # fmt: skip
-    with atomic_path(plan) as temporary:
+    with atomic_path(sidecar_of(plan)) as record, atomic_path(plan) as temporary:
         built = _BUILDERS[builder](config.export, model, source, temporary, shapes)
-        write_json(sidecar_of(plan), _record(spec, built, shapes, config.export, source, builder))
+        write_json(record, _record(spec, built, shapes, config.export, source, builder))
     say(f"{plan}: {plan.stat().st_size / 1e6:.1f} MB for {built.gpu or 'this GPU'}, TensorRT {built.tensorrt_version}")
     return plan
 
@@ -90,7 +89,7 @@ def _shapes(spec: ModelSpec, options: TensorRtExport) -> Shapes:
 
 def _choose_builder(wanted: str) -> str:
     """Returns `python`, `trtexec` or `docker`; `auto` is the first that is there."""
-    there = {"python": _python_works, "trtexec": trtexec.is_available, "docker": containers.is_available}
+    there = {"python": _python_works, "trtexec": _trtexec_works, "docker": containers.is_available}
     if wanted != "auto" and there[wanted]():
         return wanted
     found = [name for name, works in there.items() if works()]
@@ -106,14 +105,28 @@ def _choose_builder(wanted: str) -> str:
 
 
 def _python_works() -> bool:
-    return find_spec("tensorrt") is not None and gpu(0) is not None
+    return tensorrt_python.is_available()
+
+
+def _trtexec_works() -> bool:
+    return trtexec.program() is not None
+
+
+def _by_python(options: TensorRtExport, model: onnx.ModelProto, source: Path, plan: Path, shapes: Shapes) -> Built:
+    import tensorrt
+
+    with tempfile.TemporaryDirectory() as folder:
+        graph = _typed(options, model, source, Path(folder), _major(tensorrt.__version__))
+        return tensorrt_python.build(graph, plan, shapes, options, is_quantized(model))
 
 
 def _by_trtexec(options: TensorRtExport, model: onnx.ModelProto, source: Path, plan: Path, shapes: Shapes) -> Built:
-    version = trtexec.version_of(["trtexec"])
+    program = trtexec.program() or "trtexec"
+    version = trtexec.version_of([program])
+    major = _major(version)
     with tempfile.TemporaryDirectory() as folder:
-        graph = _typed(options, model, source, Path(folder), _major(version))
-        command = ["trtexec", *trtexec.arguments(graph, plan, shapes, options, _major(version))]
+        graph = _typed(options, model, source, Path(folder), major)
+        command = [program, *trtexec.arguments(graph, plan, shapes, options, major, is_quantized(model))]
         built = trtexec.build(command, plan, options.timeout)
     return replace(built, tensorrt_version=built.tensorrt_version or version)
 
@@ -122,41 +135,15 @@ def _by_docker(options: TensorRtExport, model: onnx.ModelProto, source: Path, pl
     containers.ensure_image(f"{trtexec.IMAGE}:{options.docker_version}-py3")
     name = f"flood_seg_trt_{os.getpid()}"
     with tempfile.TemporaryDirectory() as folder:
-        version = trtexec.version_of(
-            [*trtexec.container(Path(folder), plan.parent, options.docker_version, name), "trtexec"]
-        )
-        graph = _typed(options, model, source, Path(folder), _major(version))
+        ask = trtexec.container(Path(folder), plan.parent, options.docker_version, name)
+        version = trtexec.version_of([*ask, "trtexec"], name)
+        major = _major(version)
+        graph = _typed(options, model, source, Path(folder), major)
         prefix = trtexec.container(graph.parent, plan.parent, options.docker_version, name)
-        inside = trtexec.arguments(f"/model/{graph.name}", f"/plan/{plan.name}", shapes, options, _major(version))
+        files = (f"/model/{graph.name}", f"/plan/{plan.name}")
+        inside = trtexec.arguments(*files, shapes, options, major, is_quantized(model))
         built = trtexec.build([*prefix, "trtexec", *inside], plan, options.timeout, name)
     return replace(built, tensorrt_version=built.tensorrt_version or version)
-
-
-def _by_python(options: TensorRtExport, model: onnx.ModelProto, source: Path, plan: Path, shapes: Shapes) -> Built:
-    import tensorrt
-
-    logger = tensorrt.Logger(tensorrt.Logger.ERROR)
-    builder = tensorrt.Builder(logger)
-    network = builder.create_network(0)
-    parser = tensorrt.OnnxParser(network, logger)
-    with tempfile.TemporaryDirectory() as folder:
-        graph = _typed(options, model, source, Path(folder), _major(tensorrt.__version__))
-        if not parser.parse(graph.read_bytes()):
-            errors = "; ".join(str(parser.get_error(number).desc()) for number in range(parser.num_errors))
-            raise ModelError(f"{source}: TensorRT cannot read it ({errors[:300]})")
-    settings = builder.create_builder_config()
-    settings.set_memory_pool_limit(tensorrt.MemoryPoolType.WORKSPACE, options.workspace_mb << 20)
-    if flag := getattr(tensorrt.BuilderFlag, {"float16": "FP16", "bfloat16": "BF16"}.get(options.precision, ""), None):
-        settings.set_flag(flag)  # gone in TensorRT 11
-    profile = builder.create_optimization_profile()
-    profile.set_shape(shapes.name, shapes.min, shapes.opt, shapes.max)
-    settings.add_optimization_profile(profile)
-    serialized = builder.build_serialized_network(network, settings)
-    if serialized is None:
-        raise BackendError(f"{source}: TensorRT built no plan; its lines above say why")
-    plan.write_bytes(bytes(serialized))
-    found = gpu(0)
-    return Built(tensorrt.__version__, *(found or ("", "")))
 
 
 _BUILDERS = {"python": _by_python, "trtexec": _by_trtexec, "docker": _by_docker}
@@ -169,7 +156,7 @@ def _major(version: str) -> int:
 
 def _typed(options: TensorRtExport, model: onnx.ModelProto, source: Path, folder: Path, major: int) -> Path:
     """Returns the graph to build from: the source, or one in float16 where TensorRT takes the precision from there."""
-    if major < 11 or options.precision == "float32":
+    if major < 11 or options.precision == "float32" or is_quantized(model):
         return source
     if options.precision != "float16":
         raise BackendError(f"export.precision={options.precision}: TensorRT {major} takes float16 or float32 from here")
@@ -179,8 +166,24 @@ def _typed(options: TensorRtExport, model: onnx.ModelProto, source: Path, folder
     copy.CopyFrom(model)
     restore_float32(copy)
     path = folder / "float16.onnx"
-    onnx.save(convert_float_to_float16(copy, keep_io_types=True), path)
+    half = convert_float_to_float16(copy, keep_io_types=True)
+    _sort(half.graph)
+    onnx.checker.check_model(half, full_check=True)
+    onnx.save(half, path)
     return path
+
+
+def _sort(graph: onnx.GraphProto) -> None:
+    """Puts each node behind those whose outputs it takes, in place: the converter appends the Cast of the input."""
+    waiting, ready = list(graph.node), {value.name for value in (*graph.input, *graph.initializer)} | {""}
+    del graph.node[:]
+    while waiting:
+        free = [node for node in waiting if ready.issuperset(node.input)]
+        if not free:
+            raise ModelError(f"{graph.name}: its nodes wait for each other; export the model again")
+        graph.node.extend(free)
+        ready.update(name for node in free for name in node.output)
+        waiting = [node for node in waiting if not ready.issuperset(node.output)]
 
 
 def _record(

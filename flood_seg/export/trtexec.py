@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from flood_seg.schema import TensorRtExport
 
 IMAGE = "nvcr.io/nvidia/tensorrt"
+# Where NVIDIA's packages put the program, which no PATH has.
+PACKAGED = "/usr/src/tensorrt/bin/trtexec"
 PATIENCE = 60  # seconds for a question
 FLAGS = {"float16": ["--fp16"], "bfloat16": ["--bf16"], "float32": []}
 
@@ -56,7 +58,9 @@ class Built:
     compute_capability: str = ""
 
 
-def arguments(onnx: Path | str, plan: Path | str, shapes: Shapes, options: TensorRtExport, major: int) -> list[str]:
+def arguments(
+    onnx: Path | str, plan: Path | str, shapes: Shapes, options: TensorRtExport, major: int, quantized: bool = False
+) -> list[str]:
     """Returns trtexec's arguments.
 
     Args:
@@ -65,13 +69,14 @@ def arguments(onnx: Path | str, plan: Path | str, shapes: Shapes, options: Tenso
         shapes: of the input.
         options: precision and workspace.
         major: TensorRT's version; from 11 on the precision is the graph's own and has no flag.
+        quantized: the graph has QuantizeLinear nodes, for which TensorRT 10 wants a flag.
     """
     ranges = ("x".join(map(str, getattr(shapes, kind))) for kind in ("min", "opt", "max"))
     return [
         f"--onnx={onnx}",
         f"--saveEngine={plan}",
         *(f"--{kind}Shapes={shapes.name}:{shape}" for kind, shape in zip(("min", "opt", "max"), ranges, strict=True)),
-        *(FLAGS[options.precision] if major < 11 else []),
+        *([*FLAGS[options.precision], *(["--int8"] if quantized else [])] if major < 11 else []),
         f"--memPoolSize=workspace:{options.workspace_mb}",
         "--skipInference",
     ]
@@ -88,21 +93,28 @@ def container(onnx_folder: Path, plan_folder: Path, version: str, name: str) -> 
     ]
 
 
-def is_available() -> bool:
-    """Whether there is a trtexec on the PATH."""
-    return shutil.which("trtexec") is not None
+def program() -> str | None:
+    """Returns what to call: the trtexec on the PATH, else the one of NVIDIA's packages, or None."""
+    return "trtexec" if shutil.which("trtexec") else shutil.which(PACKAGED)
 
 
-def version_of(prefix: list[str]) -> str:
+def version_of(prefix: list[str], name: str | None = None) -> str:
     """Returns TensorRT's version as trtexec's banner tells it, `10.9.0`; empty where it tells none.
 
     Args:
         prefix: the command to which trtexec's arguments are added.
+        name: of its container, which is killed where it does not answer.
     """
-    with suppress(OSError, subprocess.TimeoutExpired):
-        done = subprocess.run([*prefix, "--help"], capture_output=True, text=True, timeout=PATIENCE, check=False)
-        return _version(done.stdout + done.stderr)
-    return ""
+    try:
+        done = subprocess.run(
+            [*prefix, "--help"],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        if name:
+            containers.kill(name)
+        return ""
+    return _version(done.stdout + done.stderr)
 
 
 def _version(text: str) -> str:
@@ -159,6 +171,7 @@ def _end(process: subprocess.Popen[bytes], name: str | None) -> None:
 
 
 def _reason(output: str) -> str:
+    """The first error: trtexec ends whatever went wrong in `[E] Engine set up failed`."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line for line in lines if "[E]" in line or line.startswith(("docker:", "Error"))]
-    return (errors or lines or ["it printed nothing"])[-1][:300]
+    errors = [line.partition("[E] ")[2] or line for line in lines if "[E] " in line or line.startswith("docker:")]
+    return (errors[:1] or lines[-1:] or ["it printed nothing"])[0][:300]

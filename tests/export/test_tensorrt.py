@@ -1,12 +1,14 @@
 """TensorRT without a GPU: stand-ins for `trtexec` and `docker` on the PATH write down how they were called, print what
 trtexec prints, and also fail, hang and write nothing. What TensorRT itself makes of a model is not tested here."""
 
+import enum
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from onnx import helper
 
 from flood_seg.errors import BackendError, ModelError, OutputError, UsageError
 from flood_seg.export import tensorrt as module
+from flood_seg.export import tensorrt_python, trtexec
 from flood_seg.export.onnx import export_onnx
 from flood_seg.export.tensorrt import convert_to_trt
 from flood_seg.export.tensorrt_operators import SUPPORTED, check_operators
@@ -43,7 +46,10 @@ if "--help" in arguments:
 print("[11/21/2026-10:00:00] [I] Selected Device: NVIDIA H200")
 print("[11/21/2026-10:00:00] [I] Compute Capability: 9.0")
 if mode == "fails":
-    print("[11/21/2026-10:00:01] [E] Error[2]: out of memory while building")
+    print("[11/21/2026-10:00:01] [E] Error[2]: [builder.cpp::build::417] out of memory while building")
+    print("[11/21/2026-10:00:01] [E] Engine could not be created from network")
+    print("[11/21/2026-10:00:01] [E] Engine set up failed")
+    print("&&&& FAILED TensorRT.trtexec [TensorRT " + banner + "] # trtexec")
     sys.exit(1)
 if mode == "hangs":
     open(here + "/pid", "w").write(str(os.getpid()))
@@ -102,7 +108,7 @@ def test_trtexec_is_called_with_shapes_and_float16(stand_in, capsys):
     sidecar = read_sidecar(folder / "out" / "m.plan")
     assert sidecar.spec == replace(red_spec(), height=96, width=128)
     assert (sidecar.tensorrt_version, sidecar.gpu, sidecar.compute_capability) == ("10.9.0", "NVIDIA H200", "9.0")
-    assert (sidecar.precision, sidecar.max_batch) == ("float16", 16)
+    assert (sidecar.precision, sidecar.largest) == ("float16", (16, 3, 96, 128))
     assert {path.name for path in (folder / "out").iterdir()} == {"m.plan", "m.plan.json"}
     assert "by trtexec" in capsys.readouterr().out
 
@@ -144,7 +150,7 @@ def test_auto_takes_the_first_that_is_there_and_none_names_all_three(stand_in, m
 @pytest.mark.parametrize(
     ("mode", "message"),
     [
-        ("fails", r"failed with exit code 1 \(.*Error\[2\]: out of memory"),
+        ("fails", r"failed with exit code 1 \(Error\[2\]: .* out of memory while building\)"),
         ("writes nothing", "ended well but wrote no plan"),
         ("empty", "ended well but wrote no plan"),
         ("hangs", "no plan within 1 s"),
@@ -204,6 +210,216 @@ def test_from_tensorrt_11_on_the_precision_is_in_the_graph(stand_in, monkeypatch
         build(folder, precision="bfloat16")
 
 
+def test_the_float16_graph_of_the_model_in_the_box_is_whole_and_answers_the_same(tmp_path):
+    """TensorRT 11 is given this graph; each of its types is checked, and each node's inputs come before it."""
+    model = onnx.load(boxed_model())
+    path = module._typed(TensorRtExport(), model, boxed_model(), tmp_path, 11)
+    graph = onnx.load(path)
+    onnx.checker.check_model(graph, full_check=True)
+    convs = [[node.name for node in m.graph.node if node.op_type == "Conv"] for m in (graph, model)]
+    assert convs[0] == convs[1]
+    check_operators(path, graph)
+    batch = np.random.default_rng(0).random((1, 3, 64, 96), np.float32)
+    half, whole = (
+        onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"]).run(None, {"input": batch})[0]
+        for file in (path, boxed_model())
+    )
+    np.testing.assert_allclose(half, whole, atol=0.1)
+
+
+def test_nodes_that_wait_for_each_other_are_told():
+    nodes = [helper.make_node("Relu", ["a"], ["b"]), helper.make_node("Relu", ["b"], ["a"])]
+    with pytest.raises(ModelError, match="wait for each other"):
+        module._sort(helper.make_graph(nodes, "g", [], []))
+
+
+def quantized(path: Path, zero_point: int = 0, kind: int = onnx.TensorProto.INT8) -> None:
+    """Gives the model at `path` a QuantizeLinear and a DequantizeLinear behind its input."""
+    model = onnx.load(path)
+    model.graph.initializer.append(helper.make_tensor("scale", onnx.TensorProto.FLOAT, [], [0.01]))
+    model.graph.initializer.append(helper.make_tensor("zero", kind, [], [zero_point]))
+    conv = model.graph.node.pop()
+    conv.input[0] = "dequantized"
+    model.graph.node.append(helper.make_node("QuantizeLinear", ["input", "scale", "zero"], ["quantized"]))
+    model.graph.node.append(helper.make_node("DequantizeLinear", ["quantized", "scale", "zero"], ["dequantized"]))
+    model.graph.node.append(conv)
+    onnx.save(model, path)
+
+
+def test_a_model_in_int8_gets_the_flag_of_tensorrt_10_and_none_of_11(stand_in):
+    folder = stand_in("trtexec")
+    quantized(folder / "m.onnx")
+    build(folder)
+    assert [a for a in calls(folder)[-1] if a in ("--fp16", "--int8")] == ["--fp16", "--int8"]
+    stand_in("trtexec", banner="v110400")
+    quantized(folder / "m.onnx")
+    build(folder)
+    assert not {"--fp16", "--int8"} & set(calls(folder)[-1])
+    assert f"--onnx={folder / 'm.onnx'}" in calls(folder)[-1]  # its own nodes say what is INT8
+
+
+@pytest.mark.parametrize(("zero_point", "kind"), [(3, onnx.TensorProto.INT8), (0, onnx.TensorProto.UINT8)])
+def test_int8_in_a_form_for_cpus_is_told_before_anything_is_started(zero_point, kind, stand_in):
+    folder = stand_in("trtexec")
+    quantized(folder / "m.onnx", zero_point, kind)
+    with pytest.raises(ModelError, match="is quantized for CPUs"):
+        build(folder)
+    assert not (folder / "calls").exists()
+
+
+def test_an_operator_in_a_branch_is_found_too(tmp_path):
+    branch = helper.make_graph([helper.make_node("Det", ["input"], ["d"])], "b", [], [])
+    node = helper.make_node("If", ["c"], ["d"], then_branch=branch, else_branch=branch)
+    with pytest.raises(ModelError, match="does not take Det "):
+        check_operators(tmp_path / "m.onnx", helper.make_model(helper.make_graph([node], "g", [], [])))
+
+
+def test_the_program_of_nvidias_package_is_found_beside_the_path(stand_in, monkeypatch):
+    folder = stand_in("trtexec")
+    packaged = str(folder / "bin" / "trtexec")
+    monkeypatch.setattr(trtexec, "PACKAGED", packaged)
+    assert trtexec.program() == "trtexec"
+    monkeypatch.setattr("shutil.which", lambda name: name if name == packaged else None)
+    monkeypatch.setenv("PATH", "/bin:/usr/bin")
+    build(folder, trt_builder="trtexec")
+    assert (folder / "m.plan").read_bytes() == b"plan"
+
+
+def test_a_container_that_does_not_say_its_version_is_ended(stand_in, monkeypatch):
+    """Its name must be free for the one that builds."""
+    folder = stand_in("docker")
+    script = folder / "bin" / "docker"
+    script.write_text(
+        script.read_text().replace('if "--help" in arguments:', 'if "--help" in arguments:\n    time.sleep(30)')
+    )
+    monkeypatch.setattr(trtexec, "PATIENCE", 0.5)
+    build(folder)
+    asked = next(call for call in calls(folder) if call[-1] == "--help")
+    assert ["docker", "kill", asked[asked.index("--name") + 1]] in calls(folder)
+
+
+@pytest.fixture
+def package(monkeypatch):
+    """A stand-in for the `tensorrt` package, of version 10; returns what was asked of it."""
+    seen = types.SimpleNamespace(flags=[], profile=None, errors=[], steps=1, each=lambda: None, plan=b"plan")
+
+    class Monitor:
+        pass
+
+    class Builder:
+        def __init__(self, logger):
+            pass
+
+        def create_network(self, flags):
+            assert flags == 0
+            return "network"
+
+        def create_builder_config(self):
+            return types.SimpleNamespace(
+                set_memory_pool_limit=lambda kind, size: setattr(seen, "memory", (kind, size)),
+                set_flag=seen.flags.append, add_optimization_profile=lambda profile: None,
+            )  # fmt: skip
+
+        def create_optimization_profile(self):
+            return types.SimpleNamespace(set_shape=lambda *shape: setattr(seen, "profile", shape))
+
+        def build_serialized_network(self, network, settings):
+            for step in range(seen.steps):
+                seen.each()
+                if not settings.progress_monitor.step_complete("tactics", step):
+                    return None
+            return seen.plan
+
+    class Parser:
+        def __init__(self, network, logger):
+            assert network == "network"
+            self.num_errors = len(seen.errors)
+
+        def parse(self, content):
+            seen.graph = onnx.load_from_string(content)
+            return not seen.errors
+
+        def get_error(self, number):
+            return types.SimpleNamespace(desc=lambda: seen.errors[number])
+
+    stand_in = types.ModuleType("tensorrt")
+    stand_in.__version__, stand_in.Builder, stand_in.OnnxParser = "10.9.0.34", Builder, Parser
+    stand_in.IProgressMonitor, stand_in.MemoryPoolType = Monitor, types.SimpleNamespace(WORKSPACE="workspace")
+    stand_in.Logger = type("Logger", (), {"ERROR": 1, "__init__": lambda self, level: None})
+    stand_in.BuilderFlag = enum.IntEnum("BuilderFlag", [("FP16", 0), ("INT8", 1), ("BF16", 17)])
+    monkeypatch.setitem(sys.modules, "tensorrt", stand_in)
+    monkeypatch.setattr(tensorrt_python, "gpu", lambda device: ("NVIDIA H200", "9.0"))
+    seen.module = stand_in
+    return seen
+
+
+def by_python(folder: Path, **options: object) -> Path:
+    write_model(folder / "m.onnx", red_spec())
+    return build(folder, trt_builder="python", **options)
+
+
+@pytest.mark.parametrize(("precision", "flags"), [("float16", ["FP16"]), ("bfloat16", ["BF16"]), ("float32", [])])
+def test_the_package_is_given_precision_shapes_and_memory(precision, flags, package, tmp_path):
+    plan = by_python(tmp_path, precision=precision)
+    assert [flag.name for flag in package.flags] == flags
+    assert package.profile == ("input", (1, 3, 64, 64), (4, 3, 64, 64), (16, 3, 64, 64))
+    assert package.memory == ("workspace", 4096 << 20)
+    assert plan.read_bytes() == b"plan" and left(tmp_path) == {"m.plan", "m.plan.json"}
+    sidecar = read_sidecar(plan)
+    assert (sidecar.tensorrt_version, sidecar.gpu, sidecar.compute_capability) == ("10.9.0.34", "NVIDIA H200", "9.0")
+
+
+def test_the_package_of_tensorrt_11_has_no_flags_and_gets_a_float16_graph(package, tmp_path):
+    package.module.__version__, package.module.BuilderFlag = "11.4.0.106", types.SimpleNamespace()
+    by_python(tmp_path)
+    assert package.flags == []
+    assert {tensor.data_type for tensor in package.graph.graph.initializer} == {onnx.TensorProto.FLOAT16}
+
+
+def test_a_model_in_int8_gets_the_flag_of_the_package_too(package, tmp_path):
+    write_model(tmp_path / "m.onnx", red_spec())
+    quantized(tmp_path / "m.onnx")
+    build(tmp_path, trt_builder="python")
+    assert [flag.name for flag in package.flags] == ["FP16", "INT8"]
+
+
+def test_what_the_package_cannot_read_or_build_is_a_line_and_leaves_nothing(package, tmp_path):
+    package.plan = None
+    with pytest.raises(BackendError, match="built no plan"):
+        by_python(tmp_path)
+    package.errors = ["In node 3:\nunsupported padding", "In node 9: worse"]
+    with pytest.raises(ModelError, match="cannot read it .In node 3: unsupported padding; In node 9: worse.") as caught:
+        by_python(tmp_path)
+    assert "\n" not in str(caught.value) and left(tmp_path) == set()
+
+
+def test_the_package_is_stopped_after_the_seconds_and_by_ctrl_c(package, tmp_path):
+    package.steps = 100
+    package.each = lambda: time.sleep(0.05)
+    with pytest.raises(BackendError, match="no plan within 1 s"):
+        by_python(tmp_path, timeout=1)
+    before, calls = signal.signal(signal.SIGINT, signal.default_int_handler), []
+    try:
+        package.each = lambda: (calls.append(1), os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            by_python(tmp_path)
+        assert len(calls) == 1 and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert left(tmp_path) == set()
+
+
+def test_a_package_without_its_libraries_or_without_a_gpu_does_not_count(package, monkeypatch, tmp_path):
+    assert tensorrt_python.is_available()
+    monkeypatch.setattr(tensorrt_python, "gpu", lambda device: None)
+    assert not tensorrt_python.is_available()
+    monkeypatch.setattr(tensorrt_python, "gpu", lambda device: ("NVIDIA H200", "9.0"))
+    monkeypatch.delitem(sys.modules, "tensorrt")
+    (tmp_path / "tensorrt.py").write_text("raise ImportError('libnvinfer.so.10: cannot open shared object file')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert not tensorrt_python.is_available()
+
+
 def test_arguments_by_hand():
     shapes = Shapes("x", (1, 3, 8, 8), (2, 3, 8, 8), (4, 3, 8, 8))
     options = TensorRtExport(precision="bfloat16", workspace_mb=100)
@@ -245,6 +461,9 @@ def test_wrong_choices_are_a_line(stand_in):
     folder = stand_in("trtexec")
     with pytest.raises(OutputError, match=r"ends in .plan"):
         convert_to_trt(TensorRtConfig(), folder / "m.onnx", folder / "m.onnx")
+    (folder / "folder.plan").mkdir()
+    with pytest.raises(OutputError, match=r"folder.plan: give --trt"):
+        convert_to_trt(TensorRtConfig(), folder / "m.onnx", folder / "folder.plan")
     with pytest.raises(UsageError, match="--height 8"):
         convert_to_trt(TensorRtConfig(), folder / "m.onnx", height=8)
     with pytest.raises(ModelError, match="no such file"):

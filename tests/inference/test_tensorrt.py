@@ -5,8 +5,10 @@ out, large batches split and buffers kept. They say nothing of TensorRT itself.
 """
 
 import ctypes
+import gc
 import json
 import sys
+import threading
 import types
 from dataclasses import asdict
 
@@ -37,7 +39,7 @@ def plan(tmp_path):
 @pytest.fixture
 def gpu(monkeypatch):
     """Stand-ins for tensorrt and cuda.bindings.runtime; returns what was allocated and which shapes were run."""
-    seen = types.SimpleNamespace(allocated=[], freed=[], shapes=[])
+    seen = types.SimpleNamespace(allocated=[], freed=[], shapes=[], devices=[], streams=[7])
     memory = {}
 
     def allocate(size):
@@ -72,7 +74,9 @@ def gpu(monkeypatch):
     runtime = types.SimpleNamespace(
         cudaGetDeviceCount=lambda: (0, 1),
         cudaGetDeviceProperties=lambda _: (0, types.SimpleNamespace(name=b"NVIDIA H200", major=9, minor=0)),
-        cudaSetDevice=lambda _: (0,), cudaStreamCreate=lambda: (0, 7), cudaMalloc=allocate, cudaMemcpyAsync=copy,
+        cudaSetDevice=lambda device: (0, seen.devices.append((threading.get_ident(), device)))[:1],
+        cudaStreamCreate=lambda: (0, 7), cudaStreamDestroy=lambda stream: (0, seen.streams.remove(stream))[:1],
+        cudaMalloc=allocate, cudaMemcpyAsync=copy,
         cudaFree=lambda address: (0, seen.freed.append(address))[:1], cudaStreamSynchronize=lambda _: (0,),
         cudaMemcpyKind=types.SimpleNamespace(cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2),
     )  # fmt: skip
@@ -114,6 +118,53 @@ def test_no_such_gpu_and_failures_of_cuda_are_a_line(plan, gpu, monkeypatch):
         backend.run(np.zeros((1, 3, 64, 64), np.float32))
 
 
+def test_memory_that_was_given_back_is_not_used_again(plan, gpu, monkeypatch):
+    """Growing fails where the GPU is full; the next, smaller batch must ask for memory of its own."""
+    runtime, backend = sys.modules["cuda.bindings"].runtime, TensorRtBackend(plan)
+    allocate = runtime.cudaMalloc
+    backend.run(np.zeros((1, 3, 64, 64), np.float32))
+    monkeypatch.setattr(runtime, "cudaMalloc", lambda _: (2,))
+    with pytest.raises(BackendError, match="CUDA failed"):
+        backend.run(np.zeros((4, 3, 64, 64), np.float32))
+    monkeypatch.setattr(runtime, "cudaMalloc", allocate)
+    assert len(gpu.allocated) == 2 and len(gpu.freed) == 1
+    batch = np.ones((1, 3, 64, 64), np.float32)
+    assert np.array_equal(backend.run(batch), batch[:, :1] + 1)
+    assert len(gpu.allocated) == 3  # the input's anew, the output's was kept
+
+
+def test_an_engine_that_is_gone_holds_no_memory(plan, gpu):
+    backend = TensorRtBackend(plan)
+    backend.run(np.zeros((1, 3, 64, 64), np.float32))
+    assert not gpu.freed
+    del backend
+    gc.collect()
+    assert len(gpu.freed) == len(gpu.allocated) == 2 and not gpu.streams
+
+
+def test_each_thread_is_told_which_gpu(plan, gpu, monkeypatch):
+    monkeypatch.setattr(sys.modules["cuda.bindings"].runtime, "cudaGetDeviceCount", lambda: (0, 2))
+    backend = TensorRtBackend(plan, device=1)
+    thread = threading.Thread(target=backend.run, args=(np.zeros((1, 3, 64, 64), np.float32),))
+    thread.start()
+    thread.join()
+    assert gpu.devices == [(threading.get_ident(), 1), (thread.ident, 1)]
+
+
+def test_a_shape_that_the_plan_does_not_take_is_told_with_those_it_takes(plan, gpu, monkeypatch):
+    backend = TensorRtBackend(plan)
+    monkeypatch.setattr(backend._context, "set_input_shape", lambda name, shape: False)
+    with pytest.raises(ModelError, match=r"m.plan: takes 1×3×64×64 to 4×3×64×64, not 1×3×96×64; build it here"):
+        backend.run(np.zeros((1, 3, 96, 64), np.float32))
+
+
+def test_a_plan_that_tensorrt_cannot_load_is_a_line_with_both_versions(plan, gpu, monkeypatch):
+    refuses = types.SimpleNamespace(deserialize_cuda_engine=lambda data: None)
+    monkeypatch.setattr(sys.modules["tensorrt"], "Runtime", lambda _: refuses)
+    with pytest.raises(ModelError, match=r"TensorRT 10.13.2 cannot load it .built with 10.9.0.; build it here"):
+        TensorRtBackend(plan)
+
+
 def test_without_the_package_the_message_says_what_to_install(plan, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'flood-seg\[tensorrt\]'"):
@@ -132,7 +183,8 @@ def test_a_plan_for_another_tensorrt_or_gpu_is_refused(plan):
 def test_a_plan_without_a_whole_record_is_refused(plan, tmp_path):
     with pytest.raises(ModelError, match=r"no.plan: no such file; build it here"):
         read_sidecar(tmp_path / "no.plan")
-    for content in ("{", "{}", json.dumps(RECORD | {"gpu": None}), json.dumps(RECORD | {"shapes": {}})):
+    damages = ({"gpu": None}, {"shapes": {}}, {"shapes": {"min": [1, 3, 64, 64], "max": []}})
+    for content in ("{", "{}", *(json.dumps(RECORD | change) for change in damages)):
         sidecar_of(plan).write_text(content)
         with pytest.raises(ModelError, match="not what convert-to-trt writes"):
             read_sidecar(plan)

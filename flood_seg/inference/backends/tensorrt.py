@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ class Sidecar:
         compute_capability: of the GPU that it was built for; empty where the builder did not tell.
         gpu: its name.
         precision: `float16`, `bfloat16` or `float32`.
-        max_batch: the largest batch that it takes.
+        smallest: [batch, bands, height, width] of the smallest input that it takes.
+        largest: likewise.
     """
 
     spec: ModelSpec
@@ -33,7 +35,8 @@ class Sidecar:
     compute_capability: str
     gpu: str
     precision: str
-    max_batch: int
+    smallest: tuple[int, int, int, int]
+    largest: tuple[int, int, int, int]
 
 
 def sidecar_of(plan: Path) -> Path:
@@ -53,17 +56,22 @@ def read_sidecar(plan: Path) -> Sidecar:
             raise ModelError(f"{needed}: no such file; {REBUILD} {plan}")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        gpu_record = record["gpu"]
+        gpu_record, shapes = record["gpu"], record["shapes"]
         return Sidecar(
             ModelSpec.from_json(json.dumps(record["spec"]), str(path)),
             record["tensorrt_version"],
             gpu_record["compute_capability"],
             gpu_record["name"],
             record["precision"],
-            int(record["shapes"]["max"][0]),
+            *(_four(shapes[kind]) for kind in ("min", "max")),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path}: not what convert-to-trt writes ({error!r}); {REBUILD} {plan}") from error
+
+
+def _four(sizes: list[int]) -> tuple[int, int, int, int]:
+    batch, bands, height, width = map(int, sizes)
+    return batch, bands, height, width
 
 
 def check_fits(plan: Path, sidecar: Sidecar, version: str, found: tuple[str, str]) -> None:
@@ -134,28 +142,43 @@ class TensorRtBackend:
         if found is None:
             raise BackendError(f"backend.device={device}: CUDA finds no such GPU; see nvidia-smi")
         check_fits(model, sidecar, tensorrt.__version__, found)
-        self._cuda = runtime
+        self._cuda, self._device = runtime, device
         self._call(runtime.cudaSetDevice(device))
         self._logger = tensorrt.Logger(tensorrt.Logger.ERROR)  # the engine keeps a reference to it
         self._runtime = tensorrt.Runtime(self._logger)
         self._engine = self._runtime.deserialize_cuda_engine(model.read_bytes())
         if self._engine is None:
-            raise ModelError(f"{model}: TensorRT {tensorrt.__version__} cannot load it; {REBUILD} {model}")
+            built = f"built with {sidecar.tensorrt_version}" if sidecar.tensorrt_version else "damaged, or of another"
+            raise ModelError(f"{model}: TensorRT {tensorrt.__version__} cannot load it ({built}); {REBUILD} {model}")
         self._context = self._engine.create_execution_context()
+        if self._context is None:
+            raise BackendError(f"{model}: TensorRT could not start it; is the GPU's memory full? See nvidia-smi")
         self._stream = self._call(runtime.cudaStreamCreate())
         self._buffers: dict[str, tuple[int, int]] = {}
-        self.spec, self._max_batch = sidecar.spec, sidecar.max_batch
+        weakref.finalize(self, _release, runtime, self._buffers, self._stream)
+        self.spec, self._sidecar, self._plan = sidecar.spec, sidecar, model
         self.description = f"tensorrt {tensorrt.__version__} {sidecar.precision} on {found[0]}"
 
     def run(self, batch: np.ndarray) -> np.ndarray:
-        """Maps float32 [batch, bands, height, width] to logits [batch, classes or 1, height, width]."""
-        parts = [batch[start : start + self._max_batch] for start in range(0, len(batch), self._max_batch)]
-        return np.concatenate([self._run(np.ascontiguousarray(part)) for part in parts])
+        """Maps float32 [batch, bands, height, width] to logits [batch, classes or 1, height, width].
+
+        Raises:
+            ModelError: the plan was built for other sizes.
+            BackendError: the GPU failed.
+        """
+        self._call(self._cuda.cudaSetDevice(self._device))  # CUDA keeps it for each thread
+        step = self._sidecar.largest[0]
+        parts = [batch[start : start + step] for start in range(0, len(batch), step)]
+        return np.concatenate([self._run(np.ascontiguousarray(part, np.float32)) for part in parts])
 
     def _run(self, batch: np.ndarray) -> np.ndarray:
         spec, kind = self.spec, self._cuda.cudaMemcpyKind
         if not self._context.set_input_shape(spec.input_name, batch.shape):
-            raise ModelError(f"the plan does not take {batch.shape}; {REBUILD} PLAN --height H --width W")
+            limits = " to ".join("×".join(map(str, side)) for side in (self._sidecar.smallest, self._sidecar.largest))
+            raise ModelError(
+                f"{self._plan}: takes {limits}, not {'×'.join(map(str, batch.shape))}; {REBUILD} {self._plan} "
+                "with --height, --width, export.min_batch=... as needed"
+            )
         logits = np.empty(tuple(self._context.get_tensor_shape(spec.output_name)), np.float32)
         taken, given = self._buffer(spec.input_name, batch.nbytes), self._buffer(spec.output_name, logits.nbytes)
         copy = self._cuda.cudaMemcpyAsync
@@ -171,6 +194,7 @@ class TensorRtBackend:
         address, there = self._buffers.get(name, (0, 0))
         if there < size:
             if address:
+                del self._buffers[name]  # first: should there be no memory, nothing may use the old one
                 self._call(self._cuda.cudaFree(address))
             address = int(self._call(self._cuda.cudaMalloc(size)))
             self._buffers[name] = (address, size)
@@ -183,3 +207,10 @@ class TensorRtBackend:
         if int(error) != 0:
             raise BackendError(f"CUDA failed: {error!r}; is another program using all of the GPU's memory?")
         return rest[0] if rest else None
+
+
+def _release(cuda: Any, buffers: dict[str, tuple[int, int]], stream: Any) -> None:
+    """Gives the GPU's memory back when the engine is no longer used."""
+    for address, _ in buffers.values():
+        cuda.cudaFree(address)
+    cuda.cudaStreamDestroy(stream)

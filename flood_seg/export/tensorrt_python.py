@@ -1,0 +1,129 @@
+"""Builds a TensorRT plan by the `tensorrt` package, in this process."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from flood_seg.errors import BackendError, ModelError
+from flood_seg.export.trtexec import Built
+from flood_seg.inference.backends.tensorrt import gpu
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from flood_seg.export.trtexec import Shapes
+    from flood_seg.schema import TensorRtExport
+
+FLAGS = {"float16": "FP16", "bfloat16": "BF16"}
+
+
+def is_available() -> bool:
+    """Whether the package can be imported, its libraries too, and CUDA finds a GPU."""
+    try:
+        import tensorrt  # noqa: F401
+    except Exception:  # a library that is missing or of another version is an ImportError, an OSError, a RuntimeError
+        return False
+    return gpu(0) is not None
+
+
+def build(graph: Path, plan: Path, shapes: Shapes, options: TensorRtExport, quantized: bool) -> Built:
+    """Writes the plan.
+
+    Args:
+        graph: the ONNX file.
+        plan: what to write.
+        shapes: of the input.
+        options: precision, workspace, seconds.
+        quantized: the graph has QuantizeLinear nodes.
+
+    Raises:
+        ModelError: TensorRT cannot read the graph.
+        BackendError: it built nothing, or not within the seconds.
+    """
+    import tensorrt
+
+    logger = tensorrt.Logger(tensorrt.Logger.ERROR)  # writes to stderr
+    builder = tensorrt.Builder(logger)
+    network = builder.create_network(0)
+    parser = tensorrt.OnnxParser(network, logger)  # the network's weights are its own: it must outlive the build
+    _parse(parser, graph)
+    settings = builder.create_builder_config()
+    settings.set_memory_pool_limit(tensorrt.MemoryPoolType.WORKSPACE, options.workspace_mb << 20)
+    for flag in _flags(tensorrt, options.precision, quantized):
+        settings.set_flag(flag)
+    settings.add_optimization_profile(_profile(builder, shapes))
+    settings.progress_monitor = deadline = _deadline(tensorrt, options.timeout)
+    with _ctrl_c_ends(deadline):
+        serialized = builder.build_serialized_network(network, settings)
+    if deadline.interrupted:
+        raise KeyboardInterrupt
+    if serialized is None:
+        raise BackendError(f"{graph.name}: {_why(deadline, options.timeout)}")
+    plan.write_bytes(bytes(serialized))
+    return Built(tensorrt.__version__, *(gpu(0) or ("", "")))
+
+
+def _parse(parser: Any, graph: Path) -> None:
+    if parser.parse(graph.read_bytes()):
+        return
+    errors = "; ".join(" ".join(str(parser.get_error(number).desc()).split()) for number in range(parser.num_errors))
+    raise ModelError(f"{graph.name}: TensorRT cannot read it ({errors[:300]}); export another architecture")
+
+
+def _flags(tensorrt: Any, precision: str, quantized: bool) -> list[Any]:
+    """Of the precision, as TensorRT 10 takes them; 11 has none, the graph's types decide."""
+    wanted = [FLAGS.get(precision), "INT8" if quantized else None]
+    found = [getattr(tensorrt.BuilderFlag, name, None) for name in wanted if name]
+    return [flag for flag in found if flag is not None]  # not by its truth: FP16 is number 0
+
+
+def _profile(builder: Any, shapes: Shapes) -> Any:
+    profile = builder.create_optimization_profile()
+    profile.set_shape(shapes.name, shapes.min, shapes.opt, shapes.max)
+    return profile
+
+
+def _why(deadline: Any, seconds: int) -> str:
+    if deadline.passed:
+        return f"no plan within {seconds} s, so the build was ended; export.timeout=... waits longer"
+    return "TensorRT built no plan; its lines above say why"
+
+
+def _deadline(tensorrt: Any, seconds: int) -> Any:
+    """Returns what TensorRT asks after each step whether to go on: not beyond the seconds, not after Ctrl-C."""
+
+    class Deadline(tensorrt.IProgressMonitor):  # type: ignore[misc]
+        def __init__(self) -> None:
+            tensorrt.IProgressMonitor.__init__(self)
+            self.end, self.passed, self.interrupted = time.monotonic() + seconds, False, False
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            pass
+
+        def phase_finish(self, phase_name: str) -> None:
+            pass
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            self.passed = self.passed or time.monotonic() > self.end
+            return not (self.passed or self.interrupted)
+
+    return Deadline()
+
+
+@contextmanager
+def _ctrl_c_ends(deadline: Any) -> Iterator[None]:
+    """Notes Ctrl-C for the next step: an exception may not pass through TensorRT, which asks from its own code."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *_: setattr(deadline, "interrupted", True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
