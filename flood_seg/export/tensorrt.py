@@ -117,7 +117,7 @@ def _by_python(options: TensorRtExport, model: onnx.ModelProto, source: Path, pl
 
     with tempfile.TemporaryDirectory() as folder:
         graph = _typed(options, model, source, Path(folder), _major(tensorrt.__version__))
-        return tensorrt_python.build(graph, plan, shapes, options, is_quantized(model))
+        return tensorrt_python.build(graph, source, plan, shapes, options, is_quantized(model))
 
 
 def _by_trtexec(options: TensorRtExport, model: onnx.ModelProto, source: Path, plan: Path, shapes: Shapes) -> Built:

@@ -31,11 +31,12 @@ def is_available() -> bool:
     return gpu(0) is not None
 
 
-def build(graph: Path, plan: Path, shapes: Shapes, options: TensorRtExport, quantized: bool) -> Built:
+def build(graph: Path, source: Path, plan: Path, shapes: Shapes, options: TensorRtExport, quantized: bool) -> Built:
     """Writes the plan.
 
     Args:
         graph: the ONNX file.
+        source: the one that the user gave, for messages.
         plan: what to write.
         shapes: of the input.
         options: precision, workspace, seconds.
@@ -51,7 +52,7 @@ def build(graph: Path, plan: Path, shapes: Shapes, options: TensorRtExport, quan
     builder = tensorrt.Builder(logger)
     network = builder.create_network(0)
     parser = tensorrt.OnnxParser(network, logger)  # the network's weights are its own: it must outlive the build
-    _parse(parser, graph)
+    _parse(parser, graph, source)
     settings = builder.create_builder_config()
     settings.set_memory_pool_limit(tensorrt.MemoryPoolType.WORKSPACE, options.workspace_mb << 20)
     for flag in _flags(tensorrt, options.precision, quantized):
@@ -63,16 +64,16 @@ def build(graph: Path, plan: Path, shapes: Shapes, options: TensorRtExport, quan
     if deadline.interrupted:
         raise KeyboardInterrupt
     if serialized is None:
-        raise BackendError(f"{graph.name}: {_why(deadline, options.timeout)}")
+        raise BackendError(f"{source}: {_why(deadline, options.timeout)}")
     plan.write_bytes(bytes(serialized))
     return Built(tensorrt.__version__, *(gpu(0) or ("", "")))
 
 
-def _parse(parser: Any, graph: Path) -> None:
+def _parse(parser: Any, graph: Path, source: Path) -> None:
     if parser.parse(graph.read_bytes()):
         return
     errors = "; ".join(" ".join(str(parser.get_error(number).desc()).split()) for number in range(parser.num_errors))
-    raise ModelError(f"{graph.name}: TensorRT cannot read it ({errors[:300]}); export another architecture")
+    raise ModelError(f"{source}: TensorRT cannot read it ({errors[:300]}); export another architecture")
 
 
 def _flags(tensorrt: Any, precision: str, quantized: bool) -> list[Any]:
