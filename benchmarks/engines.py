@@ -20,8 +20,10 @@ import numpy as np
 import onnxruntime
 
 from flood_seg.config import compose
+from flood_seg.data.layout import choose_pairs
+from flood_seg.data.reading import SampleReader
 from flood_seg.evaluation.agreement import compare
-from flood_seg.evaluation.photos import choose_pairs, read_photos
+from flood_seg.evaluation.photos import read_photos
 from flood_seg.export.accuracy import measure
 from flood_seg.export.quantize import quantize
 from flood_seg.inference.backends.openvino import OpenVinoBackend
@@ -79,9 +81,10 @@ def quantize_for(model: Path, out: Path, data: str | None, folder: Path) -> Path
 def accuracy(model: Path, int8: Path, data: str) -> dict[str, dict[str, float]]:
     """IoU on the validation photos, and mask IoU with float32, of each engine."""
     split = model.with_name("split.txt")
-    pairs = choose_pairs(DataConfig(data_dir=data, split_file=str(split) if split.is_file() else None))
-    spec = OpenVinoBackend(model).spec
-    photos = read_photos([(pair.image, pair.mask) for pair in pairs], spec.height, spec.width)
+    config = DataConfig(data_dir=data, split_file=str(split) if split.is_file() else None)
+    pairs, spec = choose_pairs(config), OpenVinoBackend(model).spec
+    files = [(pair.image, pair.mask) for pair in pairs]
+    photos = read_photos(files, SampleReader.for_model(config, spec), spec.height, spec.width)
     results = {
         "onnxruntime": measure(model, "onnxruntime", photos),
         "openvino bfloat16": measure(model, "openvino", photos),

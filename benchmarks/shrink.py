@@ -6,15 +6,17 @@ from pathlib import Path
 import cv2
 
 from flood_seg.data.pairing import find_pairs
-from flood_seg.data.store import load_pair, resize_mask
+from flood_seg.data.reading import SampleReader, resize_mask
 from flood_seg.errors import ImageError
 from flood_seg.imaging.preprocess import resize_image
 from flood_seg.imaging.write import atomic_path, write_image
+from flood_seg.schema import DataConfig
 
+reader = SampleReader.of(DataConfig(), "binary")
 source, target, longest = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 for pair in find_pairs(source / "images", source / "masks")[0]:
     try:
-        image, mask = load_pair(pair)
+        image, mask = reader.load(pair)
     except ImageError as error:
         print(f"{pair.stem}: left out, {error}")
         continue

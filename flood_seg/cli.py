@@ -24,6 +24,9 @@ EXTRAS = {
     "huggingface_hub": "train",
     "matplotlib": "train",
     "mlflow": "train",
+    "pyogrio": "geo",
+    "rasterio": "geo",
+    "shapely": "geo",
     "nncf": "quantize",
     "onnx": "train",
     "openvino": "openvino",
@@ -287,6 +290,20 @@ class FloodSeg:
             from flood_seg.data.preview import preview
 
             preview(config, Path(out), count)
+
+        def stats(self, *overrides: str, data: str | None = None, out: str | None = None) -> None:
+            """Measures mean and standard deviation of each band, and the share of each class, of the training part.
+
+            flood-seg data stats --data data/raw --out stats.yaml    # then: train datamodule.stats_file=stats.yaml
+            """
+            from flood_seg.config import compose
+            from flood_seg.schema import TrainConfig
+
+            config = compose("train", [*overrides, *_folder(data)], TrainConfig)
+
+            from flood_seg.data.stats import stats
+
+            stats(config, _path(out))
 
         def sample(self, *overrides: str, out: str = "data/sample") -> None:
             """Draws the synthetic flood scenes into a folder.

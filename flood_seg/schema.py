@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from flood_seg.classes import Classes, parse_classes
 from flood_seg.errors import ConfigError, did_you_mean
 
 
@@ -27,6 +29,9 @@ def check_range(key: str, value: float, low: float, high: float = float("inf"), 
             "" if high == float("inf") else f" and at most {high:g}"
         )
         raise ConfigError(f"{key}={value}: must be {bounds}")
+
+
+AUTO = "auto"
 
 
 @dataclass
@@ -48,18 +53,26 @@ class SampleConfig:
 class DataConfig:
     """Where samples come from and how they reach the network."""
 
-    data_dir: str = "data/raw"
+    data_dir: Any = "data/raw"  # a folder or a list of them
     images_dir: str = "images"
     masks_dir: str = "masks"
+    mask_suffix: str = ""
+    pairs_file: str | None = None
     sample: SampleConfig | None = None
     height: int = 512
     width: int = 512
     bands: list[str] = field(default_factory=lambda: ["red", "green", "blue"])
+    band_sources: dict[str, str] = field(default_factory=dict)
     value_scale: float = 255.0
-    mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
-    std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
+    mean: Any = field(default_factory=lambda: [0.485, 0.456, 0.406])  # numbers, or AUTO until they are measured
+    std: Any = field(default_factory=lambda: [0.229, 0.224, 0.225])
+    stats_file: str | None = None
     class_names: list[str] = field(default_factory=lambda: ["background", "water"])
-    label_values: list[int] = field(default_factory=lambda: [0, 255])
+    labels: dict[Any, str] | None = None
+    max_label: int | None = None
+    ignore_index: int | None = None
+    unlisted: str = "fail"
+    colors: dict[str, str] = field(default_factory=dict)
     val_split: float = 0.2
     split_file: str | None = None
     on_bad_sample: str = "skip"
@@ -69,6 +82,10 @@ class DataConfig:
     cache_dir: str | None = None
 
     def __post_init__(self) -> None:
+        if not self.data_dir or not all(isinstance(folder, str) for folder in self.data_dir):
+            raise ConfigError(f"datamodule.data_dir={self.data_dir}: give a folder, or a list of folders")
+        if self.stats_file:
+            self._read_stats(Path(self.stats_file))
         check_range("datamodule.height", self.height, 32)
         check_range("datamodule.width", self.width, 32)
         check_range("datamodule.val_split", self.val_split, 0, 0.95, open_low=True)
@@ -77,18 +94,63 @@ class DataConfig:
         check_range("datamodule.value_scale", self.value_scale, 0, open_low=True)
         check_choice("datamodule.on_bad_sample", self.on_bad_sample, ("skip", "fail"))
         check_choice("datamodule.cache", self.cache, ("ram", "disk", "none"))
+        self._check_mean_and_std()
+        self._check_labels()
+
+    def _check_mean_and_std(self) -> None:
+        if self.mean == self.std == AUTO:
+            return
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if not isinstance(values, list) or not all(isinstance(value, int | float) for value in values):
+                raise ConfigError(f"datamodule.{name}={values}: give a number a band, or {AUTO} for mean and std both")
         if not len(self.bands) == len(self.mean) == len(self.std):
             raise ConfigError(
                 f"datamodule: {len(self.bands)} bands, {len(self.mean)} values in mean and {len(self.std)} in std; "
-                "give one mean and one std per band"
-            )
-        if len(self.class_names) != len(self.label_values):
-            raise ConfigError(
-                f"datamodule: {len(self.class_names)} class_names and {len(self.label_values)} label_values; "
-                "give one label value per class"
+                f"give one mean and one std per band, or datamodule.mean={AUTO} datamodule.std={AUTO}"
             )
         for band, std in zip(self.bands, self.std, strict=True):
             check_range(f"datamodule.std of {band}", std, 0, open_low=True)
+
+    def _check_labels(self) -> None:
+        check_choice("datamodule.unlisted", self.unlisted, ("fail", "ignore"))
+        check_range("datamodule.max_label", 1 if self.max_label is None else self.max_label, 1)
+        if unknown := sorted(set(self.band_sources) - set(self.bands)):
+            raise ConfigError(f"datamodule.band_sources.{unknown[0]}: is none of the bands, {', '.join(self.bands)}")
+        if len(set(self.bands)) < len(self.bands):
+            raise ConfigError(f"datamodule.bands: one stands twice among {', '.join(self.bands)}")
+
+    def _read_stats(self, path: Path) -> None:
+        """Takes mean and std from what `data stats --out` wrote."""
+        import yaml
+
+        key = f"datamodule.stats_file={path}"
+        try:
+            record = yaml.safe_load(path.read_text(encoding="utf-8"))
+            bands, scale, mean, std = (record[name] for name in ("bands", "value_scale", "mean", "std"))
+        except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+            raise ConfigError(f"{key}: cannot be read ({error!r}); write one by flood-seg data stats --out") from error
+        if list(bands) != list(self.bands) or scale != self.value_scale:
+            raise ConfigError(
+                f"{key}: is of bands {', '.join(bands)} with value_scale {scale}, not of {', '.join(self.bands)} with "
+                f"{self.value_scale}; run flood-seg data stats again"
+            )
+        self.mean, self.std = list(mean), list(std)
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders of the data sets."""
+        return [Path(folder) for folder in (self.data_dir if isinstance(self.data_dir, list) else [self.data_dir])]
+
+    @property
+    def place(self) -> str:
+        """The same for people."""
+        return ", ".join(str(folder) for folder in self.folders)
+
+    def classes(self, task: str) -> Classes:
+        """Returns the classes that the labels name; raises as `parse_classes`."""
+        return parse_classes(
+            task, self.class_names, self.labels, self.max_label, self.ignore_index, self.colors, self.unlisted
+        )
 
 
 @dataclass
@@ -198,9 +260,8 @@ class TrainConfig:
     plots_dir: str = "plots"
 
     def __post_init__(self) -> None:
-        check_choice("task", self.task, ("binary",))
-        if len(self.datamodule.class_names) != 2:
-            raise ConfigError(f"task=binary wants 2 class_names, not {len(self.datamodule.class_names)}")
+        check_choice("task", self.task, ("binary", "multiclass"))
+        self.datamodule.classes(self.task)
         watching = {"scheduler": self.scheduler} | {f"callbacks.{name}": node for name, node in self.callbacks.items()}
         for name, node in watching.items():
             if node and "monitor" in node:
@@ -249,10 +310,12 @@ class EvaluateConfig:
     datamodule: DataConfig = field(default_factory=DataConfig)
     backend: dict[str, Any] = field(default_factory=dict)
     threshold: float | None = None
+    part: str = "auto"
     output_dir: str = "outputs"
 
     def __post_init__(self) -> None:
         check_range("threshold", 0.5 if self.threshold is None else self.threshold, 0, 1)
+        check_choice("part", self.part, ("auto", "train", "val", "test", "all"))
 
 
 @dataclass

@@ -27,6 +27,8 @@ class ModelSpec:
         value_scale: what a raw pixel value is divided by before normalisation (255 for 8 bits); never guessed.
         mean: per-band mean on the [0, 1] scale, subtracted.
         std: per-band standard deviation on the [0, 1] scale, divided by.
+        band_sources: where a band is found that the image's own file does not name; see `imaging.bands.Bands`.
+        class_colors: `#rrggbb` a class in pictures; empty: the default ones.
         resize: how an image is brought to height x width; `area`: stretched, by area averaging where it
             shrinks and bilinearly where it grows.
         threshold: a pixel is foreground where its probability is above this (binary only).
@@ -46,6 +48,8 @@ class ModelSpec:
     value_scale: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    band_sources: dict[str, str] = field(default_factory=dict)
+    class_colors: tuple[str, ...] = ()
     resize: Literal["area"] = "area"
     threshold: float = 0.5
     input_name: str = "input"
@@ -104,7 +108,7 @@ class ModelSpec:
         if unknown := sorted(set(record) - known):
             raise ModelError(f"{where}: the ModelSpec has unknown keys {unknown}; export the model again")
         try:
-            for name in ("class_names", "label_values", "bands", "mean", "std"):
+            for name in ("class_names", "label_values", "bands", "mean", "std", "class_colors"):
                 record[name] = tuple(record.get(name, ()))
             return cls(**record)
         except TypeError as error:

@@ -28,6 +28,7 @@ FROZEN = {
         "protocol": None, "overlay": False, "json": None,
     },
     "data preview": {"out": "preview.png", "count": 16},
+    "data stats": {"data": None, "out": None},
     "data sample": {"out": "data/sample"},
 }  # fmt: skip
 

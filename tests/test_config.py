@@ -56,7 +56,7 @@ def test_overrides_as_a_hydra_user_expects():
         ("batch_size=3", ["batch_size", "did you mean 'datamodule.batch_size'"]),
         ("optimizer.lrr=1", ["did you mean 'optimizer.lr'"]),
         ("model=resnet34unet", ["model=resnet34unet: allowed are mobilenet_unet, resnet34_unet"]),
-        ("+experiment=dmo", ["allowed are demo", "did you mean 'demo'"]),
+        ("+experiment=dmo", ["allowed are buildings, demo", "did you mean 'demo'"]),
         ("trainer.max_epochs=abc", ["trainer.max_epochs", "'abc'", "Integer"]),
         ("trainer.max_epochs=0", ["trainer.max_epochs=0: must be at least 1"]),
         ("trainer.devices=2", ["trainer.devices=2", "at most 1"]),

@@ -1,4 +1,4 @@
-"""Training augmentation: one warp, then colour and blur, all on raw uint8 samples.
+"""Training augmentation: one warp, then colour and blur, all on raw samples.
 
 A crop, a rotation, a perspective and flips are each a 3×3 matrix; their product is applied by a single call, 2.7 ms
 instead of 7.6 ms a sample at 512×512, and the pixels are interpolated once instead of three times.
@@ -12,42 +12,103 @@ import albumentations as A
 import cv2
 import numpy as np
 
+from flood_seg.imaging.preprocess import by_fours
+
 if TYPE_CHECKING:
+    from flood_seg.imaging.bands import Bands
     from flood_seg.schema import AugmentationConfig
 
 
-def build_augmentation(config: AugmentationConfig) -> A.Compose | None:
-    """Builds the pipeline for `image` uint8 [H, W, bands] and `mask` uint8 [H, W]; None where it is off.
+def build_augmentation(config: AugmentationConfig, bands: Bands | None = None) -> A.Compose | None:
+    """Builds the pipeline for `image`, any dtype [H, W, bands], and `mask` uint8 [H, W]; None where it is off.
 
-    Colour operations need three bands; for others leave `color_probability` at 0.
+    Saturation and hue are of photos alone; other images change in brightness and contrast.
     """
     if not config.enabled:
         return None
-    steps = [
-        OneWarp(config),
-        A.ColorJitter(
-            brightness=_around_one(config.brightness),
-            contrast=_around_one(config.contrast),
-            saturation=_around_one(config.saturation),
-            hue=(-config.hue, config.hue),
-            p=config.color_probability,
-        ),
-        A.OneOf(
-            [
-                A.GaussianBlur(blur_limit=0, sigma_limit=tuple(config.blur_sigma)),
-                A.MotionBlur(blur_limit=tuple(config.motion_blur_pixels)),
-            ],
-            p=config.blur_probability,
-        ),
-    ]
-    return A.Compose(steps)
+    color = _jitter(config) if bands is None or bands.is_photo else Radiometry(config)
+    return A.Compose([OneWarp(config), color, Blur(config)])
+
+
+def left_out(config: AugmentationConfig, bands: Bands) -> str:
+    """Returns a line for people on what the configuration asks for and the bands do not allow, or an empty text."""
+    wanted = config.enabled and config.color_probability and (config.saturation or config.hue)
+    if bands.is_photo or not wanted:
+        return ""
+    return (
+        f"Augmentation: brightness and contrast change; saturation and hue are left out, for {', '.join(bands.names)} "
+        "are no photo of red, green and blue in 8 bits."
+    )
+
+
+def _jitter(config: AugmentationConfig) -> A.ColorJitter:
+    return A.ColorJitter(
+        brightness=_around_one(config.brightness),
+        contrast=_around_one(config.contrast),
+        saturation=_around_one(config.saturation),
+        hue=(-config.hue, config.hue),
+        p=config.color_probability,
+    )
 
 
 def _around_one(spread: float) -> tuple[float, float]:
     return max(0.0, 1.0 - spread), 1.0 + spread
 
 
-class OneWarp(A.DualTransform):  # type: ignore[misc] # albumentations has no types
+class Radiometry(A.ImageOnlyTransform):  # type: ignore[misc] # albumentations has no types
+    """Brightness and contrast of images of any bands and values; the same for all bands, whose ratios tell much."""
+
+    def __init__(self, config: AugmentationConfig) -> None:
+        super().__init__(p=config.color_probability)
+        self.config = config
+
+    def get_params(self) -> dict[str, Any]:
+        """Draws a gain and a contrast."""
+        low, high = _around_one(self.config.brightness)
+        gain = self.py_random.uniform(low, high)
+        low, high = _around_one(self.config.contrast)
+        return {"gain": gain, "contrast": self.py_random.uniform(low, high)}
+
+    def apply(self, img: np.ndarray, gain: float, contrast: float, **params: Any) -> np.ndarray:
+        """Stretches each band around its mean and multiplies; stays within an integer type's values."""
+        mean = img.mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
+        changed = ((img - mean) * np.float32(contrast) + mean) * np.float32(gain)
+        if img.dtype == np.float32:
+            return np.asarray(changed)
+        limits = np.iinfo(img.dtype)
+        return np.asarray(changed.round().clip(limits.min, limits.max), img.dtype)
+
+
+class Blur(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Gaussian or motion blur, one of the two; albumentations' own cut floats off at 1."""
+
+    def __init__(self, config: AugmentationConfig) -> None:
+        super().__init__(p=config.blur_probability)
+        self.config = config
+
+    def get_params(self) -> dict[str, Any]:
+        """Draws a kernel, float32 [side, side], whose sum is 1."""
+        if self.py_random.random() < 0.5:
+            sigma = self.py_random.uniform(*self.config.blur_sigma)
+            line = cv2.getGaussianKernel(2 * int(3 * sigma + 0.5) + 1, sigma)
+            return {"kernel": (line @ line.T).astype(np.float32)}
+        low, high = self.config.motion_blur_pixels
+        return {"kernel": _motion_kernel(self.py_random.randint(low, high) | 1, self.py_random.uniform(0, np.pi))}
+
+    def apply(self, img: np.ndarray, kernel: np.ndarray, **params: Any) -> np.ndarray:
+        """Convolves each band."""
+        return by_fours(img, lambda bands: cv2.filter2D(bands, -1, kernel, borderType=cv2.BORDER_REFLECT_101))
+
+
+def _motion_kernel(side: int, angle: float) -> np.ndarray:
+    """A line through the centre of a square."""
+    kernel, center = np.zeros((side, side), np.float32), side // 2
+    reach = np.rint(np.array([np.cos(angle), np.sin(angle)]) * center).astype(int)
+    cv2.line(kernel, tuple(int(v) for v in center - reach), tuple(int(v) for v in center + reach), 1.0)
+    return np.asarray(kernel / kernel.sum())
+
+
+class OneWarp(A.DualTransform):  # type: ignore[misc]
     """Random resized crop, rotation, perspective, flips and quarter turns as a single perspective warp.
 
     The borders that a rotation uncovers are filled by reflection, in the image as in the mask.
@@ -112,6 +173,9 @@ def _rotate(corners: np.ndarray, angle: float) -> np.ndarray:
 
 def _warp(array: np.ndarray, matrix: np.ndarray, interpolation: int) -> np.ndarray:
     height, width = array.shape[:2]
-    return np.asarray(
-        cv2.warpPerspective(array, matrix, (width, height), flags=interpolation, borderMode=cv2.BORDER_REFLECT_101)
+    return by_fours(
+        array,
+        lambda bands: cv2.warpPerspective(
+            bands, matrix, (width, height), flags=interpolation, borderMode=cv2.BORDER_REFLECT_101
+        ),
     )

@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING
 import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 
 import cv2
+import numpy as np
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
 from flood_seg.console import say, show_table
 from flood_seg.data.dataset import Batch, EpochSampler, FloodDataset
-from flood_seg.data.pairing import Fault, find_pairs
-from flood_seg.data.split import Split, random_split, read_split
-from flood_seg.data.store import SampleStore, open_store
+from flood_seg.data.layout import find_samples
+from flood_seg.data.pairing import Fault
+from flood_seg.data.reading import SampleReader
+from flood_seg.data.remember import remembered
+from flood_seg.data.split import Split
+from flood_seg.data.store import SampleStore, count_classes, default_cache_dir, fingerprint, open_store
 from flood_seg.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,20 +31,20 @@ if TYPE_CHECKING:
     from flood_seg.spec import ModelSpec
 
 
-def load_store(config: DataConfig) -> SampleStore:
+def load_store(config: DataConfig, task: str) -> SampleStore:
     """Pairs, decodes and checks the data set; names what is faulty in one table.
 
     Raises:
-        DataError: a folder is missing, no pair is usable, or one is faulty and `on_bad_sample` is `fail`.
+        DataError: a folder is missing, no pair is usable, one is faulty and `on_bad_sample` is `fail`, or a mask has a
+            value that the labels do not list.
     """
-    folder = Path(config.data_dir)
     if config.sample is not None:
         from flood_seg.data.sample import write_sample
 
-        write_sample(folder, config.sample)
-    pairs, unpaired = find_pairs(folder / config.images_dir, folder / config.masks_dir)
+        write_sample(config.folders[0], config.sample)
+    pairs, unpaired = find_samples(config)
     cache_dir = Path(config.cache_dir) if config.cache_dir else None
-    store = open_store(pairs, config.height, config.width, config.cache, cache_dir)
+    store = open_store(pairs, SampleReader.of(config, task), config.height, config.width, config.cache, cache_dir)
     _report_faults(unpaired + store.faults, len(store.pairs), config)
     return store
 
@@ -50,20 +54,11 @@ def _report_faults(faults: list[Fault], usable: int, config: DataConfig) -> None
         rows = [(fault.stem, fault.path.name, fault.reason) for fault in faults]
         show_table("Faulty samples", ("stem", "file", "reason"), rows)
     if not usable:
-        raise DataError(f"{config.data_dir}: no usable pair of image and mask; the table above says why")
+        raise DataError(f"{config.place}: no usable pair of image and mask; the table above says why")
     if faults and config.on_bad_sample == "fail":
-        raise DataError(
-            f"{config.data_dir}: {len(faults)} faulty samples; mend them or set datamodule.on_bad_sample=skip"
-        )
+        raise DataError(f"{config.place}: {len(faults)} faulty samples; mend them or set datamodule.on_bad_sample=skip")
     if faults:
         say(f"{len(faults)} faulty samples left out, {usable} pairs are used (datamodule.on_bad_sample=skip).")
-
-
-def choose_split(config: DataConfig, stems: list[str], seed: int) -> Split:
-    """Reads `config.split_file`, or draws a split by the seed."""
-    if config.split_file:
-        return read_split(Path(config.split_file), stems)
-    return random_split(stems, config.val_split, seed)
 
 
 class FloodDataModule(pl.LightningDataModule):
@@ -79,7 +74,7 @@ class FloodDataModule(pl.LightningDataModule):
         seed: int,
     ) -> None:
         super().__init__()
-        self.config, self.store, self.split, self.seed = config, store, split, seed
+        self.config, self.spec, self.store, self.split, self.seed = config, spec, store, split, seed
         place = {pair.stem: index for index, pair in enumerate(store.pairs)}
         self.train_set = FloodDataset(store, [place[s] for s in split.train], spec, augmentation, seed)
         self.val_set = FloodDataset(store, [place[s] for s in split.val], spec)
@@ -89,6 +84,18 @@ class FloodDataModule(pl.LightningDataModule):
         """Sixteen hexadecimal digits that stand for the files that were used, by name and size, wherever they lie."""
         files = [(pair.stem, pair.image.stat().st_size, pair.mask.stat().st_size) for pair in self.store.pairs]
         return sha256(repr(files).encode()).hexdigest()[:16]
+
+    def count_pixels(self) -> np.ndarray:
+        """Counts the pixels of each class in the training part at network size, int64 [classes], once."""
+        config, classes = self.config, len(self.spec.class_names)
+        chosen = [self.store.pairs[index] for index in self.train_set.indices]
+        reader = SampleReader.of(config, self.spec.task)
+        name = fingerprint(chosen, reader, config.height, config.width)
+        folder = Path(config.cache_dir) if config.cache_dir else default_cache_dir()
+        counts = remembered(
+            folder / f"{name}.pixels.json", lambda: count_classes(self.store, self.train_set.indices, classes).tolist()
+        )
+        return np.array(counts)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled, augmented batches; a last batch of one is dropped, for BatchNorm cannot use it."""

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class Batch(TypedDict):
     """A sample, or a batch of them with a leading axis.
 
-    image: float32 [bands, height, width], as `preprocess` returns it; mask: uint8 [height, width] class indices;
+    image: float32 [bands, height, width], as `preprocess` returns it; mask: uint8 [height, width] class indices,
+    `IGNORED` where a pixel counts nowhere;
     index: int64, the sample's place in the data set.
     """
 
@@ -53,7 +54,7 @@ class FloodDataset(Dataset[Batch]):
         return len(self.indices)
 
     def raw(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns image uint8 [height, width, bands] and class indices uint8 [height, width], augmented."""
+        """Returns image, any dtype [height, width, bands], and class indices uint8 [height, width], augmented."""
         image, mask = self.store[self.indices[index]]
         if self.augmentation is None:
             return image, mask

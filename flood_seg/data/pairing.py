@@ -18,6 +18,7 @@ class Pair:
     stem: str
     image: Path
     mask: Path
+    part: str | None = None  # train, val or test, where the layout says it
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,11 @@ class Fault:
     reason: str
 
 
-def find_pairs(images_dir: Path, masks_dir: Path) -> tuple[list[Pair], list[Fault]]:
+def find_pairs(images_dir: Path, masks_dir: Path, mask_suffix: str = "") -> tuple[list[Pair], list[Fault]]:
     """Pairs the images of one folder with the masks of another by their stems.
 
     Stems are compared after Unicode normalisation (NFC), since file systems differ in it; hidden files and files of
-    other types are passed over.
+    other types are passed over. A mask's stem is its image's, and `mask_suffix` where there is one.
 
     Returns:
         the pairs, ordered by stem, and a fault for each file without a partner or with a rival of the same stem.
@@ -42,6 +43,8 @@ def find_pairs(images_dir: Path, masks_dir: Path) -> tuple[list[Pair], list[Faul
         DataError: a folder is missing or holds no image.
     """
     images, masks = _by_stem(images_dir), _by_stem(masks_dir)
+    if mask_suffix:
+        masks = {stem.removesuffix(mask_suffix): files for stem, files in masks.items() if stem.endswith(mask_suffix)}
     pairs, faults = [], []
     for stem in sorted(images.keys() | masks.keys()):
         found_images, found_masks = images.get(stem, []), masks.get(stem, [])

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flood_seg.classes import to_rgb
 from flood_seg.console import say
 from flood_seg.data.augmentation import build_augmentation
 from flood_seg.data.datamodule import load_store
+from flood_seg.imaging.bands import Bands
+from flood_seg.imaging.display import to_picture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,8 +21,8 @@ def preview(config: TrainConfig, out: Path, count: int = 16) -> None:
     """Draws `count` augmented samples of the data set, a new one each until all had their turn."""
     from flood_seg.training.plots import plot_grid
 
-    store = load_store(config.datamodule)
-    augmentation = build_augmentation(config.augmentation)
+    store = load_store(config.datamodule, config.task)
+    augmentation = build_augmentation(config.augmentation, Bands.of(config.datamodule))
     images, masks = [], []
     for place in range(count):
         image, mask = store[place % len(store.pairs)]
@@ -27,7 +30,8 @@ def preview(config: TrainConfig, out: Path, count: int = 16) -> None:
             augmentation.set_random_seed(config.seed + place)
             augmented = augmentation(image=image, mask=mask)
             image, mask = augmented["image"], augmented["mask"]
-        images.append(image)
-        masks.append(mask > 0)
-    plot_grid(images, masks, out)
+        images.append(to_picture(image, config.datamodule.bands))
+        masks.append(mask)
+    colors = [to_rgb(color) for color in config.datamodule.classes(config.task).colors]
+    plot_grid(images, masks, out, colors)
     say(f"{out}: {count} augmented samples with their masks outlined")

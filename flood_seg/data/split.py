@@ -1,4 +1,4 @@
-"""Splits stems into a training and a validation part, the same for a seed whatever the directory's order."""
+"""Splits stems into training, validation and test, the same for a seed whatever the directory's order."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from flood_seg.errors import DataError
 from flood_seg.imaging.write import atomic_path
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
 PARTS = ("train", "val")
+OPTIONAL = ("test",)  # held out of training altogether
 
 
 @dataclass(frozen=True)
 class Split:
-    """The stems of both parts, each in alphabetical order."""
+    """The stems of the parts, each in alphabetical order."""
 
     train: tuple[str, ...]
     val: tuple[str, ...]
+    test: tuple[str, ...] = ()
 
 
 def random_split(stems: Collection[str], val_split: float, seed: int) -> Split:
@@ -48,18 +50,33 @@ def random_split(stems: Collection[str], val_split: float, seed: int) -> Split:
     return Split(train=tuple(sorted(ranked[count:])), val=tuple(sorted(ranked[:count])))
 
 
+def parts_split(parts: Mapping[str, str | None], val_split: float, seed: int) -> Split:
+    """Takes the part that each stem is known to be of; draws a validation part from training where none is named.
+
+    Raises:
+        DataError: the training part is empty, or too small to draw from.
+    """
+    stems = {part: sorted(stem for stem, its in parts.items() if its == part) for part in (*PARTS, *OPTIONAL)}
+    if not stems["train"]:
+        raise DataError("the training part is empty; see docs/data.md for the layouts that are understood")
+    if not stems["val"]:
+        drawn = random_split(stems["train"], val_split, seed)
+        stems |= {"train": list(drawn.train), "val": list(drawn.val)}
+    return Split(*(tuple(stems[part]) for part in (*PARTS, *OPTIONAL)))
+
+
 def write_split(path: Path, split: Split) -> None:
-    """Writes a line a stem, `train<TAB>stem` or `val<TAB>stem`."""
-    lines = [f"{part}\t{stem}\n" for part in PARTS for stem in getattr(split, part)]
+    """Writes a line a stem, `train<TAB>stem`, `val<TAB>stem` or `test<TAB>stem`."""
+    lines = [f"{part}\t{stem}\n" for part in (*PARTS, *OPTIONAL) for stem in getattr(split, part)]
     with atomic_path(path) as temporary:
         temporary.write_text("".join(lines), encoding="utf-8")
 
 
 def read_split(path: Path, stems: Collection[str]) -> Split:
-    """Reads what `write_split` wrote.
+    """Reads what `write_split` wrote, or a folder of `train.txt`, `val.txt` and maybe `test.txt`, a stem a line.
 
     Args:
-        path: the split file.
+        path: the split file, or the folder.
         stems: of the usable pairs; a stem of the file that is not among them is an error, so that a changed data
             set is noticed; pairs that the file does not name are left out.
 
@@ -67,16 +84,12 @@ def read_split(path: Path, stems: Collection[str]) -> Split:
         DataError: the file is missing, a line is not `part<TAB>stem`, a stem is named twice or has no usable pair,
             a part is empty.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: the split file cannot be read ({error})") from error
-    parts: dict[str, list[str]] = {part: [] for part in PARTS}
+    parts: dict[str, list[str]] = {part: [] for part in (*PARTS, *OPTIONAL)}
     seen: set[str] = set()
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(_lines(path), 1):
         part, tab, stem = line.partition("\t")
-        if not tab or part not in PARTS:
-            raise DataError(f"{path}:{number}: expected 'train' or 'val', a tab and a stem, not {line!r}")
+        if not tab or part not in parts:
+            raise DataError(f"{path}:{number}: expected 'train', 'val' or 'test', a tab and a stem, not {line!r}")
         if stem in seen:
             raise DataError(f"{path}:{number}: {stem!r} is named twice; keep one line")
         seen.add(stem)
@@ -86,4 +99,15 @@ def read_split(path: Path, stems: Collection[str]) -> Split:
     for part in PARTS:
         if not parts[part]:
             raise DataError(f"{path}: the {part} part is empty; name at least one stem as '{part}<TAB>stem'")
-    return Split(train=tuple(sorted(parts["train"])), val=tuple(sorted(parts["val"])))
+    return Split(*(tuple(sorted(parts[part])) for part in (*PARTS, *OPTIONAL)))
+
+
+def _lines(path: Path) -> list[str]:
+    files = {part: path / f"{part}.txt" for part in (*PARTS, *OPTIONAL)}
+    try:
+        if not path.is_dir():
+            return path.read_text(encoding="utf-8").splitlines()
+        listed = {part: file.read_text(encoding="utf-8") for part, file in files.items() if file.is_file()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: the split file cannot be read ({error})") from error
+    return [f"{part}\t{stem.strip()}" for part, text in listed.items() for stem in text.splitlines() if stem.strip()]

@@ -1,7 +1,7 @@
 """Decodes and checks every pair once, before anything is trained, and keeps the resized samples.
 
 The network sees the same few megabytes in each epoch; the files hold hundreds of megapixels. So each pair is
-decoded, checked and resized once, and held in memory or in a memory-mapped file.
+decoded, checked and resized once, and held in memory or in a memory-mapped file, in the number type of the first one.
 """
 
 from __future__ import annotations
@@ -9,26 +9,26 @@ from __future__ import annotations
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import cv2
 import numpy as np
 
 from flood_seg.console import track
 from flood_seg.data.pairing import Fault, Pair
+from flood_seg.data.reading import Sample, SampleReader
 from flood_seg.errors import ImageError
-from flood_seg.imaging.preprocess import resize_image
-from flood_seg.imaging.read import read_image, read_mask
+from flood_seg.imaging.bands import band_files, read_bands
 from flood_seg.imaging.write import atomic_path, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Sample = tuple[np.ndarray, np.ndarray]
-ASPECT_TOLERANCE = 0.01
+
+LAYOUT = 2  # of the files in the cache folder; raise it where samples are made in another way
 
 
 class SampleStore(Protocol):
@@ -38,7 +38,7 @@ class SampleStore(Protocol):
     faults: list[Fault]
 
     def __getitem__(self, index: int) -> Sample:
-        """Returns image uint8 [height, width, bands] and class indices uint8 [height, width]."""
+        """Returns image, any dtype [height, width, bands], and class indices uint8 [height, width]."""
 
 
 @dataclass
@@ -63,74 +63,68 @@ class DecodingStore:
 
     pairs: list[Pair]
     faults: list[Fault]
+    reader: SampleReader
     height: int
     width: int
 
     def __getitem__(self, index: int) -> Sample:
         """See SampleStore."""
-        return load_sample(self.pairs[index], self.height, self.width)
-
-
-def load_pair(pair: Pair) -> Sample:
-    """Decodes a pair at the image's own size.
-
-    Returns:
-        image uint8 [H, W, 3] RGB and class indices uint8 [H, W]; a mask of another size but of the same aspect ratio
-        within 1 % is resized (nearest).
-
-    Raises:
-        ImageError: a file cannot be read, or the two do not fit each other.
-    """
-    image, mask = read_image(pair.image), read_mask(pair.mask)
-    check_aspect(image.shape[:2], mask.shape)
-    return image, resize_mask(mask, *image.shape[:2])
-
-
-def load_sample(pair: Pair, height: int, width: int) -> Sample:
-    """Decodes a pair and resizes it to the network's size.
-
-    Raises:
-        ImageError: as `load_pair`.
-    """
-    image, mask = load_pair(pair)
-    return resize_image(image, height, width), resize_mask(mask, height, width)
-
-
-def check_aspect(image_shape: tuple[int, ...], mask_shape: tuple[int, ...]) -> None:
-    """Raises ImageError where the aspect ratios of (height, width) and (height, width) differ by over 1 %."""
-    (image_height, image_width), (mask_height, mask_width) = image_shape, mask_shape
-    ratio = (image_width / image_height) / (mask_width / mask_height)
-    if max(ratio, 1 / ratio) > 1 + ASPECT_TOLERANCE:
-        raise ImageError(f"mask of another shape: image {image_width}×{image_height}, mask {mask_width}×{mask_height}")
-
-
-def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resizes class indices, uint8 [H, W], to [height, width] by the nearest pixel's centre."""
-    if mask.shape == (height, width):
-        return mask
-    return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT))
+        return self.reader.load_at(self.pairs[index], self.height, self.width)
 
 
 def open_store(
-    pairs: Sequence[Pair], height: int, width: int, cache: str, cache_dir: Path | None = None
+    pairs: Sequence[Pair], reader: SampleReader, height: int, width: int, cache: str, cache_dir: Path | None = None
 ) -> SampleStore:
     """Decodes and checks all pairs, or finds that an earlier run did.
 
     Args:
         pairs: what `find_pairs` found.
+        reader: decodes them.
         height: network height in pixels.
         width: network width in pixels.
         cache: `ram`; `disk`: memory-mapped files that the next run finds, for as long as no file changes; `none`.
         cache_dir: of the memory-mapped files; None: the user's cache folder.
+
+    Raises:
+        DataError: a mask has a value that the reader's classes do not list.
     """
     if cache == "none":
-        samples = _decode(pairs, height, width, None, None)
-        return DecodingStore([p for p, f in zip(pairs, samples, strict=True) if f is None],
-                             [f for f in samples if f], height, width)  # fmt: skip
+        faults = _decode(pairs, reader, height, width, None)
+        usable = [pair for pair, fault in zip(pairs, faults, strict=True) if fault is None]
+        return DecodingStore(usable, [fault for fault in faults if fault], reader, height, width)
     if cache == "ram":
-        images, masks = _empty(len(pairs), height, width)
-        return _cached(pairs, _decode(pairs, height, width, images, masks), images, masks)
-    return _open_on_disk(pairs, height, width, cache_dir or default_cache_dir())
+        shape = (len(pairs), height, width)
+        arrays = (
+            np.empty((*shape, len(reader.bands.names)), _number_type(pairs, reader)),
+            np.empty(shape, np.uint8),
+        )
+        return _cached(pairs, _decode(pairs, reader, height, width, arrays), *arrays)
+    return _open_on_disk(pairs, reader, height, width, cache_dir or default_cache_dir())
+
+
+def _files(pair: Pair, reader: SampleReader) -> list[Path]:
+    try:
+        return band_files(pair.image, reader.bands)
+    except ImageError:  # a band's file is missing, and will be named as a fault
+        return [pair.image]
+
+
+def _number_type(pairs: Sequence[Pair], reader: SampleReader) -> np.dtype[Any]:
+    """That of the first image that can be read."""
+    if reader.bands.is_photo:
+        return np.dtype(np.uint8)
+    for pair in pairs:
+        with suppress(ImageError):
+            return read_bands(pair.image, reader.bands).values.dtype
+    return np.dtype(np.uint8)
+
+
+def count_classes(store: SampleStore, indices: Sequence[int], classes: int) -> np.ndarray:
+    """Counts the pixels of each class in some samples, int64 [classes]."""
+    counts = np.zeros(256, np.int64)
+    for index in indices:
+        counts += np.bincount(store[index][1].ravel(), minlength=256)
+    return counts[:classes]
 
 
 def default_cache_dir() -> Path:
@@ -138,37 +132,40 @@ def default_cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flood-seg"
 
 
-def fingerprint(pairs: Sequence[Pair], *extra: object) -> str:
+def fingerprint(pairs: Sequence[Pair], reader: SampleReader, *extra: object) -> str:
     """Returns 16 hexadecimal digits that change when a file's name, size or modification time does."""
-    digest = sha256(repr(extra).encode())
+    digest = sha256(repr((reader, *extra)).encode())
     for pair in pairs:
-        for path in (pair.image, pair.mask):
+        for path in (*_files(pair, reader), pair.mask):
             status = path.stat()
             digest.update(f"{path.absolute()}|{status.st_size}|{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]
 
 
-def _empty(count: int, height: int, width: int) -> Sample:
-    return np.empty((count, height, width, 3), np.uint8), np.empty((count, height, width), np.uint8)
-
-
 def _decode(
-    pairs: Sequence[Pair], height: int, width: int, images: np.ndarray | None, masks: np.ndarray | None
+    pairs: Sequence[Pair], reader: SampleReader, height: int, width: int, arrays: Sample | None
 ) -> list[Fault | None]:
     """Decodes in threads (OpenCV and Pillow release the lock) into the arrays; returns a fault or None a pair."""
 
     def decode(row: int) -> Fault | None:
+        pair = pairs[row]
         try:
-            image, mask = load_sample(pairs[row], height, width)
+            image, mask = reader.load_at(pair, height, width)
+            if arrays is not None:
+                _check_type(image.dtype, arrays[0].dtype)
+                arrays[0][row], arrays[1][row] = image, mask
         except ImageError as error:
-            path = pairs[row].mask if str(error).startswith(f"{pairs[row].mask}: ") else pairs[row].image
-            return Fault(pairs[row].stem, path, str(error).removeprefix(f"{path}: "))
-        if images is not None and masks is not None:
-            images[row], masks[row] = image, mask
+            path = pair.mask if str(error).startswith(f"{pair.mask}: ") else pair.image
+            return Fault(pair.stem, path, str(error).removeprefix(f"{path}: "))
         return None
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         return list(track(pool.map(decode, range(len(pairs))), "Checking pairs", len(pairs)))
+
+
+def _check_type(given: np.dtype[Any], kept: np.dtype[Any]) -> None:
+    if not np.can_cast(given, kept):  # values would be cut off without a word
+        raise ImageError(f"its values are {given}, those of the images before are {kept}; convert one to the other")
 
 
 def _cached(
@@ -178,12 +175,12 @@ def _cached(
     return CachedStore([pairs[row] for row in rows], [f for f in faults if f], images, masks, rows)
 
 
-def _open_on_disk(pairs: Sequence[Pair], height: int, width: int, folder: Path) -> CachedStore:
-    base = folder / fingerprint(pairs, height, width)
+def _open_on_disk(pairs: Sequence[Pair], reader: SampleReader, height: int, width: int, folder: Path) -> CachedStore:
+    base = folder / fingerprint(pairs, reader, height, width, LAYOUT)
     files = base.with_suffix(".images.npy"), base.with_suffix(".masks.npy")
     record = base.with_suffix(".json")  # written last: where it is, the arrays are whole
     if not record.is_file():
-        faults = _write_arrays(pairs, height, width, *files)
+        faults = _write_arrays(pairs, reader, height, width, *files)
         write_json(record, [f and {**asdict(f), "path": str(f.path)} for f in faults])
     known = json.loads(record.read_text(encoding="utf-8"))
     faults = [f and Fault(f["stem"], Path(f["path"]), f["reason"]) for f in known]
@@ -192,13 +189,14 @@ def _open_on_disk(pairs: Sequence[Pair], height: int, width: int, folder: Path) 
 
 
 def _write_arrays(
-    pairs: Sequence[Pair], height: int, width: int, images_file: Path, masks_file: Path
+    pairs: Sequence[Pair], reader: SampleReader, height: int, width: int, images_file: Path, masks_file: Path
 ) -> list[Fault | None]:
     with atomic_path(images_file) as images_part, atomic_path(masks_file) as masks_part:
         shape = (len(pairs), height, width)
-        images = np.lib.format.open_memmap(images_part, "w+", np.uint8, (*shape, 3))
+        bands = len(reader.bands.names)
+        images = np.lib.format.open_memmap(images_part, "w+", _number_type(pairs, reader), (*shape, bands))
         masks = np.lib.format.open_memmap(masks_part, "w+", np.uint8, shape)
-        faults = _decode(pairs, height, width, images, masks)
+        faults = _decode(pairs, reader, height, width, (images, masks))
         images.flush()
         masks.flush()
     return faults

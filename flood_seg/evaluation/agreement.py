@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flood_seg.evaluation.metrics import image_counts, image_ious
+from flood_seg.evaluation.metrics import confusion_matrix, image_ious
 from flood_seg.imaging.postprocess import to_classes, to_probabilities
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class Agreement:
     Attributes:
         probability: the largest difference of a probability, in [0, 1].
         flipped: the share of pixels whose class differs.
-        mask_iou: IoU of the two foreground masks, the mean over photos.
+        mask_iou: IoU of the two foreground masks, or the mean over classes, the mean over photos.
         area_error: the sum of each photo's difference in foreground area, over the reference's foreground area.
     """
 
@@ -47,11 +47,12 @@ def compare(reference: Sequence[np.ndarray], other: Sequence[np.ndarray], thresh
     pairs = list(zip(reference, other, strict=True))
     apart = [np.abs(to_probabilities(a) - to_probabilities(b)).max() for a, b in pairs]
     classes = [(to_classes(a, threshold), to_classes(b, threshold)) for a, b in pairs]
-    counts = np.stack([image_counts(b, a) for a, b in classes])
+    task, count = ("binary", 2) if len(reference[0]) == 1 else ("multiclass", len(reference[0]))
+    matrices = np.stack([confusion_matrix(b, a, count) for a, b in classes])
     areas = np.array([((a > 0).sum(), (b > 0).sum()) for a, b in classes], float)
     return Agreement(
         probability=float(max(apart)),
         flipped=float(sum((a != b).sum() for a, b in classes) / sum(a.size for a, _ in classes)),
-        mask_iou=float(image_ious(counts).mean()),
+        mask_iou=float(image_ious(matrices, task).mean()),
         area_error=float(np.abs(areas[:, 0] - areas[:, 1]).sum() / max(areas[:, 0].sum(), 1.0)),
     )

@@ -13,7 +13,7 @@ import numpy as np
 from flood_seg.console import say, show_table, track
 from flood_seg.evaluation.load import Load, measure_load
 from flood_seg.evaluation.machine import describe_machine
-from flood_seg.evaluation.metrics import image_counts, metrics_from_counts
+from flood_seg.evaluation.metrics import confusion_matrix, task_metrics
 from flood_seg.evaluation.photos import load_photos
 from flood_seg.evaluation.process import EngineProcess
 from flood_seg.evaluation.verify import check_same_task
@@ -90,7 +90,7 @@ def benchmark(config: BenchmarkConfig, models: Sequence[str] = (), out: Path | N
         for process in running[1:]:
             check_same_task(spec, process.spec, str(process.engine))
         size = (options.height or spec.height, options.width or spec.width)
-        photos, origin = load_photos(config.datamodule, spec.height, spec.width, options.images)
+        photos, origin = load_photos(config.datamodule, spec, options.images)
         measured = [Measured(str(p.engine), p.description, p.load_seconds) for p in running]
         for process, figures in zip(running, measured, strict=True):
             _measure_accuracy(process, figures, photos)
@@ -115,12 +115,13 @@ def default_engines(output_dir: Path) -> list[str]:
 
 def _measure_accuracy(process: EngineProcess, figures: Measured, photos: Sequence[Photo]) -> None:
     """Runs each photo once, which warms the engine up too."""
-    counts = []
+    matrices, spec = [], process.spec
     for photo in track(photos, figures.description, len(photos)):
-        logits = process.run(preprocess(photo.image, process.spec)[None]).logits[0]
+        logits = process.run(preprocess(photo.image, spec)[None]).logits[0]
         if photo.mask is not None:
-            counts.append(image_counts(to_classes(logits, process.spec.threshold), photo.mask))
-    figures.iou = metrics_from_counts(np.stack(counts)).iou if counts else None
+            predicted = to_classes(logits, spec.threshold)
+            matrices.append(confusion_matrix(predicted, photo.mask, len(spec.class_names)))
+    figures.iou = task_metrics(np.stack(matrices), spec.task).iou if matrices else None
 
 
 def _measure_speed(

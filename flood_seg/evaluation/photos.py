@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from flood_seg.console import say, track, warn
-from flood_seg.data.pairing import Pair, find_pairs
-from flood_seg.data.split import read_split
-from flood_seg.data.store import load_sample
+from flood_seg.data.layout import choose_pairs, has_masks
+from flood_seg.data.pairing import Pair
+from flood_seg.data.reading import SampleReader
 from flood_seg.errors import DataError, ImageError
+from flood_seg.imaging.bands import Bands, read_bands
 from flood_seg.imaging.preprocess import resize_image
-from flood_seg.imaging.read import image_suffixes, read_image
+from flood_seg.imaging.read import image_suffixes
 from flood_seg.schema import DataConfig
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from flood_seg.spec import ModelSpec
 
 T = TypeVar("T")
 
@@ -33,7 +35,7 @@ class Photo:
     Attributes:
         name: the file's stem.
         image: any dtype [height, width, bands].
-        mask: class indices, uint8 [height, width]; None where there is no mask.
+        mask: class indices, uint8 [height, width], `IGNORED` where a pixel counts nowhere; None where there is no mask.
     """
 
     name: str
@@ -41,27 +43,12 @@ class Photo:
     mask: np.ndarray | None
 
 
-def choose_pairs(data: DataConfig) -> list[Pair]:
-    """Returns a data set's pairs; with `split_file` those of its validation part.
-
-    Raises:
-        DataError: a folder or the split file is missing or wrong.
-    """
-    folder = Path(data.data_dir)
-    pairs, _ = find_pairs(folder / data.images_dir, folder / data.masks_dir)
-    if data.split_file:
-        chosen = set(read_split(Path(data.split_file), [pair.stem for pair in pairs]).val)
-        pairs = [pair for pair in pairs if pair.stem in chosen]
-    return pairs
-
-
-def load_photos(data: DataConfig, height: int, width: int, count: int) -> tuple[list[Photo], str]:
+def load_photos(data: DataConfig, spec: ModelSpec, count: int) -> tuple[list[Photo], str]:
     """Loads photos of a data set, of a folder of photos, or draws scenes where there is no data/raw.
 
     Args:
-        data: `data_dir` holds images/ and masks/, images/ alone, or photos.
-        height: to which they are resized, in pixels.
-        width: likewise.
+        data: `data_dir` holds images/ and masks/ in any layout, images/ alone, or photos.
+        spec: of the model that they are for: its bands, its network size.
         count: at most so many, evenly from the list.
 
     Returns:
@@ -70,19 +57,20 @@ def load_photos(data: DataConfig, height: int, width: int, count: int) -> tuple[
     Raises:
         DataError: the folder that was asked for is missing, or no photo can be read.
     """
-    folder = Path(data.data_dir)
+    folder, reader = data.folders[0], SampleReader.for_model(data, spec)
     if not folder.exists() and data.data_dir != DataConfig.data_dir:
         raise DataError(f"{folder}: no such folder; give --data a folder of photos, or of images/ and masks/")
     if not folder.exists():
-        return _draw(height, width, min(count, SCENES)), "synthetic scenes"
-    if (folder / data.masks_dir).is_dir():
+        return _draw(spec, min(count, SCENES)), "synthetic scenes"
+    if has_masks(data):
         pairs = _evenly(choose_pairs(data), count)
-        photos = read_photos([(pair.image, pair.mask) for pair in pairs], height, width)
+        photos = read_photos([(pair.image, pair.mask) for pair in pairs], reader, spec.height, spec.width)
     else:
         place = folder / data.images_dir if (folder / data.images_dir).is_dir() else folder
         images = sorted(path for path in place.iterdir() if path.suffix.lower() in image_suffixes())
-        photos = read_photos([(image, None) for image in _evenly(images, count)], height, width)
-    return photos, f"photos of {folder}"
+        chosen = [(image, None) for image in _evenly(images, count)]
+        photos = read_photos(chosen, reader, spec.height, spec.width)
+    return photos, f"photos of {data.place}"
 
 
 def _evenly(items: Sequence[T], count: int) -> list[T]:
@@ -90,7 +78,9 @@ def _evenly(items: Sequence[T], count: int) -> list[T]:
     return [items[int(position * step)] for position in range(min(count, len(items)))]
 
 
-def read_photos(files: Iterable[tuple[Path, Path | None]], height: int, width: int) -> list[Photo]:
+def read_photos(
+    files: Iterable[tuple[Path, Path | None]], reader: SampleReader, height: int, width: int
+) -> list[Photo]:
     """Reads images and masks and resizes them; those that cannot be read are named and left out.
 
     Raises:
@@ -99,7 +89,7 @@ def read_photos(files: Iterable[tuple[Path, Path | None]], height: int, width: i
     files, photos = list(files), []
     for image, mask in track(files, "Reading", len(files)):
         try:
-            photos.append(_read(image, mask, height, width))
+            photos.append(_read(image, mask, reader, height, width))
         except ImageError as error:
             warn(f"{image.stem} left out: {error}")
     if not photos:
@@ -107,17 +97,20 @@ def read_photos(files: Iterable[tuple[Path, Path | None]], height: int, width: i
     return photos
 
 
-def _read(image: Path, mask: Path | None, height: int, width: int) -> Photo:
+def _read(image: Path, mask: Path | None, reader: SampleReader, height: int, width: int) -> Photo:
     if mask is None:
-        return Photo(image.stem, resize_image(read_image(image), height, width), None)
-    return Photo(image.stem, *load_sample(Pair(image.stem, image, mask), height, width))
+        return Photo(image.stem, resize_image(read_bands(image, reader.bands).values, height, width), None)
+    return Photo(image.stem, *reader.load_at(Pair(image.stem, image, mask), height, width))
 
 
-def _draw(height: int, width: int, count: int) -> list[Photo]:
+def _draw(spec: ModelSpec, count: int) -> list[Photo]:
     from flood_seg.data.scene import draw_scene
 
+    if spec.task != "binary" or not Bands.of(spec).is_photo:
+        raise DataError("no data there, and scenes are drawn for models of water on photos alone; give --data FOLDER")
     say(f"No data there: {count} synthetic scenes are drawn; --data names a folder of your own.")
-    return [Photo(f"scene {seed}", *_classes(*draw_scene(seed, height, width))) for seed in range(count)]
+    scenes = (draw_scene(seed, spec.height, spec.width) for seed in range(count))
+    return [Photo(f"scene {seed}", *_classes(*scene)) for seed, scene in enumerate(scenes)]
 
 
 def _classes(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -75,7 +75,7 @@ def verify(config: VerifyConfig, models: Sequence[str], out: Path | None = None)
         with EngineProcess(engine) as running:
             if spec is None:
                 spec = running.spec
-                photos, origin = load_photos(config.datamodule, spec.height, spec.width, config.verify.images)
+                photos, origin = load_photos(config.datamodule, spec, config.verify.images)
                 batches = [preprocess(photo.image, spec)[None] for photo in photos]
             check_same_task(spec, running.spec, str(engine))
             answers.append(_answer(running, batches))
@@ -90,7 +90,7 @@ def verify(config: VerifyConfig, models: Sequence[str], out: Path | None = None)
 
 def check_same_task(first: ModelSpec, other: ModelSpec, name: str) -> None:
     """Raises ModelError unless both models take the same input and tell the same classes apart."""
-    for field in ("task", "class_names", "bands", "height", "width", "value_scale", "mean", "std"):
+    for field in ("task", "class_names", "bands", "band_sources", "height", "width", "value_scale", "mean", "std"):
         mine, theirs = getattr(first, field), getattr(other, field)
         if mine != theirs:
             raise ModelError(f"{name}: its {field} is {theirs}, the first model's {mine}; compare models of one task")

@@ -11,7 +11,7 @@ import numpy as np
 
 from flood_seg.console import say, track
 from flood_seg.errors import ModelError
-from flood_seg.evaluation.metrics import image_counts, metrics_from_counts
+from flood_seg.evaluation.metrics import confusion_matrix, task_metrics
 from flood_seg.imaging.postprocess import to_classes
 from flood_seg.imaging.preprocess import preprocess
 from flood_seg.inference.engines import Engine, open_backend
@@ -51,16 +51,16 @@ def measure(path: Path, engine: str, photos: Sequence[Photo]) -> Result:
         photos: at the model's network size.
     """
     backend = open_backend(Engine(engine, (), str(path)).node(), str(path), warmup=1)
-    logits, counts, seconds = [], [], []
+    logits, matrices, seconds, spec = [], [], [], backend.spec
     for photo in track(photos, f"{path.stem}{path.suffix}", len(photos)):
-        batch, started = preprocess(photo.image, backend.spec)[None], time.perf_counter()
+        batch, started = preprocess(photo.image, spec)[None], time.perf_counter()
         logits.append(backend.run(batch)[0])
         seconds.append(time.perf_counter() - started)
         assert photo.mask is not None
-        counts.append(image_counts(to_classes(logits[-1], backend.spec.threshold), photo.mask))
+        matrices.append(confusion_matrix(to_classes(logits[-1], spec.threshold), photo.mask, len(spec.class_names)))
     files = [file for file in (path, path.with_suffix(".bin")) if file.is_file()]
     size = sum(file.stat().st_size for file in files) / 1e6
-    return Result(metrics_from_counts(np.stack(counts)).iou, logits, statistics.median(seconds) * 1e3, size)
+    return Result(task_metrics(np.stack(matrices), spec.task).iou, logits, statistics.median(seconds) * 1e3, size)
 
 
 def quantize_within(

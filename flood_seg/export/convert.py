@@ -96,16 +96,18 @@ def _samples(run_dir: Path, spec: ModelSpec, fixed_size: bool) -> tuple[list[np.
 def _validation_photo(run_dir: Path) -> np.ndarray | None:
     import yaml
 
-    from flood_seg.data.pairing import find_pairs
-    from flood_seg.errors import DataError
-    from flood_seg.imaging.read import read_image
+    from flood_seg.data.layout import find_samples
+    from flood_seg.errors import ConfigError, DataError
+    from flood_seg.imaging.bands import Bands, read_bands
+    from flood_seg.schema import DataConfig
 
     run = Run(run_dir)
     try:
-        data = yaml.safe_load((run.hydra / "config.yaml").read_text(encoding="utf-8"))["datamodule"]
-        folder = Path(data["data_dir"])
-        pairs, _ = find_pairs(folder / data["images_dir"], folder / data["masks_dir"])
+        record = yaml.safe_load((run.hydra / "config.yaml").read_text(encoding="utf-8"))["datamodule"]
+        config = DataConfig(**record)
+        pairs, _ = find_samples(config)
         stems = {line.split("\t")[1] for line in run.split.read_text("utf-8").splitlines() if line[:3] == "val"}
-        return read_image(next(pair.image for pair in pairs if pair.stem in stems))
-    except (OSError, KeyError, DataError, StopIteration):
+        photo = next(pair.image for pair in pairs if pair.stem in stems)
+        return read_bands(photo, Bands.of(config)).values
+    except (OSError, KeyError, TypeError, ConfigError, DataError, StopIteration):
         return None

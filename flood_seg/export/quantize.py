@@ -11,8 +11,9 @@ import numpy as np
 import onnx
 
 from flood_seg.console import say, show_table
-from flood_seg.data.pairing import find_pairs
-from flood_seg.data.split import Split, random_split, read_split
+from flood_seg.data.layout import choose_split, find_samples
+from flood_seg.data.reading import SampleReader
+from flood_seg.data.split import Split, read_split
 from flood_seg.errors import DataError, ModelError, OutputError
 from flood_seg.evaluation.agreement import compare
 from flood_seg.evaluation.photos import read_photos
@@ -26,6 +27,7 @@ from flood_seg.inference.models import default_model
 from flood_seg.spec import METADATA_KEY
 
 if TYPE_CHECKING:
+    from flood_seg.data.pairing import Pair
     from flood_seg.evaluation.photos import Photo
     from flood_seg.export.int8 import Quantizer
     from flood_seg.schema import QuantizeConfig, QuantizeOptions
@@ -81,28 +83,27 @@ def _open(path: Path) -> tuple[ModelSpec, onnx.ModelProto]:
 
 def _load_parts(config: QuantizeConfig, source: Path, spec: ModelSpec) -> tuple[list[np.ndarray], list[Photo]]:
     """Returns inputs to calibrate on, of the training part, and photos to measure on, of the validation part."""
-    data, folder = config.datamodule, Path(config.datamodule.data_dir)
+    data, folder = config.datamodule, config.datamodule.folders[0]
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; quantizing wants photos with masks: --data FOLDER")
-    pairs = {pair.stem: pair for pair in find_pairs(folder / data.images_dir, folder / data.masks_dir)[0]}
-    split, count = _split(config, source, list(pairs)), config.quantize.calibration_images
+    pairs = {pair.stem: pair for pair in find_samples(data)[0]}
+    split, count = _split(config, source, list(pairs.values())), config.quantize.calibration_images
     chosen = split.train[:: max(1, len(split.train) // count)][:count]
     files = [[(pairs[stem].image, pairs[stem].mask) for stem in part] for part in (chosen, split.val)]
-    calibration, photos = (read_photos(part, spec.height, spec.width) for part in files)
+    reader = SampleReader.for_model(data, spec)
+    calibration, photos = (read_photos(part, reader, spec.height, spec.width) for part in files)
     return [preprocess(photo.image, spec)[None] for photo in calibration], photos
 
 
-def _split(config: QuantizeConfig, source: Path, stems: list[str]) -> Split:
-    """The given split, the one beside the model where it is of this data set, else one by the seed."""
-    if config.datamodule.split_file:
-        return read_split(Path(config.datamodule.split_file), stems)
+def _split(config: QuantizeConfig, source: Path, pairs: list[Pair]) -> Split:
+    """The given split, the one beside the model where it is of this data set, else the layout's or one by the seed."""
     beside = source.with_name("split.txt")
-    if beside.is_file():
+    if beside.is_file() and not config.datamodule.split_file:
         try:
-            return read_split(beside, stems)
+            return read_split(beside, [pair.stem for pair in pairs])
         except DataError:
             say(f"{beside} is of another data set; the split is drawn by seed={config.seed}")
-    return random_split(stems, config.datamodule.val_split, config.seed)
+    return choose_split(config.datamodule, pairs, config.seed)
 
 
 def _to_int8(

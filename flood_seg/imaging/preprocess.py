@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flood_seg.spec import ModelSpec
 
 
@@ -22,8 +24,19 @@ def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
     if image.shape[:2] == (height, width):
         return image
     shrinks = image.shape[0] >= height and image.shape[1] >= width
-    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return np.asarray(resized).reshape(height, width, image.shape[2])  # OpenCV drops a single band's axis
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return by_fours(image, lambda bands: cv2.resize(bands, (width, height), interpolation=interpolation))
+
+
+def by_fours(image: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Changes four bands of [H, W, bands] or [H, W] at a time, which is as many as OpenCV takes in places."""
+    if image.ndim == 2:
+        return np.asarray(change(image))
+    parts = [image]
+    if image.shape[2] > 4:
+        parts = [np.ascontiguousarray(image[:, :, start : start + 4]) for start in range(0, image.shape[2], 4)]
+    changed = [np.atleast_3d(change(part)) for part in parts]  # OpenCV drops a single band's axis
+    return changed[0] if len(changed) == 1 else np.concatenate(changed, axis=2)
 
 
 def normalize(image: np.ndarray, spec: ModelSpec) -> np.ndarray:

@@ -35,6 +35,8 @@ _DECODER_ERRORS = (
     zlib.error,
 )  # fmt: skip
 
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
 
 @cache
 def image_suffixes() -> frozenset[str]:
@@ -65,6 +67,35 @@ def read_image(path: Path) -> np.ndarray:
         return np.array(_to_8_bits(upright).convert("RGB"))
 
 
+def decode_bands(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Reads all channels of a JPEG, a PNG or the like in their own depth, alpha too.
+
+    Returns:
+        uint8 or uint16 [H, W, channels], and their names.
+
+    Raises:
+        ImageError: as `read_image`.
+    """
+    data = read_bytes(path)
+    decoded = None
+    if _is_whole(data) and not _has_palette(data):
+        if data.startswith(b"\x89PNG") and data[25] in (4, 6):  # with alpha, which only this flag keeps
+            decoded = _decode(data, cv2.IMREAD_UNCHANGED)
+            if decoded is not None and decoded.ndim == 3:
+                decoded = cv2.cvtColor(decoded, cv2.COLOR_BGRA2RGBA)
+        else:
+            decoded = _decode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
+    if decoded is None:
+        from PIL import ImageOps
+
+        with _open_with_pillow(path, data) as opened:
+            image = ImageOps.exif_transpose(opened)
+            grey = image.mode in ("L", "RGB", "RGBA") or image.mode.startswith("I")
+            decoded = np.array(image if grey else image.convert("RGB"))
+    values = decoded if decoded.ndim == 3 else decoded[:, :, None]
+    return values, {1: ("grey",), 3: ("red", "green", "blue"), 4: ("red", "green", "blue", "alpha")}[values.shape[2]]
+
+
 def read_mask(path: Path) -> np.ndarray:
     """Reads a two-class mask as uint8 [H, W] with 0 background and 1 foreground.
 
@@ -89,6 +120,29 @@ def read_mask(path: Path) -> np.ndarray:
     return (values > full // 2).astype(np.uint8)
 
 
+def read_labels(path: Path, *, by_color: bool) -> np.ndarray:
+    """Reads a mask's values as they stand in the file; EXIF orientation is honoured, alpha is dropped.
+
+    Args:
+        path: of the file.
+        by_color: whether colours are wanted, or numbers; of a palette: its colours, or its indices.
+
+    Returns:
+        uint8 [H, W, 3] RGB with `by_color`, else any type [H, W].
+
+    Raises:
+        ImageError: as `read_image`; or numbers are wanted of a file of several colours.
+    """
+    values = _label_values(path, by_color=by_color)
+    if by_color:
+        return values if values.ndim == 3 else np.repeat(values[:, :, None], 3, axis=2)
+    if values.ndim == 3:
+        if np.any(values != values[:, :, :1]):
+            raise ImageError(f"{path}: is in colour; name colours in datamodule.labels, as in '#ff0000': water")
+        values = np.ascontiguousarray(values[:, :, 0])
+    return values
+
+
 def read_size(path: Path) -> tuple[int, int]:
     """Returns (height, width) in pixels, upright, from the file's header alone.
 
@@ -98,6 +152,16 @@ def read_size(path: Path) -> tuple[int, int]:
     with _open_with_pillow(path, read_bytes(path), load=False) as opened:
         turned = opened.getexif().get(0x0112, 1) in (5, 6, 7, 8)
         return (opened.width, opened.height) if turned else (opened.height, opened.width)
+
+
+def is_raster(path: Path) -> bool:
+    """Whether the content is a TIFF or a JPEG 2000, which hold any bands and a place on the map."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError as error:
+        raise ImageError(f"{path}: {error.strerror or error}") from error
+    return head[:4] in _TIFF or head[4:8] == b"jP  " or head[:11] == b"<VRTDataset"
 
 
 def read_bytes(path: Path) -> bytes:
@@ -181,6 +245,28 @@ def _mask_values(path: Path, data: bytes) -> np.ndarray:
             image = image.convert("RGB")
         values = np.array(image.convert("RGB") if image.mode in ("RGBA", "LA", "CMYK", "YCbCr") else image)
         return values if values.ndim == 2 else values.max(axis=2)
+
+
+def _label_values(path: Path, *, by_color: bool) -> np.ndarray:
+    """[H, W] or [H, W, 3], 8 bits at least in the first form."""
+    if is_raster(path):
+        from flood_seg.imaging.raster import read_raster
+
+        raster = read_raster(path, palette=by_color).values
+        return raster[:, :, :3] if raster.shape[2] >= 3 else raster[:, :, 0]
+    data = read_bytes(path)
+    if _is_whole(data) and not _has_palette(data):
+        decoded = _decode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
+        if decoded is not None:
+            return decoded
+    from PIL import ImageOps
+
+    with _open_with_pillow(path, data) as opened:
+        image = ImageOps.exif_transpose(opened)
+        if image.mode == "P" and not by_color:
+            return np.array(image)
+        grey = image.mode in ("L", "1", "F") or image.mode.startswith("I")
+        return np.array(image if grey else image.convert("RGB"))
 
 
 def _has_palette(data: bytes) -> bool:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flood_seg.errors import ImageError
-from flood_seg.imaging.overlay import draw_overlay
+from flood_seg.imaging.bands import Bands, read_bands
+from flood_seg.imaging.display import class_colors, draw_classes, to_picture
 from flood_seg.imaging.postprocess import to_labels
-from flood_seg.imaging.read import read_image
 from flood_seg.imaging.write import write_image
 
 if TYPE_CHECKING:
@@ -50,6 +50,9 @@ class Segmenter:
 
     def __init__(self, predictor: Predictor, output: OutputConfig, overlay: bool) -> None:
         self._predictor, self._output, self._overlay = predictor, output, overlay
+        self._bands, self._colors = Bands.of(predictor.spec), class_colors(predictor.spec)
+        if predictor.spec.task == "binary":
+            self._colors[1] = _rgb(output.overlay_color)
 
     def read(self, jobs: Sequence[Job]) -> list[Photo]:
         """Decodes and prepares; a file that cannot be read is a photo with an error."""
@@ -59,7 +62,7 @@ class Segmenter:
         started = time.perf_counter()
         photo = Photo(job)
         try:
-            image = read_image(job.image)
+            image = read_bands(job.image, self._bands).values
             photo.tensor, photo.size = self._predictor.prepare(image), image.shape[:2]
         except ImageError as error:
             photo.error = error
@@ -93,8 +96,9 @@ class Segmenter:
         values = (0, output.foreground_value) if spec.task == "binary" else spec.label_values
         write_image(photo.job.mask, to_labels(mask, values))
         if photo.image is not None:
-            colors = _rgb(output.overlay_color), output.overlay_opacity, _rgb(output.outline_color)
-            write_image(photo.job.overlay, draw_overlay(photo.image, mask, *colors))
+            picture = to_picture(photo.image, spec.bands)
+            style = self._colors, output.overlay_opacity, _rgb(output.outline_color)
+            write_image(photo.job.overlay, draw_classes(picture, mask, *style))
         photo.water_share, photo.image, photo.tensor = prediction.foreground_share, None, None
         photo.seconds["write"] = time.perf_counter() - started
 

@@ -14,6 +14,7 @@ import torch
 from pytorch_lightning.callbacks import ProgressBar
 
 from flood_seg.config import instantiate
+from flood_seg.imaging.bands import Bands
 from flood_seg.spec import ModelSpec
 from flood_seg.training.checkpoint import AtomicCheckpointIO
 from flood_seg.training.losses import build_loss
@@ -25,6 +26,10 @@ from flood_seg.training.tracking import Tracker, git_commit
 from flood_seg.training.weights import load_encoder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
     from flood_seg.schema import DataConfig, TrainConfig
     from flood_seg.training.history import History
     from flood_seg.training.run import Run
@@ -34,7 +39,7 @@ def check_leaves(config: TrainConfig) -> None:
     """Builds every leaf once on a stand-in, so that a wrong name or argument shows before anything heavy is done."""
     choose_accelerator(config.trainer.accelerator)
     check_size(config.model.architecture, config.datamodule.height, config.datamodule.width)
-    build_loss(config.loss)
+    build_loss(config.loss, config.datamodule.classes(config.task), config.task)
     optimizer = instantiate(config.optimizer, [torch.nn.Parameter(torch.zeros(1))])
     if scheduler := _scheduler_leaf(config):
         instantiate(scheduler, optimizer)
@@ -43,21 +48,27 @@ def check_leaves(config: TrainConfig) -> None:
 
 def build_network_for(config: TrainConfig, *, resumes: bool) -> PaddedNetwork:
     """Builds the network; its encoder's weights are loaded unless a checkpoint will replace them."""
-    network = build_network(config.model.architecture, config.model.encoder, len(config.datamodule.bands), channels=1)
+    data = config.datamodule
+    classes = data.classes(config.task).names
+    channels = 1 if config.task == "binary" else len(classes)
+    network = build_network(config.model.architecture, config.model.encoder, len(data.bands), channels)
     if not resumes:
-        load_encoder(network, config.model)
+        load_encoder(network, config.model, data.bands)
     return network
 
 
 def make_spec(config: TrainConfig) -> ModelSpec:
     """Returns the spec of the model that a configuration trains, but for the fingerprint of its data."""
     data: DataConfig = config.datamodule
+    classes = data.classes(config.task)
     packages = ("flood-seg", "torch", "segmentation-models-pytorch")
     return ModelSpec(
-        task="binary",
-        class_names=tuple(data.class_names),
-        label_values=tuple(data.label_values),
+        task=config.task,  # type: ignore[arg-type] # checked by the schema
+        class_names=classes.names,
+        label_values=classes.label_values,
+        class_colors=classes.colors,
         bands=tuple(data.bands),
+        band_sources=dict(data.band_sources),
         height=data.height,
         width=data.width,
         value_scale=data.value_scale,
@@ -66,23 +77,36 @@ def make_spec(config: TrainConfig) -> ModelSpec:
         provenance={
             "architecture": config.model.architecture,
             "encoder": config.model.encoder,
+            "labels": list(classes.to_labels().items()),  # in the order of the classes, which JSON's sorted keys lose
             "git_commit": git_commit(),
             "versions": {name: version(name) for name in packages},
         },
     )
 
 
-def build_module(config: TrainConfig, network: PaddedNetwork, spec: ModelSpec) -> SegmentationModule:
-    """Builds the LightningModule, with its loss, and its optimizer and scheduler to be made later."""
+def build_module(
+    config: TrainConfig, network: PaddedNetwork, spec: ModelSpec, pixels: Callable[[], np.ndarray]
+) -> SegmentationModule:
+    """Builds the LightningModule, with its loss, and its optimizer and scheduler to be made later.
+
+    Args:
+        config: of the run.
+        network: to be trained.
+        spec: of the model.
+        pixels: counts those of each class in the training part, int64 [classes], for weights that are `auto`.
+    """
     if config.trainer.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    classes = config.datamodule.classes(config.task)
+    # Other images than photos may lack data in places. To look for ignored pixels makes a GPU wait.
+    ignores = bool(classes.ignored) or classes.unlisted == "ignore" or not Bands.of(config.datamodule).is_photo
     scheduler = _scheduler_leaf(config)
     if config.trainer.compile:
         network.compile()  # in place, so that the checkpoint's keys stay those of the network
     return SegmentationModule(
         network,
         spec,
-        build_loss(config.loss),
+        build_loss(config.loss, classes, config.task, pixels, ignores=ignores),
         partial(instantiate, config.optimizer),
         partial(instantiate, scheduler) if scheduler else None,
         config.scheduler.get("monitor", "val_iou"),

@@ -59,6 +59,8 @@ class History(Checkpoint):
         metrics = trainer.callback_metrics
         row: Row = {"epoch": trainer.current_epoch}
         row |= {name: float(metrics[name]) for name in COLUMNS if name in metrics}
+        # Of each class, of each further validation set.
+        row |= {name: float(metrics[name]) for name in sorted(metrics) if name.startswith("val_") and name not in row}
         row |= {"lr": self._lr, "seconds": time.monotonic() - self._started}
         self.rows.append(row)
         if trainer.is_global_zero:
@@ -76,7 +78,8 @@ class History(Checkpoint):
 def write_history(path: Path, rows: list[Row]) -> None:
     """Writes the rows as CSV with a header."""
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        further = {name: None for row in rows for name in row if name not in COLUMNS}
+        writer = csv.DictWriter(file, [*COLUMNS, *further])
         writer.writeheader()
         writer.writerows(rows)
 

@@ -18,8 +18,10 @@ def ensure_reachable(encoder: str, weights: str) -> None:
     import httpx
     from huggingface_hub import constants
 
-    # segmentation-models-pytorch keeps its encoders' weights in repositories of this name.
-    if (Path(constants.HF_HUB_CACHE) / f"models--smp-hub--{encoder}.{weights}" / "snapshots").is_dir():
+    # segmentation-models-pytorch keeps its encoders' weights in repositories of this name, timm in its own.
+    model = encoder.removeprefix("tu-")
+    kept = f"models--timm--{model}*" if encoder.startswith("tu-") else f"models--smp-hub--{encoder}.{weights}"
+    if any(Path(constants.HF_HUB_CACHE).glob(f"{kept}/snapshots")):
         return
     try:
         httpx.head(constants.ENDPOINT, timeout=PROBE_SECONDS)

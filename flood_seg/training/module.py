@@ -11,12 +11,13 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from flood_seg.evaluation.metrics import confusion_counts, metrics_from_counts
+from flood_seg.evaluation.metrics import by_class, confusion_matrices, task_metrics
 from flood_seg.spec import METADATA_KEY, ModelSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     from torch.optim import Optimizer
 
     from flood_seg.data.dataset import Batch
@@ -30,6 +31,7 @@ class SegmentationModule(pl.LightningModule):
 
     Logged once an epoch, for train and val: loss (mean over samples), IoU, F1, accuracy (from counts summed over all
     pixels of the epoch), image_iou (mean over images). Training metrics are those of the weights as they changed.
+    Of several classes each one's are logged too, and the first are means over them.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class SegmentationModule(pl.LightningModule):
         self.network, self.spec, self.loss = network, spec, loss
         self._make_optimizer, self._make_scheduler, self._monitor = make_optimizer, make_scheduler, monitor
         self._counts: dict[Stage, list[Tensor]] = {"train": [], "val": []}
+        self._confusion: list[list[int]] = []
 
     def forward(self, images: Tensor) -> Tensor:
         """Maps float32 [batch, bands, height, width] to logits [batch, classes or 1, height, width]."""
@@ -64,8 +67,8 @@ class SegmentationModule(pl.LightningModule):
         logits = self(images).float()  # the loss is taken in float32 whatever the network's precision
         loss: Tensor = self.loss(logits, masks)
         with torch.no_grad():
-            counts = confusion_counts(logits[:, 0] > 0, masks.bool())
-            self._counts[stage].append(torch.stack(counts, dim=1))
+            predicted = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(1)
+            self._counts[stage].append(confusion_matrices(predicted, masks, len(self.spec.class_names)))
         self.log(f"{stage}_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(images))
         return loss
 
@@ -86,9 +89,20 @@ class SegmentationModule(pl.LightningModule):
         self._log_metrics("val")
 
     def _log_metrics(self, stage: Stage) -> None:
-        metrics = asdict(metrics_from_counts(torch.cat(self._counts[stage]).cpu().numpy()))
+        matrices = torch.cat(self._counts[stage]).cpu().numpy()
+        metrics = asdict(task_metrics(matrices, self.spec.task))
         for name in LOGGED:
             self.log(f"{stage}_{name}", metrics[name], prog_bar=name == "iou")
+        if stage == "val":
+            self._log_classes(matrices)
+
+    def _log_classes(self, matrices: np.ndarray) -> None:
+        """Logs each class's metrics of a task of several, as `val_iou/road`; keeps the confusion matrix."""
+        self._confusion = matrices.sum(axis=0).tolist()
+        if self.spec.task == "multiclass":
+            for name, metrics in by_class(matrices, self.spec.class_names).items():
+                for key in ("iou", "f1", "precision", "recall", "accuracy"):
+                    self.log(f"val_{key}/{name}", metrics[key])
 
     def configure_optimizers(self) -> Any:
         """Builds optimizer and scheduler; the latter steps once an epoch, on the monitored metric if it wants one."""
@@ -106,5 +120,5 @@ class SegmentationModule(pl.LightningModule):
         """Adds the spec, with the epoch's validation metrics, so that the file says by itself what it is."""
         logged = self.trainer.callback_metrics
         metrics = {name: float(logged[name]) for name in sorted(logged) if name.startswith("val_")}
-        spec = replace(self.spec, provenance={**self.spec.provenance, "metrics": metrics})
+        spec = replace(self.spec, provenance={**self.spec.provenance, "metrics": metrics, "confusion": self._confusion})
         checkpoint[METADATA_KEY] = spec.to_json()

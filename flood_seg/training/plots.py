@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from flood_seg.classes import IGNORED, to_hex
+from flood_seg.imaging.display import class_colors, draw_classes
 from flood_seg.imaging.overlay import draw_overlay
 from flood_seg.imaging.write import atomic_path
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
+    from flood_seg.classes import Color
+    from flood_seg.spec import ModelSpec
     from flood_seg.training.history import Row
 
 TITLES = {"loss": "Loss", "iou": "IoU", "f1": "F1 (Dice)", "accuracy": "Accuracy"}
@@ -83,28 +87,48 @@ def plot_samples(
     predictions: Sequence[np.ndarray],
     titles: Sequence[str],
     path: Path,
+    spec: ModelSpec,
 ) -> Path:
-    """Draws a row a photo: the photo, its truth, its prediction with hits, misses and false alarms in three colours.
+    """Draws a row a photo: the photo, its truth, its prediction.
+
+    Of a binary task the prediction shows hits, misses and false alarms in three colours, else each class in its own.
 
     Args:
         images: uint8 [H, W, 3] RGB each.
-        truths: bool [H, W] each.
-        predictions: bool [H, W] each.
+        truths: class indices, uint8 [H, W] each.
+        predictions: likewise.
         titles: one a photo.
         path: of the PNG file.
+        spec: of the model.
     """
     figure = Figure(figsize=(9.6, 3.1 * len(images) + 0.5), layout="constrained")
     axes = figure.subplots(len(images), 3, squeeze=False)
     for row, (image, truth, predicted, title) in enumerate(zip(images, truths, predictions, titles, strict=True)):
-        pictures = (image, draw_overlay(image, truth, HIT, 0.45, OUTLINE), _compared(image, truth, predicted))
+        pictures = (image, *_draw_pair(image, truth, predicted, spec))
         for cell, picture, name in zip(axes[row], pictures, (title, "truth", "prediction"), strict=True):
             cell.imshow(picture)
             cell.set_title(_shorten(name), fontsize=10, parse_math=False)  # a file's name may hold two dollar signs
             cell.set_axis_off()
-    colors = {"water found": HIT, "water missed": MISS, "false alarm": FALSE_ALARM}
-    patches = [Patch(color="#{:02x}{:02x}{:02x}".format(*color), label=name) for name, color in colors.items()]
-    figure.legend(handles=patches, loc="outside lower center", ncols=3, frameon=False)
+    patches = [Patch(color=to_hex(color), label=name) for name, color in _legend(spec).items()]
+    figure.legend(handles=patches, loc="outside lower center", ncols=4, frameon=False)
     return _save(figure, path)
+
+
+def _draw_pair(
+    image: np.ndarray, truth: np.ndarray, predicted: np.ndarray, spec: ModelSpec
+) -> tuple[np.ndarray, np.ndarray]:
+    if spec.task == "multiclass":
+        colors = class_colors(spec)
+        return tuple(draw_classes(image, mask, colors, 0.5, OUTLINE) for mask in (truth, predicted))  # type: ignore[return-value]
+    wet = truth == 1
+    return draw_overlay(image, wet, HIT, 0.45, OUTLINE), _compared(image, wet, (predicted == 1) & (truth != IGNORED))
+
+
+def _legend(spec: ModelSpec) -> dict[str, Color]:
+    if spec.task == "multiclass":
+        return dict(zip(spec.class_names[1:], class_colors(spec)[1:], strict=True))
+    name = spec.class_names[1]
+    return {f"{name} found": HIT, f"{name} missed": MISS, "false alarm": FALSE_ALARM}
 
 
 def _shorten(title: str) -> str:
@@ -123,8 +147,10 @@ def _compared(image: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np
     return result
 
 
-def plot_grid(images: Sequence[np.ndarray], masks: Sequence[np.ndarray], path: Path, columns: int = 4) -> Path:
-    """Draws images, uint8 [H, W, 3] RGB, with their masks, bool [H, W], tinted and outlined, in a grid."""
+def plot_grid(
+    images: Sequence[np.ndarray], masks: Sequence[np.ndarray], path: Path, colors: Sequence[Color], columns: int = 4
+) -> Path:
+    """Draws images, uint8 [H, W, 3] RGB, with their class indices, uint8 [H, W], tinted and outlined, in a grid."""
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     height, width = images[0].shape[:2]
@@ -133,7 +159,7 @@ def plot_grid(images: Sequence[np.ndarray], masks: Sequence[np.ndarray], path: P
     for cell in axes.flat:
         cell.set_axis_off()
     for cell, image, mask in zip(axes.flat, images, masks, strict=False):
-        cell.imshow(draw_overlay(image, mask, HIT, 0.25, (255, 235, 59)))
+        cell.imshow(draw_classes(image, mask, colors, 0.25, (255, 235, 59)))
     return _save(figure, path)
 
 

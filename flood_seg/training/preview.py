@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from flood_seg.evaluation.metrics import image_counts, image_ious
+from flood_seg.evaluation.metrics import confusion_matrix, image_ious
+from flood_seg.imaging.display import to_picture
 from flood_seg.imaging.postprocess import to_classes
 from flood_seg.training.plots import plot_samples
 
@@ -29,11 +30,11 @@ def plot_validation(network: PaddedNetwork, spec: ModelSpec, samples: FloodDatas
         image, mask = samples.raw(0, int(index))
         with torch.inference_mode():
             logits = network(samples[int(index)]["image"].unsqueeze(0))[0].numpy()
-        predicted = to_classes(logits, spec.threshold) > 0
-        counts = image_counts(predicted, mask)[None]
-        images.append(image)
-        truths.append(mask > 0)
+        predicted = to_classes(logits, spec.threshold)
+        matrix = confusion_matrix(predicted, mask, len(spec.class_names))[None]
+        images.append(to_picture(image, spec.bands))
+        truths.append(mask)
         predictions.append(predicted)
         stem = samples.store.pairs[samples.indices[int(index)]].stem
-        titles.append(f"{stem}: IoU {image_ious(counts)[0]:.2f}")
-    return plot_samples(images, truths, predictions, titles, path)
+        titles.append(f"{stem}: IoU {image_ious(matrix, spec.task)[0]:.2f}")
+    return plot_samples(images, truths, predictions, titles, path, spec)

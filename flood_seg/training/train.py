@@ -8,17 +8,23 @@ from typing import TYPE_CHECKING
 
 import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 
+import numpy as np
 import pytorch_lightning as pl
 
 from flood_seg.config import compose, flatten, instantiate, save_config
 from flood_seg.console import say, show_table, warn
-from flood_seg.data.augmentation import build_augmentation
-from flood_seg.data.datamodule import FloodDataModule, choose_split, load_store
+from flood_seg.data.augmentation import build_augmentation, left_out
+from flood_seg.data.datamodule import FloodDataModule, load_store
+from flood_seg.data.layout import choose_split
 from flood_seg.data.split import write_split
+from flood_seg.data.stats import measure_bands
 from flood_seg.errors import FloodSegError
+from flood_seg.evaluation.classes import plot_confusion, show_classes
+from flood_seg.evaluation.metrics import by_class
 from flood_seg.export.onnx import export_onnx
+from flood_seg.imaging.bands import Bands
 from flood_seg.imaging.write import atomic_path
-from flood_seg.schema import TrainConfig
+from flood_seg.schema import AUTO, TrainConfig
 from flood_seg.spec import ModelSpec
 from flood_seg.training.build import build_module, build_network_for, build_trainer, check_leaves, make_spec
 from flood_seg.training.checkpoint import load_network
@@ -59,7 +65,7 @@ def train(config: TrainConfig, overrides: Sequence[str] = ()) -> Summary:
     _save_inputs(run, config, overrides, data, spec)
     history = History(run.folder)
     trainer = build_trainer(config, run, tracker, history)
-    module = build_module(config, network, spec)
+    module = build_module(config, network, spec, data.count_pixels)
     say(
         f"Run {run.folder}: {len(data.train_set)} samples to train, {len(data.val_set)} to validate, {_device(trainer)}"
     )
@@ -83,10 +89,15 @@ def _open_run(config: TrainConfig, overrides: list[str]) -> tuple[TrainConfig, l
 
 
 def _load_data(config: TrainConfig) -> tuple[FloodDataModule, ModelSpec]:
-    store = load_store(config.datamodule)
-    split = choose_split(config.datamodule, [pair.stem for pair in store.pairs], config.seed)
+    store = load_store(config.datamodule, config.task)
+    split = choose_split(config.datamodule, store.pairs, config.seed)
+    if config.datamodule.mean == AUTO:
+        measure_bands(config, [pair for pair in store.pairs if pair.stem in set(split.train)])
     spec = make_spec(config)
-    augmentation = build_augmentation(config.augmentation)
+    bands = Bands.of(config.datamodule)
+    augmentation = build_augmentation(config.augmentation, bands)
+    if line := left_out(config.augmentation, bands):
+        say(line)
     data = FloodDataModule(config.datamodule, spec, store, split, augmentation, config.seed)
     spec.provenance["data_fingerprint"] = data.fingerprint
     return data, spec
@@ -131,6 +142,9 @@ def _finish(
         export_onnx(network, spec, run.onnx)
         onnx = run.onnx
         files.append(plot_validation(network, spec, data.val_set, plots / "validation_samples.png"))
+        confusion = spec.provenance["confusion"]
+        files.append(plot_confusion(confusion, spec.class_names, plots / "confusion.png"))
+        show_classes(by_class(np.array([confusion]), spec.class_names))
     tracker.log_artifacts({"plots": files, "checkpoints": _existing(run.best.resolve()), "onnx": _existing(run.onnx)})
     summary = Summary(
         run_dir=run.folder,

@@ -2,7 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from flood_seg.data.augmentation import build_augmentation, random_matrix
+from flood_seg.data.augmentation import build_augmentation, left_out, random_matrix
+from flood_seg.imaging.bands import Bands
 from flood_seg.schema import AugmentationConfig
 from tests.conftest import draw_pond
 
@@ -86,3 +87,33 @@ def test_a_seed_gives_the_same_sample_again():
 
 def test_switched_off_it_is_none():
     assert build_augmentation(AugmentationConfig(enabled=False)) is None
+
+
+@pytest.mark.parametrize(("bands", "dtype"), [(1, "uint8"), (4, "uint16"), (7, "uint16"), (13, "float32")])
+def test_images_of_any_bands_and_values_are_augmented(bands, dtype):
+    """Each band as if it were alone, but for brightness and contrast; values stay in their range."""
+    top = {"uint8": 255, "uint16": 65535, "float32": 9000}[dtype]
+    image = (np.random.default_rng(0).random((40, 50, bands)) * top).astype(dtype)
+    mask = (image[:, :, 0] > top / 2).astype(np.uint8)
+    several = Bands(tuple(f"b{number}" for number in range(bands)), {}, float(top))
+    config = only(crop_probability=1.0, blur_probability=1.0, horizontal_flip_probability=0.5)
+    found, _ = augment_with(build_augmentation(config, several), image, mask)
+    assert found.dtype == image.dtype and found.shape == image.shape
+    alone, _ = augment_with(build_augmentation(config, several), image[:, :, -1:].copy(), mask)
+    np.testing.assert_array_equal(found[:, :, -1:], alone)
+    bright, same = augment_with(build_augmentation(only(color_probability=1.0), several), image, mask)
+    assert not np.array_equal(bright, image) and np.array_equal(same, mask)
+    gain = bright.astype(float).mean() / image.astype(float).mean()
+    assert 0.75 < gain < 1.25
+
+
+def test_colours_that_make_no_sense_are_said_to_be_left_out():
+    satellite = Bands(("red", "green", "blue", "nir"))
+    assert "saturation and hue are left out, for red, green, blue, nir" in left_out(AugmentationConfig(), satellite)
+    assert not left_out(AugmentationConfig(), Bands()) and not left_out(only(), satellite)
+
+
+def augment_with(pipeline, image, mask):
+    pipeline.set_random_seed(5)
+    result = pipeline(image=image, mask=mask)
+    return result["image"], result["mask"]

@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 
 from flood_seg.data.augmentation import build_augmentation
-from flood_seg.data.datamodule import FloodDataModule, choose_split, load_store
+from flood_seg.data.datamodule import FloodDataModule, load_store
+from flood_seg.data.layout import choose_split
 from flood_seg.errors import DataError
 from flood_seg.imaging.preprocess import preprocess
 from flood_seg.imaging.read import read_image
@@ -16,8 +17,8 @@ from tests.conftest import make_spec
 
 def open_module(folder: Path, **options: object) -> FloodDataModule:
     config = DataConfig(**({"data_dir": str(folder), "height": 64, "width": 64, "batch_size": 4} | options))
-    store = load_store(config)
-    split = choose_split(config, [pair.stem for pair in store.pairs], 42)
+    store = load_store(config, "binary")
+    split = choose_split(config, store.pairs, 42)
     return FloodDataModule(config, make_spec(), store, split, build_augmentation(AugmentationConfig()), 42)
 
 

@@ -41,7 +41,7 @@ def test_a_split_file_gives_the_split_back(tmp_path):
     ("text", "message"),
     [
         ("train a\nval\tb\n", ":1: expected"),
-        ("train\ta\ntest\tb\n", ":2: expected"),
+        ("train\ta\ntset\tb\n", ":2: expected"),
         ("train\ta\nval\ta\n", ":2: 'a' is named twice"),
         ("train\ta\nval\tgone\n", "1 stems have no usable pair, the first is 'gone'"),
         ("train\ta\n", "the val part is empty"),

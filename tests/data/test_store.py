@@ -5,14 +5,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flood_seg.data import store as store_module
 from flood_seg.data.pairing import find_pairs
+from flood_seg.data.reading import SampleReader
 from flood_seg.data.store import open_store
+from flood_seg.schema import DataConfig
 from tests.conftest import draw_pond
+
+READER = SampleReader.of(DataConfig(), "binary")
 
 
 def open_folder(folder: Path, cache: str = "ram", size: tuple[int, int] = (32, 48), cache_dir: Path | None = None):
-    return open_store(find_pairs(folder / "images", folder / "masks")[0], *size, cache, cache_dir)
+    return open_store(find_pairs(folder / "images", folder / "masks")[0], READER, *size, cache, cache_dir)
 
 
 def test_every_faulty_pair_is_named_with_its_reason(ponds):
@@ -69,13 +72,13 @@ def test_memory_disk_and_decoding_give_the_same_samples(ponds, tmp_path):
 def decoded(monkeypatch):
     """Counts how many pairs are decoded."""
     stems: list[str] = []
-    real = store_module.load_sample
+    real = SampleReader.load_at
 
-    def counting(pair, height, width):
+    def counting(self, pair, height, width):
         stems.append(pair.stem)
-        return real(pair, height, width)
+        return real(self, pair, height, width)
 
-    monkeypatch.setattr(store_module, "load_sample", counting)
+    monkeypatch.setattr(SampleReader, "load_at", counting)
     return stems
 
 

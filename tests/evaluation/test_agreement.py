@@ -34,4 +34,4 @@ def test_classes_are_compared_where_there_are_several():
     second = np.zeros((3, 1, 2), np.float32)
     second[2] = 5
     found = compare([first], [second], 0.5)
-    assert found.flipped == 0.5 and found.mask_iou == 1  # both are foreground
+    assert found.flipped == 0.5 and found.mask_iou == 0.25  # the mean of 0 and 1/2

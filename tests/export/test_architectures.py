@@ -29,7 +29,10 @@ def test_it_trains_a_step_and_its_file_answers_the_same(name, tmp_path):
     choices = [f"model.architecture={name}", f"model.encoder={encoder}", "model.encoder_weights=null", "loss=bce_dice"]
     config = compose("train", [*choices, f"datamodule.height={side}"], TrainConfig)
     check_leaves(config)
-    network, loss = build_network_for(config, resumes=False).train(), build_loss(config.loss)
+    network, loss = (
+        build_network_for(config, resumes=False).train(),
+        build_loss(config.loss, config.datamodule.classes("binary"), "binary"),
+    )
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
     images, masks = torch.randn(2, 3, side, side), (torch.rand(2, side, side) > 0.5).to(torch.uint8)
     before = {key: value.clone() for key, value in network.state_dict().items()}

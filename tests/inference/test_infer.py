@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from flood_seg.errors import ImageError, OutputError, PartialFailureError
+from flood_seg.imaging import bands as bands_module
 from flood_seg.inference import infer as infer_module
-from flood_seg.inference import segment as segment_module
 from flood_seg.inference.infer import infer
 from flood_seg.schema import InferConfig, OutputConfig
 from tests.inference.conftest import red_spec, write_model
@@ -106,7 +106,7 @@ def test_however_many_photos_a_few_are_in_memory(overlay, allowed, red_model, tm
     (tmp_path / "in").mkdir()
     for number in range(20):
         Image.fromarray(PHOTO).save(tmp_path / "in" / f"{number:02d}.png")
-    read, alive, most = segment_module.read_image, weakref.WeakSet(), []
+    read, alive, most = bands_module.read_image, weakref.WeakSet(), []
 
     class Photo(np.ndarray):
         __hash__ = object.__hash__
@@ -117,7 +117,7 @@ def test_however_many_photos_a_few_are_in_memory(overlay, allowed, red_model, tm
         most.append(len(alive))
         return image
 
-    monkeypatch.setattr(segment_module, "read_image", counted)
+    monkeypatch.setattr(bands_module, "read_image", counted)
     monkeypatch.setattr(infer_module, "cores", lambda: 2)
     run(red_model, tmp_path / "in", overlay=overlay)
     assert len(most) == 20 and max(most) <= allowed

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from flood_seg.training.plots import FALSE_ALARM, HIT, MISS, plot_grid, plot_history, plot_samples
+from tests.conftest import make_spec
 
 METRICS = ("loss", "iou", "f1", "accuracy")
 TRAIN_ORANGE, VAL_BLUE = (217, 95, 2), (31, 120, 180)
@@ -68,15 +69,15 @@ def test_the_best_epoch_is_the_highest_but_for_the_loss(tmp_path, monkeypatch):
 
 def scene() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A grey photo; water in its left half; a prediction of its upper half."""
-    truth, predicted = np.zeros((2, 64, 64), bool)
-    truth[:, :32] = True
-    predicted[:32] = True
+    truth, predicted = np.zeros((2, 64, 64), np.uint8)
+    truth[:, :32] = 1
+    predicted[:32] = 1
     return np.full((64, 64, 3), 128, np.uint8), truth, predicted
 
 
 def test_hits_misses_and_false_alarms_have_their_colours_in_the_prediction_alone(tmp_path):
     image, truth, predicted = scene()
-    path = plot_samples([image], [truth], [predicted], ["a: IoU 0.33"], tmp_path / "new" / "samples.png")
+    path = plot_samples([image], [truth], [predicted], ["a: IoU 0.33"], tmp_path / "new" / "samples.png", make_spec())
     picture = pixels(path)
     tints = [np.rint(0.55 * np.array(color) + 0.45 * 128) for color in (HIT, MISS, FALSE_ALARM)]
     areas = [(np.abs(picture - tint).max(axis=2) <= 3) for tint in tints]
@@ -92,7 +93,8 @@ def test_any_file_name_makes_a_title(tmp_path, title):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         short, long = (
-            plot_samples([image], [truth], [predicted], [text], tmp_path / f"{len(text)}.png") for text in ("x", title)
+            plot_samples([image], [truth], [predicted], [text], tmp_path / f"{len(text)}.png", make_spec())
+            for text in ("x", title)
         )
     assert pixels(short).shape == pixels(long).shape
 
@@ -100,7 +102,7 @@ def test_any_file_name_makes_a_title(tmp_path, title):
 @pytest.mark.parametrize("number", [1, 3, 6])
 def test_a_grid_holds_every_image(tmp_path, number):
     image, truth, _ = scene()
-    path = plot_grid([image] * number, [truth] * number, tmp_path / "grid.png")
+    path = plot_grid([image] * number, [truth] * number, tmp_path / "grid.png", [(0, 0, 0), HIT])
     assert count(path, (128, 128, 128), 2) > number * 10_000, "the dry half of each"
 
 

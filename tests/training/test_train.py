@@ -45,13 +45,13 @@ def test_checkpoints_load_without_running_code_and_carry_their_spec(finished_run
     assert spec.provenance["metrics"]["val_iou"] == pytest.approx(rows[checkpoint["epoch"]]["val_iou"])
 
 
-def test_thirteen_pictures_are_drawn(finished_run):
+def test_fourteen_pictures_are_drawn(finished_run):
     names = {path.name for path in finished_run.plots.iterdir()}
     metrics = ("loss", "iou", "f1", "accuracy")
     curves = {f"{part}_{m}.png" for m in metrics for part in ("train", "val")} | {
         f"{m}_comparison.png" for m in metrics
     }
-    assert names == curves | {"validation_samples.png"}
+    assert names == curves | {"validation_samples.png", "confusion.png"}
     for path in finished_run.plots.iterdir():
         with Image.open(path) as picture:
             assert min(picture.size) > 300 and np.ptp(np.asarray(picture.convert("L"))) > 100
@@ -74,7 +74,7 @@ def test_mlflow_holds_parameters_commit_metrics_and_files(finished_run):
     kept = {
         item.path for kind in ("plots", "checkpoints", "onnx") for item in client.list_artifacts(run.info.run_id, kind)
     }
-    assert len([path for path in kept if path.startswith("plots/")]) == 13
+    assert len([path for path in kept if path.startswith("plots/")]) == 14
     assert "onnx/model.onnx" in kept and any(path.startswith("checkpoints/best-epoch=") for path in kept)
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from flood_seg.errors import WeightsError
 from flood_seg.schema import ModelConfig
 from flood_seg.training.network import build_network
-from flood_seg.training.weights import load_encoder
+from flood_seg.training.weights import adapt_bands, load_encoder
 
 
 def config(**options: object) -> ModelConfig:
@@ -100,3 +100,33 @@ def test_without_a_network_it_fails_within_seconds_and_says_what_to_do(
     for words in ("model.encoder_weights=null", "model.encoder_weights_path=FILE"):
         assert words in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_other_bands_start_from_the_filters_of_red_green_and_blue(tmp_path):
+    donor = build_network("Unet", "mobilenet_v2", 3, 1).network.encoder.state_dict()
+    torch.save(donor, tmp_path / "e.pt")
+    bands = ["nir", "blue", "green", "red"]
+    network = build_network("Unet", "mobilenet_v2", 4, 1)
+    load_encoder(network, config(encoder_weights_path=str(tmp_path / "e.pt")), bands)
+    loaded = network.network.encoder.state_dict()
+    changed = [key for key in donor if not torch.equal(donor[key], loaded[key])]
+    assert len(changed) == 1, "the first layer alone"
+    red, green, blue = donor[changed[0]].unbind(1)
+    expected = torch.stack([(red + green + blue) / 3, blue, green, red], 1) * 3 / 4
+    assert torch.allclose(loaded[changed[0]], expected)
+
+
+def test_an_image_whose_bands_are_all_alike_is_answered_as_before():
+    kernel, grey = torch.randn(5, 3, 3, 3), torch.randn(1, 1, 8, 8)
+    before = nn.functional.conv2d(grey.expand(1, 3, 8, 8), kernel)
+    for bands in (["red", "green", "blue", "nir", "swir"], ["grey"], ["blue", "red", "green"]):
+        adapted = adapt_bands(kernel, bands)
+        after = nn.functional.conv2d(grey.expand(1, len(bands), 8, 8), adapted)
+        assert torch.allclose(after, before, atol=1e-5)
+
+
+def test_weights_of_timms_encoders_are_asked_of_the_hub(monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", closed_port())
+    network = build_network("Unet", "tu-mobilenetv3_small_100", 3, 1)
+    with pytest.raises(WeightsError, match="cannot be downloaded"):
+        load_encoder(network, config(encoder="tu-mobilenetv3_small_100", encoder_weights="imagenet"))

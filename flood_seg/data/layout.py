@@ -1,0 +1,152 @@
+"""Finds the samples of a data set, however its files lie, and the part that each one belongs to.
+
+Understood are: one folder of images and one of masks; those in a folder a part (`train/images`, `val/images`); a
+folder a part in those (`img/train`, `labels/train`, as MMSegmentation has them); a table of pairs; several of these.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flood_seg.data.pairing import Fault, Pair, find_pairs
+from flood_seg.data.split import OPTIONAL, PARTS, Split, parts_split, random_split, read_split
+from flood_seg.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flood_seg.schema import DataConfig
+
+Found = tuple[list[Pair], list[Fault]]
+ALIASES = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
+
+
+def find_samples(config: DataConfig) -> Found:
+    """Finds the pairs of all of `config.data_dir`.
+
+    A stem is unique: it begins with the part's name where a folder says the part, and with the data set's where there
+    are several.
+
+    Returns:
+        the pairs in the order of their stems, and a fault for each file without a partner.
+
+    Raises:
+        DataError: a folder or the table is missing, empty or cannot be read.
+    """
+    folders = config.folders
+    if config.pairs_file:
+        return _read_table(folders[0] / config.pairs_file)
+    if len(folders) == 1:
+        return _find_in(folders[0], config)
+    names = [folder.name for folder in folders]
+    if len(set(names)) < len(names):
+        names = [folder.as_posix() for folder in folders]
+    pairs, faults = list[Pair](), list[Fault]()
+    for folder, name in zip(folders, names, strict=True):
+        found, wrong = _find_in(folder, config)
+        pairs += [replace(pair, stem=f"{name}/{pair.stem}") for pair in found]
+        faults += [replace(fault, stem=f"{name}/{fault.stem}") for fault in wrong]
+    return pairs, faults
+
+
+def _find_in(folder: Path, config: DataConfig) -> Found:
+    places = {part: _part_folders(folder, part, config) for part in ALIASES}
+    if places["train"] is None:
+        return find_pairs(folder / config.images_dir, folder / config.masks_dir, config.mask_suffix)
+    pairs, faults = list[Pair](), list[Fault]()
+    for part, place in places.items():
+        if place is not None:
+            found, wrong = find_pairs(*place, config.mask_suffix)
+            pairs += [replace(pair, stem=f"{part}/{pair.stem}", part=part) for pair in found]
+            faults += [replace(fault, stem=f"{part}/{fault.stem}") for fault in wrong]
+    return sorted(pairs, key=lambda pair: pair.stem), faults
+
+
+def has_masks(config: DataConfig) -> bool:
+    """Whether the first of `config.data_dir` is a data set rather than photos alone."""
+    folder = config.folders[0]
+    parts = any(_part_folders(folder, part, config) for part in ALIASES)
+    return bool(config.pairs_file) or parts or (folder / config.masks_dir).is_dir()
+
+
+def _part_folders(folder: Path, part: str, config: DataConfig) -> tuple[Path, Path] | None:
+    """Returns a part's folders of images and of masks, where there are such."""
+    for name in ALIASES[part]:
+        for images, masks in (
+            (folder / name / config.images_dir, folder / name / config.masks_dir),
+            (folder / config.images_dir / name, folder / config.masks_dir / name),
+        ):
+            if images.is_dir():
+                return images, masks
+    return None
+
+
+def _read_table(path: Path) -> Found:
+    """Reads a CSV with the columns image and mask, and part where it says so; paths are relative to the file."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: the table of pairs cannot be read ({error})") from error
+    columns = list(rows[0]) if rows else []
+    if not {"image", "mask"} <= set(columns):
+        there = ", ".join(str(column) for column in columns) or "none"
+        raise DataError(f"{path}: wants a line of titles with image and mask, and rows below; its columns are {there}")
+    stems = Counter(Path(row["image"]).stem for row in rows)
+    pairs, faults = list[Pair](), list[Fault]()
+    for number, row in enumerate(rows, 2):
+        image, mask, part = path.parent / row["image"], path.parent / row["mask"], row.get("part") or None
+        if part is not None and part not in ALIASES:
+            raise DataError(f"{path}:{number}: part is {part!r}; allowed are {', '.join(ALIASES)} or nothing")
+        stem = image.stem if stems[image.stem] == 1 else str(Path(row["image"]).with_suffix(""))
+        missing = [file for file in (image, mask) if not file.is_file()]
+        if missing:
+            faults.append(Fault(stem, missing[0], "no such file"))
+        else:
+            pairs.append(Pair(stem, image, mask, part))
+    if twice := [stem for stem, count in Counter(pair.stem for pair in pairs).items() if count > 1]:
+        raise DataError(f"{path}: {twice[0]} stands in two rows; keep one")
+    return sorted(pairs, key=lambda pair: pair.stem), faults
+
+
+def choose_split(config: DataConfig, pairs: Sequence[Pair], seed: int) -> Split:
+    """Reads `config.split_file`, else takes the parts that the layout names, else draws a split by the seed.
+
+    Where the layout names no validation part, it is drawn from the training part.
+
+    Raises:
+        DataError: the file cannot be used, or a part would be empty.
+    """
+    stems = [pair.stem for pair in pairs]
+    if config.split_file:
+        return read_split(Path(config.split_file), stems)
+    if any(pair.part for pair in pairs):
+        return parts_split({pair.stem: pair.part for pair in pairs}, config.val_split, seed)
+    return random_split(stems, config.val_split, seed)
+
+
+def choose_pairs(config: DataConfig, part: str = "auto") -> list[Pair]:
+    """Returns a part of a data set's pairs.
+
+    Args:
+        config: the data set.
+        part: `train`, `val`, `test` or `all`; `auto`: the validation part where a split file or the layout says which
+            that is, else all.
+
+    Raises:
+        DataError: a folder or the split file is missing or wrong, or there is no such part.
+    """
+    pairs, _ = find_samples(config)
+    named = bool(config.split_file) or any(pair.part for pair in pairs)
+    if part == "all" or (part == "auto" and not named):
+        return pairs
+    if not named:
+        raise DataError(f"part={part}: nothing says which pairs are of that part; give datamodule.split_file")
+    chosen = set(getattr(choose_split(config, pairs, seed=0), "val" if part == "auto" else part))
+    if not chosen:
+        raise DataError(f"part={part}: is empty; allowed are {', '.join((*PARTS, *OPTIONAL))} and all")
+    return [pair for pair in pairs if pair.stem in chosen]

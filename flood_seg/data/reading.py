@@ -1,0 +1,95 @@
+"""Decodes pairs: the bands that are wanted of an image, and the class of each pixel of its mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from flood_seg.classes import IGNORED, Classes, parse_classes
+from flood_seg.data.labels import read_classes
+from flood_seg.errors import ConfigError, ImageError
+from flood_seg.imaging.bands import Bands, read_bands
+from flood_seg.imaging.preprocess import resize_image
+
+if TYPE_CHECKING:
+    from flood_seg.data.pairing import Pair
+    from flood_seg.schema import DataConfig
+    from flood_seg.spec import ModelSpec
+
+Sample = tuple[np.ndarray, np.ndarray]
+ASPECT_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class SampleReader:
+    """Decodes pairs of one data set."""
+
+    classes: Classes
+    bands: Bands = field(default_factory=Bands)
+
+    @classmethod
+    def of(cls, config: DataConfig, task: str) -> SampleReader:
+        """Returns the reader of a configured data set."""
+        return cls(config.classes(task), Bands.of(config))
+
+    @classmethod
+    def for_model(cls, config: DataConfig, spec: ModelSpec) -> SampleReader:
+        """Returns the reader of a data set that a model is tried on: its bands, and its classes in the given masks.
+
+        Where the configuration names no labels, those that the model was trained with are meant.
+
+        Raises:
+            ConfigError: the configuration's classes are not as many as the model's.
+        """
+        if config.labels or config.max_label is not None:
+            classes = config.classes(spec.task)
+        else:
+            labels = dict(spec.provenance.get("labels", ()))
+            classes = parse_classes(spec.task, spec.class_names, labels, unlisted=config.unlisted)
+        if len(classes.names) != len(spec.class_names):
+            raise ConfigError(
+                f"datamodule.labels: {len(classes.names)} classes ({', '.join(classes.names)}), the model knows "
+                f"{len(spec.class_names)} ({', '.join(spec.class_names)})"
+            )
+        return cls(classes, Bands.of(spec))
+
+    def load(self, pair: Pair) -> Sample:
+        """Decodes a pair at the image's own size.
+
+        Returns:
+            image uint8, uint16 or float32 [H, W, bands] and class indices uint8 [H, W], `IGNORED` where the image has
+            no data; a mask of another size but of the same aspect ratio within 1 % is resized (nearest).
+
+        Raises:
+            ImageError: a file cannot be read, or the two do not fit each other.
+            DataError: the mask has a value that the classes do not list.
+        """
+        raster, mask = read_bands(pair.image, self.bands), read_classes(pair.mask, self.classes)
+        check_aspect(raster.values.shape[:2], mask.shape)
+        mask = resize_mask(mask, *raster.values.shape[:2])
+        if raster.valid is not None:
+            mask = np.where(raster.valid, mask, np.uint8(IGNORED))
+        return raster.values, mask
+
+    def load_at(self, pair: Pair, height: int, width: int) -> Sample:
+        """Decodes a pair and resizes it to the network's size; raises as `load`."""
+        image, mask = self.load(pair)
+        return resize_image(image, height, width), resize_mask(mask, height, width)
+
+
+def check_aspect(image_shape: tuple[int, ...], mask_shape: tuple[int, ...]) -> None:
+    """Raises ImageError where the aspect ratios of (height, width) and (height, width) differ by over 1 %."""
+    (image_height, image_width), (mask_height, mask_width) = image_shape, mask_shape
+    ratio = (image_width / image_height) / (mask_width / mask_height)
+    if max(ratio, 1 / ratio) > 1 + ASPECT_TOLERANCE:
+        raise ImageError(f"mask of another shape: image {image_width}×{image_height}, mask {mask_width}×{mask_height}")
+
+
+def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resizes class indices, uint8 [H, W], to [height, width] by the nearest pixel's centre."""
+    if mask.shape == (height, width):
+        return mask
+    return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT))

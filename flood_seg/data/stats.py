@@ -1,0 +1,178 @@
+"""The data stats verb: mean and standard deviation of each band, and the share of each class."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from os import cpu_count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flood_seg.classes import IGNORED
+from flood_seg.console import say, show_table, track, warn
+from flood_seg.data.layout import choose_split, find_samples
+from flood_seg.data.reading import SampleReader
+from flood_seg.data.remember import remembered
+from flood_seg.data.store import default_cache_dir, fingerprint
+from flood_seg.errors import DataError, ImageError
+from flood_seg.imaging.write import atomic_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flood_seg.data.pairing import Pair
+    from flood_seg.schema import TrainConfig
+
+
+@dataclass
+class BandStats:
+    """Exact count, mean and squared deviations of each band, from one image after the other.
+
+    Two sets are joined as by Chan, Golub and LeVeque 1979 (Stanford STAN-CS-79-773), which loses no digits as a sum of
+    squares would.
+    """
+
+    bands: int
+    count: int = 0
+    mean: np.ndarray = field(init=False)
+    squares: np.ndarray = field(init=False)
+    low: np.ndarray = field(init=False)
+    high: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.mean, self.squares = np.zeros((2, self.bands))
+        self.low, self.high = np.full(self.bands, np.inf), np.full(self.bands, -np.inf)
+
+    def add(self, pixels: np.ndarray) -> None:
+        """Adds the pixels of an image, any dtype [pixels, bands]."""
+        if not len(pixels):
+            return
+        other = BandStats(self.bands)
+        other.count = len(pixels)
+        other.mean = pixels.mean(axis=0, dtype=np.float64)
+        for band in range(self.bands):  # one band at a time: float64 takes eight times the memory of 8 bits
+            other.squares[band] = np.square(pixels[:, band] - other.mean[band]).sum()
+        other.low, other.high = pixels.min(axis=0).astype(float), pixels.max(axis=0).astype(float)
+        self.merge(other)
+
+    def merge(self, other: BandStats) -> None:
+        """Adds another set of pixels."""
+        total = self.count + other.count
+        apart = other.mean - self.mean
+        self.mean = self.mean + apart * (other.count / total)
+        self.squares = self.squares + other.squares + apart**2 * (self.count * other.count / total)
+        self.low, self.high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
+        self.count = total
+
+    @property
+    def std(self) -> np.ndarray:
+        """Of all pixels, float64 [bands]."""
+        return np.sqrt(self.squares / max(self.count, 1))
+
+
+def stats(config: TrainConfig, out: Path | None = None) -> BandStats:
+    """Prints mean and standard deviation of each band and the share of each class of the training part.
+
+    Args:
+        config: the data set, the task, the seed of the split.
+        out: where to write what `datamodule.stats_file` reads; None: nowhere.
+
+    Raises:
+        DataError: as `measure`.
+    """
+    data = config.datamodule
+    pairs, _ = find_samples(data)
+    chosen = set(choose_split(data, pairs, config.seed).train)
+    train = [pair for pair in pairs if pair.stem in chosen]
+    total, classes = measure(train, SampleReader.of(data, config.task))
+    _show(total, classes, config, len(train))
+    if out:
+        _write(out, total, config)
+    return total
+
+
+def measure(pairs: Sequence[Pair], reader: SampleReader) -> tuple[BandStats, np.ndarray]:
+    """Reads pairs once, one after the other at their own size.
+
+    Pixels without data and ignored ones do not count.
+
+    Returns:
+        of the raw values, and the pixels of each class index, int64 [256].
+
+    Raises:
+        DataError: no pixel could be read, or a mask has a value that the labels do not list.
+    """
+    total, classes = BandStats(len(reader.bands.names)), np.zeros(256, np.int64)
+    with ThreadPoolExecutor(min(4, cpu_count() or 1)) as pool:
+        for found in track(pool.map(lambda pair: _measure(pair, reader), pairs), "Measuring", len(pairs)):
+            if found is not None:
+                total.merge(found[0])
+                classes += found[1]
+    if not total.count:
+        raise DataError("no pixel of the training part could be read; the lines above say why")
+    return total, classes
+
+
+def measure_bands(config: TrainConfig, pairs: Sequence[Pair]) -> None:
+    """Puts mean and standard deviation of pairs into the configuration; measured once for a data set.
+
+    Raises:
+        DataError: as `measure`.
+    """
+    data, reader = config.datamodule, SampleReader.of(config.datamodule, config.task)
+    folder = Path(data.cache_dir) if data.cache_dir else default_cache_dir()
+
+    def compute() -> list[list[float]]:
+        total, _ = measure(pairs, reader)
+        return [(total.mean / data.value_scale).tolist(), (total.std / data.value_scale).tolist()]
+
+    mean, std = remembered(folder / f"{fingerprint(pairs, reader)}.bands.json", compute)
+    data.mean, data.std = mean, [value or 1.0 for value in std]  # a constant band says nothing, and divides nothing
+    each = [f"{name} {m:.4f} ± {s:.4f}" for name, m, s in zip(data.bands, mean, std, strict=True)]
+    say(f"Mean and standard deviation of the training part: {', '.join(each)}")
+
+
+def _measure(pair: Pair, reader: SampleReader) -> tuple[BandStats, np.ndarray] | None:
+    try:
+        image, mask = reader.load(pair)
+    except ImageError as error:
+        warn(f"{pair.stem} left out: {error}")
+        return None
+    one, counts = BandStats(image.shape[2]), np.bincount(mask.ravel(), minlength=256)
+    one.add(image[mask != IGNORED] if counts[IGNORED] else image.reshape(-1, image.shape[2]))
+    return (one, counts) if one.count else None
+
+
+def _show(total: BandStats, classes: np.ndarray, config: TrainConfig, images: int) -> None:
+    data = config.datamodule
+    scaled = zip(data.bands, total.mean / data.value_scale, total.std / data.value_scale, total.low, total.high,
+                 strict=True)  # fmt: skip
+    rows = [(name, f"{mean:.4f}", f"{std:.4f}", f"{low:g}", f"{high:g}") for name, mean, std, low, high in scaled]
+    title = f"{images} images of the training part, values over {data.value_scale:g}"
+    show_table(title, ("band", "mean", "std", "lowest", "highest"), rows)
+    kinds = [
+        *zip(data.classes(config.task).names, classes, strict=False),
+        ("ignored or without data", classes[IGNORED]),
+    ]
+    shares = [(name, f"{pixels / classes.sum():.2%}", int(pixels)) for name, pixels in kinds if pixels]
+    show_table("Classes", ("class", "share", "pixels"), shares)
+    if total.high.max() > 1.5 * data.value_scale:
+        warn(f"values reach {total.high.max():g}: is datamodule.value_scale={data.value_scale:g} right?")
+
+
+def _write(path: Path, total: BandStats, config: TrainConfig) -> None:
+    """Writes what `datamodule.stats_file` reads."""
+    import yaml
+
+    scale = config.datamodule.value_scale
+    record = {
+        "bands": list(config.datamodule.bands),
+        "value_scale": scale,
+        "mean": [round(float(mean), 6) for mean in total.mean / scale],
+        "std": [round(float(std), 6) for std in total.std / scale],
+    }
+    with atomic_path(path) as temporary:
+        temporary.write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
+    say(f"{path}: train with datamodule.stats_file={path}")

@@ -1,0 +1,154 @@
+"""Chooses and orders the bands of an image, from its file and from files of the same stem in sibling folders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from flood_seg.errors import ImageError
+from flood_seg.imaging.preprocess import resize_image
+from flood_seg.imaging.raster import Raster, read_raster
+from flood_seg.imaging.read import decode_bands, image_suffixes, is_raster, read_image
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from flood_seg.schema import DataConfig
+    from flood_seg.spec import ModelSpec
+
+RGB = ("red", "green", "blue")
+PHOTO_SCALE = 255.0
+
+
+@dataclass(frozen=True)
+class Bands:
+    """Which bands an image is made of.
+
+    Attributes:
+        names: in the order of the channels: names, or numbers from 1 within the file.
+        sources: where a band is found, by its name: a number from 1 within the file, a sibling folder, or
+            `folder:number`; a band that is not named is looked up by its name in the image's own file.
+        value_scale: of the raw values; 255 turns 16-bit photos into 8 bits.
+    """
+
+    names: tuple[str, ...] = RGB
+    sources: Mapping[str, str] = field(default_factory=dict)
+    value_scale: float = PHOTO_SCALE
+
+    @property
+    def is_photo(self) -> bool:
+        """Whether red, green and blue in 8 bits are all that is wanted."""
+        return self.names == RGB and not self.sources and self.value_scale == PHOTO_SCALE
+
+    @classmethod
+    def of(cls, model: ModelSpec | DataConfig) -> Bands:
+        """Returns those of a model, or of a configuration."""
+        return cls(tuple(model.bands), dict(model.band_sources), float(model.value_scale))
+
+
+def read_bands(path: Path, bands: Bands) -> Raster:
+    """Reads an image's bands, uint8, uint16 or float32 [H, W, bands] with raw values, upright.
+
+    Raises:
+        ImageError: a file is missing or damaged, has not the bands, or is of another shape than the image.
+    """
+    if bands.is_photo and not (find_spec("rasterio") and is_raster(path)):
+        return Raster(read_image(path), RGB)
+    image = _read_layer(path, bands)
+    inside = [name for name in bands.names if not _folder(bands, name)[0]]
+    places = _places(path, image, inside, bands)
+    layers: dict[str, Raster] = {}
+    chosen = []
+    for name in bands.names:
+        folder, number = _folder(bands, name)
+        if not folder:
+            chosen.append(image.values[:, :, places[name]])
+            continue
+        file = _sibling(path, folder)
+        if folder not in layers:
+            layers[folder] = _fitted(_read_layer(file, bands), image.values.shape[:2], path, folder)
+        chosen.append(_numbered(layers[folder], number, file))
+    valid = [layer.valid for layer in (image, *layers.values()) if layer.valid is not None]
+    values = np.ascontiguousarray(np.stack(chosen, axis=2))
+    return Raster(values, bands.names, np.logical_and.reduce(valid) if valid else None)
+
+
+def band_files(path: Path, bands: Bands) -> list[Path]:
+    """Returns the files that an image is read from: its own, and those in sibling folders."""
+    folders = {_folder(bands, name)[0] for name in bands.names}
+    return [_sibling(path, folder) if folder else path for folder in sorted(folders)]
+
+
+def _folder(bands: Bands, name: str) -> tuple[str, int]:
+    """Returns a band's sibling folder, empty for the image's own file, and its number there."""
+    source = str(bands.sources.get(name, ""))
+    if not source or source.isdigit():
+        return "", 0
+    folder, _, number = source.partition(":")
+    return folder, int(number or 1)
+
+
+def _read_layer(path: Path, bands: Bands) -> Raster:
+    layer = read_raster(path) if is_raster(path) else Raster(*decode_bands(path))
+    if bands.value_scale == PHOTO_SCALE and layer.values.dtype == np.uint16 and set(bands.names) <= set(RGB):
+        return Raster((layer.values >> 8).astype(np.uint8), layer.names, layer.valid)
+    return layer
+
+
+def _places(path: Path, layer: Raster, wanted: Sequence[str], bands: Bands) -> dict[str, int]:
+    """Finds each wanted band in the file: by number, else all by their names, else all by their order."""
+    count = layer.values.shape[2]
+    numbered = {name: str(bands.sources.get(name, name)) for name in wanted}
+    places = {name: int(number) - 1 for name, number in numbered.items() if number.isdigit()}
+    for name, place in places.items():
+        if not 0 <= place < count:
+            raise ImageError(f"{path}: has {count} bands; there is no band {place + 1} ({name}); see datamodule.bands")
+    rest = [name for name in wanted if name not in places]
+    if all(name.lower() in layer.names for name in rest):
+        return places | {name: layer.names.index(name.lower()) for name in rest}
+    if not places and len(rest) == count:
+        return {name: place for place, name in enumerate(rest)}
+    if tuple(wanted) == RGB and count == 1:
+        return dict.fromkeys(wanted, 0)
+    there = ", ".join(name or str(number) for number, name in enumerate(layer.names, 1))
+    raise ImageError(
+        f"{path}: has {count} bands ({there}), not {', '.join(rest)}; choose by number, as in "
+        f"datamodule.band_sources={{{rest[0]}: 1}}"
+    )
+
+
+def _sibling(path: Path, folder: str) -> Path:
+    """Finds the file of the same stem in `images/../folder`, or in `img/../folder/train` for `img/train`."""
+    for place in (path.parent.parent / folder, path.parent.parent.parent / folder / path.parent.name):
+        for suffix in (path.suffix, *sorted(image_suffixes())):
+            if (candidate := place / f"{path.stem}{suffix}").is_file():
+                return candidate
+    raise ImageError(f"{path}: there is no file of this stem in the folder {folder} beside {path.parent}")
+
+
+def _fitted(layer: Raster, size: tuple[int, ...], path: Path, folder: str) -> Raster:
+    """Resizes a layer of another resolution to the image's."""
+    height, width = layer.values.shape[:2]
+    if (height, width) == size:
+        return layer
+    ratio = (width / height) / (size[1] / size[0])
+    if max(ratio, 1 / ratio) > 1.01:
+        raise ImageError(
+            f"{path}: is {size[1]}×{size[0]}, its bands in {folder} are of another shape, {width}×{height}"
+        )
+    valid = layer.valid
+    if valid is not None:
+        valid = cv2.resize(valid.view(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST_EXACT) > 0
+    return Raster(resize_image(layer.values, *size), layer.names, valid)
+
+
+def _numbered(layer: Raster, number: int, path: Path) -> np.ndarray:
+    count = layer.values.shape[2]
+    if not 1 <= number <= count:
+        raise ImageError(f"{path}: has {count} bands; there is no band {number}; see datamodule.band_sources")
+    return layer.values[:, :, number - 1]

@@ -1,0 +1,64 @@
+"""Turns an image of any bands and values into a picture, and class indices into colours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flood_seg.classes import default_colors, to_rgb
+from flood_seg.imaging.bands import RGB
+from flood_seg.imaging.overlay import draw_overlay
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flood_seg.classes import Color
+    from flood_seg.spec import ModelSpec
+
+STRETCH = (2, 98)  # percentiles that become black and white, as GIS programs do by default
+
+
+def to_picture(image: np.ndarray, bands: Sequence[str]) -> np.ndarray:
+    """Returns a picture, uint8 [H, W, 3] RGB, of an image, any dtype [H, W, bands].
+
+    Shown are red, green and blue where `bands` has them, else the first three bands, else the first in grey. Values of
+    8 bits stay; others are stretched, each band by itself.
+    """
+    names = [name.lower() for name in bands]
+    places = [names.index(name) for name in RGB] if set(RGB) <= set(names) else list(range(min(3, len(names))))
+    shown = image[:, :, places if len(places) == 3 else [places[0]] * 3]
+    return np.ascontiguousarray(shown if shown.dtype == np.uint8 else _stretched(shown))
+
+
+def _stretched(image: np.ndarray) -> np.ndarray:
+    low, high = np.percentile(image[::4, ::4], STRETCH, axis=(0, 1))
+    scaled = (image.astype(np.float32) - low) * (255 / np.maximum(high - low, 1e-12))
+    return np.asarray(scaled.clip(0, 255), np.uint8)
+
+
+def class_colors(spec: ModelSpec) -> list[Color]:
+    """Returns the colour of each class, RGB, in a model's pictures."""
+    return [to_rgb(color) for color in spec.class_colors or default_colors(len(spec.class_names))]
+
+
+def draw_classes(
+    image: np.ndarray, mask: np.ndarray, colors: Sequence[Color], opacity: float, outline: Color
+) -> np.ndarray:
+    """Tints each class but the first in its colour, and outlines it.
+
+    Args:
+        image: uint8 [H, W, 3] RGB.
+        mask: class indices, uint8 [H, W]; those beyond `colors` are left as they are.
+        colors: a class, the first is not drawn.
+        opacity: in [0, 1].
+        outline: RGB.
+
+    Returns:
+        uint8 [H, W, 3] RGB, a new array.
+    """
+    result = image.copy()
+    for index in range(1, len(colors)):
+        if (area := mask == index).any():
+            result = draw_overlay(result, area, colors[index], opacity, outline)
+    return result

@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import pytest
+
+from flood_seg.data.layout import choose_pairs, choose_split, find_samples
+from flood_seg.errors import DataError
+from flood_seg.schema import DataConfig
+from tests.conftest import write_ponds
+
+
+def move(folder: Path, images: str, masks: str, stems: str) -> None:
+    """Moves ponds, by the first digits of their stems."""
+    for source, target in (("images", images), ("masks", masks)):
+        (folder / target).mkdir(parents=True, exist_ok=True)
+        for file in sorted((folder / source).glob("*.*")):
+            if file.stem in stems.split():
+                file.rename(folder / target / file.name)
+
+
+def split_of(config: DataConfig):
+    return choose_split(config, find_samples(config)[0], seed=0)
+
+
+@pytest.mark.parametrize("form", ["{part}/{kind}", "{kind}/{part}"])
+def test_parts_may_be_folders_around_or_below_images_and_masks(form, ponds):
+    parts = {"train": "00 01 02 03 04", "val": "05 06 07", "test": "08 09"}
+    for part, stems in parts.items():
+        move(ponds, form.format(part=part, kind="img"), form.format(part=part, kind="gt"), stems)
+    config = DataConfig(data_dir=str(ponds), images_dir="img", masks_dir="gt")
+    split = split_of(config)
+    for part, stems in parts.items():
+        assert getattr(split, part) == tuple(f"{part}/{stem}" for stem in stems.split())
+    assert [pair.stem for pair in choose_pairs(config)] == ["val/05", "val/06", "val/07"]
+    assert [pair.image.stem for pair in choose_pairs(config, "test")] == ["08", "09"]
+    assert len(choose_pairs(config, "all")) == 10
+
+
+def test_without_a_validation_folder_it_is_drawn_from_training(ponds):
+    move(ponds, "training/images", "training/masks", "00 01 02 03 04 05 06 07 08 09")
+    split = split_of(DataConfig(data_dir=str(ponds), val_split=0.3))
+    assert len(split.train) == 7 and len(split.val) == 3 and not split.test
+
+
+def test_a_table_of_pairs_says_where_files_lie_and_their_part(ponds):
+    rows = [f"images/{n:02d}.jpg,masks/{n:02d}.png,{'val' if n > 7 else 'train'}" for n in range(10)]
+    (ponds / "pairs.csv").write_text("\n".join(["image,mask,part", *rows, "images/gone.jpg,masks/00.png,"]))
+    config = DataConfig(data_dir=str(ponds), pairs_file="pairs.csv")
+    pairs, faults = find_samples(config)
+    assert len(pairs) == 10 and [fault.reason for fault in faults] == ["no such file"]
+    assert split_of(config).val == ("08", "09")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("picture,mask\na,b\n", "wants a line of titles with image and mask.*its columns are picture, mask"),
+        ("", "its columns are none"),
+        ("image,mask,part\nimages/00.jpg,masks/00.png,trian\n", "pairs.csv:2: part is 'trian'"),
+        ("image,mask\nimages/00.jpg,masks/00.png\nimages/00.jpg,masks/01.png\n", "00 stands in two rows"),
+    ],
+)
+def test_a_wrong_table_says_where(text, message, ponds):
+    (ponds / "pairs.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        find_samples(DataConfig(data_dir=str(ponds), pairs_file="pairs.csv"))
+
+
+def test_several_data_sets_are_one(tmp_path):
+    folders = [str(write_ponds(tmp_path / name, 3)) for name in ("spring", "autumn")]
+    pairs, _ = find_samples(DataConfig(data_dir=folders))
+    assert [pair.stem for pair in pairs] == [f"{name}/{n:02d}" for name in ("spring", "autumn") for n in range(3)]
+    assert len({pair.image for pair in pairs}) == 6
+
+
+def test_a_mask_may_have_a_suffix(ponds):
+    for mask in (ponds / "masks").iterdir():
+        mask.rename(mask.with_stem(f"{mask.stem}_mask"))
+    pairs, faults = find_samples(DataConfig(data_dir=str(ponds), mask_suffix="_mask"))
+    assert len(pairs) == 10 and not faults
+
+
+def test_a_folder_of_lists_is_a_split(ponds, tmp_path):
+    for part, stems in (("train", "00 01 02"), ("val", "03"), ("test", "04 05")):
+        (tmp_path / f"{part}.txt").write_text("\n".join(stems.split()) + "\n")
+    split = split_of(DataConfig(data_dir=str(ponds), split_file=str(tmp_path)))
+    assert (split.train, split.val, split.test) == (("00", "01", "02"), ("03",), ("04", "05"))
+
+
+def test_a_part_that_nothing_names_is_an_error(ponds):
+    with pytest.raises(DataError, match="nothing says which pairs are of that part"):
+        choose_pairs(DataConfig(data_dir=str(ponds)), "test")
+    assert len(choose_pairs(DataConfig(data_dir=str(ponds)))) == 10
