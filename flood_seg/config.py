@@ -29,6 +29,9 @@ ALLOWED_TARGETS = (
     "timm.optim.",
 )
 
+# Dictionaries whose keys the user chooses.
+FREE_KEYS = tuple(f"datamodule.{name}" for name in ("band_sources", "colors", "extra_val", "labels"))
+
 
 def configs_dir() -> Path:
     """Returns the folder of the configuration files: in a checkout, or inside an installed package."""
@@ -70,7 +73,7 @@ def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
         for override in _parse(overrides):
             _check_override(override)
         try:
-            return hydra_compose(name, overrides=[_readable(override) for override in overrides])
+            return hydra_compose(name, overrides=_replacing([_readable(override) for override in overrides]))
         except MissingConfigException as error:
             raise ConfigError(_missing_choice(str(error))) from error
         except ConfigCompositionException as error:
@@ -79,6 +82,16 @@ def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
             raise ConfigError(_unknown_key(str(error), str(error.__cause__ or ""), known)) from error
         except HydraException as error:
             raise ConfigError(str(error).replace("\n", " ")) from error
+
+
+def _replacing(overrides: Sequence[str]) -> list[str]:
+    """Lets `datamodule.labels={...}` replace a dictionary of the user's keys, where Hydra would merge or refuse."""
+    rewritten = []
+    for override in overrides:
+        key, _, value = override.partition("=")
+        whole = key in FREE_KEYS and value.strip() != "null"
+        rewritten += [f"{key}=null", override] if whole else [override]
+    return rewritten
 
 
 def _readable(override: str) -> str:

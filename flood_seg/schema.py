@@ -8,12 +8,19 @@ configuration into these objects (`flood_seg.config.compose`). `dict[str, Any]` 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flood_seg.classes import Classes, parse_classes
 from flood_seg.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# What a further validation set may say of itself; all else it shares with the data set.
+EXTRA_KEYS = ("data_dir", "images_dir", "masks_dir", "mask_suffix", "pairs_file", "split_file", "labels",
+              "max_label", "ignore_index", "unlisted", "band_sources")  # fmt: skip
 
 
 def check_choice(key: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -62,7 +69,7 @@ class DataConfig:
     height: int = 512
     width: int = 512
     bands: list[str] = field(default_factory=lambda: ["red", "green", "blue"])
-    band_sources: dict[str, str] = field(default_factory=dict)
+    band_sources: dict[str, str] | None = None
     value_scale: float = 255.0
     mean: Any = field(default_factory=lambda: [0.485, 0.456, 0.406])  # numbers, or AUTO until they are measured
     std: Any = field(default_factory=lambda: [0.229, 0.224, 0.225])
@@ -72,9 +79,11 @@ class DataConfig:
     max_label: int | None = None
     ignore_index: int | None = None
     unlisted: str = "fail"
-    colors: dict[str, str] = field(default_factory=dict)
+    colors: dict[str, str] | None = None
     val_split: float = 0.2
     split_file: str | None = None
+    extra_val: dict[str, Any] | None = None
+    extra_val_every: int = 1
     on_bad_sample: str = "skip"
     batch_size: int = 16
     num_workers: int | None = None
@@ -96,6 +105,7 @@ class DataConfig:
         check_choice("datamodule.cache", self.cache, ("ram", "disk", "none"))
         self._check_mean_and_std()
         self._check_labels()
+        self._check_extra_val()
 
     def _check_mean_and_std(self) -> None:
         if self.mean == self.std == AUTO:
@@ -111,10 +121,27 @@ class DataConfig:
         for band, std in zip(self.bands, self.std, strict=True):
             check_range(f"datamodule.std of {band}", std, 0, open_low=True)
 
+    def _check_extra_val(self) -> None:
+        check_range("datamodule.extra_val_every", self.extra_val_every, 1)
+        for name, changes in (self.extra_val or {}).items():
+            key = f"datamodule.extra_val.{name}"
+            if not re.fullmatch(r"\w+", name):
+                raise ConfigError(f"{key}: its name is part of a metric's; letters, digits and '_' alone")
+            if not isinstance(changes, dict) or not changes.get("data_dir"):
+                raise ConfigError(f"{key}={changes}: give its folder, {key}.data_dir=data/more")
+            for wrong in [other for other in changes if other not in EXTRA_KEYS]:
+                hint = did_you_mean(wrong, EXTRA_KEYS)
+                raise ConfigError(f"{key}.{wrong}: no such key{hint}; allowed are {', '.join(EXTRA_KEYS)}")
+
+    def extra(self, name: str) -> DataConfig:
+        """Returns the configuration of a further validation set: this one, but for what `extra_val` says."""
+        own: dict[str, Any] = dict.fromkeys(("sample", "split_file", "pairs_file", "extra_val", "stats_file"))
+        return replace(self, **(own | (self.extra_val or {})[name]))
+
     def _check_labels(self) -> None:
         check_choice("datamodule.unlisted", self.unlisted, ("fail", "ignore"))
         check_range("datamodule.max_label", 1 if self.max_label is None else self.max_label, 1)
-        if unknown := sorted(set(self.band_sources) - set(self.bands)):
+        if unknown := sorted(set(self.band_sources or ()) - set(self.bands)):
             raise ConfigError(f"datamodule.band_sources.{unknown[0]}: is none of the bands, {', '.join(self.bands)}")
         if len(set(self.bands)) < len(self.bands):
             raise ConfigError(f"datamodule.bands: one stands twice among {', '.join(self.bands)}")
@@ -233,10 +260,13 @@ class TrainerConfig:
         check_choice("trainer.precision", self.precision, ("auto", "32-true", "bf16-mixed", "16-mixed", "64-true"))
 
 
-# What a run logs each epoch, and so what a scheduler or a callback can watch.
-MONITORS = tuple(
-    f"{part}_{name}" for part in ("val", "train") for name in ("iou", "f1", "accuracy", "image_iou", "loss")
-)
+LOGGED = ("iou", "f1", "accuracy", "precision", "recall", "image_iou", "loss")
+
+
+def monitors(extra_val: Iterable[str] = ()) -> tuple[str, ...]:
+    """Returns what a run logs each epoch, and so what a scheduler or a callback can watch."""
+    parts = ("val", "train", *(f"val_{name}" for name in extra_val))
+    return tuple(f"{part}_{name}" for part in parts for name in LOGGED)
 
 
 @dataclass
@@ -265,7 +295,7 @@ class TrainConfig:
         watching = {"scheduler": self.scheduler} | {f"callbacks.{name}": node for name, node in self.callbacks.items()}
         for name, node in watching.items():
             if node and "monitor" in node:
-                check_choice(f"{name}.monitor", str(node["monitor"]), MONITORS)
+                check_choice(f"{name}.monitor", str(node["monitor"]), monitors(self.datamodule.extra_val or ()))
 
 
 @dataclass

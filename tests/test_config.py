@@ -167,3 +167,12 @@ def test_what_cannot_be_built_says_why(node, message):
     with pytest.raises(ConfigError) as error:
         instantiate(node)
     assert message in str(error.value)
+
+
+def test_a_dictionary_of_the_users_keys_is_replaced_as_a_whole():
+    compose_train = lambda *overrides: compose("train", overrides, TrainConfig).datamodule  # noqa: E731
+    assert compose_train("+experiment=pets", "datamodule.labels={7:cat}").labels == {7: "cat"}
+    assert compose_train("datamodule.bands=[red,green,blue,nir]", "datamodule.mean=auto", "datamodule.std=auto",
+                         "datamodule.band_sources={nir:4}").band_sources == {"nir": "4"}  # fmt: skip
+    assert compose_train("datamodule.colors={water:'#0000ff'}").colors == {"water": "#0000ff"}
+    assert compose_train("+experiment=hogweed", "datamodule.band_sources=null").band_sources is None

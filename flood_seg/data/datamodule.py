@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from flood_seg.console import say, show_table
 from flood_seg.data.dataset import Batch, EpochSampler, FloodDataset
-from flood_seg.data.layout import find_samples
+from flood_seg.data.layout import choose_pairs, find_samples
 from flood_seg.data.pairing import Fault
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.remember import remembered
@@ -61,6 +61,13 @@ def _report_faults(faults: list[Fault], usable: int, config: DataConfig) -> None
         say(f"{len(faults)} faulty samples left out, {usable} pairs are used (datamodule.on_bad_sample=skip).")
 
 
+def _whole_set(config: DataConfig, spec: ModelSpec, name: str) -> FloodDataset:
+    """Returns a further validation set: its validation part where something says which that is, else all of it."""
+    say(f"Validation set {name}:")
+    store, chosen = load_store(config, spec.task), {pair.stem for pair in choose_pairs(config)}
+    return FloodDataset(store, [i for i, pair in enumerate(store.pairs) if pair.stem in chosen], spec)
+
+
 class FloodDataModule(pl.LightningDataModule):
     """Batches of the training and the validation part."""
 
@@ -78,6 +85,7 @@ class FloodDataModule(pl.LightningDataModule):
         place = {pair.stem: index for index, pair in enumerate(store.pairs)}
         self.train_set = FloodDataset(store, [place[s] for s in split.train], spec, augmentation, seed)
         self.val_set = FloodDataset(store, [place[s] for s in split.val], spec)
+        self.extra_val = [_whole_set(config.extra(name), spec, name) for name in config.extra_val or ()]
 
     @property
     def fingerprint(self) -> str:
@@ -104,9 +112,9 @@ class FloodDataModule(pl.LightningDataModule):
         sampler = EpochSampler(count, self.seed)
         return self._loader(self.train_set, sampler=sampler, drop_last=drop_last)
 
-    def val_dataloader(self) -> DataLoader[Batch]:
-        """Every sample of the validation part once, in alphabetical order of the stems."""
-        return self._loader(self.val_set)
+    def val_dataloader(self) -> list[DataLoader[Batch]]:
+        """Every sample of the validation part once, in alphabetical order of the stems; then those of further sets."""
+        return [self._loader(samples) for samples in (self.val_set, *self.extra_val)]
 
     def _loader(self, dataset: FloodDataset, **options: object) -> DataLoader[Batch]:
         on_gpu = self.trainer is not None and self.trainer.accelerator.__class__.__name__ == "CUDAAccelerator"

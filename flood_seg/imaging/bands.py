@@ -48,7 +48,7 @@ class Bands:
     @classmethod
     def of(cls, model: ModelSpec | DataConfig) -> Bands:
         """Returns those of a model, or of a configuration."""
-        return cls(tuple(model.bands), dict(model.band_sources), float(model.value_scale))
+        return cls(tuple(model.bands), dict(model.band_sources or {}), float(model.value_scale))
 
 
 def read_bands(path: Path, bands: Bands) -> Raster:

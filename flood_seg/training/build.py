@@ -68,7 +68,7 @@ def make_spec(config: TrainConfig) -> ModelSpec:
         label_values=classes.label_values,
         class_colors=classes.colors,
         bands=tuple(data.bands),
-        band_sources=dict(data.band_sources),
+        band_sources=dict(data.band_sources or {}),
         height=data.height,
         width=data.width,
         value_scale=data.value_scale,
@@ -110,6 +110,8 @@ def build_module(
         partial(instantiate, config.optimizer),
         partial(instantiate, scheduler) if scheduler else None,
         config.scheduler.get("monitor", "val_iou"),
+        list(config.datamodule.extra_val or ()),
+        config.datamodule.extra_val_every,
     )
 
 

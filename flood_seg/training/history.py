@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from flood_seg.imaging.write import atomic_path
 
-METRICS = ("loss", "iou", "f1", "accuracy", "image_iou")
+METRICS = ("loss", "iou", "f1", "accuracy", "precision", "recall", "image_iou")
 COLUMNS = (
     "epoch",
     *(f"train_{name}" for name in METRICS),

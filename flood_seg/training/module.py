@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 
@@ -15,23 +15,22 @@ from flood_seg.evaluation.metrics import by_class, confusion_matrices, task_metr
 from flood_seg.spec import METADATA_KEY, ModelSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from torch.optim import Optimizer
 
     from flood_seg.data.dataset import Batch
 
-Stage = Literal["train", "val"]
-LOGGED = ("iou", "f1", "accuracy", "image_iou")
+LOGGED = ("iou", "f1", "accuracy", "precision", "recall", "image_iou")
 
 
 class SegmentationModule(pl.LightningModule):
     """Trains a network; its checkpoints carry the ModelSpec as JSON and load with `weights_only=True`.
 
-    Logged once an epoch, for train and val: loss (mean over samples), IoU, F1, accuracy (from counts summed over all
-    pixels of the epoch), image_iou (mean over images). Training metrics are those of the weights as they changed.
-    Of several classes each one's are logged too, and the first are means over them.
+    Logged once an epoch, for train and val: loss (mean over samples), IoU, F1, accuracy, precision and recall (from
+    counts summed over all pixels of the epoch), image_iou (mean over images). Training metrics are those of the weights
+    as they changed. Of several classes each one's are logged too, and the first are means over them.
     """
 
     def __init__(
@@ -42,11 +41,27 @@ class SegmentationModule(pl.LightningModule):
         make_optimizer: Callable[[list[nn.Parameter]], Optimizer],
         make_scheduler: Callable[[Optimizer], Any] | None = None,
         monitor: str = "val_iou",
+        extra_val: Sequence[str] = (),
+        extra_val_every: int = 1,
     ) -> None:
+        """Takes what a run is made of.
+
+        Args:
+            network: maps images to logits.
+            spec: of the model.
+            loss: of logits and class indices.
+            make_optimizer: of the parameters.
+            make_scheduler: of the optimizer; None: the learning rate stays.
+            monitor: the metric that the scheduler watches.
+            extra_val: names of the further validation sets, in the order of their dataloaders after the first.
+            extra_val_every: in every how many epochs they are measured.
+        """
         super().__init__()
         self.network, self.spec, self.loss = network, spec, loss
         self._make_optimizer, self._make_scheduler, self._monitor = make_optimizer, make_scheduler, monitor
-        self._counts: dict[Stage, list[Tensor]] = {"train": [], "val": []}
+        self._stages = ["val", *(f"val_{name}" for name in extra_val)]
+        self._extra_val_every = extra_val_every
+        self._counts: dict[str, list[Tensor]] = {stage: [] for stage in ("train", *self._stages)}
         self._confusion: list[list[int]] = []
 
     def forward(self, images: Tensor) -> Tensor:
@@ -58,18 +73,25 @@ class SegmentationModule(pl.LightningModule):
         """Returns the loss of a batch."""
         return self._step(batch, "train")
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Returns the loss of a batch."""
-        return self._step(batch, "val")
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Tensor | None:
+        """Returns the loss of a batch; None where it is not its validation set's turn."""
+        if dataloader_idx and not self._has_turn():
+            return None
+        return self._step(batch, self._stages[dataloader_idx])
 
-    def _step(self, batch: Batch, stage: Stage) -> Tensor:
+    def _has_turn(self) -> bool:
+        epoch, last = self.current_epoch + 1, self.trainer.max_epochs
+        return epoch % self._extra_val_every == 0 or epoch == last
+
+    def _step(self, batch: Batch, stage: str) -> Tensor:
         images, masks = batch["image"], batch["mask"]
         logits = self(images).float()  # the loss is taken in float32 whatever the network's precision
         loss: Tensor = self.loss(logits, masks)
         with torch.no_grad():
             predicted = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(1)
             self._counts[stage].append(confusion_matrices(predicted, masks, len(self.spec.class_names)))
-        self.log(f"{stage}_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(images))
+        options = {"on_step": False, "on_epoch": True, "prog_bar": stage in ("train", "val")}
+        self.log(f"{stage}_loss", loss, batch_size=len(images), add_dataloader_idx=False, **options)  # type: ignore[arg-type]
         return loss
 
     def on_train_epoch_start(self) -> None:
@@ -78,7 +100,8 @@ class SegmentationModule(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Starts the counts anew."""
-        self._counts["val"].clear()
+        for stage in self._stages:
+            self._counts[stage].clear()
 
     def on_train_epoch_end(self) -> None:
         """Logs the epoch's training metrics."""
@@ -86,23 +109,25 @@ class SegmentationModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Logs the epoch's validation metrics."""
-        self._log_metrics("val")
+        for stage in self._stages:
+            if self._counts[stage]:
+                self._log_metrics(stage)
 
-    def _log_metrics(self, stage: Stage) -> None:
+    def _log_metrics(self, stage: str) -> None:
         matrices = torch.cat(self._counts[stage]).cpu().numpy()
         metrics = asdict(task_metrics(matrices, self.spec.task))
         for name in LOGGED:
-            self.log(f"{stage}_{name}", metrics[name], prog_bar=name == "iou")
+            self.log(f"{stage}_{name}", metrics[name], prog_bar=name == "iou" and stage in ("train", "val"))
         if stage == "val":
-            self._log_classes(matrices)
+            self._confusion = matrices.sum(axis=0).tolist()
+        if stage != "train" and self.spec.task == "multiclass":
+            self._log_classes(stage, matrices)
 
-    def _log_classes(self, matrices: np.ndarray) -> None:
-        """Logs each class's metrics of a task of several, as `val_iou/road`; keeps the confusion matrix."""
-        self._confusion = matrices.sum(axis=0).tolist()
-        if self.spec.task == "multiclass":
-            for name, metrics in by_class(matrices, self.spec.class_names).items():
-                for key in ("iou", "f1", "precision", "recall", "accuracy"):
-                    self.log(f"val_{key}/{name}", metrics[key])
+    def _log_classes(self, stage: str, matrices: np.ndarray) -> None:
+        """Logs each class's metrics, as `val_iou/road`."""
+        for name, metrics in by_class(matrices, self.spec.class_names).items():
+            for key in ("iou", "f1", "precision", "recall", "accuracy"):
+                self.log(f"{stage}_{key}/{name}", metrics[key])
 
     def configure_optimizers(self) -> Any:
         """Builds optimizer and scheduler; the latter steps once an epoch, on the monitored metric if it wants one."""
