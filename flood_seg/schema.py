@@ -57,6 +57,21 @@ class SampleConfig:
 
 
 @dataclass
+class WindowsConfig:
+    """How large rasters are read."""
+
+    size: int = 512
+    block: float = 4.0
+    min_data: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_range("datamodule.windows.size", self.size, 32)
+        check_range("datamodule.windows.block", self.block, 1)
+        check_range("datamodule.windows.min_data", self.min_data, 0, 1)
+
+
+@dataclass
 class DataConfig:
     """Where samples come from and how they reach the network."""
 
@@ -65,6 +80,8 @@ class DataConfig:
     masks_dir: str = "masks"
     mask_suffix: str = ""
     pairs_file: str | None = None
+    windows: WindowsConfig | None = None
+    label_field: str | None = None
     sample: SampleConfig | None = None
     height: int = 512
     width: int = 512

@@ -83,7 +83,7 @@ class FloodDataModule(pl.LightningDataModule):
         super().__init__()
         self.config, self.spec, self.store, self.split, self.seed = config, spec, store, split, seed
         place = {pair.stem: index for index, pair in enumerate(store.pairs)}
-        self.train_set = FloodDataset(store, [place[s] for s in split.train], spec, augmentation, seed)
+        self.train_set = FloodDataset(store, [place[s] for s in split.train], spec, augmentation, seed, training=True)
         self.val_set = FloodDataset(store, [place[s] for s in split.val], spec)
         self.extra_val = [_whole_set(config.extra(name), spec, name) for name in config.extra_val or ()]
 

@@ -46,19 +46,25 @@ class FloodDataset(Dataset[Batch]):
         spec: ModelSpec,
         augmentation: A.Compose | None = None,
         seed: int = 0,
+        *,
+        training: bool = False,
     ) -> None:
+        """Takes samples as they are, or with `training` augmented, and windows of rasters drawn anew each epoch."""
         self.store, self.indices, self.spec = store, indices, spec
-        self.augmentation, self.seed = augmentation, seed
+        self.augmentation, self.seed, self.training = augmentation, seed, training
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def raw(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns image, any dtype [height, width, bands], and class indices uint8 [height, width], augmented."""
-        image, mask = self.store[self.indices[index]]
+        if not self.training:
+            return self.store[self.indices[index]]
+        seed = _seed(self.seed, epoch, index)
+        image, mask = self.store.draw(self.indices[index], np.random.default_rng(seed))
         if self.augmentation is None:
             return image, mask
-        self.augmentation.set_random_seed(_seed(self.seed, epoch, index))
+        self.augmentation.set_random_seed(seed)
         augmented = self.augmentation(image=image, mask=mask)
         return augmented["image"], augmented["mask"]
 

@@ -14,20 +14,22 @@ from flood_seg.imaging.read import read_labels, read_mask
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from flood_seg.imaging.raster import Window
+
 UNLISTED = -1
 _LARGEST = 1 << 24  # of a colour; a larger integer is no label
 
 
-def read_classes(path: Path, classes: Classes) -> np.ndarray:
-    """Reads a mask as class indices, uint8 [H, W]; `IGNORED` where a pixel counts nowhere.
+def read_classes(path: Path, classes: Classes, window: Window | None = None) -> np.ndarray:
+    """Reads a mask, or a window of it, as class indices, uint8 [H, W]; `IGNORED` where a pixel counts nowhere.
 
     Raises:
         ImageError: the file cannot be read as a mask.
         DataError: a value that `classes` does not list.
     """
-    if not classes.values:
-        return read_mask(path)
-    return encode(read_labels(path, by_color=classes.by_color), classes, str(path))
+    if classes.values:
+        return encode(read_labels(path, window, by_color=classes.by_color), classes, str(path))
+    return read_mask(path) if window is None else np.asarray(read_labels(path, window, by_color=False) > 0, np.uint8)
 
 
 def encode(values: np.ndarray, classes: Classes, where: str) -> np.ndarray:

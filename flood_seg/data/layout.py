@@ -26,7 +26,7 @@ ALIASES = {"train": ("train", "training"), "val": ("val", "valid", "validation")
 
 
 def find_samples(config: DataConfig) -> Found:
-    """Finds the pairs of all of `config.data_dir`.
+    """Finds the pairs of all of `config.data_dir`, or the windows that they are cut into.
 
     A stem is unique: it begins with the part's name where a folder says the part, and with the data set's where there
     are several.
@@ -35,8 +35,17 @@ def find_samples(config: DataConfig) -> Found:
         the pairs in the order of their stems, and a fault for each file without a partner.
 
     Raises:
-        DataError: a folder or the table is missing, empty or cannot be read.
+        DataError: a folder or the table is missing, empty or cannot be read; see also `cut_windows`.
     """
+    pairs, faults = _find_files(config)
+    if config.windows is not None:
+        from flood_seg.data.windows import cut_windows
+
+        pairs = cut_windows(pairs, config, config.windows)
+    return pairs, faults
+
+
+def _find_files(config: DataConfig) -> Found:
     folders = config.folders
     if config.pairs_file:
         return _read_table(folders[0] / config.pairs_file)

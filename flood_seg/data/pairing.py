@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unicodedata import normalize
 
 from flood_seg.errors import DataError
 from flood_seg.imaging.read import image_suffixes
+
+if TYPE_CHECKING:
+    from flood_seg.imaging.raster import Window
+
+# Labels as shapes: GeoJSON, GeoPackage, shapefile, FlatGeobuf.
+VECTORS = frozenset({".geojson", ".gpkg", ".shp", ".fgb"})
 
 
 @dataclass(frozen=True)
@@ -19,6 +26,7 @@ class Pair:
     image: Path
     mask: Path
     part: str | None = None  # train, val or test, where the layout says it
+    window: Window | None = None  # of image and mask; None: all
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ def find_pairs(images_dir: Path, masks_dir: Path, mask_suffix: str = "") -> tupl
     Raises:
         DataError: a folder is missing or holds no image.
     """
-    images, masks = _by_stem(images_dir), _by_stem(masks_dir)
+    images, masks = _by_stem(images_dir, image_suffixes()), _by_stem(masks_dir, image_suffixes() | VECTORS)
     if mask_suffix:
         masks = {stem.removesuffix(mask_suffix): files for stem, files in masks.items() if stem.endswith(mask_suffix)}
     pairs, faults = [], []
@@ -55,12 +63,12 @@ def find_pairs(images_dir: Path, masks_dir: Path, mask_suffix: str = "") -> tupl
     return pairs, faults
 
 
-def _by_stem(folder: Path) -> dict[str, list[Path]]:
+def _by_stem(folder: Path, suffixes: frozenset[str]) -> dict[str, list[Path]]:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; set datamodule.data_dir, or try datamodule=sample")
     found: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in image_suffixes() and not path.name.startswith(".") and path.is_file():
+        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file():
             found[normalize("NFC", path.stem)].append(path)
     if not found:
         raise DataError(f"{folder}: no image in it; set datamodule.data_dir, or try datamodule=sample")

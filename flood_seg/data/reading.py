@@ -10,6 +10,7 @@ import numpy as np
 
 from flood_seg.classes import IGNORED, Classes, parse_classes
 from flood_seg.data.labels import read_classes
+from flood_seg.data.pairing import VECTORS
 from flood_seg.errors import ConfigError, ImageError
 from flood_seg.imaging.bands import Bands, read_bands
 from flood_seg.imaging.preprocess import resize_image
@@ -29,11 +30,12 @@ class SampleReader:
 
     classes: Classes
     bands: Bands = field(default_factory=Bands)
+    label_field: str | None = None  # of vector labels
 
     @classmethod
     def of(cls, config: DataConfig, task: str) -> SampleReader:
         """Returns the reader of a configured data set."""
-        return cls(config.classes(task), Bands.of(config))
+        return cls(config.classes(task), Bands.of(config), config.label_field)
 
     @classmethod
     def for_model(cls, config: DataConfig, spec: ModelSpec) -> SampleReader:
@@ -54,30 +56,49 @@ class SampleReader:
                 f"datamodule.labels: {len(classes.names)} classes ({', '.join(classes.names)}), the model knows "
                 f"{len(spec.class_names)} ({', '.join(spec.class_names)})"
             )
-        return cls(classes, Bands.of(spec))
+        return cls(classes, Bands.of(spec), config.label_field)
 
     def load(self, pair: Pair) -> Sample:
-        """Decodes a pair at the image's own size.
+        """Decodes a pair, or its window, at the image's own size.
 
         Returns:
             image uint8, uint16 or float32 [H, W, bands] and class indices uint8 [H, W], `IGNORED` where the image has
-            no data; a mask of another size but of the same aspect ratio within 1 % is resized (nearest).
+            no data, and where a window is filled up; a mask of another size but of the same aspect ratio within 1 % is
+            resized (nearest).
 
         Raises:
             ImageError: a file cannot be read, or the two do not fit each other.
             DataError: the mask has a value that the classes do not list.
         """
-        raster, mask = read_bands(pair.image, self.bands), read_classes(pair.mask, self.classes)
+        raster, mask = read_bands(pair.image, self.bands, pair.window), self._read_mask(pair)
         check_aspect(raster.values.shape[:2], mask.shape)
         mask = resize_mask(mask, *raster.values.shape[:2])
         if raster.valid is not None:
             mask = np.where(raster.valid, mask, np.uint8(IGNORED))
-        return raster.values, mask
+        return (raster.values, mask) if pair.window is None else _filled_up(raster.values, mask, pair.window.size)
+
+    def _read_mask(self, pair: Pair) -> np.ndarray:
+        if pair.mask.suffix.lower() in VECTORS:
+            from flood_seg.data.vectors import draw_shapes
+
+            return draw_shapes(pair.mask, pair.image, self.classes, self.label_field, pair.window)
+        return read_classes(pair.mask, self.classes, pair.window)
 
     def load_at(self, pair: Pair, height: int, width: int) -> Sample:
         """Decodes a pair and resizes it to the network's size; raises as `load`."""
         image, mask = self.load(pair)
         return resize_image(image, height, width), resize_mask(mask, height, width)
+
+
+def _filled_up(image: np.ndarray, mask: np.ndarray, size: int) -> Sample:
+    """Extends a smaller window to `size` below and to the right, by zeros that are ignored."""
+    below, beside = size - mask.shape[0], size - mask.shape[1]
+    if not (below or beside):
+        return image, mask
+    return (
+        np.pad(image, ((0, below), (0, beside), (0, 0))),
+        np.pad(mask, ((0, below), (0, beside)), constant_values=IGNORED),
+    )
 
 
 def check_aspect(image_shape: tuple[int, ...], mask_shape: tuple[int, ...]) -> None:

@@ -10,7 +10,7 @@ import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,6 +20,7 @@ import numpy as np
 from flood_seg.console import track
 from flood_seg.data.pairing import Fault, Pair
 from flood_seg.data.reading import Sample, SampleReader
+from flood_seg.data.windows import move
 from flood_seg.errors import ImageError
 from flood_seg.imaging.bands import band_files, read_bands
 from flood_seg.imaging.write import atomic_path, write_json
@@ -40,6 +41,9 @@ class SampleStore(Protocol):
     def __getitem__(self, index: int) -> Sample:
         """Returns image, any dtype [height, width, bands], and class indices uint8 [height, width]."""
 
+    def draw(self, index: int, random: np.random.Generator) -> Sample:
+        """Returns the same; a window of a raster that is read anew is moved at random within its block."""
+
 
 @dataclass
 class CachedStore:
@@ -56,6 +60,10 @@ class CachedStore:
         row = self.rows[index]
         return self.images[row], self.masks[row]
 
+    def draw(self, index: int, random: np.random.Generator) -> Sample:
+        """See SampleStore."""
+        return self[index]
+
 
 @dataclass
 class DecodingStore:
@@ -70,6 +78,12 @@ class DecodingStore:
     def __getitem__(self, index: int) -> Sample:
         """See SampleStore."""
         return self.reader.load_at(self.pairs[index], self.height, self.width)
+
+    def draw(self, index: int, random: np.random.Generator) -> Sample:
+        """See SampleStore."""
+        pair = self.pairs[index]
+        moved = replace(pair, window=move(pair.window, random)) if pair.window else pair
+        return self.reader.load_at(moved, self.height, self.width)
 
 
 def open_store(
@@ -138,7 +152,7 @@ def fingerprint(pairs: Sequence[Pair], reader: SampleReader, *extra: object) -> 
     for pair in pairs:
         for path in (*_files(pair, reader), pair.mask):
             status = path.stat()
-            digest.update(f"{path.absolute()}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+            digest.update(f"{path.absolute()}|{status.st_size}|{status.st_mtime_ns}|{pair.window}\n".encode())
     return digest.hexdigest()[:16]
 
 

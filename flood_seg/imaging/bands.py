@@ -12,7 +12,7 @@ import numpy as np
 
 from flood_seg.errors import ImageError
 from flood_seg.imaging.preprocess import resize_image
-from flood_seg.imaging.raster import Raster, read_raster
+from flood_seg.imaging.raster import Raster, Window, read_raster
 from flood_seg.imaging.read import decode_bands, image_suffixes, is_raster, read_image
 
 if TYPE_CHECKING:
@@ -51,15 +51,20 @@ class Bands:
         return cls(tuple(model.bands), dict(model.band_sources or {}), float(model.value_scale))
 
 
-def read_bands(path: Path, bands: Bands) -> Raster:
+def read_bands(path: Path, bands: Bands, window: Window | None = None) -> Raster:
     """Reads an image's bands, uint8, uint16 or float32 [H, W, bands] with raw values, upright.
+
+    Args:
+        path: of the image.
+        bands: which, and where they are.
+        window: the part that is read; None: all.
 
     Raises:
         ImageError: a file is missing or damaged, has not the bands, or is of another shape than the image.
     """
-    if bands.is_photo and not (find_spec("rasterio") and is_raster(path)):
+    if bands.is_photo and window is None and not (find_spec("rasterio") and is_raster(path)):
         return Raster(read_image(path), RGB)
-    image = _read_layer(path, bands)
+    image = _read_layer(path, bands, window)
     inside = [name for name in bands.names if not _folder(bands, name)[0]]
     places = _places(path, image, inside, bands)
     layers: dict[str, Raster] = {}
@@ -71,7 +76,7 @@ def read_bands(path: Path, bands: Bands) -> Raster:
             continue
         file = _sibling(path, folder)
         if folder not in layers:
-            layers[folder] = _fitted(_read_layer(file, bands), image.values.shape[:2], path, folder)
+            layers[folder] = _fitted(_read_layer(file, bands, window), image.values.shape[:2], path, folder)
         chosen.append(_numbered(layers[folder], number, file))
     valid = [layer.valid for layer in (image, *layers.values()) if layer.valid is not None]
     values = np.ascontiguousarray(np.stack(chosen, axis=2))
@@ -93,8 +98,8 @@ def _folder(bands: Bands, name: str) -> tuple[str, int]:
     return folder, int(number or 1)
 
 
-def _read_layer(path: Path, bands: Bands) -> Raster:
-    layer = read_raster(path) if is_raster(path) else Raster(*decode_bands(path))
+def _read_layer(path: Path, bands: Bands, window: Window | None) -> Raster:
+    layer = read_raster(path, window) if window or is_raster(path) else Raster(*decode_bands(path))
     if bands.value_scale == PHOTO_SCALE and layer.values.dtype == np.uint16 and set(bands.names) <= set(RGB):
         return Raster((layer.values >> 8).astype(np.uint8), layer.names, layer.valid)
     return layer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,26 +37,59 @@ class Raster:
     valid: np.ndarray | None = None
 
 
-def read_raster(path: Path, *, palette: bool = False) -> Raster:
+@dataclass(frozen=True)
+class Window:
+    """A part of an image, in pixels.
+
+    Attributes:
+        row: the first one.
+        col: the first column.
+        height: of what is read.
+        width: likewise.
+        size: of the square that it is filled up to where it is smaller.
+        of: height and width of the whole image.
+        block: first row, first column, last row and last column plus one that it may be moved within.
+    """
+
+    row: int
+    col: int
+    height: int
+    width: int
+    size: int
+    of: tuple[int, int]
+    block: tuple[int, int, int, int]
+
+    @property
+    def slices(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """As rasterio has them."""
+        return (self.row, self.row + self.height), (self.col, self.col + self.width)
+
+
+def read_raster(path: Path, window: Window | None = None, *, palette: bool = False, nearest: bool = False) -> Raster:
     """Reads all bands; the pages of a TIFF with several pages of one size are its bands.
 
     Args:
         path: of the file.
+        window: what is read; a file of another resolution than the window's image is brought to it. None: all.
         palette: whether a palette's indices become their colours.
+        nearest: how another resolution is reached: by the nearest pixel, or bilinearly.
 
     Raises:
         ImageError: the file is missing, damaged, or larger than an image may be.
     """
     with open_raster(path) as source:
-        if source.width * source.height > MAX_PIXELS:
-            raise ImageError(f"{path}: {source.width}×{source.height}, more than {MAX_PIXELS / 1e6:.0f} megapixels; "
-                             "cut it into tiles")  # fmt: skip
-        values, valid = np.moveaxis(source.read(), 0, 2), _valid(source)
+        if window is None and source.width * source.height > MAX_PIXELS:
+            raise ImageError(
+                f"{path}: {source.width}×{source.height}, more than {MAX_PIXELS / 1e6:.0f} megapixels; read it by "
+                "windows with datamodule=rasters, or cut it into tiles"
+            )
+        options = _window_options(source, window, path, nearest=nearest)
+        values, valid = np.moveaxis(source.read(**options), 0, 2), _valid(source, options)
         if palette and source.count == 1 and source.colorinterp[0].name == "palette":
             values = _colors(values, source.colormap(1))
         names = band_names(source)
         if source.count == 1 and len(source.subdatasets) > 1:
-            values, names = _pages(path, source.subdatasets), ("",) * len(source.subdatasets)
+            values, names = _pages(path, source.subdatasets, options), ("",) * len(source.subdatasets)
     return Raster(*_cleaned(values, names, valid))
 
 
@@ -82,12 +115,33 @@ def band_names(source: DatasetReader) -> tuple[str, ...]:
     return tuple((text or color).lower() for text, color in zip(source.descriptions, known, strict=True))
 
 
-def _valid(source: DatasetReader) -> np.ndarray | None:
+def _window_options(source: DatasetReader, window: Window | None, path: Path, *, nearest: bool) -> dict[str, Any]:
+    """Returns rasterio's arguments for a window of the image that may have another resolution than this file."""
+    from rasterio.enums import Resampling
+
+    if window is None:
+        return {}
+    if (source.height, source.width) == window.of:
+        return {"window": window.slices}
+    down, across = source.height / window.of[0], source.width / window.of[1]
+    if max(down / across, across / down) > 1.01:
+        raise ImageError(
+            f"{path}: is {source.width}×{source.height}, its image is {window.of[1]}×{window.of[0]}; they do not fit"
+        )
+    (top, bottom), (left, right) = window.slices
+    return {
+        "window": ((top * down, bottom * down), (left * across, right * across)),
+        "out_shape": (source.count, window.height, window.width),
+        "resampling": Resampling.nearest if nearest else Resampling.bilinear,
+    }
+
+
+def _valid(source: DatasetReader, options: dict[str, Any]) -> np.ndarray | None:
     from rasterio.enums import MaskFlags
 
     if all(MaskFlags.all_valid in flags or MaskFlags.alpha in flags for flags in source.mask_flag_enums):
         return None
-    return np.asarray(source.read_masks().min(axis=0) > 0)
+    return np.asarray(source.read_masks(**options).min(axis=0) > 0)
 
 
 def _colors(values: np.ndarray, colormap: dict[int, tuple[int, ...]]) -> np.ndarray:
@@ -97,13 +151,13 @@ def _colors(values: np.ndarray, colormap: dict[int, tuple[int, ...]]) -> np.ndar
     return np.asarray(table[values[:, :, 0]])
 
 
-def _pages(path: Path, names: list[str]) -> np.ndarray:
+def _pages(path: Path, names: list[str], options: dict[str, Any]) -> np.ndarray:
     import rasterio
 
     pages = []
     for name in names:
         with rasterio.open(name) as page:
-            pages.append(page.read(1))
+            pages.append(page.read(1, **{key: value for key, value in options.items() if key != "out_shape"}))
     if len({page.shape for page in pages}) > 1:
         raise ImageError(f"{path}: its pages are of several sizes; write one page, or the bands as one size")
     return np.stack(pages, axis=2)

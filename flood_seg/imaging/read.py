@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
+    from flood_seg.imaging.raster import Window
+
 # More than any camera's; a larger header is a mistake or an attack.
 MAX_PIXELS = 400_000_000
 
@@ -120,11 +122,12 @@ def read_mask(path: Path) -> np.ndarray:
     return (values > full // 2).astype(np.uint8)
 
 
-def read_labels(path: Path, *, by_color: bool) -> np.ndarray:
+def read_labels(path: Path, window: Window | None = None, *, by_color: bool) -> np.ndarray:
     """Reads a mask's values as they stand in the file; EXIF orientation is honoured, alpha is dropped.
 
     Args:
         path: of the file.
+        window: the part that is read; None: all.
         by_color: whether colours are wanted, or numbers; of a palette: its colours, or its indices.
 
     Returns:
@@ -133,7 +136,7 @@ def read_labels(path: Path, *, by_color: bool) -> np.ndarray:
     Raises:
         ImageError: as `read_image`; or numbers are wanted of a file of several colours.
     """
-    values = _label_values(path, by_color=by_color)
+    values = _label_values(path, window, by_color=by_color)
     if by_color:
         return values if values.ndim == 3 else np.repeat(values[:, :, None], 3, axis=2)
     if values.ndim == 3:
@@ -247,12 +250,12 @@ def _mask_values(path: Path, data: bytes) -> np.ndarray:
         return values if values.ndim == 2 else values.max(axis=2)
 
 
-def _label_values(path: Path, *, by_color: bool) -> np.ndarray:
+def _label_values(path: Path, window: Window | None, *, by_color: bool) -> np.ndarray:
     """[H, W] or [H, W, 3], 8 bits at least in the first form."""
-    if is_raster(path):
+    if window or is_raster(path):
         from flood_seg.imaging.raster import read_raster
 
-        raster = read_raster(path, palette=by_color).values
+        raster = read_raster(path, window, palette=by_color, nearest=True).values
         return raster[:, :, :3] if raster.shape[2] >= 3 else raster[:, :, 0]
     data = read_bytes(path)
     if _is_whole(data) and not _has_palette(data):

@@ -1,0 +1,148 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from flood_seg.classes import IGNORED
+from flood_seg.config import compose
+from flood_seg.data.layout import choose_split, find_samples
+from flood_seg.data.reading import SampleReader
+from flood_seg.data.windows import move
+from flood_seg.errors import DataError
+from flood_seg.schema import DataConfig, TrainConfig, WindowsConfig
+from flood_seg.training.history import read_history
+from flood_seg.training.train import train
+
+SIZE = 64
+
+
+def write_scene(
+    folder: Path, name: str, height: int, width: int, east: float = 0.0, north: float = 0.0, **options
+) -> None:
+    """An image whose two bands say each pixel's place on the map, and a mask."""
+    place = {"crs": "EPSG:32632", "transform": rasterio.Affine(10, 0, 500000 + east, 0, -10, 5600000 + north)} | options
+    rows, columns = np.mgrid[:height, :width]
+    image = np.stack([columns + round(east / 10), rows - round(north / 10)]) + 1000
+    mask = ((rows // 20 + columns // 20) % 2).astype(np.uint8)
+    for kind, values in (("images", image.astype(np.uint16)), ("masks", mask[None])):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        shape = {"height": height, "width": width, "count": len(values), "dtype": values.dtype}
+        nodata = {"nodata": 0} if kind == "images" else {}
+        with rasterio.open(folder / kind / f"{name}.tif", "w", driver="GTiff", **shape, **nodata, **place) as out:
+            out.write(values)
+
+
+def config_of(folder: Path, **options: object) -> DataConfig:
+    windows = WindowsConfig(**({"size": SIZE, "block": 2.0} | options))
+    names = {"bands": ["east", "south"], "mean": [0.1, 0.1], "std": [1.0, 1.0], "value_scale": 1e4}
+    return DataConfig(data_dir=str(folder), height=SIZE, width=SIZE, windows=windows, cache="none", **names)
+
+
+def ground(pairs, config: DataConfig, moved: int = 0) -> set[tuple[int, int]]:
+    """The places on the map of all pixels that windows read, by the pixels' own values."""
+    reader, random, seen = SampleReader.of(config, "binary"), np.random.default_rng(0), set()
+    for pair in pairs:
+        for _ in range(max(moved, 1)):
+            window = move(pair.window, random) if moved else pair.window
+            image, mask = reader.load(replace(pair, window=window))
+            assert image.shape == (SIZE, SIZE, 2) and mask.shape == (SIZE, SIZE)
+            seen |= set(map(tuple, image[mask != IGNORED].tolist()))
+    return seen
+
+
+def test_windows_cover_a_raster_once_but_for_narrow_strips(tmp_path):
+    write_scene(tmp_path, "a", 300, 420)
+    config = config_of(tmp_path)
+    pairs, _ = find_samples(config)
+    covered = np.zeros((300, 420), int)
+    for pair in pairs:
+        (top, bottom), (left, right) = pair.window.slices
+        covered[top:bottom, left:right] += 1
+    assert covered.max() == 1 and covered.mean() > 0.9
+    assert {pair.part for pair in pairs} == {"train", "val"}
+
+
+def test_no_ground_is_both_trained_and_validated_on_in_overlapping_rasters(tmp_path):
+    """The rasters lie on one another by half, along no common line."""
+    write_scene(tmp_path, "spring", 400, 400)
+    write_scene(tmp_path, "autumn", 390, 370, east=1970, north=-830)
+    config = config_of(tmp_path)
+    pairs, _ = find_samples(config)
+    parts = {part: [pair for pair in pairs if pair.part == part] for part in ("train", "val")}
+    trained, validated = ground(parts["train"], config, moved=5), ground(parts["val"], config)
+    assert trained and validated and not trained & validated
+    assert 0.1 < len(validated) / (len(trained) + len(validated)) < 0.45
+
+
+def test_windows_move_within_their_block_and_reach_all_of_it(tmp_path):
+    write_scene(tmp_path, "a", 256, 256, transform=rasterio.Affine(10, 0, 0, 0, -10, 2560))
+    pairs, _ = find_samples(config_of(tmp_path))
+    assert len({pair.window.block for pair in pairs}) == 4
+    top, left, bottom, right = pairs[0].window.block
+    random, moved = np.random.default_rng(0), []
+    for _ in range(300):
+        window = move(pairs[0].window, random)
+        assert top <= window.row <= bottom - SIZE and left <= window.col <= right - SIZE
+        assert (window.height, window.width) == (SIZE, SIZE)
+        moved.append((window.row, window.col))
+    assert min(moved)[0] == top and max(moved)[0] == bottom - SIZE and len(set(moved)) > 250
+
+
+def test_pixels_without_data_are_ignored_and_empty_windows_left_out(tmp_path):
+    write_scene(tmp_path, "a", 256, 256)
+    with rasterio.open(tmp_path / "images" / "a.tif", "r+") as raster:
+        values = raster.read()
+        values[:, :128, :128] = 0
+        values[:, 200, 200] = 0
+        raster.write(values)
+    config = config_of(tmp_path)
+    pairs, _ = find_samples(config)
+    assert all(pair.window.row >= 64 or pair.window.col >= 64 for pair in pairs)
+    reader = SampleReader.of(config, "binary")
+    ignored = sum((reader.load(pair)[1] == IGNORED).sum() for pair in pairs)
+    read = sum(pair.window.height * pair.window.width for pair in pairs)
+    assert len({pair.stem for pair in pairs}) == len(pairs)
+    assert ignored >= 1 and read - ignored <= 256 * 256 - 128 * 128 - 1
+
+
+def test_a_layouts_own_parts_stay(tmp_path):
+    write_scene(tmp_path / "train", "a", 128, 128)
+    write_scene(tmp_path / "val", "b", 128, 128)
+    pairs, _ = find_samples(config_of(tmp_path))
+    assert {pair.stem.split("/")[0]: pair.part for pair in pairs} == {"train": "train", "val": "val"}
+
+
+def test_a_raster_too_small_for_two_blocks_is_one_line(tmp_path):
+    write_scene(tmp_path, "a", 70, 70, transform=rasterio.Affine(10, 0, 0, 0, -10, 700))
+    with pytest.raises(DataError, match="1 block of a raster.*datamodule.windows.block"):
+        find_samples(config_of(tmp_path))
+
+
+def test_training_on_rasters_reads_windows_anew_each_epoch(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write_scene(tmp_path / "data", "a", 300, 300)
+    overrides = [
+        "datamodule=rasters", "datamodule.data_dir=data", "datamodule.bands=[east,south]", "datamodule.height=64",
+        "datamodule.value_scale=10000", "datamodule.windows.block=2", "model=mobilenet_unet", "datamodule.batch_size=4",
+        "model.encoder_weights=null", "trainer.max_epochs=2", "trainer.precision=32-true", "logger=none",
+    ]  # fmt: skip
+    seen = []
+    real = SampleReader.load_at
+    monkeypatch.setattr(SampleReader, "load_at", lambda self, pair, *size: seen.append(pair) or real(self, pair, *size))
+    summary = train(compose("train", overrides, TrainConfig), overrides)
+    assert len(read_history(summary.run_dir / "history.csv")) == 2
+    places = [(pair.window.row, pair.window.col) for pair in seen if pair.part == "train"]
+    assert len(set(places)) > 2 * len({pair.stem for pair in seen if pair.part == "train"})
+    split = (summary.run_dir / "split.txt").read_text().splitlines()
+    assert all(line.split("\t")[1].startswith("a/r") for line in split)
+
+
+def test_the_split_of_a_run_says_which_windows_are_validation(tmp_path):
+    write_scene(tmp_path, "a", 300, 300)
+    config = config_of(tmp_path)
+    pairs, _ = find_samples(config)
+    split = choose_split(config, pairs, seed=9)
+    assert set(split.val) == {pair.stem for pair in pairs if pair.part == "val"}
