@@ -43,7 +43,7 @@ def class_colors(spec: ModelSpec) -> list[Color]:
 
 
 def draw_classes(
-    image: np.ndarray, mask: np.ndarray, colors: Sequence[Color], opacity: float, outline: Color
+    image: np.ndarray, mask: np.ndarray, colors: Sequence[Color], opacity: float, outline: Color | None
 ) -> np.ndarray:
     """Tints each class but the first in its colour, and outlines it.
 
@@ -52,7 +52,7 @@ def draw_classes(
         mask: class indices, uint8 [H, W]; those beyond `colors` are left as they are.
         colors: a class, the first is not drawn.
         opacity: in [0, 1].
-        outline: RGB.
+        outline: RGB; None: of the class's own colour.
 
     Returns:
         uint8 [H, W, 3] RGB, a new array.
@@ -60,5 +60,5 @@ def draw_classes(
     result = image.copy()
     for index in range(1, len(colors)):
         if (area := mask == index).any():
-            result = draw_overlay(result, area, colors[index], opacity, outline)
+            result = draw_overlay(result, area, colors[index], opacity, outline or colors[index])
     return result

@@ -96,7 +96,13 @@ def _line(record: dict[str, Any]) -> str:
     size = f"{record['width']}×{record['height']}"
     tinted = f", {record['overlay']}" if record["overlay"] else ""
     took = record["milliseconds"]["total"]
-    return f"{record['mask']}{tinted}: {size}, {record['water_share']:.1%} water, {took:.0f} ms"
+    return f"{record['mask']}{tinted}: {size}, {_shares([record])}, {took:.0f} ms"
+
+
+def _shares(records: list[dict[str, Any]]) -> str:
+    names = records[0]["shares"]
+    means = {name: sum(record["shares"][name] for record in records) / len(records) for name in names}
+    return ", ".join(f"{mean:.1%} {name}" for name, mean in means.items())
 
 
 def _conclude(jobs: list[Job], records: list[dict[str, Any]], failures: list[FloodSegError], seconds: float) -> None:
@@ -106,8 +112,7 @@ def _conclude(jobs: list[Job], records: list[dict[str, Any]], failures: list[Flo
         return
     folder = os.path.commonpath([job.mask.parent for job in jobs])
     if records:
-        share = sum(record["water_share"] for record in records) / len(records)
-        say(f"{folder}: {len(records)} masks, {share:.1%} water on average, {seconds:.1f} s")
+        say(f"{folder}: {len(records)} masks, {_shares(records)} on average, {seconds:.1f} s")
     if failures:
         raise PartialFailureError(
             f"{len(failures)} of {len(jobs)} photos could not be read, see above; the rest is done"

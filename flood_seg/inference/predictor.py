@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from flood_seg.errors import ImageError
 from flood_seg.imaging.postprocess import resize_logits, to_classes, to_probabilities
 from flood_seg.imaging.preprocess import preprocess
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Sequence
 
     from flood_seg.spec import ModelSpec
 
@@ -49,10 +51,10 @@ class Prediction:
         """uint8 [H, W] class indices."""
         return to_classes(self.logits, self.threshold)
 
-    @property
-    def foreground_share(self) -> float:
-        """The share of the pixels that are not background, in [0, 1]."""
-        return float((self.mask != 0).mean())
+    def shares(self, names: Sequence[str]) -> dict[str, float]:
+        """Returns the share of the pixels of each class but the background, in [0, 1], by its name."""
+        counts = np.bincount(self.mask.ravel(), minlength=len(names))
+        return {name: float(count) / self.mask.size for name, count in zip(names[1:], counts[1:], strict=False)}
 
 
 class Predictor:

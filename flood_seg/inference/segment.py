@@ -33,7 +33,7 @@ class Photo:
         image: any dtype [H, W, bands]; kept only where an overlay is drawn.
         tensor: the network's input, float32 [bands, height, width], then its answer, float32 [channels, height, width].
         seconds: of each stage.
-        water_share: of the mask, in [0, 1].
+        shares: of each class but the background, in [0, 1].
     """
 
     job: Job
@@ -42,7 +42,7 @@ class Photo:
     image: np.ndarray | None = None
     tensor: np.ndarray | None = None
     seconds: dict[str, float] = field(default_factory=dict)
-    water_share: float = 0.0
+    shares: dict[str, float] = field(default_factory=dict)
 
 
 class Segmenter:
@@ -99,7 +99,7 @@ class Segmenter:
             picture = to_picture(photo.image, spec.bands)
             style = self._colors, output.overlay_opacity, _rgb(output.outline_color)
             write_image(photo.job.overlay, draw_classes(picture, mask, *style))
-        photo.water_share, photo.image, photo.tensor = prediction.foreground_share, None, None
+        photo.shares, photo.image, photo.tensor = prediction.shares(spec.class_names), None, None
         photo.seconds["write"] = time.perf_counter() - started
 
 
@@ -117,6 +117,7 @@ def describe(photo: Photo, overlay: bool) -> dict[str, Any]:
         "overlay": str(photo.job.overlay) if overlay else None,
         "width": photo.size[1],
         "height": photo.size[0],
-        "water_share": photo.water_share,
+        "water_share": sum(photo.shares.values()),
+        "shares": photo.shares,
         "milliseconds": {name: round(value * 1e3, 2) for name, value in seconds.items()},
     }

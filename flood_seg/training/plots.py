@@ -119,7 +119,7 @@ def _draw_pair(
 ) -> tuple[np.ndarray, np.ndarray]:
     if spec.task == "multiclass":
         colors = class_colors(spec)
-        return tuple(draw_classes(image, mask, colors, 0.5, OUTLINE) for mask in (truth, predicted))  # type: ignore[return-value]
+        return tuple(draw_classes(image, mask, colors, 0.5, None) for mask in (truth, predicted))  # type: ignore[return-value]
     wet = truth == 1
     return draw_overlay(image, wet, HIT, 0.45, OUTLINE), _compared(image, wet, (predicted == 1) & (truth != IGNORED))
 

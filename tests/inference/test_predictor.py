@@ -32,7 +32,7 @@ def test_at_network_size_the_mask_is_red_above_half():
     np.testing.assert_array_equal(prediction.mask, PHOTO[:, :, 0] > 127)
     expected = 1 / (1 + np.exp(-(PHOTO[:, :, :1] - 127.5) / 10))
     np.testing.assert_allclose(prediction.probabilities, expected, atol=1e-5)
-    assert prediction.foreground_share == pytest.approx((PHOTO[:, :, 0] > 127).mean())
+    assert prediction.shares(("dry", "red"))["red"] == pytest.approx((PHOTO[:, :, 0] > 127).mean())
 
 
 def test_the_answer_has_the_photos_own_size():
