@@ -1,0 +1,86 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from flood_seg.config import compose
+from flood_seg.data.stats import BandStats, stats
+from flood_seg.errors import ConfigError
+from flood_seg.schema import TrainConfig
+
+
+def write(folder: Path, count: int = 6) -> np.ndarray:
+    """Writes rasters of three bands far from 0, with a corner without data; returns all pixels with data [pixels, 3]."""
+    random, pixels = np.random.default_rng(0), []
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(parents=True)
+    for number in range(count):
+        values = random.normal([30000, 100, 5], [200, 10, 0.001], (64 + number, 64, 3)).astype(np.float32)
+        values[:8, :8] = -9999
+        shape = {"height": len(values), "width": 64, "driver": "GTiff"}
+        with rasterio.open(
+            folder / "images" / f"{number}.tif", "w", count=3, dtype="float32", nodata=-9999, **shape
+        ) as out:
+            out.write(np.moveaxis(values, 2, 0))
+        with rasterio.open(folder / "masks" / f"{number}.tif", "w", count=1, dtype="uint8", **shape) as out:
+            out.write((values[None, :, :, 1] > 100).astype(np.uint8))
+        pixels.append(values[values[:, :, 0] != -9999])
+    return np.concatenate(pixels)
+
+
+def config_of(folder: Path, *more: str) -> TrainConfig:
+    split = folder / "split"
+    split.mkdir(exist_ok=True)
+    (split / "train.txt").write_text("\n".join("01234"))
+    (split / "val.txt").write_text("5")
+    options = [
+        "bands=[a,b,c]",
+        "value_scale=100",
+        "mean=auto",
+        "std=auto",
+        f"data_dir='{folder}'",
+        f"split_file='{split}'",
+    ]
+    return compose("train", [*(f"datamodule.{option}" for option in options), *more], TrainConfig)
+
+
+def test_mean_and_deviation_are_numpys_of_the_training_part_without_what_has_no_data(tmp_path, capsys):
+    pixels = write(tmp_path)[: -(69 * 64 - 64)].astype(np.float64)
+    found = stats(config_of(tmp_path), tmp_path / "stats.yaml")
+    assert found.count == len(pixels)
+    np.testing.assert_allclose(found.mean, pixels.mean(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(found.std, pixels.std(axis=0), rtol=1e-6)
+    assert (found.low == pixels.min(axis=0)).all() and (found.high == pixels.max(axis=0)).all()
+    shown = capsys.readouterr()
+    assert "5 images of the training part" in shown.out and "without data" in shown.out
+    assert "is datamodule.value_scale=100 right?" in shown.err
+    read = config_of(tmp_path, f"datamodule.stats_file='{tmp_path}/stats.yaml'").datamodule
+    assert read.mean == pytest.approx(pixels.mean(axis=0) / 100, rel=1e-4)
+    assert read.std == pytest.approx(pixels.std(axis=0) / 100, abs=1e-6)
+
+
+def test_sets_are_joined_without_loss_of_digits():
+    pixels = np.random.default_rng(0).normal(1e6, 1e-2, (9000, 1))
+    whole, parts = BandStats(1), BandStats(1)
+    whole.add(pixels)
+    for start in range(0, 9000, 700):
+        parts.add(pixels[start : start + 700])
+    parts.add(pixels[:0])
+    assert parts.std[0] == pytest.approx(pixels.std(), rel=1e-6) and parts.mean[0] == pytest.approx(
+        whole.mean[0], rel=1e-14
+    )
+
+
+def test_a_file_of_other_bands_or_none_is_named(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text("bands: [x]\nvalue_scale: 1.0\nmean: [1]\nstd: [1]\n")
+    with pytest.raises(ConfigError, match="is of bands x with value_scale 1.0, not of red, green, blue with 255"):
+        compose("train", [f"datamodule.stats_file='{path}'"], TrainConfig)
+    path.write_text("nothing")
+    with pytest.raises(ConfigError, match="s.yaml: cannot be read"):
+        compose("train", [f"datamodule.stats_file='{path}'"], TrainConfig)
+    with pytest.raises(ConfigError, match="4 bands, 3 values in mean"):
+        compose("train", ["datamodule.bands=[r,g,b,n]"], TrainConfig)
+    with pytest.raises(ConfigError, match="mean=automatic: give a number a band, or auto"):
+        compose("train", ["datamodule.mean=automatic"], TrainConfig)
