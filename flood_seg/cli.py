@@ -41,18 +41,31 @@ EXTRAS = {
 class FloodSeg:
     """Finds water on drone, aerial and satellite images: trains, evaluates, exports and runs segmentation models."""
 
-    def train(self, *overrides: str, multirun: bool = False, cfg: str | None = None) -> None:
+    def train(
+        self,
+        *overrides: str,
+        multirun: bool = False,
+        cfg: str | None = None,
+        image_size: int | None = None,
+        find_lr: bool = False,
+        find_batch_size: bool = False,
+    ) -> None:
         """Trains a model; Hydra overrides choose how.
 
         flood-seg train model=mobilenet_unet datamodule.data_dir=data/raw trainer.max_epochs=50
         flood-seg train resume=auto
         flood-seg train -m model=mobilenet_unet,resnet34_unet optimizer.lr=1e-3,3e-4
+        flood-seg train --image-size 256 --find-lr --find-batch-size
+        flood-seg train +debug=fast            # or overfit, profile
         flood-seg train --cfg job loss=dice    # prints the configuration and stops
         """
         from flood_seg.config import as_yaml, compose, sweep
         from flood_seg.schema import TrainConfig, check_choice
 
         check_choice("--cfg", cfg or "job", ("job",))
+        flags: dict[str, object] = {"datamodule.height": image_size, "datamodule.width": image_size}
+        flags |= {"tuner.find_lr": find_lr or None, "tuner.find_batch_size": find_batch_size or None}
+        overrides = (*overrides, *(f"{key}={value}" for key, value in flags.items() if value is not None))
         jobs = sweep(overrides) if multirun else [list(overrides)]
         configs = [compose("train", job, TrainConfig) for job in jobs]  # all are checked before the first one starts
         if cfg:

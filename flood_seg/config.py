@@ -132,8 +132,8 @@ def _check_override(override: Override) -> None:
         return  # the one group of which several can be chosen
     if not isinstance(choice, str):
         raise ConfigError(f"{line}: allowed are {', '.join(_choices(key))}")
-    if key == "experiment" and not override.is_add():  # the one group without a default
-        raise ConfigError(f"{line}: an experiment is added; write +{line}")
+    if key in ("experiment", "debug") and not override.is_add():  # the groups without a default
+        raise ConfigError(f"{line}: is added to the rest; write +{line}")
 
 
 def _choices(group: str) -> list[str]:
@@ -162,6 +162,8 @@ def _unknown_key(message: str, cause: str, known: list[str]) -> str:
 def _nearest(key: str, known: list[str]) -> str:
     """The nearest key, else the nearest by its last part: `epochs=4` is meant for `trainer.max_epochs`."""
     known = [other for other in known if not key.startswith(f"{other}.")]
+    if same := [other for other in known if other.endswith(f".{key}")]:
+        return f" (did you mean '{same[0]}'?)"
     if near := did_you_mean(key, known):
         return near
     ends = {other.rpartition(".")[2]: other for other in reversed(known)}

@@ -205,6 +205,12 @@ class ModelConfig:
     encoder: str = "resnet34"
     encoder_weights: str | None = "imagenet"
     encoder_weights_path: str | None = None
+    encoder_lr_factor: float = 1.0
+    freeze_encoder_epochs: int = 0
+
+    def __post_init__(self) -> None:
+        check_range("model.encoder_lr_factor", self.encoder_lr_factor, 0, open_low=True)
+        check_range("model.freeze_encoder_epochs", self.freeze_encoder_epochs, 0)
 
 
 @dataclass
@@ -251,7 +257,10 @@ class TrainerConfig:
 
     max_epochs: int = 100
     accelerator: str = "auto"
-    devices: int = 1
+    devices: Any = 1  # a number, or auto
+    num_nodes: int = 1
+    strategy: str = "auto"
+    sync_batchnorm: bool = False
     precision: str = "auto"
     channels_last: bool = True
     keep_freed_memory: bool = True
@@ -260,12 +269,19 @@ class TrainerConfig:
     accumulate_grad_batches: int = 1
     limit_train_batches: float = 1.0
     limit_val_batches: float = 1.0
+    overfit_batches: int = 0
     fast_dev_run: bool = False
+    profiler: str | None = None
     progress_bar: bool = True
 
     def __post_init__(self) -> None:
         check_range("trainer.max_epochs", self.max_epochs, 1)
-        check_range("trainer.devices", self.devices, 1, 1)  # until several are tested
+        if self.devices != "auto" and (not isinstance(self.devices, int) or self.devices < 1):
+            raise ConfigError(f"trainer.devices={self.devices}: give a number of devices, or auto")
+        check_range("trainer.num_nodes", self.num_nodes, 1)
+        check_range("trainer.overfit_batches", self.overfit_batches, 0)
+        check_choice("trainer.strategy", self.strategy, ("auto", "ddp", "fsdp"))
+        check_choice("trainer.profiler", self.profiler or "simple", ("simple", "advanced", "pytorch"))
         check_range("trainer.gradient_clip_val", self.gradient_clip_val or 0, 0)
         for name in ("limit_train_batches", "limit_val_batches"):
             limit = getattr(self, name)
@@ -275,6 +291,23 @@ class TrainerConfig:
         check_range("trainer.accumulate_grad_batches", self.accumulate_grad_batches, 1)
         check_choice("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu", "mps"))
         check_choice("trainer.precision", self.precision, ("auto", "32-true", "bf16-mixed", "16-mixed", "64-true"))
+
+
+@dataclass
+class TunerConfig:
+    """What is found by trying before the training."""
+
+    find_lr: bool = False
+    min_lr: float = 1e-7
+    max_lr: float = 1.0
+    steps: int = 100
+    find_batch_size: bool = False
+    max_batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        check_range("tuner.min_lr", self.min_lr, 0, self.max_lr, open_low=True)
+        check_range("tuner.steps", self.steps, 20)
+        check_range("tuner.max_batch_size", self.max_batch_size, 2)
 
 
 LOGGED = ("iou", "f1", "accuracy", "precision", "recall", "image_iou", "loss")
@@ -299,6 +332,7 @@ class TrainConfig:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logger: dict[str, Any] = field(default_factory=dict)
     callbacks: dict[str, Any] = field(default_factory=dict)
+    tuner: TunerConfig = field(default_factory=TunerConfig)
     task: str = "binary"
     seed: int = 42
     resume: str | None = None

@@ -11,7 +11,7 @@ from flood_seg.guard import parameters, verbs
 
 # Names and flags that scripts rely on; whoever changes this table breaks them.
 FROZEN = {
-    "train": {"multirun": False, "cfg": None},
+    "train": {"multirun": False, "cfg": None, "image-size": None, "find-lr": False, "find-batch-size": False},
     "evaluate": {"model": None, "data": None, "out": None, "at-network-size": False},
     "convert-to-onnx": {"ckpt": None, "onnx": None, "height": None, "width": None},
     "convert-to-trt": {"onnx": None, "trt": None, "height": None, "width": None, "docker-version": None},

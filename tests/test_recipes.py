@@ -22,7 +22,7 @@ def test_every_choice_composes_and_builds(group, choice, tmp_path, monkeypatch):
         module, _, name = compose("infer", [f"backend={choice}"], InferConfig).backend["_target_"].rpartition(".")
         assert callable(getattr(importlib.import_module(module), name))
         return
-    override = f"{'+' if group == 'experiment' else ''}{group}={choice}"
+    override = f"{'+' if group in ('experiment', 'debug') else ''}{group}={choice}"
     several = ["task=multiclass", "datamodule.max_label=2"] if choice in ("ce", "ce_dice") else []
     check_leaves(compose("train", [override, *several], TrainConfig))
 

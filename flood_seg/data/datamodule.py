@@ -107,14 +107,23 @@ class FloodDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled, augmented batches; a last batch of one is dropped, for BatchNorm cannot use it."""
-        count, size = len(self.train_set), self.config.batch_size
+        sampler = EpochSampler(len(self.train_set), self.seed, *self._rank())
+        count, size = len(sampler), self.config.batch_size
         drop_last = count > size and count % size == 1
-        sampler = EpochSampler(count, self.seed)
         return self._loader(self.train_set, sampler=sampler, drop_last=drop_last)
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:
-        """Every sample of the validation part once, in alphabetical order of the stems; then those of further sets."""
-        return [self._loader(samples) for samples in (self.val_set, *self.extra_val)]
+        """Every sample of the validation part once, in alphabetical order of the stems; then those of further sets.
+
+        Of several processes each has its share, some one more than others; no sample is counted twice.
+        """
+        rank, processes = self._rank()
+        sets = (self.val_set, *self.extra_val)
+        return [self._loader(samples, sampler=range(rank, len(samples), processes)) for samples in sets]
+
+    def _rank(self) -> tuple[int, int]:
+        """Returns this process's number and how many there are."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def _loader(self, dataset: FloodDataset, **options: object) -> DataLoader[Batch]:
         on_gpu = self.trainer is not None and self.trainer.accelerator.__class__.__name__ == "CUDAAccelerator"

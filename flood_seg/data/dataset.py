@@ -80,21 +80,27 @@ class FloodDataset(Dataset[Batch]):
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """Shuffles by (seed, epoch) alone and passes the epoch on to the data set; Lightning calls `set_epoch`."""
+    """Shuffles by (seed, epoch) alone and passes the epoch on to the data set; Lightning calls `set_epoch`.
 
-    def __init__(self, count: int, seed: int) -> None:
+    Of several processes each gets as many samples as the others, another one's none; at most one a process is left over
+    in an epoch.
+    """
+
+    def __init__(self, count: int, seed: int, rank: int = 0, processes: int = 1) -> None:
         self.count, self.seed, self.epoch = count, seed, 0
+        self.rank, self.processes = rank, processes
 
     def set_epoch(self, epoch: int) -> None:
         """Sets the epoch whose order comes next."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.count
+        return self.count // self.processes
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
-        return iter([(self.epoch, int(index)) for index in order])
+        mine = order[self.rank :: self.processes][: len(self)]
+        return iter([(self.epoch, int(index)) for index in mine])
 
 
 def _seed(*parts: int) -> int:

@@ -12,15 +12,19 @@ import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 
 from flood_seg.config import instantiate
+from flood_seg.errors import ConfigError
 from flood_seg.imaging.bands import Bands
 from flood_seg.spec import ModelSpec
 from flood_seg.training.checkpoint import AtomicCheckpointIO
 from flood_seg.training.losses import build_loss
 from flood_seg.training.module import SegmentationModule
-from flood_seg.training.network import PaddedNetwork, build_network, check_size
+from flood_seg.training.network import PaddedNetwork, build_network, check_batch, check_size
+from flood_seg.training.parameters import FreezeEncoder, parameter_groups
 from flood_seg.training.progress import progress_bar
+from flood_seg.training.ranks import choose_strategy
 from flood_seg.training.speed import choose_accelerator, choose_precision, tune_gpu
 from flood_seg.training.tracking import Tracker, git_commit
 from flood_seg.training.weights import load_encoder
@@ -30,9 +34,12 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from flood_seg.data.datamodule import FloodDataModule
     from flood_seg.schema import DataConfig, TrainConfig
     from flood_seg.training.history import History
     from flood_seg.training.run import Run
+
+PROFILE = "profile"
 
 
 def check_leaves(config: TrainConfig) -> None:
@@ -41,9 +48,10 @@ def check_leaves(config: TrainConfig) -> None:
     check_size(config.model.architecture, config.datamodule.height, config.datamodule.width)
     build_loss(config.loss, config.datamodule.classes(config.task), config.task)
     optimizer = instantiate(config.optimizer, [torch.nn.Parameter(torch.zeros(1))])
-    if scheduler := _scheduler_leaf(config):
-        instantiate(scheduler, optimizer)
+    if config.scheduler:
+        _make_scheduler(config, optimizer, steps=100)
     _build_callbacks(config, Path())
+    choose_strategy(config)
 
 
 def build_network_for(config: TrainConfig, *, resumes: bool) -> PaddedNetwork:
@@ -52,6 +60,7 @@ def build_network_for(config: TrainConfig, *, resumes: bool) -> PaddedNetwork:
     classes = data.classes(config.task).names
     channels = 1 if config.task == "binary" else len(classes)
     network = build_network(config.model.architecture, config.model.encoder, len(data.bands), channels)
+    check_batch(network, data.batch_size)
     if not resumes:
         load_encoder(network, config.model, data.bands)
     return network
@@ -100,19 +109,38 @@ def build_module(
     classes = config.datamodule.classes(config.task)
     # Other images than photos may lack data in places. To look for ignored pixels makes a GPU wait.
     ignores = bool(classes.ignored) or classes.unlisted == "ignore" or not Bands.of(config.datamodule).is_photo
-    scheduler = _scheduler_leaf(config)
     if config.trainer.compile:
         network.compile()  # in place, so that the checkpoint's keys stay those of the network
     return SegmentationModule(
         network,
         spec,
         build_loss(config.loss, classes, config.task, pixels, ignores=ignores),
-        partial(instantiate, config.optimizer),
-        partial(instantiate, scheduler) if scheduler else None,
+        partial(_make_optimizer, config),
+        partial(_make_scheduler, config) if config.scheduler else None,
         config.scheduler.get("monitor", "val_iou"),
+        config.scheduler.get("interval", "epoch"),
         list(config.datamodule.extra_val or ()),
         config.datamodule.extra_val_every,
     )
+
+
+def check_batches(config: TrainConfig, data: FloodDataModule, processes: int) -> None:
+    """Raises ConfigError where a process, or a limit, would be left without a batch."""
+    options, sizes = config.trainer, {"train": len(data.train_set), "val": len(data.val_set)}
+    for part, samples in sizes.items():
+        if samples < processes:
+            raise ConfigError(
+                f"trainer.devices: {processes} devices, but {samples} samples in the {part} part; take fewer"
+            )
+        batches, limit = (
+            -(-samples // processes // config.datamodule.batch_size),
+            getattr(options, f"limit_{part}_batches"),
+        )
+        if limit <= 1 and int(batches * limit) < 1:
+            key = f"trainer.limit_{part}_batches={limit}"
+            raise ConfigError(
+                f"{key}: leaves nothing of {batches} batches; give at least {1 / batches:.2g}, or 2.0 for two"
+            )
 
 
 def build_trainer(config: TrainConfig, run: Run, tracker: Tracker, history: History) -> pl.Trainer:
@@ -126,6 +154,11 @@ def build_trainer(config: TrainConfig, run: Run, tracker: Tracker, history: Hist
         max_epochs=options.max_epochs,
         accelerator=accelerator,
         devices=options.devices,
+        num_nodes=options.num_nodes,
+        strategy=choose_strategy(config),
+        sync_batchnorm=options.sync_batchnorm,
+        use_distributed_sampler=False,  # its padding would count samples twice; the datamodule shares them out
+        profiler=_build_profiler(options.profiler, run.folder),
         precision=choose_precision(options.precision, accelerator),  # type: ignore[arg-type]
         gradient_clip_val=options.gradient_clip_val,
         accumulate_grad_batches=options.accumulate_grad_batches,
@@ -143,18 +176,30 @@ def build_trainer(config: TrainConfig, run: Run, tracker: Tracker, history: Hist
     )
 
 
+def _build_profiler(name: str | None, folder: Path) -> Profiler | None:
+    kinds = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
+    return kinds[name](dirpath=folder, filename=PROFILE) if name else None
+
+
 def _build_callbacks(config: TrainConfig, folder: Path) -> list[pl.Callback]:
     """Builds what `callbacks` names; our own are told the run's folder."""
-    return [
+    freeze = config.model.freeze_encoder_epochs
+    return [FreezeEncoder(freeze)] * (freeze > 0) + [
         instantiate(node, **({"folder": folder} if str(node.get("_target_")).startswith("flood_seg.") else {}))
         for node in config.callbacks.values()
         if node
     ]
 
 
-def _scheduler_leaf(config: TrainConfig) -> dict[str, Any]:
-    """The scheduler's own arguments, without the metric that Lightning hands it."""
-    return {key: value for key, value in config.scheduler.items() if key != "monitor"}
+def _make_optimizer(config: TrainConfig, network: torch.nn.Module) -> Any:
+    lr = float(config.optimizer.get("lr", 0.0))
+    return instantiate(config.optimizer, parameter_groups(network, lr, config.model.encoder_lr_factor))
+
+
+def _make_scheduler(config: TrainConfig, optimizer: Any, steps: int) -> Any:
+    """Builds the scheduler without what is Lightning's; one that steps with the optimizer is told how many steps."""
+    own = {key: value for key, value in config.scheduler.items() if key not in ("monitor", "interval")}
+    return instantiate(own, optimizer, **({"total_steps": steps} if config.scheduler.get("interval") == "step" else {}))
 
 
 def _as_limit(limit: float) -> float | int:

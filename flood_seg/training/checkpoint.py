@@ -39,7 +39,7 @@ class BestCheckpoint(ModelCheckpoint):
         if trainer.fast_dev_run:  # type: ignore[attr-defined] # set by a connector
             return
         folder = Path(str(self.dirpath))
-        if self.best_model_path:
+        if self.best_model_path and trainer.is_global_zero:
             with atomic_path(folder / BEST) as temporary:
                 temporary.symlink_to(Path(self.best_model_path).name)
         # Not by save_last: that writes only in epochs that save a best one.

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from flood_seg.evaluation.metrics import by_class, confusion_matrices, task_metrics
 from flood_seg.spec import METADATA_KEY, ModelSpec
+from flood_seg.training.ranks import gather, share_buffers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
     from torch.optim import Optimizer
 
     from flood_seg.data.dataset import Batch
@@ -38,9 +39,10 @@ class SegmentationModule(pl.LightningModule):
         network: nn.Module,
         spec: ModelSpec,
         loss: nn.Module,
-        make_optimizer: Callable[[list[nn.Parameter]], Optimizer],
-        make_scheduler: Callable[[Optimizer], Any] | None = None,
+        make_optimizer: Callable[[nn.Module], Optimizer],
+        make_scheduler: Callable[[Optimizer, int], Any] | None = None,
         monitor: str = "val_iou",
+        interval: str = "epoch",
         extra_val: Sequence[str] = (),
         extra_val_every: int = 1,
     ) -> None:
@@ -50,18 +52,21 @@ class SegmentationModule(pl.LightningModule):
             network: maps images to logits.
             spec: of the model.
             loss: of logits and class indices.
-            make_optimizer: of the parameters.
-            make_scheduler: of the optimizer; None: the learning rate stays.
+            make_optimizer: of the network's parameters.
+            make_scheduler: of the optimizer and the number of steps of the run; None: the learning rate stays.
             monitor: the metric that the scheduler watches.
+            interval: whether the scheduler steps with each `epoch` or with each optimizer `step`.
             extra_val: names of the further validation sets, in the order of their dataloaders after the first.
             extra_val_every: in every how many epochs they are measured.
         """
         super().__init__()
         self.network, self.spec, self.loss = network, spec, loss
-        self._make_optimizer, self._make_scheduler, self._monitor = make_optimizer, make_scheduler, monitor
+        self._make_optimizer, self._make_scheduler = make_optimizer, make_scheduler
+        self._monitor, self._interval = monitor, interval
         self._stages = ["val", *(f"val_{name}" for name in extra_val)]
         self._extra_val_every = extra_val_every
         self._counts: dict[str, list[Tensor]] = {stage: [] for stage in ("train", *self._stages)}
+        self._losses: dict[str, list[Tensor]] = {stage: [] for stage in self._counts}
         self._confusion: list[list[int]] = []
 
     def forward(self, images: Tensor) -> Tensor:
@@ -90,18 +95,22 @@ class SegmentationModule(pl.LightningModule):
         with torch.no_grad():
             predicted = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(1)
             self._counts[stage].append(confusion_matrices(predicted, masks, len(self.spec.class_names)))
-        options = {"on_step": False, "on_epoch": True, "prog_bar": stage in ("train", "val")}
-        self.log(f"{stage}_loss", loss, batch_size=len(images), add_dataloader_idx=False, **options)  # type: ignore[arg-type]
+            self._losses[stage].append(loss.detach() * len(images))
         return loss
 
     def on_train_epoch_start(self) -> None:
         """Starts the counts anew."""
-        self._counts["train"].clear()
+        self._clear("train")
 
     def on_validation_epoch_start(self) -> None:
-        """Starts the counts anew."""
-        for stage in self._stages:
+        """Starts the counts anew; all processes validate with the running averages of the first."""
+        self._clear(*self._stages)
+        share_buffers(self.network.buffers())
+
+    def _clear(self, *stages: str) -> None:
+        for stage in stages:
             self._counts[stage].clear()
+            self._losses[stage].clear()
 
     def on_train_epoch_end(self) -> None:
         """Logs the epoch's training metrics."""
@@ -109,13 +118,14 @@ class SegmentationModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Logs the epoch's validation metrics."""
-        for stage in self._stages:
-            if self._counts[stage]:
-                self._log_metrics(stage)
+        for stage in self._stages if self._has_turn() else self._stages[:1]:
+            self._log_metrics(stage)
 
     def _log_metrics(self, stage: str) -> None:
-        matrices = torch.cat(self._counts[stage]).cpu().numpy()
+        matrices = np.array(gather([image for batch in self._counts[stage] for image in batch.tolist()]))
         metrics = asdict(task_metrics(matrices, self.spec.task))
+        loss = sum(gather([float(loss) for loss in self._losses[stage]])) / len(matrices)
+        self.log(f"{stage}_loss", loss, prog_bar=stage in ("train", "val"))
         for name in LOGGED:
             self.log(f"{stage}_{name}", metrics[name], prog_bar=name == "iou" and stage in ("train", "val"))
         if stage == "val":
@@ -130,14 +140,15 @@ class SegmentationModule(pl.LightningModule):
                 self.log(f"{stage}_{key}/{name}", metrics[key])
 
     def configure_optimizers(self) -> Any:
-        """Builds optimizer and scheduler; the latter steps once an epoch, on the monitored metric if it wants one."""
-        optimizer = self._make_optimizer([p for p in self.parameters() if p.requires_grad])
+        """Builds optimizer and scheduler, which steps on the monitored metric if it wants one."""
+        optimizer = self._make_optimizer(self.network)
         if self._make_scheduler is None:
             return optimizer
+        steps = int(self.trainer.estimated_stepping_batches) if self._interval == "step" else 0
         scheduler = {
-            "scheduler": self._make_scheduler(optimizer),
+            "scheduler": self._make_scheduler(optimizer, steps),
             "monitor": self._monitor,
-            "interval": "epoch",
+            "interval": self._interval,
         }
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 

@@ -50,6 +50,15 @@ def check_size(architecture: str, height: int, width: int) -> None:
         )
 
 
+def check_batch(network: nn.Module, batch_size: int) -> None:
+    """Raises ConfigError where batches of one sample meet BatchNorm, whose averages want two or more."""
+    if batch_size == 1 and any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in network.modules()):
+        raise ConfigError(
+            "datamodule.batch_size=1: the network has BatchNorm, which wants 2 samples or more; set "
+            "datamodule.batch_size=2, with a smaller datamodule.height where memory is short"
+        )
+
+
 def build_network(architecture: str, encoder: str, bands: int, channels: int) -> PaddedNetwork:
     """Builds a network with random weights; downloads nothing.
 

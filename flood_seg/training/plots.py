@@ -81,6 +81,20 @@ def _draw_curve(axes: Axes, rows: Sequence[Row], metric: str, part: str) -> None
     axes.plot(epochs[best], values[best], "*", color=COLORS[part], markersize=14, label=label)
 
 
+def plot_lr_finder(rates: Sequence[float], losses: Sequence[float], best: float, path: Path) -> Path:
+    """Draws the loss against the learning rate, and marks the one that was chosen."""
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(rates, losses, color=COLORS["train"])
+    axes.axvline(best, color=COLORS["val"], label=f"chosen: {best:.2e}")
+    low = min(losses)
+    axes.set(xscale="log", xlabel="Learning rate", ylabel="Loss, smoothed", title="Where the loss falls fastest",
+             ylim=(low - 0.1 * abs(low), 2 * losses[0]))  # fmt: skip
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return _save(figure, path)
+
+
 def plot_samples(
     images: Sequence[np.ndarray],
     truths: Sequence[np.ndarray],

@@ -16,7 +16,7 @@ from flood_seg.console import say, show_table, warn
 from flood_seg.data.augmentation import build_augmentation, left_out
 from flood_seg.data.datamodule import FloodDataModule, load_store
 from flood_seg.data.layout import choose_split
-from flood_seg.data.split import write_split
+from flood_seg.data.split import Split, write_split
 from flood_seg.data.stats import measure_bands
 from flood_seg.errors import FloodSegError
 from flood_seg.evaluation.classes import plot_confusion, show_classes
@@ -26,12 +26,22 @@ from flood_seg.imaging.bands import Bands
 from flood_seg.imaging.write import atomic_path
 from flood_seg.schema import AUTO, TrainConfig
 from flood_seg.spec import ModelSpec
-from flood_seg.training.build import build_module, build_network_for, build_trainer, check_leaves, make_spec
+from flood_seg.training.build import (
+    PROFILE,
+    build_module,
+    build_network_for,
+    build_trainer,
+    check_batches,
+    check_leaves,
+    make_spec,
+)
 from flood_seg.training.checkpoint import load_network
+from flood_seg.training.finders import find_batch_size, find_lr
 from flood_seg.training.history import History
 from flood_seg.training.plots import plot_history
 from flood_seg.training.preview import plot_validation
 from flood_seg.training.progress import quieten_lightning
+from flood_seg.training.ranks import fall_silent, is_main
 from flood_seg.training.run import Run, find_run, link_latest, new_run, resumed_overrides
 from flood_seg.training.speed import keep_freed_memory
 from flood_seg.training.summary import Summary, print_summary
@@ -40,9 +50,13 @@ from flood_seg.training.tracking import NoTracker, RunInfo, Tracker, git_commit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from flood_seg.training.module import SegmentationModule
 
-def train(config: TrainConfig, overrides: Sequence[str] = ()) -> Summary:
+
+def train(config: TrainConfig, overrides: Sequence[str] = ()) -> Summary | None:
     """Trains a model; all that can go wrong with the user's choices does so before the first epoch.
+
+    Of several processes the first writes and returns the summary, the others return None.
 
     Args:
         config: the composed configuration.
@@ -52,6 +66,8 @@ def train(config: TrainConfig, overrides: Sequence[str] = ()) -> Summary:
         FloodSegError: of every kind but UsageError; see `flood_seg.errors`.
     """
     started = time.monotonic()
+    if not is_main():
+        fall_silent()
     config, overrides, run = _open_run(config, list(overrides))
     if config.trainer.keep_freed_memory:
         keep_freed_memory()
@@ -59,13 +75,17 @@ def train(config: TrainConfig, overrides: Sequence[str] = ()) -> Summary:
     pl.seed_everything(config.seed, workers=True, verbose=False)
     network = build_network_for(config, resumes=run is not None)
     data, spec = _load_data(config)
-    run, resumes = run or new_run(Path(config.output_dir)), run is not None
-    tracker = _open_tracker(config, run)
     quieten_lightning()
-    _save_inputs(run, config, overrides, data, spec)
+    module = build_module(config, network, spec, data.count_pixels)
+    run, resumes = run or _new_run(config), run is not None
+    if not resumes:
+        module, data, overrides = _tune(config, module, data, overrides)
+    tracker = _open_tracker(config, run)
+    if is_main():
+        _save_inputs(run, config, overrides, data, spec)
     history = History(run.folder)
     trainer = build_trainer(config, run, tracker, history)
-    module = build_module(config, network, spec, data.count_pixels)
+    check_batches(config, data, trainer.world_size)
     say(
         f"Run {run.folder}: {len(data.train_set)} samples to train, {len(data.val_set)} to validate, {_device(trainer)}"
     )
@@ -74,7 +94,29 @@ def train(config: TrainConfig, overrides: Sequence[str] = ()) -> Summary:
     except SystemExit as stopped:  # what Lightning makes of Ctrl-C
         warn(f"stopped; 'flood-seg train resume={run.folder}' goes on after the last whole epoch")
         raise KeyboardInterrupt from stopped
+    if not trainer.is_global_zero:
+        return None
     return _finish(config, run, data, tracker, history, time.monotonic() - started)
+
+
+def _new_run(config: TrainConfig) -> Run:
+    """Makes the folder of a new run; of several processes the first alone does, and writes into it."""
+    return new_run(Path(config.output_dir)) if is_main() else Run(Path(config.output_dir) / "of the first process")
+
+
+def _tune(
+    config: TrainConfig, module: SegmentationModule, data: FloodDataModule, overrides: list[str]
+) -> tuple[SegmentationModule, FloodDataModule, list[str]]:
+    """Finds what `tuner` asks for; what is found is part of the run's configuration and overrides."""
+    if config.tuner.find_batch_size:
+        size = find_batch_size(config, module.network, module.loss, len(data.train_set))
+        config.datamodule.batch_size = size
+        overrides = [*overrides, f"datamodule.batch_size={size}", "tuner.find_batch_size=false"]
+    if config.tuner.find_lr:
+        lr = find_lr(config, module, data, Path(config.plots_dir))
+        config.optimizer["lr"] = lr
+        overrides = [*overrides, f"optimizer.lr={lr}", "tuner.find_lr=false"]
+    return module, data, overrides
 
 
 def _open_run(config: TrainConfig, overrides: list[str]) -> tuple[TrainConfig, list[str], Run | None]:
@@ -91,6 +133,9 @@ def _open_run(config: TrainConfig, overrides: list[str]) -> tuple[TrainConfig, l
 def _load_data(config: TrainConfig) -> tuple[FloodDataModule, ModelSpec]:
     store = load_store(config.datamodule, config.task)
     split = choose_split(config.datamodule, store.pairs, config.seed)
+    if config.trainer.overfit_batches:
+        few = split.train[: config.trainer.overfit_batches * config.datamodule.batch_size]
+        split = Split(few, few)
     if config.datamodule.mean == AUTO:
         measure_bands(config, [pair for pair in store.pairs if pair.stem in set(split.train)])
     spec = make_spec(config)
@@ -104,7 +149,7 @@ def _load_data(config: TrainConfig) -> tuple[FloodDataModule, ModelSpec]:
 
 
 def _open_tracker(config: TrainConfig, run: Run) -> Tracker:
-    if not config.logger or config.trainer.fast_dev_run:
+    if not config.logger or config.trainer.fast_dev_run or not is_main():
         return NoTracker()
     info = RunInfo(config.run_name or run.name, run.folder, flatten(config), git_commit())
     try:
@@ -158,6 +203,8 @@ def _finish(
         tracking=tracker.description,
     )
     tracker.close()
+    for table in sorted(run.folder.glob(f"*{PROFILE}*.txt")):
+        say(table.read_text(encoding="utf-8"))
     print_summary(summary)
     return summary
 
@@ -172,5 +219,6 @@ def train_all(configs: Sequence[TrainConfig], overrides: Sequence[Sequence[str]]
     for config, job in zip(configs, overrides, strict=True):
         say(f"Sweep: {' '.join(job)}")
         summary = train(config, job)
+        assert summary is not None
         rows.append((" ".join(job), summary.run_dir, summary.best_epoch, f"{summary.metrics['val_iou']:.4f}"))
     show_table("Runs", ("overrides", "folder", "best epoch", "val IoU"), rows)

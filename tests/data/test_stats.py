@@ -11,7 +11,7 @@ from flood_seg.schema import TrainConfig
 
 
 def write(folder: Path, count: int = 6) -> np.ndarray:
-    """Writes rasters of three bands far from 0, with a corner without data; returns all pixels with data [pixels, 3]."""
+    """Writes rasters of three bands far from 0, a corner without data; returns the pixels with data [pixels, 3]."""
     random, pixels = np.random.default_rng(0), []
     for kind in ("images", "masks"):
         (folder / kind).mkdir(parents=True)

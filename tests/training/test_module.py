@@ -26,7 +26,9 @@ def validate(batch_size: int) -> dict[str, float]:
     images = torch.randn(7, 3, 8, 8, generator=random)
     masks = (torch.rand(7, 8, 8, generator=random) > 0.5).to(torch.uint8)
     samples = [{"image": i, "mask": m, "index": torch.tensor(0)} for i, m in zip(images, masks, strict=True)]
-    module = SegmentationModule(Frozen(), make_spec(8, 8), BCEWithLogits(3.0), torch.optim.SGD)
+    module = SegmentationModule(
+        Frozen(), make_spec(8, 8), BCEWithLogits(3.0), lambda network: torch.optim.SGD(network.parameters())
+    )
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False)
     (result,) = trainer.validate(module, DataLoader(samples, batch_size), verbose=False)
     predicted, truth = (images[:, 0] > 0).numpy(), masks.numpy() > 0

@@ -1,0 +1,159 @@
+"""Finds a learning rate and a batch size by trying them."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import flood_seg.torchvision_compat  # noqa: F401 - before lightning
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.tuner.tuning import Tuner
+
+from flood_seg.console import say
+from flood_seg.errors import ConfigError
+from flood_seg.training.speed import choose_accelerator, choose_precision
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import nn
+
+    from flood_seg.data.datamodule import FloodDataModule
+    from flood_seg.schema import TrainConfig
+    from flood_seg.training.module import SegmentationModule
+
+SPARE = 0.8  # of the memory that is free
+
+
+def find_lr(config: TrainConfig, module: SegmentationModule, data: FloodDataModule, folder: Path) -> float:
+    """Raises the learning rate from step to step and returns where the loss falls fastest.
+
+    Smith 2017, https://arxiv.org/abs/1506.01186, by Lightning's tuner. The module's weights are as before afterwards.
+
+    Args:
+        config: of the run; `tuner` says from where to where, and in how many steps.
+        module: with an optimizer of the configuration.
+        data: of the run.
+        folder: of `lr_finder.png`.
+
+    Raises:
+        ConfigError: no learning rate makes the loss fall.
+    """
+    options, accelerator = config.tuner, choose_accelerator(config.trainer.accelerator)
+    trainer = pl.Trainer(
+        accelerator=accelerator,
+        devices=1,
+        precision=choose_precision(config.trainer.precision, accelerator),  # type: ignore[arg-type]
+        max_epochs=-1,
+        limit_val_batches=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        default_root_dir=folder,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = Tuner(trainer).lr_find(
+            module, datamodule=data, min_lr=options.min_lr, max_lr=options.max_lr, num_training=options.steps,
+            update_attr=False,
+        )  # fmt: skip
+    best = found.suggestion() if found else None
+    if found is None or best is None:
+        raise ConfigError(f"tuner.find_lr: the loss falls nowhere from {options.min_lr:g} to {options.max_lr:g}")
+    from flood_seg.training.plots import plot_lr_finder
+
+    picture = plot_lr_finder(found.results["lr"], found.results["loss"], best, folder / "lr_finder.png")
+    say(f"Learning rate {best:.2e}, where the loss falls fastest: {picture}")
+    return float(best)
+
+
+def find_batch_size(config: TrainConfig, network: nn.Module, loss: nn.Module, most: int) -> int:
+    """Doubles the batch until memory ends, and returns the largest that fits.
+
+    On a GPU the next one is tried; on the CPU, whose end of memory would be the end of the process, its need is
+    estimated from those before. The network is left as it is.
+
+    Args:
+        config: of the run.
+        network: maps images to logits.
+        loss: of logits and class indices.
+        most: samples in the training part.
+
+    Raises:
+        ConfigError: not even two samples fit.
+    """
+    data, accelerator = config.datamodule, choose_accelerator(config.trainer.accelerator)
+    device = torch.device("cuda" if accelerator == "gpu" else accelerator)
+    limit = min(config.tuner.max_batch_size, most)
+    trial = copy.deepcopy(network).to(device).train()
+    dtype = torch.bfloat16 if choose_precision(config.trainer.precision, accelerator).startswith("bf16") else None
+
+    def step(size: int) -> None:
+        images = torch.randn(size, len(data.bands), data.height, data.width, device=device)
+        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+            logits = trial(images)
+        loss.to(device)(
+            logits.float(), torch.zeros(size, data.height, data.width, dtype=torch.uint8, device=device)
+        ).backward()
+
+    try_size = _tries_gpu(step) if accelerator == "gpu" else _tries_cpu(step)
+    size = best = 2
+    while size <= limit and try_size(size):
+        best, size = size, size * 2
+    if size == 2:
+        raise ConfigError(
+            f"tuner.find_batch_size: not even 2 samples of {data.height}×{data.width} fit, or there are none"
+        )
+    reason = "the next is too large for the memory" if size <= limit else f"at most {limit} were asked for"
+    say(f"Batch size {best}: {reason}")
+    return best
+
+
+def _tries_gpu(step: Callable[[int], None]) -> Callable[[int], bool]:
+    def fits(size: int) -> bool:
+        try:
+            step(size)
+        except torch.OutOfMemoryError:
+            return False
+        finally:
+            torch.cuda.empty_cache()
+        return True
+
+    return fits
+
+
+def _tries_cpu(step: Callable[[int], None]) -> Callable[[int], bool]:
+    before, needed = _memory("VmRSS"), [0.0]
+
+    def fits(size: int) -> bool:
+        if needed[0] * 2 > SPARE * _available():
+            return False
+        step(size)
+        needed[0] = max(_memory("VmHWM") - before, 1.0)
+        return True
+
+    return fits
+
+
+def _memory(key: str) -> float:
+    """Of this process, in MB; 0 where the system does not tell."""
+    return _read(Path("/proc/self/status"), key)
+
+
+def _available() -> float:
+    """Of the machine, in MB; without end where the system does not tell."""
+    return _read(Path("/proc/meminfo"), "MemAvailable") or float("inf")
+
+
+def _read(path: Path, key: str) -> float:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0.0
+    return next((float(line.split()[1]) / 1024 for line in lines if line.startswith(f"{key}:")), 0.0)

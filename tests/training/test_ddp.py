@@ -1,0 +1,146 @@
+"""Two real processes that train one model over gloo."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from flood_seg.training.checkpoint import read_checkpoint
+from flood_seg.training.history import read_history
+
+OPTIONS = [
+    "model=tiny_unet", "datamodule.height=64", "trainer.precision=32-true", "trainer.accelerator=cpu", "logger=csv",
+    "augmentation=none", "callbacks.early_stopping=null", "optimizer=sgd", "scheduler=none",
+]  # fmt: skip
+
+
+def run(folder: Path, data: Path, *overrides: str, code: int = 0) -> tuple[str, Path]:
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "flood_seg", "train", *OPTIONS, f"datamodule.data_dir={data}", *overrides]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    found = sorted(folder.glob("outputs/2*/*"))
+    return done.stdout + done.stderr, found[0] if found else folder
+
+
+@pytest.fixture(scope="module")
+def runs(shared_ponds, tmp_path_factory):
+    """One process with batches of 4, and two with 2 each: the same samples a step. 7 samples validate, an odd number."""
+    folder = tmp_path_factory.mktemp("ddp")
+    common = ["datamodule.val_split=0.58", "trainer.max_epochs=2", "datamodule.batch_size=4"]
+    one = run(folder / "one", shared_ponds, *common)
+    two = run(folder / "two", shared_ponds, *common, "trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu",
+              "trainer.precision=32-true", "datamodule.batch_size=2")  # fmt: skip
+    return one, two
+
+
+def test_one_run_is_written_and_one_process_speaks(runs):
+    (_, alone), (out, folder) = runs
+    assert len(list(folder.parent.glob("*"))) == 1, "one folder"
+    names = [{path.name for path in place.iterdir() if "best-epoch" not in path.name} for place in (alone, folder)]
+    assert names[0] == names[1]
+    assert (folder / "model.onnx").is_file() and (folder / "csv" / "metrics.csv").is_file()
+    assert out.count("epoch   1 ") == 1 and out.count("Best epoch") == 1
+
+
+def test_every_validation_sample_counts_once(runs):
+    """The confusion matrix of 7 samples of 64×64 pixels."""
+    for _, folder in runs:
+        spec = read_checkpoint(folder / "last.ckpt")[1]
+        assert sum(map(sum, spec.provenance["confusion"])) == 7 * 64 * 64
+
+
+def test_the_metrics_of_the_saved_weights_are_those_that_one_process_counts(runs, shared_ponds, tmp_path):
+    from flood_seg.config import compose
+    from flood_seg.evaluation.evaluate import evaluate
+    from flood_seg.inference.engines import with_engine
+    from flood_seg.schema import EvaluateConfig
+
+    _, (_, folder) = runs
+    model = str(folder / "best.ckpt")
+    data = [f"datamodule.data_dir='{shared_ponds}'", f"datamodule.split_file='{folder}/split.txt'"]
+    record = evaluate(compose("evaluate", with_engine(data, model), EvaluateConfig), model, None, at_network_size=True)
+    saved = read_checkpoint(folder / "best.ckpt")[1].provenance
+    assert record["confusion"] == saved["confusion"]
+    assert record["iou"] == pytest.approx(saved["metrics"]["val_iou"], abs=1e-6)
+
+
+def test_two_halves_train_as_one_whole_within_noise(runs):
+    """BatchNorm's own averages, of 2 samples or of 4, are the noise."""
+    one, two = (read_history(folder / "history.csv") for _, folder in runs)
+    for alone, shared in zip(one, two, strict=True):
+        assert shared["train_loss"] == pytest.approx(alone["train_loss"], rel=0.15)
+        assert shared["val_loss"] == pytest.approx(alone["val_loss"], rel=0.15)
+
+
+def test_both_processes_end_with_an_error_that_is_one_line(shared_ponds, tmp_path):
+    out, _ = run(tmp_path / "x", shared_ponds, "trainer=ddp", "trainer.devices=9", "trainer.accelerator=cpu",
+                 "datamodule.batch_size=2", code=2)  # fmt: skip
+    assert "trainer.devices: 9 devices, but" in out and "Traceback" not in out
+
+
+def test_the_gradient_of_two_processes_is_that_of_all_samples(tmp_path):
+    """A network without BatchNorm, one step: equal weights within 1e-5."""
+    script = tmp_path / "step.py"
+    script.write_text(STEP)
+    states = []
+    for devices in ("1", "2"):
+        done = subprocess.run([sys.executable, str(script), devices, str(tmp_path)], capture_output=True, text=True,
+                              timeout=110, check=False)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        states.append(torch.load(tmp_path / f"{devices}.pt", weights_only=True))
+    for key in states[0]:
+        assert torch.allclose(states[0][key], states[1][key], atol=1e-5), key
+
+
+STEP = """
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import flood_seg.torchvision_compat
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from flood_seg.data.datamodule import FloodDataModule
+from flood_seg.data.split import Split
+from flood_seg.schema import DataConfig, ModelConfig, TrainConfig, TrainerConfig
+from flood_seg.training.losses import BCEWithLogits
+from flood_seg.training.module import SegmentationModule
+from flood_seg.training.ranks import choose_strategy
+from tests.conftest import make_spec
+
+devices, folder = int(sys.argv[1]), Path(sys.argv[2])
+random = np.random.default_rng(0)
+
+
+class Store:
+    pairs = [SimpleNamespace(stem=str(n)) for n in range(8)]
+    faults = []
+    images, masks = random.integers(0, 256, (8, 16, 16, 3), np.uint8), random.integers(0, 2, (8, 16, 16), np.uint8)
+
+    def __getitem__(self, index):
+        return self.images[index], self.masks[index]
+
+    def draw(self, index, random):
+        return self[index]
+
+
+config = DataConfig(height=32, width=32, batch_size=8 // devices)
+stems = tuple(str(n) for n in range(8))
+data = FloodDataModule(config, make_spec(16, 16), Store(), Split(stems, stems[:3]), None, 0)
+torch.manual_seed(0)
+network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 1))
+make = lambda network: torch.optim.SGD(network.parameters(), 0.5)
+module = SegmentationModule(network, make_spec(16, 16), BCEWithLogits(2.0), make)
+strategy = choose_strategy(TrainConfig(trainer=TrainerConfig(devices=devices), model=ModelConfig()))
+trainer = pl.Trainer(accelerator="cpu", devices=devices, strategy=strategy, max_epochs=1, logger=False,
+                     enable_checkpointing=False, enable_progress_bar=False, use_distributed_sampler=False)
+trainer.fit(module, data)
+if trainer.is_global_zero:
+    torch.save(module.state_dict(), folder / f"{devices}.pt")
+"""
