@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # Which extra brings a package that a verb may find missing.
 EXTRAS = {
     "albumentations": "train",
+    "clearml": "loggers",
+    "comet_ml": "loggers",
     "httpx": "train",
     "huggingface_hub": "train",
     "matplotlib": "train",
@@ -27,6 +29,7 @@ EXTRAS = {
     "pyogrio": "geo",
     "rasterio": "geo",
     "shapely": "geo",
+    "tensorboard": "loggers",
     "nncf": "quantize",
     "onnx": "train",
     "openvino": "openvino",
@@ -35,6 +38,7 @@ EXTRAS = {
     "segmentation_models_pytorch": "train",
     "torch": "train",
     "tritonclient": "triton",
+    "wandb": "loggers",
 }
 
 

@@ -29,6 +29,8 @@ ALLOWED_TARGETS = (
     "timm.optim.",
 )
 
+# Groups of which several can be chosen.
+SEVERAL = ("logger", "loss")
 # Dictionaries whose keys the user chooses.
 FREE_KEYS = tuple(f"datamodule.{name}" for name in ("band_sources", "colors", "extra_val", "labels"))
 
@@ -128,8 +130,8 @@ def _check_override(override: Override) -> None:
     if not (configs_dir() / key).is_dir() or override.is_delete():
         return
     choice = override.value()
-    if isinstance(choice, list) and key == "loss" and choice and all(isinstance(one, str) for one in choice):
-        return  # the one group of which several can be chosen
+    if isinstance(choice, list) and key in SEVERAL and choice and all(isinstance(one, str) for one in choice):
+        return
     if not isinstance(choice, str):
         raise ConfigError(f"{line}: allowed are {', '.join(_choices(key))}")
     if key in ("experiment", "debug") and not override.is_add():  # the groups without a default

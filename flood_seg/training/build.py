@@ -26,8 +26,9 @@ from flood_seg.training.parameters import FreezeEncoder, parameter_groups
 from flood_seg.training.progress import progress_bar
 from flood_seg.training.ranks import choose_strategy
 from flood_seg.training.speed import choose_accelerator, choose_precision, tune_gpu
-from flood_seg.training.tracking import Tracker, git_commit
+from flood_seg.training.trackers.contract import git_commit
 from flood_seg.training.weights import load_encoder
+from flood_seg.training.worst import WorstSamples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from flood_seg.schema import DataConfig, TrainConfig
     from flood_seg.training.history import History
     from flood_seg.training.run import Run
+    from flood_seg.training.trackers.several import Trackers
 
 PROFILE = "profile"
 
@@ -143,13 +145,14 @@ def check_batches(config: TrainConfig, data: FloodDataModule, processes: int) ->
             )
 
 
-def build_trainer(config: TrainConfig, run: Run, tracker: Tracker, history: History) -> pl.Trainer:
+def build_trainer(config: TrainConfig, run: Run, trackers: Trackers, history: History) -> pl.Trainer:
     """Builds Lightning's trainer for the hardware at hand."""
     options = config.trainer
     accelerator = choose_accelerator(options.accelerator)
     if accelerator == "gpu":
         tune_gpu()
-    callbacks = [history, *progress_bar(options.progress_bar), *_build_callbacks(config, run.folder)]
+    pictures = [WorstSamples(trackers)] * (trackers.worst > 0)
+    callbacks = [history, *pictures, *progress_bar(options.progress_bar), *_build_callbacks(config, run.folder)]
     return pl.Trainer(
         max_epochs=options.max_epochs,
         accelerator=accelerator,
@@ -165,7 +168,7 @@ def build_trainer(config: TrainConfig, run: Run, tracker: Tracker, history: Hist
         limit_train_batches=_as_limit(options.limit_train_batches),
         limit_val_batches=_as_limit(options.limit_val_batches),
         fast_dev_run=options.fast_dev_run,
-        logger=tracker.logger or False,
+        logger=trackers if trackers.trackers else False,
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
         default_root_dir=run.folder,

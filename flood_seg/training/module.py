@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 
@@ -24,6 +24,18 @@ if TYPE_CHECKING:
     from flood_seg.data.dataset import Batch
 
 LOGGED = ("iou", "f1", "accuracy", "precision", "recall", "image_iou")
+
+
+class Step(TypedDict):
+    """What came of a batch.
+
+    loss: float32 scalar; predicted: class indices [batch, height, width]; matrices: confusion matrices, int64 [batch,
+    classes, classes].
+    """
+
+    loss: Tensor
+    predicted: Tensor
+    matrices: Tensor
 
 
 class SegmentationModule(pl.LightningModule):
@@ -76,10 +88,10 @@ class SegmentationModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the loss of a batch."""
-        return self._step(batch, "train")
+        return self._step(batch, "train")["loss"]
 
-    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Tensor | None:
-        """Returns the loss of a batch; None where it is not its validation set's turn."""
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Step | None:
+        """Returns what came of a batch; None where it is not its validation set's turn."""
         if dataloader_idx and not self._has_turn():
             return None
         return self._step(batch, self._stages[dataloader_idx])
@@ -88,15 +100,16 @@ class SegmentationModule(pl.LightningModule):
         epoch, last = self.current_epoch + 1, self.trainer.max_epochs
         return epoch % self._extra_val_every == 0 or epoch == last
 
-    def _step(self, batch: Batch, stage: str) -> Tensor:
+    def _step(self, batch: Batch, stage: str) -> Step:
         images, masks = batch["image"], batch["mask"]
         logits = self(images).float()  # the loss is taken in float32 whatever the network's precision
         loss: Tensor = self.loss(logits, masks)
         with torch.no_grad():
             predicted = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(1)
-            self._counts[stage].append(confusion_matrices(predicted, masks, len(self.spec.class_names)))
+            matrices = confusion_matrices(predicted, masks, len(self.spec.class_names))
+            self._counts[stage].append(matrices)
             self._losses[stage].append(loss.detach() * len(images))
-        return loss
+        return {"loss": loss, "predicted": predicted, "matrices": matrices}
 
     def on_train_epoch_start(self) -> None:
         """Starts the counts anew."""

@@ -11,7 +11,7 @@ import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 import numpy as np
 import pytorch_lightning as pl
 
-from flood_seg.config import compose, flatten, instantiate, save_config
+from flood_seg.config import compose, flatten, save_config
 from flood_seg.console import say, show_table, warn
 from flood_seg.data.augmentation import build_augmentation, left_out
 from flood_seg.data.datamodule import FloodDataModule, load_store
@@ -45,7 +45,8 @@ from flood_seg.training.ranks import fall_silent, is_main
 from flood_seg.training.run import Run, find_run, link_latest, new_run, resumed_overrides
 from flood_seg.training.speed import keep_freed_memory
 from flood_seg.training.summary import Summary, print_summary
-from flood_seg.training.tracking import NoTracker, RunInfo, Tracker, git_commit
+from flood_seg.training.trackers.contract import RunInfo, git_commit
+from flood_seg.training.trackers.several import Trackers, open_trackers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,11 +81,11 @@ def train(config: TrainConfig, overrides: Sequence[str] = ()) -> Summary | None:
     run, resumes = run or _new_run(config), run is not None
     if not resumes:
         module, data, overrides = _tune(config, module, data, overrides)
-    tracker = _open_tracker(config, run)
+    trackers = _open_trackers(config, run)
     if is_main():
         _save_inputs(run, config, overrides, data, spec)
     history = History(run.folder)
-    trainer = build_trainer(config, run, tracker, history)
+    trainer = build_trainer(config, run, trackers, history)
     check_batches(config, data, trainer.world_size)
     say(
         f"Run {run.folder}: {len(data.train_set)} samples to train, {len(data.val_set)} to validate, {_device(trainer)}"
@@ -96,7 +97,7 @@ def train(config: TrainConfig, overrides: Sequence[str] = ()) -> Summary | None:
         raise KeyboardInterrupt from stopped
     if not trainer.is_global_zero:
         return None
-    return _finish(config, run, data, tracker, history, time.monotonic() - started)
+    return _finish(config, run, data, trackers, history, time.monotonic() - started)
 
 
 def _new_run(config: TrainConfig) -> Run:
@@ -148,16 +149,15 @@ def _load_data(config: TrainConfig) -> tuple[FloodDataModule, ModelSpec]:
     return data, spec
 
 
-def _open_tracker(config: TrainConfig, run: Run) -> Tracker:
+def _open_trackers(config: TrainConfig, run: Run) -> Trackers:
     if not config.logger or config.trainer.fast_dev_run or not is_main():
-        return NoTracker()
+        return Trackers([])
     info = RunInfo(config.run_name or run.name, run.folder, flatten(config), git_commit())
     try:
-        tracker: Tracker = instantiate(config.logger, info)
+        return open_trackers(config.logger, info)
     except FloodSegError:
         run.discard_empty()
         raise
-    return tracker
 
 
 def _save_inputs(
@@ -175,7 +175,7 @@ def _device(trainer: pl.Trainer) -> str:
 
 
 def _finish(
-    config: TrainConfig, run: Run, data: FloodDataModule, tracker: Tracker, history: History, seconds: float
+    config: TrainConfig, run: Run, data: FloodDataModule, trackers: Trackers, history: History, seconds: float
 ) -> Summary:
     """Exports the best checkpoint, draws the plots, hands all to the tracker and says what came out."""
     best = max(history.rows, key=lambda row: row["val_iou"])
@@ -190,7 +190,7 @@ def _finish(
         confusion = spec.provenance["confusion"]
         files.append(plot_confusion(confusion, spec.class_names, plots / "confusion.png"))
         show_classes(by_class(np.array([confusion]), spec.class_names))
-    tracker.log_artifacts({"plots": files, "checkpoints": _existing(run.best.resolve()), "onnx": _existing(run.onnx)})
+    trackers.log_artifacts({"plots": files, "checkpoints": _existing(run.best.resolve()), "onnx": _existing(run.onnx)})
     summary = Summary(
         run_dir=run.folder,
         epochs=len(history.rows),
@@ -200,9 +200,9 @@ def _finish(
         onnx=onnx,
         plots=plots,
         seconds=seconds,
-        tracking=tracker.description,
+        tracking=trackers.description,
     )
-    tracker.close()
+    trackers.close()
     for table in sorted(run.folder.glob(f"*{PROFILE}*.txt")):
         say(table.read_text(encoding="utf-8"))
     print_summary(summary)

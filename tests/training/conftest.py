@@ -33,7 +33,7 @@ def run_training(folder: Path, data: Path, *overrides: str) -> Summary:
 def finished_run(tmp_path_factory: pytest.TempPathFactory, shared_ponds: Path) -> Summary:
     """A run of two epochs with MLflow's embedded store."""
     folder = tmp_path_factory.mktemp("run")
-    store = f"logger.tracking_uri='sqlite:///{folder}/mlflow.db'"
+    store = f"logger.mlflow.tracking_uri='sqlite:///{folder}/mlflow.db'"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)  # where MLflow keeps its artifacts
         return run_training(folder, shared_ponds, store, "run_name=ponds")

@@ -27,7 +27,7 @@ def run(folder: Path, data: Path, *overrides: str, code: int = 0) -> tuple[str, 
 
 @pytest.fixture(scope="module")
 def runs(shared_ponds, tmp_path_factory):
-    """One process with batches of 4, and two with 2 each: the same samples a step. 7 samples validate, an odd number."""
+    """One process with batches of 4, and two with 2 each: the same samples a step. 7 samples validate."""
     folder = tmp_path_factory.mktemp("ddp")
     common = ["datamodule.val_split=0.58", "trainer.max_epochs=2", "datamodule.batch_size=4"]
     one = run(folder / "one", shared_ponds, *common)

@@ -148,5 +148,5 @@ def test_tiny_options_compose():
 
 def test_a_tracker_that_does_not_answer_stops_it_and_leaves_no_empty_folder(shared_ponds, tmp_path):
     with pytest.raises(TrackingError, match="no MLflow server answers there"):
-        run_training(tmp_path, shared_ponds, "logger.tracking_uri=http://127.0.0.1:1")
+        run_training(tmp_path, shared_ponds, "logger.mlflow.tracking_uri=http://127.0.0.1:1")
     assert not list((tmp_path / "outputs").iterdir())

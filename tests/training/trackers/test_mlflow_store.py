@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from flood_seg.errors import TrackingError
-from flood_seg.training.tracking import RunInfo, git_commit, open_mlflow
+from flood_seg.training.trackers.contract import RunInfo, git_commit
+from flood_seg.training.trackers.mlflow_store import open_mlflow
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_a_resumed_run_goes_on_in_the_same_mlflow_run(run, tmp_path, monkeypatch
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     first = open_mlflow(run, uri, "test")
     again = open_mlflow(run, uri, "test")
-    assert first.logger.run_id == again.logger.run_id
+    assert first.run_id == again.run_id
 
 
 def test_a_store_that_is_lost_in_the_middle_does_not_end_the_training(run, tmp_path, monkeypatch, capsys):
@@ -59,10 +60,15 @@ def test_a_store_that_is_lost_in_the_middle_does_not_end_the_training(run, tmp_p
     def broken(*_: object, **__: object) -> None:
         raise ConnectionError("gone")
 
-    monkeypatch.setattr(type(tracker.logger).__mro__[1], "log_metrics", broken)
-    for step in range(3):
-        tracker.logger.log_metrics({"x": 1.0}, step)
+    whole = tracker._client.log_batch
+    monkeypatch.setattr(tracker._client, "log_batch", broken)
+    for epoch in range(3):
+        tracker.log_metrics({"x": 1.0 + epoch}, epoch)
     assert capsys.readouterr().err.count("MLflow stopped answering (gone)") == 1
+    monkeypatch.setattr(tracker._client, "log_batch", whole)
+    tracker.close(failed=False)
+    kept = tracker._client.get_metric_history(tracker.run_id, "x")
+    assert [(metric.step, metric.value) for metric in kept] == [(0, 1.0), (1, 2.0), (2, 3.0)], "sent at the end"
 
 
 def test_outside_a_repository_there_is_no_commit(tmp_path, monkeypatch):
@@ -92,14 +98,14 @@ def test_a_real_server_keeps_the_run(run, tmp_path):
             except httpx.HTTPError:
                 time.sleep(0.5)
         tracker = open_mlflow(run, f"http://127.0.0.1:{port}", "test")
-        tracker.logger.log_metrics({"val_iou": 0.5}, 0)
+        tracker.log_metrics({"val_iou": 0.5}, 0)
         (tmp_path / "file.txt").write_text("x")
         tracker.log_artifacts({"plots": [tmp_path / "file.txt"]})
-        tracker.close()
+        tracker.close(failed=False)
         from mlflow import MlflowClient
 
         client = MlflowClient(f"http://127.0.0.1:{port}")
-        kept = client.get_run(tracker.logger.run_id)
+        kept = client.get_run(tracker.run_id)
         assert kept.data.metrics["val_iou"] == 0.5 and kept.data.params["a.b"] == "1"
         assert [item.path for item in client.list_artifacts(kept.info.run_id, "plots")] == ["plots/file.txt"]
     finally:
