@@ -58,22 +58,25 @@ class FloodSeg:
 
         flood-seg train model=mobilenet_unet datamodule.data_dir=data/raw trainer.max_epochs=50
         flood-seg train resume=auto
-        flood-seg train -m model=mobilenet_unet,resnet34_unet optimizer.lr=1e-3,3e-4
+        flood-seg train -m model=mobilenet_unet,resnet34_unet optimizer.lr=1e-3,3e-4 hydra/launcher=joblib
+        flood-seg train -m hydra/sweeper=optuna 'optimizer.lr=tag(log,interval(1e-4,1e-2))' hydra.sweeper.n_trials=20
         flood-seg train --image-size 256 --find-lr --find-batch-size
         flood-seg train +debug=fast            # or overfit, profile
         flood-seg train --cfg job loss=dice    # prints the configuration and stops
         """
-        from flood_seg.config import as_yaml, compose, sweep
+        from flood_seg.config import as_yaml, compose, show, sweep
         from flood_seg.schema import TrainConfig, check_choice
 
-        check_choice("--cfg", cfg or "job", ("job",))
+        check_choice("--cfg", cfg or "job", ("job", "hydra", "all"))
         flags: dict[str, object] = {"datamodule.height": image_size, "datamodule.width": image_size}
         flags |= {"tuner.find_lr": find_lr or None, "tuner.find_batch_size": find_batch_size or None}
         overrides = (*overrides, *(f"{key}={value}" for key, value in flags.items() if value is not None))
         jobs = sweep(overrides) if multirun else [list(overrides)]
         configs = [compose("train", job, TrainConfig) for job in jobs]  # all are checked before the first one starts
         if cfg:
-            print("---\n".join(as_yaml(config) for config in configs), end="")
+            hydras = [show("train", jobs[0], "hydra")] if cfg in ("hydra", "all") else []
+            ours = [as_yaml(config) for config in configs] if cfg in ("job", "all") else []
+            print("---\n".join([*hydras, *ours]), end="")
             return
 
         from flood_seg.training.run import check_start
@@ -81,12 +84,16 @@ class FloodSeg:
         for config in configs:
             check_start(config)
 
-        from flood_seg.training.train import train, train_all
-
         if multirun:
-            train_all(configs, jobs)
-        else:
-            train(configs[0], jobs[0])
+            from flood_seg.training.sweep import run_sweep
+
+            run_sweep(overrides, configs)
+            return
+
+        from flood_seg.training.train import train
+
+        folder = next((word.partition("=")[2] for word in overrides if word.startswith("hydra.run.dir=")), None)
+        train(configs[0], [word for word in jobs[0] if not word.startswith("hydra.run.dir=")], _path(folder))
 
     def evaluate(
         self,
@@ -290,6 +297,18 @@ class FloodSeg:
         chosen = ["backend=triton", *([f"backend.protocol={protocol}"] if protocol else [])]
         config = compose("infer", [*chosen, *overrides], InferConfig)
         infer(config, f"{triton_url.rstrip('/')}/{model_name}", image, _path(out), overlay, _path(json))
+
+    def completion(self, shell: str = "bash", line: str | None = None) -> None:
+        """Prints what makes a shell (bash, zsh, fish) complete verbs, flags, groups, choices and keys.
+
+        eval "$(flood-seg completion --shell bash)"    # in ~/.bashrc
+        flood-seg completion --shell fish > ~/.config/fish/completions/flood-seg.fish
+        """
+        from flood_seg.completion import SCRIPTS, complete, script
+        from flood_seg.schema import check_choice
+
+        check_choice("--shell", shell, tuple(SCRIPTS))
+        print(script(shell) if line is None else "\n".join(complete(line, FloodSeg)))
 
     class data:
         """Looks at data sets and makes them."""

@@ -29,6 +29,9 @@ ALLOWED_TARGETS = (
     "timm.optim.",
 )
 
+REQUIRED = ("augmentation", "datamodule", "loss", "model", "optimizer", "trainer")
+# Hydra's own keys that a single run takes.
+RUN_KEYS = ("hydra.run.dir",)
 # Groups of which several can be chosen.
 SEVERAL = ("logger", "loss")
 # Dictionaries whose keys the user chooses.
@@ -53,10 +56,15 @@ def compose(name: str, overrides: Sequence[str], schema: type[T]) -> T:
     Raises:
         ConfigError: an unknown key or choice, a wrong type, an impossible value, an override that cannot be read.
     """
+    return from_composed(_compose(name, overrides), schema)
+
+
+def from_composed(composed: DictConfig, schema: type[T]) -> T:
+    """Checks what Hydra has composed against `schema`; raises as `compose`."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    composed, structure = _compose(name, overrides), OmegaConf.structured(schema)
+    structure = OmegaConf.structured(schema)
     try:
         checked = OmegaConf.merge(structure, composed)
         result = OmegaConf.to_object(checked)
@@ -75,7 +83,7 @@ def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
         for override in _parse(overrides):
             _check_override(override)
         try:
-            return hydra_compose(name, overrides=_replacing([_readable(override) for override in overrides]))
+            return hydra_compose(name, overrides=hydra_arguments(overrides))
         except MissingConfigException as error:
             raise ConfigError(_missing_choice(str(error))) from error
         except ConfigCompositionException as error:
@@ -86,10 +94,14 @@ def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
             raise ConfigError(str(error).replace("\n", " ")) from error
 
 
-def _replacing(overrides: Sequence[str]) -> list[str]:
-    """Lets `datamodule.labels={...}` replace a dictionary of the user's keys, where Hydra would merge or refuse."""
+def hydra_arguments(overrides: Sequence[str]) -> list[str]:
+    """Returns overrides as Hydra takes them.
+
+    Letters beyond ASCII are quoted; `datamodule.labels={...}` replaces a dictionary of the user's keys, where Hydra
+    would merge or refuse.
+    """
     rewritten = []
-    for override in overrides:
+    for override in map(_readable, overrides):
         key, _, value = override.partition("=")
         whole = key in FREE_KEYS and value.strip() != "null"
         rewritten += [f"{key}=null", override] if whole else [override]
@@ -116,9 +128,21 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
         raise ConfigError(_unreadable(error.override, str(error))) from error
 
 
+def parse_overrides(overrides: Sequence[str]) -> list[Override]:
+    """Parses overrides; raises ConfigError where one cannot be read."""
+    from hydra import initialize_config_dir
+
+    with initialize_config_dir(str(configs_dir()), version_base=None):
+        return _parse(overrides)
+
+
 def _check_override(override: Override) -> None:
-    """Refuses what Hydra would answer with a traceback or in several lines."""
+    """Refuses what Hydra would answer with a traceback, in several lines or not at all."""
     key, line = override.key_or_group, override.input_line
+    if re.match(r"hydra[./]", key) and key not in RUN_KEYS:
+        raise ConfigError(f"{line}: Hydra's own settings are of sweeps; add -m, or leave it out")
+    if override.is_delete() and key in REQUIRED:
+        raise ConfigError(f"{line}: there is no run without {key}; choose one of {', '.join(_choices(key))}")
     if not key:
         raise ConfigError(f"{line}: there is no key before the value; write key=value")
     if override.is_sweep_override():
@@ -257,6 +281,8 @@ def load_overrides(folder: Path) -> list[str]:
 def sweep(overrides: Sequence[str]) -> list[list[str]]:
     """Expands `model=a,b optimizer.lr=1e-3,3e-4` into the overrides of each job, by Hydra's own rules.
 
+    Hydra's own settings are left out. A search's jobs are not known beforehand: what all of them have in common is one.
+
     Raises:
         ConfigError: an override that cannot be read.
     """
@@ -266,6 +292,9 @@ def sweep(overrides: Sequence[str]) -> list[list[str]]:
 
     with initialize_config_dir(str(configs_dir()), version_base=None):
         parsed = _parse(overrides)
+        if any(override.key_or_group == "hydra/sweeper" and override.value() != "basic" for override in parsed):
+            return [[str(o.input_line) for o in parsed if not o.is_sweep_override() and not _is_hydras(o)]]
+        parsed = [override for override in parsed if not _is_hydras(override)]
         try:
             (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
         except HydraException as error:  # interval(a, b) has no end of values
@@ -273,6 +302,22 @@ def sweep(overrides: Sequence[str]) -> list[list[str]]:
     if not jobs:
         raise ConfigError(f"{' '.join(overrides)}: no choice fits the pattern, so there is nothing to run")
     return [list(job) for job in jobs]
+
+
+def _is_hydras(override: Override) -> bool:
+    return override.key_or_group.startswith(("hydra.", "hydra/"))
+
+
+def show(name: str, overrides: Sequence[str], kind: str) -> str:
+    """Returns Hydra's own part of a configuration (`hydra`), as YAML."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from omegaconf import OmegaConf
+
+    with initialize_config_dir(str(configs_dir()), version_base=None):
+        composed = hydra_compose(name, overrides=hydra_arguments(overrides), return_hydra_config=True)
+    text: str = OmegaConf.to_yaml(OmegaConf.masked_copy(composed, ["hydra"]))
+    return text
 
 
 def instantiate(node: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:

@@ -27,6 +27,7 @@ FROZEN = {
         "image": None, "out": None, "triton-url": "127.0.0.1", "model-name": "flood_area_segmentation",
         "protocol": None, "overlay": False, "json": None,
     },
+    "completion": {"shell": "bash", "line": None},
     "data preview": {"out": "preview.png", "count": 16},
     "data stats": {"data": None, "out": None},
     "data sample": {"out": "data/sample"},
@@ -100,9 +101,12 @@ def test_cfg_prints_the_configuration_and_trains_nothing(tmp_path, capsys, monke
     encoders = [job["model"]["encoder"] for job in yaml.safe_load_all(capsys.readouterr().out)]
     assert encoders == ["mobilenet_v2", "resnet34"]
     assert not list(tmp_path.iterdir())
+    cli.main(["train", "--cfg", "all", "model=mobilenet_unet"])
+    hydra, job = yaml.safe_load_all(capsys.readouterr().out)
+    assert "launcher" in hydra["hydra"] and job["model"]["encoder"] == "mobilenet_v2"
     with pytest.raises(SystemExit):
-        cli.main(["train", "--cfg", "hydra"])
-    assert "--cfg=hydra: allowed are job" in capsys.readouterr().err
+        cli.main(["train", "--cfg", "jobs"])
+    assert "--cfg=jobs: allowed are job, hydra, all (did you mean 'job'?)" in capsys.readouterr().err
 
 
 def test_without_the_train_extra_the_message_says_what_to_install():

@@ -12,7 +12,7 @@ import numpy as np
 import pytorch_lightning as pl
 
 from flood_seg.config import compose, flatten, save_config
-from flood_seg.console import say, show_table, warn
+from flood_seg.console import say, warn
 from flood_seg.data.augmentation import build_augmentation, left_out
 from flood_seg.data.datamodule import FloodDataModule, load_store
 from flood_seg.data.layout import choose_split
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from flood_seg.training.module import SegmentationModule
 
 
-def train(config: TrainConfig, overrides: Sequence[str] = ()) -> Summary | None:
+def train(config: TrainConfig, overrides: Sequence[str] = (), folder: Path | None = None) -> Summary | None:
     """Trains a model; all that can go wrong with the user's choices does so before the first epoch.
 
     Of several processes the first writes and returns the summary, the others return None.
@@ -62,6 +62,7 @@ def train(config: TrainConfig, overrides: Sequence[str] = ()) -> Summary | None:
     Args:
         config: the composed configuration.
         overrides: those it was composed with, to be saved with the run.
+        folder: of the run; None: a new one below `output_dir`.
 
     Raises:
         FloodSegError: of every kind but UsageError; see `flood_seg.errors`.
@@ -78,12 +79,12 @@ def train(config: TrainConfig, overrides: Sequence[str] = ()) -> Summary | None:
     data, spec = _load_data(config)
     quieten_lightning()
     module = build_module(config, network, spec, data.count_pixels)
-    run, resumes = run or _new_run(config), run is not None
+    run, resumes = run or _new_run(config, folder), run is not None
     if not resumes:
         module, data, overrides = _tune(config, module, data, overrides)
     trackers = _open_trackers(config, run)
     if is_main():
-        _save_inputs(run, config, overrides, data, spec)
+        _save_inputs(run, config, overrides, data, spec, link=folder is None)
     history = History(run.folder)
     trainer = build_trainer(config, run, trackers, history)
     check_batches(config, data, trainer.world_size)
@@ -100,8 +101,11 @@ def train(config: TrainConfig, overrides: Sequence[str] = ()) -> Summary | None:
     return _finish(config, run, data, trackers, history, time.monotonic() - started)
 
 
-def _new_run(config: TrainConfig) -> Run:
+def _new_run(config: TrainConfig, folder: Path | None) -> Run:
     """Makes the folder of a new run; of several processes the first alone does, and writes into it."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        return Run(folder)
     return new_run(Path(config.output_dir)) if is_main() else Run(Path(config.output_dir) / "of the first process")
 
 
@@ -161,13 +165,14 @@ def _open_trackers(config: TrainConfig, run: Run) -> Trackers:
 
 
 def _save_inputs(
-    run: Run, config: TrainConfig, overrides: Sequence[str], data: FloodDataModule, spec: ModelSpec
+    run: Run, config: TrainConfig, overrides: Sequence[str], data: FloodDataModule, spec: ModelSpec, *, link: bool
 ) -> None:
     save_config(config, overrides, run.hydra)
     write_split(run.split, data.split)
     with atomic_path(run.spec) as temporary:
         temporary.write_text(spec.to_json() + "\n", encoding="utf-8")
-    link_latest(run, Path(config.output_dir))
+    if link:
+        link_latest(run, Path(config.output_dir))
 
 
 def _device(trainer: pl.Trainer) -> str:
@@ -211,14 +216,3 @@ def _finish(
 
 def _existing(path: Path) -> list[Path]:
     return [path] if path.is_file() else []
-
-
-def train_all(configs: Sequence[TrainConfig], overrides: Sequence[Sequence[str]]) -> None:
-    """Trains one model after the other and compares them in a table."""
-    rows = []
-    for config, job in zip(configs, overrides, strict=True):
-        say(f"Sweep: {' '.join(job)}")
-        summary = train(config, job)
-        assert summary is not None
-        rows.append((" ".join(job), summary.run_dir, summary.best_epoch, f"{summary.metrics['val_iou']:.4f}"))
-    show_table("Runs", ("overrides", "folder", "best epoch", "val IoU"), rows)

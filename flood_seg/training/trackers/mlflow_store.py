@@ -100,6 +100,25 @@ class MlflowTracker:
             warn(f"MLflow could not mark the run as {status.lower()} ({brief(error)})")
 
 
+def prepare(tracking_uri: str, experiment_name: str) -> None:
+    """Makes the store's tables and the experiment, which several runs that start at once would make all together.
+
+    Raises:
+        TrackingError: as `open_mlflow`.
+    """
+    for name, value in MLFLOW_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    _probe(tracking_uri)
+    from mlflow import MlflowClient
+
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        _experiment(MlflowClient(tracking_uri), experiment_name)
+    except Exception as error:  # as below
+        raise _cannot_open(tracking_uri, error) from error
+
+
 def open_mlflow(run: RunInfo, tracking_uri: str, experiment_name: str, worst: int = 0) -> MlflowTracker:
     """Opens `logger=mlflow`; a resumed run goes on in the MLflow run that its folder names.
 
@@ -112,9 +131,7 @@ def open_mlflow(run: RunInfo, tracking_uri: str, experiment_name: str, worst: in
     Raises:
         TrackingError: the server does not answer within seconds, or the store cannot be opened.
     """
-    for name, value in MLFLOW_SETTINGS.items():
-        os.environ.setdefault(name, value)
-    _probe(tracking_uri)
+    prepare(tracking_uri, experiment_name)
     try:
         return _start(run, tracking_uri, experiment_name, worst)
     except Exception as error:  # SQLAlchemy's, MLflow's and the operating system's errors alike
@@ -124,8 +141,6 @@ def open_mlflow(run: RunInfo, tracking_uri: str, experiment_name: str, worst: in
 def _start(run: RunInfo, tracking_uri: str, experiment_name: str, worst: int) -> MlflowTracker:
     from mlflow import MlflowClient
 
-    for name in ("alembic", "mlflow"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     client = MlflowClient(tracking_uri)
     run_id = _continued(client, known_id(run, "mlflow")) or _new(client, run, experiment_name)
     where = without_password(tracking_uri)

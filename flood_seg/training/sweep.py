@@ -1,0 +1,229 @@
+"""Several runs by Hydra's own multirun: its sweepers choose the overrides, its launchers start the runs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flood_seg.config import configs_dir, from_composed, hydra_arguments, parse_overrides
+from flood_seg.console import say, show_table, warn
+from flood_seg.errors import ConfigError, FloodSegError, MissingExtraError, PartialFailureError
+from flood_seg.imaging.write import atomic_path, write_json
+from flood_seg.schema import TrainConfig
+from flood_seg.training.summary import shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from omegaconf import DictConfig
+
+RESULT = "result.json"
+# What a plugin's package is called, and its module.
+PLUGINS = {
+    "joblib": ("flood-seg[sweeps]", "hydra_plugins.hydra_joblib_launcher"),
+    "optuna": ("flood-seg[sweeps]", "hydra_plugins.hydra_optuna_sweeper"),
+    "submitit_local": ("hydra-submitit-launcher", "hydra_plugins.hydra_submitit_launcher"),
+    "submitit_slurm": ("hydra-submitit-launcher", "hydra_plugins.hydra_submitit_launcher"),
+    "ray": ("hydra-ray-launcher", "hydra_plugins.hydra_ray_launcher"),
+    "ray_aws": ("hydra-ray-launcher", "hydra_plugins.hydra_ray_launcher"),
+}
+# Ours, where the user says nothing else.
+DEFAULTS = {
+    "hydra/job_logging": "none",
+    "hydra/hydra_logging": "none",
+    "hydra.job.chdir": "false",
+    "hydra.sweep.subdir": "${hydra.job.num}",
+}
+OPTUNA_DEFAULTS = {
+    "hydra.sweeper.direction": "maximize",
+    "hydra.sweeper.n_jobs": "1",
+    "hydra.sweeper.max_failure_rate": "1.0",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of one run.
+
+    Attributes:
+        overrides: of this run.
+        folder: of the run.
+        best_epoch: counted from 0; None where it failed.
+        val_iou: of that epoch, NaN where it failed.
+        error: why it failed, or an empty text.
+    """
+
+    overrides: list[str]
+    folder: str
+    best_epoch: int | None
+    val_iou: float
+    error: str = ""
+
+
+def run_sweep(overrides: Sequence[str], configs: Sequence[TrainConfig]) -> list[Outcome]:
+    """Runs a sweep and compares its runs in a table, the best first.
+
+    The sweep's folder gets `sweep.csv` and links to the best run's files, so that it is found as the newest run.
+
+    Args:
+        overrides: as typed; those of `hydra.` and `hydra/` are Hydra's own.
+        configs: of the runs, as far as they are known beforehand.
+
+    Raises:
+        ConfigError: a run that cannot be, before the first one starts.
+        MissingExtraError: a launcher or sweeper that is not installed.
+        PartialFailureError: some runs failed; the others are done.
+    """
+    chosen = {override.key_or_group: str(override.value()) for override in parse_overrides(overrides)
+              if not override.is_sweep_override()}  # fmt: skip
+    _check_plugins(chosen)
+    _check_runs(configs)
+    output_dir = Path(configs[0].output_dir)
+    folder = Path(chosen.get("hydra.sweep.dir") or _new_folder(output_dir))
+    defaults = DEFAULTS | ({} if "hydra.sweep.dir" in chosen else {"hydra.sweep.dir": f"'{folder}'"})
+    if chosen.get("hydra/sweeper") == "optuna":
+        defaults |= OPTUNA_DEFAULTS
+    ours = [f"{key}={value}" for key, value in defaults.items() if key not in chosen]
+    say(f"Sweep {folder}")
+    _multirun([*overrides, *ours])
+    outcomes = [Outcome(**json.loads(file.read_text("utf-8"))) for file in folder.glob(f"*/{RESULT}")]
+    outcomes.sort(key=lambda outcome: (-outcome.val_iou if not outcome.error else math.inf, outcome.folder))
+    _conclude(folder, outcomes, output_dir)
+    return outcomes
+
+
+def _new_folder(output_dir: Path) -> Path:
+    now = datetime.now()
+    return output_dir / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}"
+
+
+def _check_plugins(chosen: dict[str, str]) -> None:
+    for group in ("hydra/launcher", "hydra/sweeper"):
+        package, module = PLUGINS.get(chosen.get(group, ""), ("", ""))
+        if package and not _there(module):
+            raise MissingExtraError(f"{group}={chosen[group]}: is not installed; pip install '{package}'")
+
+
+def _check_runs(configs: Sequence[TrainConfig]) -> None:
+    """Builds each run's leaves once; makes the store that runs side by side would make all at once."""
+    from flood_seg.training.build import check_leaves
+
+    for config in configs:
+        if config.trainer.devices != 1:
+            raise ConfigError(f"trainer.devices={config.trainer.devices}: a sweep's runs train on one device each")
+        check_leaves(config)
+        if mlflow := config.logger.get("mlflow"):
+            from flood_seg.training.trackers.mlflow_store import prepare
+
+            prepare(mlflow["tracking_uri"], mlflow["experiment_name"])
+
+
+def _there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # there is no plugin at all
+        return False
+
+
+def _multirun(overrides: list[str]) -> None:
+    """As hydra.main does, with the arguments that are given rather than those of the process.
+
+    There is no public way to do so; hydra-zen goes the same way.
+    """
+    from hydra import version
+    from hydra._internal.hydra import Hydra
+    from hydra._internal.utils import create_config_search_path
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    version.setbase("1.3")
+    GlobalHydra.instance().clear()
+    hydra = Hydra.create_main_hydra2("train", create_config_search_path(str(configs_dir())))
+    try:
+        hydra.multirun("train", run_job, hydra_arguments(overrides), with_log_configuration=False)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(" ".join(str(error).split()).partition(" Config search path")[0]) from error
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def run_job(composed: DictConfig) -> float:
+    """One run of a sweep, in this process or in one of the launcher's; returns its best validation IoU.
+
+    What goes wrong is written down rather than raised, so that the other runs go on.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    settings = HydraConfig.get()
+    folder, number = Path(settings.runtime.output_dir), settings.job.num
+    overrides = list(settings.overrides.task)
+    try:
+        result = _train(composed, overrides, folder, number)
+        outcome = Outcome(overrides, str(folder), result.best_epoch, result.metrics["val_iou"])
+    except FloodSegError as error:
+        outcome = Outcome(overrides, str(folder), None, math.nan, str(error))
+    except Exception as error:  # a bug in one run, or memory that ended, is not the end of the others
+        outcome = Outcome(
+            overrides, str(folder), None, math.nan, f"{type(error).__name__}: {' '.join(str(error).split())}"
+        )
+    if outcome.error:
+        warn(f"run {number} failed: {outcome.error}")
+    write_json(folder / RESULT, outcome.__dict__)
+    return outcome.val_iou
+
+
+def _train(composed: DictConfig, overrides: list[str], folder: Path, number: int) -> Any:
+    from flood_seg.training.train import train
+
+    config = from_composed(composed, TrainConfig)
+    if config.run_name:
+        config.run_name = f"{config.run_name}-{number}"  # else one run's plots would lie over another's
+    say(f"Run {number}: {' '.join(overrides)}")
+    summary = train(config, overrides, folder)
+    assert summary is not None
+    return summary
+
+
+def _conclude(folder: Path, outcomes: list[Outcome], output_dir: Path) -> None:
+    columns = ("overrides", "folder", "best epoch", "val IoU")
+    shared = set.intersection(*(set(outcome.overrides) for outcome in outcomes)) if len(outcomes) > 1 else set()
+    rows = [
+        (
+            " ".join(override for override in outcome.overrides if override not in shared),
+            str(shorten(Path(outcome.folder))),
+            "failed" if outcome.error else outcome.best_epoch,
+            "" if outcome.error else f"{outcome.val_iou:.4f}",
+        )
+        for outcome in outcomes
+    ]
+    show_table(f"Runs of {folder}, the best first", columns, rows)
+    file = folder / "sweep.csv"
+    with atomic_path(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as opened:
+        csv.writer(opened).writerows(
+            [(*columns, "error"), *((*row, o.error) for row, o in zip(rows, outcomes, strict=True))]
+        )
+    say(str(file))
+    done = [outcome for outcome in outcomes if not outcome.error]
+    if done:
+        _link_best(folder, Path(done[0].folder), output_dir)
+    if len(done) < len(outcomes):
+        raise PartialFailureError(
+            f"{len(outcomes) - len(done)} of {len(outcomes)} runs failed; {file} says why; the rest is done"
+        )
+
+
+def _link_best(folder: Path, best: Path, output_dir: Path) -> None:
+    from flood_seg.training.run import Run, link_latest
+
+    for file in ("model.onnx", "best.ckpt", "last.ckpt", "split.txt", "spec.json"):
+        if (best / file).exists():
+            with atomic_path(folder / file) as temporary:
+                temporary.symlink_to(Path(best.name, file))
+    link_latest(Run(best), output_dir)
