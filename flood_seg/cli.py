@@ -302,7 +302,7 @@ class FloodSeg:
         """Prints what makes a shell (bash, zsh, fish) complete verbs, flags, groups, choices and keys.
 
         eval "$(flood-seg completion --shell bash)"    # in ~/.bashrc
-        flood-seg completion --shell fish > ~/.config/fish/completions/flood-seg.fish
+        flood-seg completion --shell fish | source     # in config.fish
         """
         from flood_seg.completion import SCRIPTS, complete, script
         from flood_seg.schema import check_choice
