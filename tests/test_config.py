@@ -60,6 +60,7 @@ def test_overrides_as_a_hydra_user_expects():
         ("trainer.max_epochs=abc", ["trainer.max_epochs", "'abc'", "Integer"]),
         ("trainer.max_epochs=0", ["trainer.max_epochs=0: must be at least 1"]),
         ("trainer.devices=0", ["trainer.devices=0: give a number of devices, or auto"]),
+        ("tuner.find_lr=true trainer.devices=2", ["tuner: finds on one device"]),
         ("trainer.strategy=ddpp", ["trainer.strategy=ddpp", "did you mean 'ddp'"]),
         ("trainer.gradient_clip_val=-1", ["trainer.gradient_clip_val=-1", "at least 0"]),
         ("trainer.limit_train_batches=0", ["trainer.limit_train_batches=0", "above 0"]),
@@ -89,7 +90,7 @@ def test_overrides_as_a_hydra_user_expects():
 )
 def test_a_mistake_is_one_line_that_names_key_value_and_what_is_allowed(override, parts):
     with pytest.raises(ConfigError) as error:
-        compose("train", [override], TrainConfig)
+        compose("train", override.split(), TrainConfig)
     assert "\n" not in str(error.value)
     for part in parts:
         assert part in str(error.value)
@@ -123,7 +124,7 @@ def test_hydra_is_left_as_it_was_found():
 
     for override in ("model=mobilenet_unet", "model=nope", "a=[1"):
         with contextlib.suppress(ConfigError):
-            compose("train", [override], TrainConfig)
+            compose("train", override.split(), TrainConfig)
         assert not GlobalHydra.instance().is_initialized()
 
 

@@ -54,7 +54,8 @@ def _report_faults(faults: list[Fault], usable: int, config: DataConfig) -> None
         rows = [(fault.stem, fault.path.name, fault.reason) for fault in faults]
         show_table("Faulty samples", ("stem", "file", "reason"), rows)
     if not usable:
-        raise DataError(f"{config.place}: no usable pair of image and mask; the table above says why")
+        first = f"{faults[0].path.name}: {faults[0].reason}" if faults else "there is none"
+        raise DataError(f"{config.place}: no usable pair of image and mask; {first}")
     if faults and config.on_bad_sample == "fail":
         raise DataError(f"{config.place}: {len(faults)} faulty samples; mend them or set datamodule.on_bad_sample=skip")
     if faults:

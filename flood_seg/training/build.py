@@ -24,7 +24,7 @@ from flood_seg.training.module import SegmentationModule
 from flood_seg.training.network import PaddedNetwork, build_network, check_batch, check_size
 from flood_seg.training.parameters import FreezeEncoder, parameter_groups
 from flood_seg.training.progress import progress_bar
-from flood_seg.training.ranks import choose_strategy
+from flood_seg.training.ranks import choose_strategy, count_processes
 from flood_seg.training.speed import choose_accelerator, choose_precision, tune_gpu
 from flood_seg.training.trackers.contract import git_commit
 from flood_seg.training.weights import load_encoder
@@ -126,8 +126,9 @@ def build_module(
     )
 
 
-def check_batches(config: TrainConfig, data: FloodDataModule, processes: int) -> None:
+def check_batches(config: TrainConfig, data: FloodDataModule) -> None:
     """Raises ConfigError where a process, or a limit, would be left without a batch."""
+    processes = count_processes(config.trainer)
     options, sizes = config.trainer, {"train": len(data.train_set), "val": len(data.val_set)}
     for part, samples in sizes.items():
         if samples < processes:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pytorch_lightning.strategies import Strategy
 
-    from flood_seg.schema import TrainConfig
+    from flood_seg.schema import TrainConfig, TrainerConfig
 
 T = TypeVar("T")
 
@@ -29,6 +29,12 @@ def is_main() -> bool:
 def fall_silent() -> None:
     """Keeps what this process says from the terminal; its errors stay."""
     sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the process ends
+
+
+def count_processes(options: TrainerConfig) -> int:
+    """Returns how many will train together, before Lightning has started them."""
+    there = max(1, torch.cuda.device_count()) if options.accelerator in ("auto", "gpu") else 1
+    return (there if options.devices == "auto" else int(options.devices)) * options.num_nodes
 
 
 def choose_strategy(config: TrainConfig) -> str | Strategy:

@@ -77,17 +77,17 @@ def train(config: TrainConfig, overrides: Sequence[str] = (), folder: Path | Non
     pl.seed_everything(config.seed, workers=True, verbose=False)
     network = build_network_for(config, resumes=run is not None)
     data, spec = _load_data(config)
+    check_batches(config, data)
     quieten_lightning()
     module = build_module(config, network, spec, data.count_pixels)
+    if run is None:
+        overrides = [*overrides, *_tune(config, module, data)]
     run, resumes = run or _new_run(config, folder), run is not None
-    if not resumes:
-        module, data, overrides = _tune(config, module, data, overrides)
     trackers = _open_trackers(config, run)
     if is_main():
         _save_inputs(run, config, overrides, data, spec, link=folder is None)
     history = History(run.folder)
     trainer = build_trainer(config, run, trackers, history)
-    check_batches(config, data, trainer.world_size)
     say(
         f"Run {run.folder}: {len(data.train_set)} samples to train, {len(data.val_set)} to validate, {_device(trainer)}"
     )
@@ -109,19 +109,18 @@ def _new_run(config: TrainConfig, folder: Path | None) -> Run:
     return new_run(Path(config.output_dir)) if is_main() else Run(Path(config.output_dir) / "of the first process")
 
 
-def _tune(
-    config: TrainConfig, module: SegmentationModule, data: FloodDataModule, overrides: list[str]
-) -> tuple[SegmentationModule, FloodDataModule, list[str]]:
-    """Finds what `tuner` asks for; what is found is part of the run's configuration and overrides."""
+def _tune(config: TrainConfig, module: SegmentationModule, data: FloodDataModule) -> list[str]:
+    """Finds what `tuner` asks for, and puts it into the configuration; returns the overrides that say the same."""
+    found = []
     if config.tuner.find_batch_size:
         size = find_batch_size(config, module.network, module.loss, len(data.train_set))
         config.datamodule.batch_size = size
-        overrides = [*overrides, f"datamodule.batch_size={size}", "tuner.find_batch_size=false"]
+        found += [f"datamodule.batch_size={size}", "tuner.find_batch_size=false"]
     if config.tuner.find_lr:
         lr = find_lr(config, module, data, Path(config.plots_dir))
         config.optimizer["lr"] = lr
-        overrides = [*overrides, f"optimizer.lr={lr}", "tuner.find_lr=false"]
-    return module, data, overrides
+        found += [f"optimizer.lr={lr}", "tuner.find_lr=false"]
+    return found
 
 
 def _open_run(config: TrainConfig, overrides: list[str]) -> tuple[TrainConfig, list[str], Run | None]:

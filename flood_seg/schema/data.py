@@ -1,0 +1,173 @@
+"""What `datamodule` may say."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from flood_seg.classes import Classes, parse_classes
+from flood_seg.errors import ConfigError, did_you_mean
+from flood_seg.schema.checks import check_choice, check_range
+
+AUTO = "auto"  # mean and std that are measured
+# What a further validation set may say of itself; all else it shares with the data set.
+EXTRA_KEYS = ("data_dir", "images_dir", "masks_dir", "mask_suffix", "pairs_file", "split_file", "labels",
+              "max_label", "ignore_index", "unlisted", "band_sources")  # fmt: skip
+
+
+@dataclass
+class SampleConfig:
+    """The synthetic flood scenes of `datamodule=sample`."""
+
+    count: int = 160
+    height: int = 256
+    width: int = 256
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_range("datamodule.sample.count", self.count, 2)
+        check_range("datamodule.sample.height", self.height, 64)
+        check_range("datamodule.sample.width", self.width, 64)
+
+
+@dataclass
+class WindowsConfig:
+    """How large rasters are read."""
+
+    size: int = 512
+    block: float = 4.0
+    min_data: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_range("datamodule.windows.size", self.size, 32)
+        check_range("datamodule.windows.block", self.block, 1)
+        check_range("datamodule.windows.min_data", self.min_data, 0, 1)
+
+
+@dataclass
+class DataConfig:
+    """Where samples come from and how they reach the network."""
+
+    data_dir: Any = "data/raw"  # a folder or a list of them
+    images_dir: str = "images"
+    masks_dir: str = "masks"
+    mask_suffix: str = ""
+    pairs_file: str | None = None
+    windows: WindowsConfig | None = None
+    label_field: str | None = None
+    sample: SampleConfig | None = None
+    height: int = 512
+    width: int = 512
+    bands: list[str] = field(default_factory=lambda: ["red", "green", "blue"])
+    band_sources: dict[str, str] | None = None
+    value_scale: float = 255.0
+    mean: Any = field(default_factory=lambda: [0.485, 0.456, 0.406])  # numbers, or AUTO until they are measured
+    std: Any = field(default_factory=lambda: [0.229, 0.224, 0.225])
+    stats_file: str | None = None
+    class_names: list[str] = field(default_factory=lambda: ["background", "water"])
+    labels: dict[Any, str] | None = None
+    max_label: int | None = None
+    ignore_index: int | None = None
+    unlisted: str = "fail"
+    colors: dict[str, str] | None = None
+    val_split: float = 0.2
+    split_file: str | None = None
+    extra_val: dict[str, Any] | None = None
+    extra_val_every: int = 1
+    on_bad_sample: str = "skip"
+    batch_size: int = 16
+    num_workers: int | None = None
+    cache: str = "ram"
+    cache_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.data_dir or not all(isinstance(folder, str) for folder in self.data_dir):
+            raise ConfigError(f"datamodule.data_dir={self.data_dir}: give a folder, or a list of folders")
+        if self.stats_file:
+            self._read_stats(Path(self.stats_file))
+        check_range("datamodule.height", self.height, 32)
+        check_range("datamodule.width", self.width, 32)
+        check_range("datamodule.val_split", self.val_split, 0, 0.95, open_low=True)
+        check_range("datamodule.batch_size", self.batch_size, 1)
+        check_range("datamodule.num_workers", self.num_workers or 0, 0)
+        check_range("datamodule.value_scale", self.value_scale, 0, open_low=True)
+        check_choice("datamodule.on_bad_sample", self.on_bad_sample, ("skip", "fail"))
+        check_choice("datamodule.cache", self.cache, ("ram", "disk", "none"))
+        self._check_mean_and_std()
+        self._check_labels()
+        self._check_extra_val()
+
+    def _check_mean_and_std(self) -> None:
+        if self.mean == self.std == AUTO:
+            return
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if not isinstance(values, list) or not all(isinstance(value, int | float) for value in values):
+                raise ConfigError(f"datamodule.{name}={values}: give a number a band, or {AUTO} for mean and std both")
+        if not len(self.bands) == len(self.mean) == len(self.std):
+            raise ConfigError(
+                f"datamodule: {len(self.bands)} bands, {len(self.mean)} values in mean and {len(self.std)} in std; "
+                f"give one mean and one std per band, or datamodule.mean={AUTO} datamodule.std={AUTO}"
+            )
+        for band, std in zip(self.bands, self.std, strict=True):
+            check_range(f"datamodule.std of {band}", std, 0, open_low=True)
+
+    def _check_extra_val(self) -> None:
+        check_range("datamodule.extra_val_every", self.extra_val_every, 1)
+        for name, changes in (self.extra_val or {}).items():
+            key = f"datamodule.extra_val.{name}"
+            if not re.fullmatch(r"\w+", name):
+                raise ConfigError(f"{key}: its name is part of a metric's; letters, digits and '_' alone")
+            if not isinstance(changes, dict) or not changes.get("data_dir"):
+                raise ConfigError(f"{key}={changes}: give its folder, {key}.data_dir=data/more")
+            for wrong in [other for other in changes if other not in EXTRA_KEYS]:
+                hint = did_you_mean(wrong, EXTRA_KEYS)
+                raise ConfigError(f"{key}.{wrong}: no such key{hint}; allowed are {', '.join(EXTRA_KEYS)}")
+
+    def extra(self, name: str) -> DataConfig:
+        """Returns the configuration of a further validation set: this one, but for what `extra_val` says."""
+        own: dict[str, Any] = dict.fromkeys(("sample", "split_file", "pairs_file", "extra_val", "stats_file"))
+        return replace(self, **(own | (self.extra_val or {})[name]))
+
+    def _check_labels(self) -> None:
+        check_choice("datamodule.unlisted", self.unlisted, ("fail", "ignore"))
+        check_range("datamodule.max_label", 1 if self.max_label is None else self.max_label, 1)
+        if unknown := sorted(set(self.band_sources or ()) - set(self.bands)):
+            raise ConfigError(f"datamodule.band_sources.{unknown[0]}: is none of the bands, {', '.join(self.bands)}")
+        if len(set(self.bands)) < len(self.bands):
+            raise ConfigError(f"datamodule.bands: one stands twice among {', '.join(self.bands)}")
+
+    def _read_stats(self, path: Path) -> None:
+        """Takes mean and std from what `data stats --out` wrote."""
+        import yaml
+
+        key = f"datamodule.stats_file={path}"
+        try:
+            record = yaml.safe_load(path.read_text(encoding="utf-8"))
+            bands, scale, mean, std = (record[name] for name in ("bands", "value_scale", "mean", "std"))
+        except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+            raise ConfigError(f"{key}: cannot be read ({error!r}); write one by flood-seg data stats --out") from error
+        if list(bands) != list(self.bands) or scale != self.value_scale:
+            raise ConfigError(
+                f"{key}: is of bands {', '.join(bands)} with value_scale {scale}, not of {', '.join(self.bands)} with "
+                f"{self.value_scale}; run flood-seg data stats again"
+            )
+        self.mean, self.std = list(mean), list(std)
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders of the data sets."""
+        return [Path(folder) for folder in (self.data_dir if isinstance(self.data_dir, list) else [self.data_dir])]
+
+    @property
+    def place(self) -> str:
+        """The same for people."""
+        return ", ".join(str(folder) for folder in self.folders)
+
+    def classes(self, task: str) -> Classes:
+        """Returns the classes that the labels name; raises as `parse_classes`."""
+        return parse_classes(
+            task, self.class_names, self.labels, self.max_label, self.ignore_index, self.colors, self.unlisted
+        )
