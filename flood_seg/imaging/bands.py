@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +63,7 @@ def read_bands(path: Path, bands: Bands, window: Window | None = None) -> Raster
     Raises:
         ImageError: a file is missing or damaged, has not the bands, or is of another shape than the image.
     """
-    if bands.is_photo and window is None and not (find_spec("rasterio") and is_raster(path)):
+    if bands.is_photo and window is None and not (_has_rasterio() and is_raster(path)):
         return Raster(read_image(path), RGB)
     image = _read_layer(path, bands, window)
     inside = [name for name in bands.names if not _folder(bands, name)[0]]
@@ -81,6 +82,11 @@ def read_bands(path: Path, bands: Bands, window: Window | None = None) -> Raster
     valid = [layer.valid for layer in (image, *layers.values()) if layer.valid is not None]
     values = np.ascontiguousarray(np.stack(chosen, axis=2))
     return Raster(values, bands.names, np.logical_and.reduce(valid) if valid else None)
+
+
+@cache
+def _has_rasterio() -> bool:
+    return find_spec("rasterio") is not None
 
 
 def band_files(path: Path, bands: Bands) -> list[Path]:

@@ -57,8 +57,8 @@ def draw_classes(
     Returns:
         uint8 [H, W, 3] RGB, a new array.
     """
-    result = image.copy()
+    result = image
     for index in range(1, len(colors)):
         if (area := mask == index).any():
             result = draw_overlay(result, area, colors[index], opacity, outline or colors[index])
-    return result
+    return image.copy() if result is image else result

@@ -53,8 +53,8 @@ class Prediction:
 
     def shares(self, names: Sequence[str]) -> dict[str, float]:
         """Returns the share of the pixels of each class but the background, in [0, 1], by its name."""
-        counts = np.bincount(self.mask.ravel(), minlength=len(names))
-        return {name: float(count) / self.mask.size for name, count in zip(names[1:], counts[1:], strict=False)}
+        counts = {name: np.count_nonzero(self.mask == index) for index, name in enumerate(names) if index}
+        return {name: count / self.mask.size for name, count in counts.items()}
 
 
 class Predictor:
