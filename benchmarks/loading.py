@@ -7,7 +7,8 @@ from pathlib import Path
 
 from flood_seg.config import compose
 from flood_seg.data.augmentation import build_augmentation
-from flood_seg.data.datamodule import FloodDataModule, choose_split, load_store
+from flood_seg.data.datamodule import FloodDataModule, load_store
+from flood_seg.data.layout import choose_split
 from flood_seg.schema import TrainConfig
 from flood_seg.training.build import make_spec
 
@@ -16,8 +17,8 @@ def seconds_per_sample(data: str, cache: str) -> float:
     """The mean over the second epoch's samples."""
     source = [f"datamodule.data_dir={data}"] if Path(data).is_dir() else ["datamodule=sample"]
     config = compose("train", [*source, f"datamodule.cache={cache}", "datamodule.height=512"], TrainConfig)
-    store = load_store(config.datamodule)
-    split = choose_split(config.datamodule, [pair.stem for pair in store.pairs], config.seed)
+    store = load_store(config.datamodule, config.task)
+    split = choose_split(config.datamodule, store.pairs, config.seed)
     augmentation = build_augmentation(config.augmentation)
     module = FloodDataModule(config.datamodule, make_spec(config), store, split, augmentation, config.seed)
     loader = module.train_dataloader()

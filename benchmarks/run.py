@@ -192,7 +192,7 @@ def bench_triton(_data: str) -> list[Row]:
     """The embedded server under 8 clients against the same engine in a plain loop."""
     from flood_seg.inference.models import boxed_model
 
-    rates = in_process("triton.py", str(boxed_model()))
+    rates = in_process("served.py", str(boxed_model()))
     return [
         (
             f"embedded Triton, 8 clients, {protocol}, 512²",

@@ -29,13 +29,16 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     """Writes a table to stdout."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(*columns, title=title, title_justify="left")
+    table = Table(*columns)
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     table.columns[0].overflow = "fold"
     # A log has no width that a table must fit. A file's name may look like markup.
-    Console(width=None if sys.stdout.isatty() else LOG_WIDTH, markup=False, emoji=False).print(table)
+    console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH, markup=False, emoji=False)
+    console.print(Text(title, style="italic"))  # as the table's own title it would be broken at the table's width
+    console.print(table)
 
 
 def track(items: Iterable[T], label: str, total: int) -> Iterator[T]:

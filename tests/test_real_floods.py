@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from flood_seg.data.pairing import find_pairs
+from flood_seg.data.reading import SampleReader
 from flood_seg.data.store import open_store
 from flood_seg.errors import BackendError
 from flood_seg.evaluation.evaluate import evaluate
@@ -21,7 +22,7 @@ pytestmark = [
 
 def test_every_faulty_pair_of_the_public_set_is_named():
     pairs, unpaired = find_pairs(FLOOD / "images", FLOOD / "masks")
-    store = open_store(pairs, 64, 64, "ram")
+    store = open_store(pairs, SampleReader.of(DataConfig(), "binary"), 64, 64, "ram")
     assert {fault.stem: fault.reason for fault in unpaired} == dict.fromkeys(["1024", "1084"], "mask without an image")
     assert {fault.stem: fault.reason.split(":")[0] for fault in store.faults} == dict.fromkeys(
         ["1061", "14", "15"], "mask of another shape"

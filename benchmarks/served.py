@@ -1,6 +1,6 @@
 """Times the embedded Triton server under 8 clients against the same engine called in a plain loop; prints JSON.
 
-python benchmarks/triton.py MODEL [key=value ...]
+python benchmarks/served.py MODEL [key=value ...]
 """
 
 import json
