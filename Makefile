@@ -40,6 +40,7 @@ lint: setup ## check style, types, spelling and the direction of imports
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
+	$(RUN) mypy benchmarks docs
 	$(RUN) codespell $$(git ls-files)
 	$(RUN) lint-imports
 

@@ -14,6 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -40,12 +41,12 @@ def main() -> None:
         int8 = quantize_for(model, folder / "int8.xml", data, folder)
         session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
         batch = np.random.default_rng(0).standard_normal((8, 3, 512, 512), np.float32)
-        runs = {
+        runs: dict[str, Callable[[], object]] = {
             "onnxruntime": lambda: session.run(None, {"input": batch}),
             **{f"openvino {p}": engine(model, p, batch) for p in ("float32", "bfloat16")},
             "openvino int8": engine(int8, "auto", batch),
         }
-        seconds = {kind: [] for kind in runs}
+        seconds: dict[str, list[float]] = {kind: [] for kind in runs}
         for number in range(ROUNDS + 1):
             for kind, run in runs.items():
                 started = time.perf_counter()
@@ -58,7 +59,7 @@ def main() -> None:
     print(json.dumps(result))
 
 
-def engine(path: Path, precision: str, batch: np.ndarray) -> object:
+def engine(path: Path, precision: str, batch: np.ndarray) -> Callable[[], object]:
     """A function that runs the batch."""
     backend = OpenVinoBackend(path, precision=precision)
     return lambda: backend.run(batch)

@@ -34,4 +34,5 @@ with tempfile.TemporaryDirectory() as folder:
         *([] if ours else plain),
     ]
     summary = train(compose("train", overrides, TrainConfig), overrides)
+    assert summary is not None
     print(json.dumps({"seconds": read_history(summary.run_dir / "history.csv")[-1]["seconds"]}))

@@ -15,7 +15,7 @@ from pathlib import Path
 from flood_seg.config import compose
 from flood_seg.imaging.read import image_suffixes
 from flood_seg.inference.engines import open_backend, with_engine
-from flood_seg.inference.files import plan
+from flood_seg.inference.files import Job, plan
 from flood_seg.inference.infer import infer
 from flood_seg.inference.predictor import Predictor
 from flood_seg.inference.segment import Segmenter
@@ -24,7 +24,7 @@ from flood_seg.schema import InferConfig
 COUNT, ROUNDS = 100, 3
 
 
-def stages(config: InferConfig, model: str, jobs: list) -> dict[str, float]:
+def stages(config: InferConfig, model: str, jobs: list[Job]) -> dict[str, float]:
     """Returns the seconds of each stage on all photos, one after the other with nothing beside it."""
     segmenter = Segmenter(Predictor(open_backend(config.backend, model, warmup=2)), config.output, overlay=False)
     times, photos = {}, [[job] for job in jobs]

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from flood_seg.console import show_table
 
@@ -74,13 +75,13 @@ def bench_infer(_data: str) -> list[Row]:
     ]
 
 
-def in_process(script: str, *arguments: str) -> dict[str, float]:
+def in_process(script: str, *arguments: str) -> dict[str, Any]:
     """Runs a script of this folder in a process of its own (memory settings last as long as one); returns its JSON."""
     command = [sys.executable, "-W", "ignore", str(HERE / script), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stderr)
-    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
 
 
@@ -213,7 +214,9 @@ def bench_client(_data: str) -> list[Row]:
     from flood_seg.inference.models import boxed_model
 
     with tempfile.TemporaryDirectory() as name:
-        folder, model = Path(name), str(boxed_model().resolve())
+        boxed = boxed_model()
+        assert boxed is not None
+        folder, model = Path(name), str(boxed.resolve())
         cv2.imwrite(str(folder / "photo.jpg"), draw_scene(0, 667, 1000)[0][:, :, ::-1])
         server = flood_seg("triton-server", "--model-path", model, "triton.runtime=embedded")
         measure([*server, "--detach"], cwd=folder)

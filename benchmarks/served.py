@@ -17,6 +17,7 @@ import numpy as np
 from flood_seg.config import compose
 from flood_seg.evaluation.load import measure_load
 from flood_seg.inference.engines import open_backend, parse_engine, with_engine
+from flood_seg.inference.predictor import Backend
 from flood_seg.schema import InferConfig
 
 NAME, ROUNDS, SECONDS, CLIENTS = "flood_area_segmentation", 3, 6.0, 8
@@ -31,7 +32,7 @@ def free_ports() -> list[int]:
     return ports
 
 
-def plain_loop(backend: object, image: np.ndarray) -> float:
+def plain_loop(backend: Backend, image: np.ndarray) -> float:
     """Images a second of the engine, one image after the other."""
     end, count, started = time.perf_counter() + SECONDS, 0, time.perf_counter()
     while time.perf_counter() < end:
@@ -49,7 +50,8 @@ def main() -> None:
     ports = dict(zip(("http", "grpc", "metrics"), free_ports(), strict=True))
     settings = [f"triton.{name}_port={port}" for name, port in ports.items()]
     options = ["--model-path", str(Path(model).resolve()), "triton.runtime=embedded", *settings, *overrides]
-    loop, served = [], {"http": [], "grpc": []}
+    loop = list[float]()
+    served: dict[str, list[float]] = {"http": [], "grpc": []}
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([*command, "--detach", *options], cwd=folder, check=True, stdout=subprocess.DEVNULL)
         try:

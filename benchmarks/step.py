@@ -19,7 +19,7 @@ torch.manual_seed(0)
 network, loss = build_network("Unet", encoder, 3, 1).train(), BCEWithLogits(3.0)
 images, masks = torch.randn(16, 3, 256, 256), torch.randint(0, 2, (16, 256, 256), dtype=torch.uint8)
 if ours:
-    network = network.to(memory_format=torch.channels_last)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 bfloat16 = ours and choose_precision("auto", "cpu") == "bf16-mixed"
 optimizer = torch.optim.AdamW(network.parameters())
 
