@@ -18,7 +18,7 @@ from flood_seg.data.datamodule import FloodDataModule, load_store
 from flood_seg.data.layout import choose_split
 from flood_seg.data.split import Split, write_split
 from flood_seg.data.stats import measure_bands
-from flood_seg.errors import FloodSegError
+from flood_seg.errors import ConfigError, FloodSegError
 from flood_seg.evaluation.classes import plot_confusion, show_classes
 from flood_seg.evaluation.metrics import by_class
 from flood_seg.export.onnx import export_onnx
@@ -96,6 +96,13 @@ def train(config: TrainConfig, overrides: Sequence[str] = (), folder: Path | Non
     except SystemExit as stopped:  # what Lightning makes of Ctrl-C
         warn(f"stopped; 'flood-seg train resume={run.folder}' goes on after the last whole epoch")
         raise KeyboardInterrupt from stopped
+    except RuntimeError as error:
+        if resumes and "loading state_dict" in str(error):
+            raise ConfigError(
+                f"resume={run.folder}: its weights are not of {config.model.architecture} with {config.model.encoder} "
+                f"on {len(config.datamodule.bands)} bands; leave out what changes the model"
+            ) from error
+        raise
     if not trainer.is_global_zero:
         return None
     return _finish(config, run, data, trackers, history, time.monotonic() - started)

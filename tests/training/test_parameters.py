@@ -9,6 +9,7 @@ from flood_seg.training.checkpoint import read_checkpoint
 from flood_seg.training.history import read_history
 from flood_seg.training.network import build_network, check_batch
 from flood_seg.training.parameters import parameter_groups
+from flood_seg.training.train import train
 from tests.training.conftest import run_training
 
 OPTIONS = ["logger=none", "callbacks.early_stopping=null", "augmentation=none", "model=tiny_unet"]
@@ -156,3 +157,20 @@ def test_a_batch_of_one_with_batchnorm_is_refused_before_anything_is_read(tmp_pa
 def test_a_limit_that_leaves_no_batch_is_one_line(part, shared_ponds, tmp_path):
     with pytest.raises(ConfigError, match=f"trainer.limit_{part}_batches=0.01: leaves nothing of"):
         run_training(tmp_path, shared_ponds, *OPTIONS, f"trainer.limit_{part}_batches=0.01")
+
+
+@pytest.mark.parametrize("option", ["callbacks=ema", "model.freeze_encoder_epochs=3", "model.encoder_lr_factor=0.1"])
+def test_a_resumed_run_ends_with_the_weights_of_an_undisturbed_one(option, shared_ponds, tmp_path):
+    options = [option, *OPTIONS, "scheduler=none"]
+    whole = run_training(tmp_path / "whole", shared_ponds, *options, "trainer.max_epochs=4")
+    first = run_training(tmp_path / "broken", shared_ponds, *options, "trainer.max_epochs=2")
+    job = [f"resume={first.run_dir}", "trainer.max_epochs=4"]
+    again = train(compose("train", job, TrainConfig), job)
+    assert again.run_dir.resolve() == first.run_dir.resolve() and again.epochs == 4
+    for part in ("encoder", "rest"):
+        expected, found = (weights(summary.run_dir / "last.ckpt", part) for summary in (whole, again))
+        for key in expected:
+            assert torch.allclose(expected[key], found[key], atol=1e-6), key
+    other = [*job, "model=mobilenet_unet"]
+    with pytest.raises(ConfigError, match="its weights are not of Unet with mobilenet_v2 on 3 bands"):
+        train(compose("train", other, TrainConfig), other)
