@@ -86,6 +86,8 @@ def run_sweep(overrides: Sequence[str], configs: Sequence[TrainConfig]) -> list[
     _check_runs(configs)
     output_dir = Path(configs[0].output_dir)
     folder = Path(chosen.get("hydra.sweep.dir") or _new_folder(output_dir))
+    if "${" in str(folder):
+        raise ConfigError(f"hydra.sweep.dir={folder}: give a folder's plain name; without it, date and time make one")
     defaults = DEFAULTS | ({} if "hydra.sweep.dir" in chosen else {"hydra.sweep.dir": f"'{folder}'"})
     if chosen.get("hydra/sweeper") == "optuna":
         defaults |= OPTUNA_DEFAULTS

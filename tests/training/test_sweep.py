@@ -85,6 +85,7 @@ def test_a_run_that_fails_does_not_lose_the_others(shared_ponds, tmp_path):
         ("loss=bce,ce", "is for task=multiclass"),
         ("trainer.devices=1,2", "train on one device each"),
         ("hydra/launcher=submitit_slurm", "pip install 'hydra-submitit-launcher'"),
+        ("hydra.sweep.dir='a/${now:%H}'", "give a folder's plain name"),
         ("hydra/sweeper=optun", "Available options in 'hydra/sweeper': basic optuna$"),
     ],
 )
