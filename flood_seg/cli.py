@@ -61,7 +61,7 @@ class FloodSeg:
         flood-seg train -m model=mobilenet_unet,resnet34_unet optimizer.lr=1e-3,3e-4 hydra/launcher=joblib
         flood-seg train -m hydra/sweeper=optuna 'optimizer.lr=tag(log,interval(1e-4,1e-2))' hydra.sweeper.n_trials=20
         flood-seg train --image-size 256 --find-lr --find-batch-size
-        flood-seg train +debug=fast            # or overfit, profile
+        flood-seg train debug=fast             # or overfit, profile
         flood-seg train --cfg job loss=dice    # prints the configuration and stops
         """
         from flood_seg.config import as_yaml, compose, show, sweep

@@ -69,7 +69,7 @@ def _overrides(file: str, current: str) -> list[str]:
     word, folder = current[len(sign) :], configs_dir()
     if not (folder / f"{file}.yaml").is_file():
         return []
-    groups = _groups(file, bool(sign))
+    groups = _groups(file)
     key, equals, value = word.partition("=")
     if equals and key in groups:
         before, comma, last = value.rpartition(",")
@@ -81,14 +81,14 @@ def _overrides(file: str, current: str) -> list[str]:
     return sorted({sign + _up_to_a_dot(one, word) for one in _beginning(known, word)})
 
 
-def _groups(file: str, added: bool) -> list[str]:
+def _groups(file: str) -> list[str]:
     import yaml
 
     from flood_seg.config import configs_dir
 
     text = yaml.safe_load((configs_dir() / f"{file}.yaml").read_text("utf-8")) or {}
     named = [next(iter(entry)) for entry in text.get("defaults", []) if isinstance(entry, dict)]
-    return named + (["experiment", "debug"] if added and file == "train" else [])
+    return named + (["experiment", "debug"] if file == "train" else [])
 
 
 def _schema(file: str) -> type | None:

@@ -34,6 +34,8 @@ REQUIRED = ("augmentation", "datamodule", "loss", "model", "optimizer", "trainer
 RUN_KEYS = ("hydra.run.dir",)
 # Groups of which several can be chosen.
 SEVERAL = ("logger", "loss")
+# Groups without a default, of which Hydra wants a + that nobody expects.
+ADDED = ("debug=", "experiment=")
 # Dictionaries whose keys the user chooses.
 FREE_KEYS = tuple(f"datamodule.{name}" for name in ("band_sources", "colors", "extra_val", "labels"))
 
@@ -97,11 +99,13 @@ def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
 def hydra_arguments(overrides: Sequence[str]) -> list[str]:
     """Returns overrides as Hydra takes them.
 
-    Letters beyond ASCII are quoted; `datamodule.labels={...}` replaces a dictionary of the user's keys, where Hydra
-    would merge or refuse.
+    Letters beyond ASCII are quoted; `debug=fast` is `+debug=fast`; `datamodule.labels={...}` replaces a dictionary of
+    the user's keys, where Hydra would merge or refuse.
     """
     rewritten = []
     for override in map(_readable, overrides):
+        if override.startswith(ADDED):
+            override = f"+{override}"
         key, _, value = override.partition("=")
         whole = key in FREE_KEYS and value.strip() != "null"
         rewritten += [f"{key}=null", override] if whole else [override]
@@ -158,8 +162,6 @@ def _check_override(override: Override) -> None:
         return
     if not isinstance(choice, str):
         raise ConfigError(f"{line}: allowed are {', '.join(_choices(key))}")
-    if key in ("experiment", "debug") and not override.is_add():  # the groups without a default
-        raise ConfigError(f"{line}: is added to the rest; write +{line}")
 
 
 def _choices(group: str) -> list[str]:

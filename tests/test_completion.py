@@ -22,6 +22,7 @@ from flood_seg.completion import complete
         ("flood-seg train -m model=mobilenet_unet,resnet34", ["model=mobilenet_unet,resnet34_unet"]),
         ("flood-seg train +exp", ["+experiment="]),
         ("flood-seg train +experiment=p", ["+experiment=pets"]),
+        ("flood-seg train debug=", ["debug=fast", "debug=overfit", "debug=profile"]),
         ("flood-seg train trainer.max", ["trainer.max_epochs="]),
         ("flood-seg train trainer.comp", ["trainer.compile="]),
         ("flood-seg train trainer.compile=", ["trainer.compile=false", "trainer.compile=true"]),

@@ -77,7 +77,7 @@ def test_overrides_as_a_hydra_user_expects():
         ("model=null", ["model=null: allowed are mobilenet_unet, resnet34_unet"]),
         ("model=[a]", ["model=[a]: allowed are mobilenet_unet, resnet34_unet"]),
         ("model=mobilenet_unet,resnet34_unet", ["more than one value", "train -m"]),
-        ("experiment=demo", ["write +experiment=demo"]),
+        ("experiment=dmo", ["experiment=dmo: allowed are", "did you mean 'demo'"]),
         ("+trainer.max_epochs=3", ["trainer.max_epochs", "leave out the +"]),
         ("++trainer.max_epoch=3", ["no such key (did you mean 'trainer.max_epochs'?)"]),
         ("~callbacks.early_stoping", ["did you mean 'callbacks.early_stopping'"]),
@@ -178,3 +178,9 @@ def test_a_dictionary_of_the_users_keys_is_replaced_as_a_whole():
                          "datamodule.band_sources={nir:4}").band_sources == {"nir": "4"}  # fmt: skip
     assert compose_train("datamodule.colors={water:'#0000ff'}").colors == {"water": "#0000ff"}
     assert compose_train("+experiment=hogweed", "datamodule.band_sources=null").band_sources is None
+
+
+@pytest.mark.parametrize("sign", ["", "+"])
+def test_groups_without_a_default_want_no_plus(sign):
+    assert compose("train", [f"{sign}debug=fast"], TrainConfig).trainer.limit_train_batches == 4
+    assert compose("train", [f"{sign}experiment=pets"], TrainConfig).task == "multiclass"

@@ -1,7 +1,10 @@
 """Two real processes that train one model over gloo."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -79,6 +82,24 @@ def test_both_processes_end_with_an_error_that_is_one_line(shared_ponds, tmp_pat
     out, _ = run(tmp_path / "x", shared_ponds, "trainer=ddp", "trainer.devices=9", "trainer.accelerator=cpu",
                  "datamodule.batch_size=2", code=2)  # fmt: skip
     assert "trainer.devices: 9 devices, but" in out and "Traceback" not in out
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="reads its processes from /proc")
+def test_ctrl_c_and_the_end_of_one_process_end_both(shared_ponds, tmp_path):
+    options = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "trainer.max_epochs=500", "logger=none"]
+    command = [sys.executable, "-m", "flood_seg", "train", *OPTIONS, f"datamodule.data_dir={shared_ponds}", *options]
+    for name, code in (("interrupted", 130), ("killed", 1)):
+        process = subprocess.Popen([*command, f"output_dir={tmp_path / name}"], cwd=tmp_path, stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT)  # fmt: skip
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not list((tmp_path / name).glob("*/*/last.ckpt")):
+            time.sleep(0.1)
+        (other,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(process.pid if name == "interrupted" else int(other), signal.SIGINT if code == 130 else signal.SIGKILL)
+        process.communicate(timeout=60)
+        assert process.returncode == code
+        status = Path(f"/proc/{other}/status")
+        assert not status.exists() or "zombie" in status.read_text(), "ended, whether or not somebody has asked for it"
 
 
 def test_the_gradient_of_two_processes_is_that_of_all_samples(tmp_path):
