@@ -68,7 +68,12 @@ class Run:
 
 
 def new_run(output_dir: Path) -> Run:
-    """Makes the folder of a new run; a second run within the same second gets a suffix."""
+    """Makes the folder of a new run; see `new_folder`."""
+    return Run(new_folder(output_dir))
+
+
+def new_folder(output_dir: Path) -> Path:
+    """Makes a folder named by date and time; a second one within the same second gets a suffix."""
     now = datetime.now()
     folder = output_dir / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}"
     attempt, candidate = 0, folder
@@ -79,7 +84,7 @@ def new_run(output_dir: Path) -> Run:
             attempt += 1
             candidate = folder.with_name(f"{folder.name}-{attempt}")
         else:
-            return Run(candidate)
+            return candidate
 
 
 def link_latest(run: Run, output_dir: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 from dataclasses import dataclass
-from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from flood_seg.console import say, show_table, warn
 from flood_seg.errors import ConfigError, FloodSegError, MissingExtraError, PartialFailureError
 from flood_seg.imaging.write import atomic_path, write_json
 from flood_seg.schema import TrainConfig
+from flood_seg.training.run import Run, link_latest, new_folder
 from flood_seg.training.summary import shorten
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def run_sweep(overrides: Sequence[str], configs: Sequence[TrainConfig]) -> list[
         configs: of the runs, as far as they are known beforehand.
 
     Raises:
-        ConfigError: a run that cannot be, before the first one starts.
+        ConfigError: a run that cannot be, before the first one starts; no run's result is found afterwards.
         MissingExtraError: a launcher or sweeper that is not installed.
         PartialFailureError: some runs failed; the others are done.
     """
@@ -85,7 +86,7 @@ def run_sweep(overrides: Sequence[str], configs: Sequence[TrainConfig]) -> list[
     _check_plugins(chosen)
     _check_runs(configs)
     output_dir = Path(configs[0].output_dir)
-    folder = Path(chosen.get("hydra.sweep.dir") or _new_folder(output_dir))
+    folder = Path(chosen.get("hydra.sweep.dir") or new_folder(output_dir))
     if "${" in str(folder):
         raise ConfigError(f"hydra.sweep.dir={folder}: give a folder's plain name; without it, date and time make one")
     defaults = DEFAULTS | ({} if "hydra.sweep.dir" in chosen else {"hydra.sweep.dir": f"'{folder}'"})
@@ -93,16 +94,16 @@ def run_sweep(overrides: Sequence[str], configs: Sequence[TrainConfig]) -> list[
         defaults |= OPTUNA_DEFAULTS
     ours = [f"{key}={value}" for key, value in defaults.items() if key not in chosen]
     say(f"Sweep {folder}")
-    _multirun([*overrides, *ours])
-    outcomes = [Outcome(**json.loads(file.read_text("utf-8"))) for file in folder.glob(f"*/{RESULT}")]
+    try:
+        _multirun([*overrides, *ours])
+    finally:
+        Run(folder).discard_empty()
+    outcomes = [Outcome(**json.loads(file.read_text("utf-8"))) for file in folder.glob(f"**/{RESULT}")]
+    if not outcomes:
+        raise ConfigError(f"{folder}: no run left a {RESULT}; its launcher or hydra.sweep.subdir wrote elsewhere")
     outcomes.sort(key=lambda outcome: (-outcome.val_iou if not outcome.error else math.inf, outcome.folder))
     _conclude(folder, outcomes, output_dir)
     return outcomes
-
-
-def _new_folder(output_dir: Path) -> Path:
-    now = datetime.now()
-    return output_dir / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}"
 
 
 def _check_plugins(chosen: dict[str, str]) -> None:
@@ -222,10 +223,8 @@ def _conclude(folder: Path, outcomes: list[Outcome], output_dir: Path) -> None:
 
 
 def _link_best(folder: Path, best: Path, output_dir: Path) -> None:
-    from flood_seg.training.run import Run, link_latest
-
     for file in ("model.onnx", "best.ckpt", "last.ckpt", "split.txt", "spec.json"):
         if (best / file).exists():
             with atomic_path(folder / file) as temporary:
-                temporary.symlink_to(Path(best.name, file))
+                temporary.symlink_to(os.path.relpath(best / file, folder))
     link_latest(Run(best), output_dir)

@@ -14,6 +14,7 @@ from flood_seg.config import compose, sweep
 from flood_seg.errors import ConfigError, FloodSegError
 from flood_seg.schema import TrainConfig
 from flood_seg.training.history import read_history
+from flood_seg.training.run import new_folder
 from flood_seg.training.sweep import run_sweep
 
 OPTIONS = ["model=tiny_unet", "datamodule.height=64", "datamodule.batch_size=4", "trainer.precision=32-true",
@@ -32,6 +33,16 @@ def run(folder: Path, data: Path, *overrides: str, code: int = 0) -> tuple[str, 
     (table,) = folder.glob("outputs/*/*/sweep.csv")
     with table.open(newline="") as file:
         return done.stdout + done.stderr, list(csv.DictReader(file)), table.parent
+
+
+def test_runs_may_lie_deeper_in_the_sweeps_folder(shared_ponds, tmp_path):
+    _, rows, folder = run(tmp_path, shared_ponds, "seed=1,2", "logger=none", "hydra.sweep.subdir='a/${hydra.job.num}'")
+    assert {Path(row["folder"]).relative_to(folder.relative_to(tmp_path)) for row in rows} == {Path("a/0"), Path("a/1")}
+    assert (folder / "model.onnx").resolve() == (tmp_path / rows[0]["folder"] / "model.onnx").resolve()
+
+
+def test_two_sweeps_within_a_second_have_a_folder_each(tmp_path):
+    assert len({new_folder(tmp_path) for _ in range(3)}) == 3
 
 
 def test_runs_side_by_side_share_one_store_and_are_compared_the_best_first(shared_ponds, tmp_path):
