@@ -13,7 +13,7 @@ import warnings
 import zlib
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -108,17 +108,30 @@ def read_mask(path: Path) -> np.ndarray:
         ImageError: as `read_image`; or over 10 % of the pixels are neither dark nor bright, or none is bright, so
             that it is no mask of two classes.
     """
-    data = read_bytes(path)
-    values = _mask_values(path, data)
+    return decide_mask(read_mask_values(path), str(path))
+
+
+def read_mask_values(path: Path) -> np.ndarray:
+    """Reads the values that `read_mask` decides on: unsigned [H, W], indices 0/1 of a palette, else the brightest
+    channel; raises as `read_image`."""
+    return _mask_values(path, read_bytes(path))
+
+
+def decide_mask(values: np.ndarray, where: str) -> np.ndarray:
+    """Turns the values of a two-class mask, unsigned [H, W], into uint8 [H, W] with 0 background and 1 foreground.
+
+    Raises:
+        ImageError: over 10 % of the pixels are neither dark nor bright, or none is bright.
+    """
     top = int(values.max(initial=0))
     if top <= 1:
         return values.astype(np.uint8)
     full = 255 if top <= 255 else 65535
     if top <= full // 2:
-        raise ImageError(f"{path}: the mask's brightest value is {top}; give a mask of 0 and 1, or of 0 and {full}")
+        raise ImageError(f"{where}: the mask's brightest value is {top}; give a mask of 0 and 1, or of 0 and {full}")
     between = np.count_nonzero((values > full * 0.2) & (values < full * 0.8)) / values.size
     if between > 0.1:
-        raise ImageError(f"{path}: {between:.0%} of the mask's pixels are mid-grey; give a mask of two values")
+        raise ImageError(f"{where}: {between:.0%} of the mask's pixels are mid-grey; give a mask of two values")
     return (values > full // 2).astype(np.uint8)
 
 
@@ -146,15 +159,34 @@ def read_labels(path: Path, window: Window | None = None, *, by_color: bool) -> 
     return values
 
 
-def read_size(path: Path) -> tuple[int, int]:
-    """Returns (height, width) in pixels, upright, from the file's header alone.
+class PhotoHeader(NamedTuple):
+    """What Pillow reads of a file without its pixels; `size` is (height, width) as it lies there, `deep` a PNG of 16
+    bits a channel, which Pillow calls RGB."""
+
+    format: str
+    mode: str
+    size: tuple[int, int]
+    orientation: int
+    deep: bool
+
+
+def read_header(path: Path) -> PhotoHeader:
+    """Reads the header of a photo or a mask.
 
     Raises:
         ImageError: as `read_image`, truncation apart.
     """
-    with _open_with_pillow(path, read_bytes(path), load=False) as opened:
-        turned = opened.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-        return (opened.width, opened.height) if turned else (opened.height, opened.width)
+    data = read_bytes(path)
+    with _open_with_pillow(path, data, load=False) as opened:
+        orientation = int(opened.getexif().get(0x0112, 1))
+        deep = opened.format == "PNG" and data[24:25] == b"\x10"
+        return PhotoHeader(str(opened.format), opened.mode, (opened.height, opened.width), orientation, deep)
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """Returns (height, width) in pixels, upright, from the file's header alone; raises as `read_header`."""
+    header = read_header(path)
+    return header.size[::-1] if header.orientation in (5, 6, 7, 8) else header.size
 
 
 def is_raster(path: Path) -> bool:

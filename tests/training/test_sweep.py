@@ -41,6 +41,12 @@ def test_runs_may_lie_deeper_in_the_sweeps_folder(shared_ponds, tmp_path):
     assert (folder / "model.onnx").resolve() == (tmp_path / rows[0]["folder"] / "model.onnx").resolve()
 
 
+def test_two_runs_of_one_process_are_two_tasks_of_clearml(shared_ponds, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))  # where the archives go
+    out, rows, _ = run(tmp_path, shared_ponds, "seed=1,2", "logger=clearml", "logger.clearml.mode=offline")
+    assert len(rows) == 2 and len(list(tmp_path.glob(".clearml/cache/offline/*.zip"))) == 2, out
+
+
 def test_two_sweeps_within_a_second_have_a_folder_each(tmp_path):
     assert len({new_folder(tmp_path) for _ in range(3)}) == 3
 

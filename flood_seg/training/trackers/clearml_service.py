@@ -43,6 +43,9 @@ class ClearMlTracker:
         os.environ.setdefault("CLEARML_LOG_LEVEL", "ERROR")
         from clearml import Task
 
+        # A forked reporter waits forever for locks of threads that the fork left behind, where a process trains
+        # several runs. clearml.conf has a key for it; the environment has none.
+        Task._report_subprocess_enabled = False
         Task.set_offline(mode == "offline")
         known = known_id(run, "clearml") if mode == "online" else None
         try:
