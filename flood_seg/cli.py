@@ -17,15 +17,24 @@ from flood_seg.guard import guard
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from flood_seg.schema.workshop import DataToolsConfig
+
 # Which extra brings a package that a verb may find missing.
 EXTRAS = {
     "albumentations": "train",
     "clearml": "loggers",
     "comet_ml": "loggers",
+    "cvat_sdk": "data",
+    "dvc": "data",
     "httpx": "train",
     "huggingface_hub": "train",
+    "imagehash": "data",
+    "jinja2": "data",
+    "kagglehub": "data",
     "matplotlib": "train",
     "mlflow": "train",
+    "pyarrow": "data",
+    "pycocotools": "data",
     "pyogrio": "geo",
     "rasterio": "geo",
     "shapely": "geo",
@@ -327,6 +336,20 @@ class FloodSeg:
 
             preview(config, Path(out), count)
 
+        def check(
+            self, *overrides: str, data: str | None = None, out: str = "data_check", fix: str | None = None
+        ) -> None:
+            """Finds faulty, swapped and doubled samples of a data set; exit code 1 where there are errors.
+
+            flood-seg data check --data data/raw --out data_check
+            flood-seg data check --data data/raw --fix data/fixed      # a corrected copy beside it
+            """
+            config = _compose_data(overrides, data)
+
+            from flood_seg.data.check.check import check
+
+            check(config, Path(out), _path(fix))
+
         def stats(self, *overrides: str, data: str | None = None, out: str | None = None) -> None:
             """Measures mean and standard deviation of each band, and the share of each class, of the training part.
 
@@ -393,6 +416,13 @@ def _run(arguments: list[str]) -> None:
         raise MissingExtraError(
             f"{arguments[0]}: needs {package}, which is not installed; pip install 'flood-seg[{EXTRAS[package]}]'"
         ) from error
+
+
+def _compose_data(overrides: Sequence[str], data: str | None) -> DataToolsConfig:
+    from flood_seg.config import compose
+    from flood_seg.schema.workshop import DataToolsConfig
+
+    return compose("data", [*overrides, *_folder(data)], DataToolsConfig)
 
 
 def _path(text: str | None) -> Path | None:

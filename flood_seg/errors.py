@@ -12,6 +12,7 @@ FloodSegError                 exit code 2: one line that says what, where, and w
 ├── TrackingError             an experiment tracker that is not installed or does not answer
 ├── OutputError               a file that cannot be written
 ├── MissingExtraError         a package of an extra (`train`, ...) that is not installed
+├── FindingsError             a data set has errors (exit code 1, as of a test)
 ├── DisagreementError         engines that should answer the same do not (exit code 1, as of a test)
 └── PartialFailureError       some inputs of many failed; the rest was done
 
@@ -75,6 +76,12 @@ class OutputError(FloodSegError):
 
 class MissingExtraError(FloodSegError):
     """A package of an optional extra is not installed."""
+
+
+class FindingsError(FloodSegError):
+    """A check of a data set has found errors."""
+
+    exit_code = 1
 
 
 class DisagreementError(FloodSegError):

@@ -70,14 +70,15 @@ class SampleReader:
             ImageError: a file cannot be read, or the two do not fit each other.
             DataError: the mask has a value that the classes do not list.
         """
-        raster, mask = read_bands(pair.image, self.bands, pair.window), self._read_mask(pair)
+        raster, mask = read_bands(pair.image, self.bands, pair.window), self.read_mask(pair)
         check_aspect(raster.values.shape[:2], mask.shape)
         mask = resize_mask(mask, *raster.values.shape[:2])
         if raster.valid is not None:
             mask = np.where(raster.valid, mask, np.uint8(IGNORED))
         return (raster.values, mask) if pair.window is None else _filled_up(raster.values, mask, pair.window.size)
 
-    def _read_mask(self, pair: Pair) -> np.ndarray:
+    def read_mask(self, pair: Pair) -> np.ndarray:
+        """Returns a pair's class indices, uint8 [H, W], at the mask's own size; raises as `load`."""
         if pair.mask.suffix.lower() in VECTORS:
             from flood_seg.data.vectors import draw_shapes
 

@@ -112,8 +112,14 @@ def read_mask(path: Path) -> np.ndarray:
 
 
 def read_mask_values(path: Path) -> np.ndarray:
-    """Reads the values that `read_mask` decides on: unsigned [H, W], indices 0/1 of a palette, else the brightest
-    channel; raises as `read_image`."""
+    """Reads the values that `read_mask` decides on: those of a palette of two, else the brightest channel's.
+
+    Returns:
+        unsigned [H, W].
+
+    Raises:
+        ImageError: as `read_image`.
+    """
     return _mask_values(path, read_bytes(path))
 
 
@@ -160,8 +166,15 @@ def read_labels(path: Path, window: Window | None = None, *, by_color: bool) -> 
 
 
 class PhotoHeader(NamedTuple):
-    """What Pillow reads of a file without its pixels; `size` is (height, width) as it lies there, `deep` a PNG of 16
-    bits a channel, which Pillow calls RGB."""
+    """What Pillow reads of a file without its pixels.
+
+    Attributes:
+        format: as Pillow calls it.
+        mode: likewise.
+        size: (height, width) as it lies in the file.
+        orientation: EXIF's.
+        deep: whether it is a PNG of 16 bits a channel, of which Pillow says RGB.
+    """
 
     format: str
     mode: str

@@ -1,0 +1,90 @@
+"""Finds images that show nearly the same, by perceptual hashes that agree and small views that correlate.
+
+The hash is pHash (ImageHash's: the signs of the 64 lowest frequencies), compared in all eight orientations, so that a
+flipped or turned copy is found too. Agreement of the hashes alone would call many flat photos alike; so the two views
+must also correlate.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+BITS = 64
+BLOCK = 2048  # images that are compared with all at once
+
+
+def hash_view(view: np.ndarray) -> np.ndarray:
+    """Returns the hashes of an image's eight orientations, bool [8, 64], from uint8 [H, W, 3] RGB, H = W."""
+    import imagehash
+    from PIL import Image
+
+    hashes = [imagehash.phash(Image.fromarray(np.ascontiguousarray(turned))).hash for turned in orientations(view)]
+    return np.stack(hashes).reshape(8, BITS)
+
+
+def orientations(view: np.ndarray) -> list[np.ndarray]:
+    """Returns a square image turned by quarters, each also flipped; as it is first."""
+    return [turned for k in range(4) for turned in (np.rot90(view, k), np.rot90(view, k)[:, ::-1])]
+
+
+def find_alike(views: Sequence[np.ndarray], bits: int, correlation: float) -> list[tuple[int, int]]:
+    """Finds pairs of images that show nearly the same.
+
+    Args:
+        views: uint8 [S, S, 3] RGB each.
+        bits: of the 64 that may differ.
+        correlation: that the grey views must reach, at most 1.
+
+    Returns:
+        indices (i, j) with i < j.
+    """
+    if len(views) < 2:
+        return []
+    signs = np.stack([hash_view(view) for view in views]).astype(np.float32) * 2 - 1  # [N, 8, 64]
+    found = set[tuple[int, int]]()
+    for start in range(0, len(views), BLOCK):
+        for orientation in range(8):
+            # Equal bits minus different bits, of all pairs at once.
+            same = signs[start : start + BLOCK, 0] @ signs[:, orientation].T
+            for i, j in np.argwhere(same >= BITS - 2 * bits):
+                first, second = sorted((int(i) + start, int(j)))
+                if first < second and (first, second) not in found:
+                    turned = orientations(views[int(j)])[orientation]
+                    if _correlation(views[int(i) + start], turned) >= correlation:
+                        found.add((first, second))
+    return sorted(found)
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    a, b = (_grey(view) for view in (one, other))
+    return float((a * b).sum() / max(float(np.sqrt((a * a).sum() * (b * b).sum())), 1e-9))
+
+
+def _grey(view: np.ndarray) -> np.ndarray:
+    grey = cv2.cvtColor(np.ascontiguousarray(view), cv2.COLOR_RGB2GRAY).astype(np.float64)
+    return np.asarray(grey - grey.mean())
+
+
+def groups_of(pairs: Sequence[tuple[int, int]], count: int) -> list[list[int]]:
+    """Joins pairs that share an image; returns the groups of two or more, each in ascending order."""
+    leader = list(range(count))
+
+    def find(index: int) -> int:
+        while leader[index] != index:
+            leader[index] = leader[leader[index]]
+            index = leader[index]
+        return index
+
+    for first, second in pairs:
+        a, b = sorted((find(first), find(second)))
+        leader[b] = a
+    groups: dict[int, list[int]] = {}
+    for index in range(count):
+        groups.setdefault(find(index), []).append(index)
+    return [group for group in groups.values() if len(group) > 1]

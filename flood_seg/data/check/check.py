@@ -1,0 +1,206 @@
+"""The data check verb: what is wrong with a data set, found without anybody's eye."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flood_seg.console import track
+from flood_seg.data.check.alike import find_alike, groups_of
+from flood_seg.data.check.examine import Examined, examine
+from flood_seg.data.check.fit import find_misfits, find_swaps, fits
+from flood_seg.data.check.kinds import SEVERITIES, Finding
+from flood_seg.data.copy import find_with_parts
+from flood_seg.data.reading import SampleReader
+from flood_seg.errors import FindingsError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flood_seg.schema.workshop import CheckConfig, DataToolsConfig
+
+BLOCK = 2000  # images, in the order of their stems, whose masks are tried with each other
+
+
+@dataclass
+class Checked:
+    """What is known of a data set after a check.
+
+    Attributes:
+        samples: each pair that was found.
+        parts: of each stem, None where nothing says it.
+        findings: the errors first, then warnings and notes.
+        swaps: stems whose masks fit better the other way round.
+        groups: stems of near-duplicates.
+    """
+
+    samples: dict[str, Examined]
+    parts: dict[str, str | None]
+    findings: list[Finding] = field(default_factory=list)
+    swaps: list[tuple[str, str]] = field(default_factory=list)
+    groups: list[list[str]] = field(default_factory=list)
+
+    def count(self, severity: str) -> int:
+        """Returns how many findings are of a severity."""
+        return sum(finding.severity == severity for finding in self.findings)
+
+
+def check(config: DataToolsConfig, out: Path, fix: Path | None = None) -> Checked:
+    """Checks a data set and writes `report.html` and `report.json`.
+
+    Args:
+        config: the data set, and what is called wrong.
+        out: folder of the report.
+        fix: folder of a corrected copy; None: none is made.
+
+    Raises:
+        FindingsError: there are errors; the report is written.
+        DataError: a folder is missing or empty.
+    """
+    from flood_seg.data.check.fix import check_fixable, write_fixed
+    from flood_seg.data.check.report import show, write_report
+
+    if fix:
+        check_fixable(config, fix, out)
+    checked = look(config)
+    show(checked, config.datamodule.place)
+    write_report(checked, config, out)
+    if fix:
+        write_fixed(checked, config, fix)
+    if errors := checked.count("error"):
+        hint = "" if fix else "; --fix FOLDER writes a corrected copy"
+        raise FindingsError(f"{config.datamodule.place}: {errors} errors, see {out / 'report.html'}{hint}")
+    return checked
+
+
+def look(config: DataToolsConfig) -> Checked:
+    """Examines each pair, then compares them with each other."""
+    data, options = config.datamodule, config.check
+    if data.sample is not None:
+        raise UsageError("datamodule=sample is drawn when it is trained on; give --data FOLDER")
+    placed, faults = find_with_parts(data)
+    reader = SampleReader.of(data, config.task)
+    pairs = [pair for pair, _ in placed]
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        looks = pool.map(lambda pair: examine(pair, reader, options), pairs)
+        samples = {seen.pair.stem: seen for seen in track(looks, "Checking", len(pairs))}
+    checked = Checked(samples, {pair.stem: part for pair, part in placed})
+    checked.findings = [Finding("unpaired", (fault.stem,), fault.path.name, fault.reason) for fault in faults]
+    checked.findings += _once_a_file([finding for seen in samples.values() for finding in seen.findings])
+    checked.findings += _odd_channels(samples)
+    alike = _compare_images(checked, options)
+    _compare_masks(checked, alike, options)
+    checked.findings = [_with_owner(finding, checked) for finding in checked.findings]
+    order = {severity: place for place, severity in enumerate(SEVERITIES)}
+    checked.findings.sort(key=lambda finding: order[finding.severity])
+    return checked
+
+
+def _once_a_file(findings: Sequence[Finding]) -> list[Finding]:
+    """Leaves out what the windows of one raster repeat."""
+    return list({(finding.kind, finding.file, finding.text): finding for finding in findings}.values())
+
+
+def _with_owner(finding: Finding, checked: Checked) -> Finding:
+    """Names the images whose size is that of a mask of another shape, near-duplicates of its own first."""
+    stem = finding.stems[0]
+    if finding.kind != "shape" or any(stem in swap for swap in checked.swaps):
+        return finding
+    near = {other for group in checked.groups if stem in group for other in group}
+    wanted = checked.samples[stem].mask_size
+    owners = sorted((other not in near, other) for other, seen in checked.samples.items() if seen.size == wanted)
+    names = [f"{other}, a near-duplicate" if not far else other for far, other in owners[:3]]
+    return replace(finding, text=f"{finding.text}, as the image {' or '.join(names)}") if names else finding
+
+
+def _odd_channels(samples: dict[str, Examined]) -> list[Finding]:
+    """Names files whose channels or depth differ from those of most."""
+    found = []
+    for kind in ("image", "mask"):
+        headers = {stem: getattr(seen, f"{kind}_header") for stem, seen in samples.items()}
+        forms = {stem: f"{header.channels}, {header.depth}" for stem, header in headers.items() if header}
+        usual, many = Counter(forms.values()).most_common(1)[0] if forms else ("", 0)
+        if many * 2 <= len(forms):
+            continue
+        for stem, form in forms.items():
+            if form != usual:
+                file = getattr(samples[stem].pair, kind).name
+                found.append(Finding("channels", (stem,), file, f"{form}; most {kind}s are {usual}"))
+    return _once_a_file(found)
+
+
+def _compare_images(checked: Checked, options: CheckConfig) -> set[tuple[str, str]]:
+    """Adds groups of near-duplicates; returns the pairs of stems."""
+    # Windows of one raster lie side by side and may well look alike: water does.
+    seen = [one for one in checked.samples.values() if one.view is not None and one.pair.window is None]
+    stems = [one.pair.stem for one in seen]
+    views = [one.view for one in seen if one.view is not None]
+    pairs = find_alike(views, options.duplicate_bits, options.duplicate_correlation)
+    for group in groups_of(pairs, len(stems)):
+        members = [stems[index] for index in group]
+        checked.groups.append(members)
+        parts = sorted({part for stem in members if (part := checked.parts.get(stem))})
+        named = ", ".join(f"{stem} ({checked.parts[stem]})" if parts else stem for stem in members)
+        kind = "leak" if len(parts) > 1 else "duplicate"
+        checked.findings.append(Finding(kind, tuple(members), seen[group[0]].pair.image.name, named))
+    return {(stems[i], stems[j]) for i, j in pairs}
+
+
+def _compare_masks(checked: Checked, alike: set[tuple[str, str]], options: CheckConfig) -> None:
+    """Tries the masks of neighbouring stems with each other's images."""
+    usable = [
+        one for one in checked.samples.values()
+        if one.view is not None and one.mask_view is not None and 0 < one.mask_view.mean() < 1
+    ]  # fmt: skip
+    for start in range(0, len(usable), BLOCK):
+        block = usable[start : start + BLOCK]
+        if len(block) > 1:
+            _compare_block(block, checked, alike, options)
+    swapped = {stem for swap in checked.swaps for stem in swap}
+    for first, second in sorted(alike):
+        one, other = checked.samples[first].mask_view, checked.samples[second].mask_view
+        if {first, second} & swapped or one is None or other is None:
+            continue
+        # Of the orientation as it is; a flipped copy has a flipped mask.
+        agreement = max(_soft_iou(one, turned) for turned in _turned(other))
+        if agreement < options.mask_agreement:
+            file = checked.samples[first].pair.mask.name
+            text = f"masks of {first} and {second}: IoU {agreement:.2f}"
+            checked.findings.append(Finding("contradiction", (first, second), file, text))
+
+
+def _compare_block(
+    block: Sequence[Examined], checked: Checked, alike: set[tuple[str, str]], options: CheckConfig
+) -> None:
+    stems = [one.pair.stem for one in block]
+    place = {stem: index for index, stem in enumerate(stems)}
+    near = [(place[a], place[b]) for a, b in alike if a in place and b in place]
+    scores = fits([one.view for one in block if one.view is not None],
+                  [one.mask_view for one in block if one.mask_view is not None])  # fmt: skip
+    swaps = [swap for swap in find_swaps(scores, options.swap_gain) if swap[:2] not in near]
+    for i, j, rise in swaps:
+        one, other = block[i], block[j]
+        sizes = one.size != one.mask_size and one.size == other.mask_size and other.size == one.mask_size
+        text = f"the masks of {stems[i]} and {stems[j]} fit better exchanged (by {rise:.1f}"
+        text += "; their sizes then fit too)" if sizes else ")"
+        checked.swaps.append((stems[i], stems[j]))
+        checked.findings.append(Finding("swapped", (stems[i], stems[j]), one.pair.mask.name, text))
+    settled = {index for swap in swaps for index in swap[:2]}
+    for mask, image, better in find_misfits(scores, options.misfit_gain, near):
+        if mask not in settled:
+            text = f"fits {block[image].pair.image.name} better than its own image (by {better:.1f})"
+            checked.findings.append(Finding("misfit", (stems[mask], stems[image]), block[mask].pair.mask.name, text))
+
+
+def _turned(mask: np.ndarray) -> list[np.ndarray]:
+    return [turned for k in range(4) for turned in (np.rot90(mask, k), np.rot90(mask, k)[:, ::-1])]
+
+
+def _soft_iou(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.minimum(one, other).sum() / max(float(np.maximum(one, other).sum()), 1e-9))

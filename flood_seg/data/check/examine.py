@@ -1,0 +1,239 @@
+"""Looks at one pair: its files' headers, its pixels, its labels, and small views of it for comparisons."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from flood_seg.classes import IGNORED, to_rgb
+from flood_seg.data.check.kinds import Finding
+from flood_seg.data.labels import encode
+from flood_seg.data.pairing import VECTORS
+from flood_seg.data.reading import check_aspect, resize_mask
+from flood_seg.errors import DataError, ImageError
+from flood_seg.imaging.bands import read_bands
+from flood_seg.imaging.display import draw_classes, to_picture
+from flood_seg.imaging.header import LOSSY, Header, describe_file
+from flood_seg.imaging.raster import Raster
+from flood_seg.imaging.read import decide_mask, read_labels, read_mask_values
+from flood_seg.page.render import encode_thumbnail
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from flood_seg.data.pairing import Pair
+    from flood_seg.data.reading import SampleReader
+    from flood_seg.schema.workshop import CheckConfig
+
+VIEW = 64  # pixels a side
+OPACITY = 0.4
+
+
+@dataclass
+class Examined:
+    """What one look at a pair gave.
+
+    Attributes:
+        pair: its files.
+        findings: of this pair alone.
+        image_header: None where it cannot be read; likewise the mask's, which shapes have not either.
+        size: of the upright image, (height, width); None where it cannot be read.
+        mask_size: likewise.
+        view: the image at 64×64, uint8 [64, 64, 3] RGB.
+        mask_view: the share of pixels of any class but the background at 64×64, float32 in [0, 1].
+        pixels: of each class index, int64 [256].
+        photo: a JPEG of the image.
+        overlay: a JPEG of the image with its mask.
+    """
+
+    pair: Pair
+    findings: list[Finding] = field(default_factory=list)
+    image_header: Header | None = None
+    mask_header: Header | None = None
+    size: tuple[int, int] | None = None
+    mask_size: tuple[int, int] | None = None
+    view: np.ndarray | None = None
+    mask_view: np.ndarray | None = None
+    pixels: np.ndarray | None = None
+    photo: bytes = b""
+    overlay: bytes = b""
+
+    def add(self, kind: str, file: Path, text: str) -> None:
+        """Adds a finding of this pair."""
+        self.findings.append(Finding(kind, (self.pair.stem,), file.name, text))
+
+
+def examine(pair: Pair, reader: SampleReader, options: CheckConfig) -> Examined:
+    """Reads a pair once and says what is wrong with it by itself."""
+    seen = Examined(pair)
+    raster = _look_at_image(seen, reader)
+    mask = _look_at_mask(seen, reader, options)
+    if raster is not None:
+        picture = to_picture(raster.values, reader.bands.names)
+        seen.size, seen.view = picture.shape[:2], _small(picture)
+        seen.photo = encode_thumbnail(picture, options.thumbnail)
+        if mask is not None:
+            mask = _fit(seen, raster, mask)
+            seen.overlay = _draw(picture, mask, reader, options.thumbnail)
+    if mask is not None:
+        seen.pixels = np.bincount(mask.ravel(), minlength=256)
+        seen.mask_view = _small(((mask > 0) & (mask != IGNORED)).astype(np.float32))
+        _count_classes(seen, reader)
+    _compare_places(seen)
+    return seen
+
+
+def _small(picture: np.ndarray) -> np.ndarray:
+    return np.asarray(cv2.resize(picture, (VIEW, VIEW), interpolation=cv2.INTER_AREA))
+
+
+def _look_at_image(seen: Examined, reader: SampleReader) -> Raster | None:
+    path = seen.pair.image
+    try:
+        header = seen.image_header = describe_file(path)
+        raster = read_bands(path, reader.bands, seen.pair.window)
+    except ImageError as error:
+        seen.add("unreadable", path, _brief(error, path))
+        return None
+    if header.orientation != 1:
+        seen.add("exif", path, f"EXIF orientation {header.orientation}")
+    if not header.suffix_fits(path):
+        seen.add("suffix", path, f"is {header.format}")
+    if raster.valid is not None:
+        share = 1 - float(raster.valid.mean())
+        seen.add("empty_data" if share > 0.5 else "nodata", path, f"{share:.1%} of the pixels have no data")
+    return raster
+
+
+def _look_at_mask(seen: Examined, reader: SampleReader, options: CheckConfig) -> np.ndarray | None:
+    """Returns class indices, uint8 [H, W]."""
+    path = seen.pair.mask
+    try:
+        if path.suffix.lower() in VECTORS:
+            return reader.read_mask(seen.pair)
+        header = seen.mask_header = describe_file(path)
+        values = _raw_values(seen, reader)
+    except ImageError as error:
+        seen.add("unreadable", path, _brief(error, path))
+        return None
+    except DataError as error:  # of shapes
+        seen.add("labels", path, _brief(error, path))
+        return None
+    if header.orientation != 1:
+        seen.add("exif", path, f"EXIF orientation {header.orientation}")
+    if not header.suffix_fits(path):
+        seen.add("suffix", path, f"is {header.format}")
+    try:
+        mask = encode(values, reader.classes, path.name) if reader.classes.values else _two(values, path)
+    except DataError as error:
+        seen.add("labels", path, _brief(error, path))
+        return None
+    if not reader.classes.values:
+        _look_for_losses(seen, values, mask, header, options)
+    elif header.format in LOSSY:
+        seen.add("lossy", path, f"is {header.format}, which changes values")
+    return mask
+
+
+def _raw_values(seen: Examined, reader: SampleReader) -> np.ndarray:
+    path, window = seen.pair.mask, seen.pair.window
+    if reader.classes.values:
+        return read_labels(path, window, by_color=reader.classes.by_color)
+    return read_mask_values(path) if window is None else read_labels(path, window, by_color=False)
+
+
+def _two(values: np.ndarray, path: Path) -> np.ndarray:
+    return decide_mask(values.view(np.uint8) if values.dtype == bool else values, path.name)
+
+
+def _look_for_losses(
+    seen: Examined, values: np.ndarray, mask: np.ndarray, header: Header, options: CheckConfig
+) -> None:
+    """Tells smoothed edges, a pixel wide or two, from the ripples that a JPEG leaves far from them."""
+    low, high = int(values.min(initial=0)), int(values.max(initial=0))
+    between = (values > low) & (values < high)
+    share = float(between.mean())
+    if header.format in LOSSY:
+        seen.add("lossy", seen.pair.mask, f"is {header.format}, which changes values")
+    elif share:
+        edges = cv2.morphologyEx(np.ascontiguousarray(mask), cv2.MORPH_GRADIENT, np.ones((5, 5), np.uint8))
+        far = float((between & (edges == 0)).mean())
+        if far > options.lossy_share:
+            seen.add("lossy", seen.pair.mask, f"{far:.2%} of the pixels waver far from any edge")
+        else:
+            seen.add("soft", seen.pair.mask, f"{share:.2%} of the pixels are grey")
+
+
+def _fit(seen: Examined, raster: Raster, mask: np.ndarray) -> np.ndarray:
+    """Compares the sizes; returns the mask at the image's size, ignored where the image has no data."""
+    height, width = raster.values.shape[:2]
+    seen.mask_size = mask.shape[:2]
+    try:
+        check_aspect((height, width), mask.shape)
+    except ImageError as error:
+        text = str(error).partition(": ")[2]
+        if seen.image_header and seen.image_header.size == mask.shape[:2]:
+            text += "; it fits the photo as it lies in the file, before EXIF turns it"
+        seen.add("shape", seen.pair.mask, text)
+    else:
+        if mask.shape != (height, width):
+            sizes = f"image {width}×{height}, mask {mask.shape[1]}×{mask.shape[0]}"
+            seen.add("size", seen.pair.mask, sizes)
+    fitted = resize_mask(mask, height, width)
+    return fitted if raster.valid is None else np.where(raster.valid, fitted, np.uint8(IGNORED))
+
+
+def _draw(picture: np.ndarray, mask: np.ndarray, reader: SampleReader, longest: int) -> bytes:
+    scale = min(1.0, longest / max(picture.shape[:2]))
+    height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
+    small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    colors = [to_rgb(color) for color in reader.classes.colors]
+    return encode_thumbnail(draw_classes(small, resize_mask(mask, height, width), colors, OPACITY, None), longest)
+
+
+def _count_classes(seen: Examined, reader: SampleReader) -> None:
+    assert seen.pixels is not None
+    there = np.flatnonzero(seen.pixels)
+    if len(there) == 1:
+        names = (*reader.classes.names,)
+        what = "ignored" if there[0] == IGNORED else names[there[0]]
+        seen.add("constant", seen.pair.mask, f"all {what}")
+
+
+def _compare_places(seen: Examined) -> None:
+    image, mask = seen.image_header, seen.mask_header
+    if image is None or mask is None or not (image.crs or mask.crs):
+        return
+    if not (image.crs and mask.crs):
+        without = seen.pair.mask if image.crs else seen.pair.image
+        seen.add("unplaced", without, "has no coordinate reference system, its partner has")
+        return
+    if image.crs != mask.crs:
+        seen.add("place", seen.pair.mask, f"is in {_short(mask.crs)}, the image in {_short(image.crs)}")
+    elif image.transform and mask.transform:
+        apart = _corners(image) - _corners(mask)
+        pixels = float(np.abs(apart).max() / max(abs(image.transform[0]), 1e-12))
+        if pixels > 0.5:
+            seen.add("place", seen.pair.mask, f"its corners lie {pixels:.1f} pixels beside the image's")
+
+
+def _corners(header: Header) -> np.ndarray:
+    """The map's coordinates of the upper left and the lower right corner, float64 [2, 2]."""
+    assert header.transform is not None
+    a, b, c, d, e, f = header.transform
+    height, width = header.size
+    return np.array([(c, f), (a * width + b * height + c, d * width + e * height + f)])
+
+
+def _short(crs: str) -> str:
+    return crs if len(crs) < 40 else f"{crs[:37]}..."
+
+
+def _brief(error: Exception, path: Path) -> str:
+    """Returns an error's text without the path that it begins with and what it says of overrides."""
+    text = re.sub(rf"^({re.escape(str(path))}|{re.escape(path.name)}): ", "", str(error))
+    return text

@@ -1,0 +1,202 @@
+"""Writes a corrected copy of a data set; the data set itself is never touched.
+
+Files are copied byte by byte wherever nothing is wrong with them. What is changed and what is left out stands in
+`fixes.json`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from flood_seg.console import say, track
+from flood_seg.data.copy import IMAGES, MASKS, Place, check_empty, place_of
+from flood_seg.data.pairing import VECTORS
+from flood_seg.data.reading import SampleReader
+from flood_seg.data.split import Split, write_split
+from flood_seg.errors import OutputError, UsageError
+from flood_seg.imaging.bands import band_files
+from flood_seg.imaging.header import SUFFIXES
+from flood_seg.imaging.read import decide_mask, decode_bands, is_raster, read_labels, read_mask_values
+from flood_seg.imaging.write import atomic_path, write_image, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from flood_seg.data.check.check import Checked
+    from flood_seg.data.check.examine import Examined
+    from flood_seg.schema.workshop import DataToolsConfig
+
+# Findings of a sample that no copy can mend.
+FATAL = frozenset({"unreadable", "labels"})
+REWRITTEN = frozenset({"size", "lossy", "soft"})  # masks
+KEPT_FIRST = ("test", "val", "train", None)  # of a leak
+
+
+def check_fixable(config: DataToolsConfig, fix: Path, out: Path) -> None:
+    """Raises what keeps a copy from being written, before anything is read.
+
+    Raises:
+        UsageError: rasters that are read by windows.
+        OutputError: the folder is not empty, or is the data set's.
+    """
+    if config.datamodule.windows is not None:
+        raise UsageError("--fix copies whole files; check rasters without datamodule=rasters, or cut them by data tile")
+    folders = [folder.resolve() for folder in config.datamodule.folders]
+    if any(fix.resolve() == folder or folder in fix.resolve().parents for folder in folders):
+        raise OutputError(f"{fix}: lies in the data set itself; choose a folder outside of it")
+    if fix.resolve() == out.resolve():
+        raise OutputError(f"{fix}: is the report's folder too; choose another one for --fix")
+    check_empty(fix)
+
+
+def write_fixed(checked: Checked, config: DataToolsConfig, root: Path) -> None:
+    """Writes images, masks, `fixes.json`, and `split.txt` where parts are known but no folders say them."""
+    reader = SampleReader.of(config.datamodule, config.task)
+    partners = {a: b for one, other in checked.swaps for a, b in ((one, other), (other, one))}
+    dropped = _dropped(checked, partners)
+    changes: dict[str, list[str]] = {stem: [f"left out: {why}"] for stem, why in dropped.items()}
+    changes |= {f.stems[0]: [f"left out: {f.file}: {f.text}"] for f in checked.findings if f.kind == "unpaired"}
+    by_folder = any(seen.pair.part for seen in checked.samples.values())
+    parts: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    kept = [seen for stem, seen in checked.samples.items() if stem not in dropped]
+    for seen in track(kept, "Copying", len(kept)):
+        stem = seen.pair.stem
+        place = place_of(root, seen.pair, seen.pair.part)
+        mask = checked.samples[partners[stem]] if stem in partners else seen
+        done = [f"mask of {partners[stem]}"] if stem in partners else []
+        done += _copy_image(seen, place, reader)
+        done += _copy_mask(seen, mask, place, reader)
+        if done:
+            changes[stem] = done
+        if part := checked.parts.get(stem):
+            parts[part].append(place.name)
+    if not by_folder and any(parts.values()):
+        write_split(root / "split.txt", Split(*(tuple(sorted(parts[part])) for part in ("train", "val", "test"))))
+    write_json(root / "fixes.json", {"copied": len(kept), "changes": changes})
+    mended = sum(seen.pair.stem in changes for seen in kept)
+    left = len(changes) - mended
+    say(f"{root}: {len(kept)} pairs copied, {mended} of them mended, {left} left out; {root / 'fixes.json'}")
+
+
+def _dropped(checked: Checked, partners: dict[str, str]) -> dict[str, str]:
+    """Returns why each sample is left out that is."""
+    dropped = {}
+    for stem, seen in checked.samples.items():
+        for finding in seen.findings:
+            if finding.kind in FATAL or (finding.kind == "shape" and stem not in partners):
+                dropped[stem] = finding.text
+    for finding in checked.findings:
+        if finding.kind == "leak":
+            ranked = [part for part in KEPT_FIRST if any(checked.parts[stem] == part for stem in finding.stems)]
+            for stem in finding.stems:
+                if checked.parts[stem] != ranked[0]:
+                    dropped[stem] = f"near-duplicate of a sample of the {ranked[0]} part"
+    # A mask whose own sample cannot be used may still be the partner's.
+    return dropped
+
+
+def _kinds(seen: Examined, file: Path) -> set[str]:
+    return {finding.kind for finding in seen.findings if finding.file == file.name}
+
+
+def _copy_image(seen: Examined, place: Place, reader: SampleReader) -> list[str]:
+    done = []
+    for file in band_files(seen.pair.image, reader.bands):
+        own = file == seen.pair.image
+        folder = IMAGES if own else file.parent.name if file.parent.name != seen.pair.part else file.parent.parent.name
+        kinds = _kinds(seen, file) if own else set()
+        if "exif" in kinds:  # written without loss
+            write_image(place.file(folder, ".png"), _writable(decode_bands(file)[0]))
+            done.append("image turned upright")
+            continue
+        suffix = _right_suffix(file, seen) if own else file.suffix
+        _copy(file, place.file(folder, suffix))
+        done += [f"image renamed to {suffix}"] if suffix != file.suffix else []
+    return done
+
+
+def _writable(values: np.ndarray) -> np.ndarray:
+    return values[:, :, 0] if values.shape[2] == 1 else values[:, :, :3]
+
+
+def _right_suffix(file: Path, seen: Examined) -> str:
+    header = seen.image_header if file == seen.pair.image else seen.mask_header
+    return file.suffix if header is None or header.suffix_fits(file) else SUFFIXES[header.format][0]
+
+
+def _copy(file: Path, target: Path, mates: Iterable[str] = ()) -> None:
+    """Copies a file byte by byte, with the files of the same stem that a shapefile is made of."""
+    with atomic_path(target) as temporary:
+        shutil.copyfile(file, temporary)
+    for suffix in mates:
+        if (mate := file.with_suffix(suffix)).is_file():
+            _copy(mate, target.with_suffix(suffix))
+
+
+def _copy_mask(seen: Examined, source: Examined, place: Place, reader: SampleReader) -> list[str]:
+    """Copies the mask of `source` as that of `seen`; returns what was changed."""
+    file, kinds = source.pair.mask, _kinds(source, source.pair.mask)
+    if file.suffix.lower() in VECTORS:
+        _copy(file, place.file(MASKS, file.suffix), (".shx", ".dbf", ".prj", ".cpg") if file.suffix == ".shp" else ())
+        return []
+    if "place" in kinds:
+        _warp(file, seen.pair.image, place.file(MASKS, ".tif"))
+        return ["mask warped to the image's grid"]
+    assert seen.size is not None
+    fits = source.mask_size is None or source.mask_size == seen.size
+    if fits and not kinds & {*REWRITTEN, "exif"}:
+        suffix = _right_suffix(file, source)
+        _copy(file, place.file(MASKS, suffix))
+        return [f"mask renamed to {suffix}"] if suffix != file.suffix else []
+    values = _values(file, reader)
+    if values.shape[:2] != seen.size:
+        values = cv2.resize(values, seen.size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    if is_raster(file):
+        _write_raster(values, seen.pair.image, place.file(MASKS, ".tif"))
+    else:
+        write_image(place.file(MASKS, ".png"), values)
+    return [f"mask written anew ({', '.join(sorted(kinds & {*REWRITTEN, 'exif'})) or 'size'})"]
+
+
+def _values(file: Path, reader: SampleReader) -> np.ndarray:
+    if reader.classes.values:
+        values = read_labels(file, by_color=reader.classes.by_color)
+        return values if values.dtype in (np.uint8, np.uint16) else values.astype(np.uint16)
+    return decide_mask(read_mask_values(file), file.name) * np.uint8(255)
+
+
+def _grid(image: Path) -> dict[str, Any]:
+    from flood_seg.imaging.raster import open_raster
+
+    with open_raster(image) as source:
+        return {"height": source.height, "width": source.width, "crs": source.crs, "transform": source.transform}
+
+
+def _write_raster(values: np.ndarray, image: Path, target: Path) -> None:
+    import rasterio
+
+    bands = values[:, :, None] if values.ndim == 2 else values
+    profile = _grid(image) | {"driver": "GTiff", "count": bands.shape[2], "dtype": values.dtype, "compress": "deflate"}
+    with atomic_path(target) as temporary, rasterio.open(temporary, "w", **profile) as out:
+        out.write(np.moveaxis(bands, 2, 0))
+
+
+def _warp(mask: Path, image: Path, target: Path) -> None:
+    """Brings a label to the grid of its image, by the nearest pixel."""
+    import rasterio
+    from rasterio.enums import Resampling
+    from rasterio.vrt import WarpedVRT
+
+    from flood_seg.imaging.raster import open_raster
+
+    grid = _grid(image)
+    with open_raster(mask) as source, WarpedVRT(source, resampling=Resampling.nearest, **grid) as warped:
+        profile = grid | {"driver": "GTiff", "count": source.count, "dtype": source.dtypes[0], "nodata": source.nodata,
+                          "compress": "deflate"}  # fmt: skip
+        with atomic_path(target) as temporary, rasterio.open(temporary, "w", **profile) as out:
+            out.write(warped.read())

@@ -1,0 +1,101 @@
+"""What the verbs of `flood-seg data` may be told, beside all that training takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from flood_seg.schema.checks import check_choice, check_range
+from flood_seg.schema.training import TrainConfig
+
+
+@dataclass
+class CheckConfig:
+    """What `data check` calls wrong."""
+
+    duplicate_bits: int = 10
+    duplicate_correlation: float = 0.7
+    mask_agreement: float = 0.7
+    swap_gain: float = 4.0
+    misfit_gain: float = 2.5
+    lossy_share: float = 0.005
+    thumbnail: int = 320
+    listed: int = 60
+
+    def __post_init__(self) -> None:
+        check_range("check.duplicate_bits", self.duplicate_bits, 0, 32)
+        for name in ("duplicate_correlation", "mask_agreement", "lossy_share"):
+            check_range(f"check.{name}", getattr(self, name), 0, 1)
+        check_range("check.swap_gain", self.swap_gain, 0)
+        check_range("check.misfit_gain", self.misfit_gain, 0)
+        check_range("check.thumbnail", self.thumbnail, 32, 2048)
+        check_range("check.listed", self.listed, 1)
+
+
+@dataclass
+class TileConfig:
+    """How `data tile` cuts."""
+
+    size: int = 512
+    overlap: int = 0
+    min_data: float = 0.1
+    empty: float = 1.0
+    edge: str = "shift"
+    format: str = "auto"
+    compress: str = "deflate"
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        check_range("tile.size", self.size, 16)
+        check_range("tile.overlap", self.overlap, 0, self.size - 1)
+        check_range("tile.min_data", self.min_data, 0, 1)
+        check_range("tile.empty", self.empty, 0, 1)
+        check_choice("tile.edge", self.edge, ("shift", "pad", "crop"))
+        check_choice("tile.format", self.format, ("auto", "tif", "png"))
+        check_choice("tile.compress", self.compress, ("none", "lzw", "deflate", "zstd"))
+        check_range("tile.workers", self.workers, 0)
+
+
+@dataclass
+class SplitConfig:
+    """How `data split` divides."""
+
+    val: float = 0.2
+    test: float = 0.0
+    folds: int = 0
+    stratify: bool = False
+    groups: str = "alike"
+    block: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_range("split.val", self.val, 0, 0.95)
+        check_range("split.test", self.test, 0, 0.95)
+        check_range("split.val + split.test", self.val + self.test, 0, 0.95, open_low=True)
+        if self.folds:
+            check_range("split.folds", self.folds, 2)
+        check_range("split.block", self.block, 0)
+
+
+@dataclass
+class CocoConfig:
+    """How masks become polygons and the other way round."""
+
+    shape: str = "auto"
+    tolerance: float = 0.0
+    min_area: int = 1
+
+    def __post_init__(self) -> None:
+        check_choice("coco.shape", self.shape, ("auto", "polygon", "rle"))
+        check_range("coco.tolerance", self.tolerance, 0)
+        check_range("coco.min_area", self.min_area, 1)
+
+
+@dataclass
+class DataToolsConfig(TrainConfig):
+    """The whole of `flood-seg data ...`."""
+
+    backend: dict[str, Any] = field(default_factory=dict)
+    check: CheckConfig = field(default_factory=CheckConfig)
+    tile: TileConfig = field(default_factory=TileConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    coco: CocoConfig = field(default_factory=CocoConfig)
