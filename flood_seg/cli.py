@@ -111,20 +111,31 @@ class FloodSeg:
         data: str | None = None,
         out: str | None = None,
         at_network_size: bool = False,
+        goal: str | None = None,
+        calibrate: bool = False,
+        save: bool = False,
+        tta: bool = False,
+        compare: str | None = None,
+        groups: str | None = None,
     ) -> None:
-        """Measures a model on photos with masks.
+        """Measures a model on photos with masks, and writes a page that tells how good it is and why.
 
         flood-seg evaluate --data data/raw --out report datamodule.split_file=outputs/latest/split.txt
+        flood-seg evaluate --model model.onnx --data data/raw --goal 'recall>=0.95' --calibrate --save
+        flood-seg evaluate --data data/raw --out report --tta --compare other.onnx --groups events.csv:event
         """
         from flood_seg.config import compose
         from flood_seg.inference.engines import with_engine
         from flood_seg.schema import EvaluateConfig
 
-        config = compose("evaluate", [*with_engine(overrides, model), *_folder(data)], EvaluateConfig)
+        flags: dict[str, object] = {"goal": goal, "compare": compare, "groups": groups}
+        given = [f"evaluation.{key}={_quoted(str(value))}" for key, value in flags.items() if value is not None]
+        given += [f"evaluation.{key}=true" for key, value in (("calibrate", calibrate), ("tta", tta)) if value]
+        config = compose("evaluate", [*with_engine(overrides, model), *_folder(data), *given], EvaluateConfig)
 
-        from flood_seg.evaluation.evaluate import evaluate
+        from flood_seg.evaluation.verb import run_evaluate
 
-        evaluate(config, model, _path(out), at_network_size)
+        run_evaluate(config, model, _path(out), at_network_size, save)
 
     def convert_to_onnx(
         self,

@@ -32,6 +32,8 @@ class ModelSpec:
         resize: how an image is brought to height x width; `area`: stretched, by area averaging where it
             shrinks and bilinearly where it grows.
         threshold: a pixel is foreground where its probability is above this (binary only).
+        temperature: logits are divided by this before sigmoid or softmax, so that a probability is the share of such
+            pixels that are right; `flood-seg evaluate --calibrate` finds it.
         input_name: name of the input tensor, float32 [batch, bands, height, width].
         output_name: name of the output tensor, float32 logits [batch, classes or 1, height, width].
         provenance: where the model comes from: architecture, encoder, data fingerprint, git commit, metrics,
@@ -52,6 +54,7 @@ class ModelSpec:
     class_colors: tuple[str, ...] = ()
     resize: Literal["area"] = "area"
     threshold: float = 0.5
+    temperature: float = 1.0
     input_name: str = "input"
     output_name: str = "output"
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -70,6 +73,11 @@ class ModelSpec:
             raise ModelError(
                 f"ModelSpec: {len(self.class_names)} class names and {len(self.label_values)} label values; "
                 "give one label value per class"
+            )
+        if not (self.temperature > 0 and 0 <= self.threshold <= 1):
+            raise ModelError(
+                f"ModelSpec: threshold is {self.threshold} and temperature {self.temperature}; the first must lie in "
+                "[0, 1], the second above 0"
             )
         if self.task == "binary" and len(self.class_names) != 2:
             raise ModelError(f"ModelSpec: task is binary but there are {len(self.class_names)} classes, not 2")

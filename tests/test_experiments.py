@@ -106,7 +106,7 @@ def test_a_job_trains_evaluates_exports_and_infers(job, tmp_path, monkeypatch):
 
     places = [f"datamodule.data_dir=data/{job}", *(f"datamodule.{key}" for key in PLACES[job])]
     config = compose("evaluate", with_engine(places, str(summary.onnx)), EvaluateConfig)
-    record = evaluate(config, str(summary.onnx), tmp_path / "report", at_network_size=True)
+    record = evaluate(config, str(summary.onnx), tmp_path / "report", at_network_size=True).record
     assert set(record["classes"]) == set(names)
     if job in ("buildings", "generic"):  # whose folders say what validation is
         assert record["iou"] == pytest.approx(summary.metrics["val_iou"], abs=0.02)

@@ -34,7 +34,7 @@ def test_the_model_in_the_box_is_as_good_as_its_card_says():
     model = boxed_model()
     data = DataConfig(data_dir=str(FLOOD), split_file=str(model.parent / "split.txt"))
     backend = {"_target_": "flood_seg.inference.backends.onnxruntime.OnnxRuntimeBackend"}
-    record = evaluate(EvaluateConfig(data, backend), str(model))
+    record = evaluate(EvaluateConfig(data, backend), str(model)).record
     assert record["images"] == 49
     assert record["iou"] == pytest.approx(0.816, abs=0.003)
     assert record["image_iou"] == pytest.approx(0.800, abs=0.003)

@@ -1,4 +1,4 @@
-"""Where the samples of a data set that we write lie: images/ and masks/, below a folder a part where there are parts."""
+"""Where the samples of a data set that we write lie: images/ and masks/, below a folder a part where it has parts."""
 
 from __future__ import annotations
 

@@ -36,17 +36,20 @@ class Agreement:
         return max(self.flipped, 1 - self.mask_iou, self.area_error)
 
 
-def compare(reference: Sequence[np.ndarray], other: Sequence[np.ndarray], threshold: float) -> Agreement:
+def compare(
+    reference: Sequence[np.ndarray], other: Sequence[np.ndarray], threshold: float, temperature: float = 1.0
+) -> Agreement:
     """Compares logits, float32 [channels, height, width] a photo, photo by photo.
 
     Args:
         reference: of the model that is taken as right.
         other: of the other, in the same order and of the same shapes.
         threshold: a pixel is foreground where its probability is above this (one channel only).
+        temperature: of the probabilities.
     """
     pairs = list(zip(reference, other, strict=True))
-    apart = [np.abs(to_probabilities(a) - to_probabilities(b)).max() for a, b in pairs]
-    classes = [(to_classes(a, threshold), to_classes(b, threshold)) for a, b in pairs]
+    apart = [np.abs(to_probabilities(a, temperature) - to_probabilities(b, temperature)).max() for a, b in pairs]
+    classes = [(to_classes(a, threshold, temperature), to_classes(b, threshold, temperature)) for a, b in pairs]
     task, count = ("binary", 2) if len(reference[0]) == 1 else ("multiclass", len(reference[0]))
     matrices = np.stack([confusion_matrix(b, a, count) for a, b in classes])
     areas = np.array([((a > 0).sum(), (b > 0).sum()) for a, b in classes], float)

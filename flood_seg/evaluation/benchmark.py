@@ -119,7 +119,7 @@ def _measure_accuracy(process: EngineProcess, figures: Measured, photos: Sequenc
     for photo in track(photos, figures.description, len(photos)):
         logits = process.run(preprocess(photo.image, spec)[None]).logits[0]
         if photo.mask is not None:
-            predicted = to_classes(logits, spec.threshold)
+            predicted = to_classes(logits, spec.threshold, spec.temperature)
             matrices.append(confusion_matrix(predicted, photo.mask, len(spec.class_names)))
     figures.iou = task_metrics(np.stack(matrices), spec.task).iou if matrices else None
 

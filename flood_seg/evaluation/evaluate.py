@@ -1,133 +1,230 @@
-"""The evaluate verb: how good a model is on a folder of photos and masks, photo by photo."""
+"""The evaluate verb: how good a model is on a data set, photo by photo, and why."""
 
 from __future__ import annotations
 
-import csv
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from flood_seg.console import say, show_table, track, warn
+from flood_seg.console import say, show_table, warn
 from flood_seg.data.layout import choose_pairs
-from flood_seg.data.pairing import Fault
 from flood_seg.data.reading import SampleReader
-from flood_seg.errors import DataError, ImageError
+from flood_seg.errors import ModelError
+from flood_seg.evaluation import summary
+from flood_seg.evaluation.calibration import Reliability
 from flood_seg.evaluation.classes import plot_confusion, show_classes
-from flood_seg.evaluation.metrics import by_class, class_metrics, confusion_matrix, image_ious, task_metrics
-from flood_seg.imaging.write import atomic_path, write_json
-from flood_seg.inference.engines import open_backend
+from flood_seg.evaluation.curve import Curve, check_goal
+from flood_seg.evaluation.gallery import Gallery
+from flood_seg.evaluation.groups import read_groups
+from flood_seg.evaluation.measure import MAIN, Contestant, ImageResult, Measurer, measure_all
+from flood_seg.evaluation.metrics import image_ious
+from flood_seg.evaluation.rows import Row, image_rows, write_rows
+from flood_seg.imaging.write import write_json
+from flood_seg.inference.engines import open_backend, parse_engine, with_streams
 from flood_seg.inference.models import default_model
 from flood_seg.inference.predictor import Predictor
+from flood_seg.inference.views import Views
 
 if TYPE_CHECKING:
-    from flood_seg.data.pairing import Pair
-    from flood_seg.schema import EvaluateConfig
+    from collections.abc import Sequence
+
+    from flood_seg.inference.predictor import Backend
+    from flood_seg.schema import EvaluateConfig, EvaluationOptions
     from flood_seg.spec import ModelSpec
 
-Row = tuple[str, np.ndarray]  # a stem and its confusion matrix, int64 [classes, classes]
+ADVICE = ("f1", "iou", "recall>=0.95", "precision>=0.9")  # goals that the page lists
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """All that is known of a model after an evaluation.
+
+    Attributes:
+        record: the figures as plain values, what `metrics.json` holds.
+        rows: a photo's figures each.
+        gallery: the best and the worst photos, with pictures.
+        curve: every threshold's figures; None of several classes.
+        reliability: as it is, and with the temperature that was found.
+        backend: of the model.
+    """
+
+    record: dict[str, Any]
+    rows: list[Row]
+    gallery: Gallery
+    curve: Curve | None
+    reliability: tuple[Reliability, Reliability]
+    backend: Backend
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Of the model."""
+        return self.backend.spec
 
 
 def evaluate(
     config: EvaluateConfig, model: str | None = None, out: Path | None = None, at_network_size: bool = False
-) -> dict[str, Any]:
-    """Predicts every photo of the data set and counts its pixels.
+) -> Evaluated:
+    """Predicts every photo of a data set and counts its pixels.
 
     Args:
-        config: the data set, the part of it, the backend, the threshold.
+        config: the data set, the part of it, the backend, the threshold, and what else is wanted.
         model: a file, or an address of a Triton server; None: the newest run's model, else the one in the box.
-        out: folder of `metrics.json`, `images.csv` and `confusion.png`; None: nothing is written.
+        out: folder of `report.html`, `metrics.json`, `images.*` and `confusion.png`; None: nothing is written.
         at_network_size: count at the network's size, as training does; otherwise at each photo's own.
-
-    Returns:
-        what `metrics.json` holds.
 
     Raises:
         DataError: no usable pair, no such part, or a mask has a value that the labels do not list.
+        ModelError: the model that it is compared with answers other classes.
+        UsageError: a goal or a grouping that is none.
     """
-    path = model or str(default_model(Path(config.output_dir))[0])
-    backend = open_backend(config.backend, path)
-    predictor = Predictor(backend, config.threshold)
-    reader = SampleReader.for_model(config.datamodule, backend.spec)
+    path, options = model or str(default_model(Path(config.output_dir))[0]), config.evaluation
+    if options.goal:
+        check_goal(options.goal)
     pairs = choose_pairs(config.datamodule, config.part)
-    say(f"{path}, {backend.description}, on {len(pairs)} photos of {config.datamodule.place}")
-    rows, faults = _count(predictor, reader, pairs, at_network_size)
-    record = _summarize(rows, backend.spec, path, at_network_size, faults)
-    _show(record)
+    groups = read_groups(options.groups, pairs) if options.groups else None
+    engine = with_streams(_as_trained(config.backend) if at_network_size else config.backend, len(pairs))
+    predictor = Predictor(open_backend(engine, path), config.threshold)
+    reader = SampleReader.for_model(config.datamodule, predictor.spec)
+    contestants = _contestants(predictor, options, len(pairs))
+    say(f"{path}, {predictor.backend.description}, on {len(pairs)} photos of {config.datamodule.place}")
+    gallery, results = Gallery(options.examples), list[ImageResult]()
+    for result in measure_all(Measurer(contestants, reader, options.boundary, at_network_size), pairs):
+        gallery.add(result, float(image_ious(result.matrix[None], predictor.spec.task)[0]))
+        results.append(result)
+    rows = image_rows(results, predictor.spec, options.boundary, groups)
+    head = {
+        "model": path,
+        "engine": predictor.backend.description,
+        "data": config.datamodule.place,
+        "images": len(results),
+        "left_out": sorted({pair.stem for pair in pairs} - {result.stem for result in results}),
+        "at_network_size": at_network_size,
+    }
+    evaluated = _summarize(head, results, rows, groups, gallery, predictor, options)
+    _show(evaluated, options)
     if out:
-        _write(out, record, rows, backend.spec)
-    return record
+        _write(out, evaluated, options)
+    return evaluated
 
 
-def _count(
-    predictor: Predictor, reader: SampleReader, pairs: list[Pair], at_network_size: bool
-) -> tuple[list[Row], list[Fault]]:
-    """Returns the stem and the confusion matrix of each usable pair, and the faulty ones."""
-    rows, faults = [], []
-    size, classes = (predictor.spec.height, predictor.spec.width), len(predictor.spec.class_names)
-    for pair in track(pairs, "Evaluating", len(pairs)):
-        try:
-            image, mask = reader.load_at(pair, *size) if at_network_size else reader.load(pair)
-        except ImageError as error:
-            faults.append(Fault(pair.stem, pair.image, str(error)))
-            warn(f"{pair.stem} left out: {error}")
-            continue
-        rows.append((pair.stem, confusion_matrix(predictor.predict(image).mask, mask, classes)))
-    if not rows:
-        raise DataError(f"no usable pair among {len(pairs)}; the lines above say why")
-    return rows, faults
+def _as_trained(node: dict[str, Any]) -> dict[str, Any]:
+    """Lets a checkpoint that is to be counted as training does it also compute as training did."""
+    open_precision = str(node.get("_target_", "")).endswith("TorchBackend") and not node.get("precision")
+    return node | ({"precision": "trained"} if open_precision else {})
+
+
+def _contestants(predictor: Predictor, options: EvaluationOptions, photos: int) -> list[Contestant]:
+    """Returns the model, the same without views where it has some, and the one that it is compared with."""
+    views = Views(options.tta, tuple(options.scales))
+    contestants = [Contestant(MAIN, predictor, views)]
+    if not views.is_one:
+        contestants.append(Contestant("plain", predictor))
+    if options.compare:
+        engine = parse_engine(options.compare)
+        other = Predictor(open_backend(with_streams(engine.node(), photos), engine.model))
+        for name in ("class_names", "bands"):
+            ours, theirs = getattr(predictor.spec, name), getattr(other.spec, name)
+            if len(ours) != len(theirs):
+                raise ModelError(
+                    f"{options.compare}: has {name} {', '.join(theirs)}, the model {', '.join(ours)}; compare models "
+                    "of the same classes and bands"
+                )
+        contestants.append(Contestant("other", other))
+    return contestants
 
 
 def _summarize(
-    rows: list[Row], spec: ModelSpec, model: str, at_network_size: bool, faults: list[Fault]
-) -> dict[str, Any]:
-    matrices = np.stack([matrix for _, matrix in rows])
-    low, median, high = np.percentile(image_ious(matrices, spec.task), (10, 50, 90))
-    return {
-        "model": model,
-        "images": len(rows),
-        "left_out": [fault.stem for fault in faults],
-        "at_network_size": at_network_size,
-        **asdict(task_metrics(matrices, spec.task)),
-        "image_iou_p10": float(low),
-        "image_iou_median": float(median),
-        "image_iou_p90": float(high),
-        "classes": by_class(matrices, spec.class_names),
-        "confusion": matrices.sum(axis=0).tolist(),
-    }
+    head: dict[str, Any], results: Sequence[ImageResult], rows: list[Row], groups: dict[str, str] | None,
+    gallery: Gallery, predictor: Predictor, options: EvaluationOptions,
+) -> Evaluated:  # fmt: skip
+    spec, rounds = predictor.spec, options.bootstrap
+    before, after, temperature = summary.calibrate(results, spec)
+    chosen = temperature if options.calibrate else spec.temperature
+    curve = summary.sweep_of(results, chosen)
+    record = head | {"threshold": predictor.threshold, "temperature": spec.temperature}
+    record |= summary.overall(results, rows, spec.task, options.boundary)
+    record["intervals"] = summary.spread(results, rows, spec.task, options.boundary, rounds)
+    record["classes"] = summary.classes_of(results, spec)
+    record["confusion"] = sum(result.matrix for result in results).tolist()  # type: ignore[union-attr]
+    record["slices"] = summary.of_slices(results, rows, spec, rounds)
+    if groups is not None:
+        record["groups"] = summary.of_groups(results, groups, spec, rounds)
+    record["calibration"] = {"ece": before.ece, "best_temperature": temperature, "ece_at_best": after.ece}
+    if curve is not None:
+        record["average_precision"] = curve.average_precision
+        goals = dict.fromkeys((*ADVICE, *_goal(options)))
+        record["thresholds"] = {goal: summary.best_of(curve, goal) for goal in goals}
+    record["seconds"] = sum(result.seconds[MAIN] for result in results)
+    for name, key in (("plain", "views"), ("other", "comparison")):
+        if name in results[0].matrices:
+            record[key] = summary.against(results, name, spec, rounds)
+    if "comparison" in record:
+        record["comparison"]["model"] = options.compare
+    record["found"] = _found(record, predictor, options)
+    return Evaluated(record, rows, gallery, curve, (before, after), predictor.backend)
 
 
-def _show(record: dict[str, Any]) -> None:
-    figures = [(name, f"{value:.4f}") for name, value in record.items() if isinstance(value, float)]
+def _goal(options: EvaluationOptions) -> list[str]:
+    return [options.goal] if options.goal else []
+
+
+def _found(record: dict[str, Any], predictor: Predictor, options: EvaluationOptions) -> dict[str, float]:
+    """Returns the threshold and the temperature that the spec would get by --save."""
+    spec = predictor.spec
+    temperature = record["calibration"]["best_temperature"] if options.calibrate else spec.temperature
+    threshold = summary.same_decision(predictor.threshold, spec.temperature, temperature)
+    if options.goal and "thresholds" not in record:
+        warn(f"--goal {options.goal}: a threshold is of two classes; this model decides for the likeliest of several")
+    elif options.goal and (best := record["thresholds"][options.goal]):
+        threshold = best["threshold"]
+    elif options.goal:
+        warn(f"--goal {options.goal}: is reached at no threshold; the threshold stays {threshold:.3f}")
+    return {"threshold": threshold, "temperature": temperature}
+
+
+def _show(evaluated: Evaluated, options: EvaluationOptions) -> None:
+    record = evaluated.record
     where = "network size" if record["at_network_size"] else "each photo's own size"
-    show_table(f"{record['images']} photos at {where}", ("metric", "value"), figures)
+    rows = []
+    for name, value in record.items():
+        if isinstance(value, float) and name not in ("seconds", "threshold", "temperature"):
+            interval = record["intervals"].get(name)
+            rows.append((name, f"{value:.4f}", f"{interval[0]:.4f} – {interval[1]:.4f}" if interval else ""))
+    show_table(f"{record['images']} photos at {where}", ("metric", "value", "95 % interval"), rows)
     show_classes(record["classes"])
+    if "groups" in record:
+        groups = [
+            (one["name"], one["images"], f"{one['iou']:.4f}", "{:.4f} – {:.4f}".format(*one["iou_interval"]))
+            for one in record["groups"]
+        ]
+        show_table("Each group", ("group", "photos", "IoU", "95 % interval"), groups)
+    for key, text in (("views", "Views add"), ("comparison", "The model against the other one:")):
+        if key in record:
+            say(_difference(record[key], text))
+    if options.goal and (best := record.get("thresholds", {}).get(options.goal)):
+        say(f"Best for {options.goal}: " + ", ".join(f"{name} {value:.4f}" for name, value in best.items()))
+    if options.calibrate:
+        found = record["calibration"]
+        say(
+            f"Temperature {found['best_temperature']:.3f}: expected calibration error {found['ece_at_best']:.4f}, "
+            f"{found['ece']:.4f} now"
+        )
 
 
-def _write(folder: Path, record: dict[str, Any], rows: list[Row], spec: ModelSpec) -> None:
-    ious = image_ious(np.stack([matrix for _, matrix in rows]), spec.task)
-    write_json(folder / "metrics.json", record)
-    with (
-        atomic_path(folder / "images.csv") as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(["stem", "iou", *_columns(spec)])
-        for (stem, matrix), iou in zip(rows, ious, strict=True):
-            writer.writerow([stem, f"{iou:.6f}", *_cells(matrix, spec)])
-    plot_confusion(record["confusion"], spec.class_names, folder / "confusion.png")
-    say(", ".join(str(folder / name) for name in ("metrics.json", "images.csv", "confusion.png")))
+def _difference(found: dict[str, Any], text: str) -> str:
+    times = found["seconds"] / max(found["other_seconds"], 1e-9)
+    return (
+        f"{text} {found['difference']:+.4f} IoU ({found['low']:+.4f} to {found['high']:+.4f}), better on "
+        f"{found['wins']} photos, worse on {found['losses']}; {times:.1f} times the time"
+    )
 
 
-def _columns(spec: ModelSpec) -> list[str]:
-    if spec.task == "binary":
-        return ["true_positives", "false_positives", "false_negatives", "true_negatives"]
-    return [f"iou_{name}" for name in spec.class_names]
+def _write(folder: Path, evaluated: Evaluated, options: EvaluationOptions) -> None:
+    from flood_seg.evaluation.report import write_report
 
-
-def _cells(matrix: np.ndarray, spec: ModelSpec) -> list[Any]:
-    """Counts of a binary task, in the order of the columns; else each class's IoU, empty where the image has none."""
-    if spec.task == "binary":
-        return [matrix[1, 1], matrix[0, 1], matrix[1, 0], matrix[0, 0]]
-    return [f"{one.iou:.6f}" if one.present else "" for one in class_metrics(matrix)]
+    write_json(folder / "metrics.json", evaluated.record)
+    files = write_rows(folder, evaluated.rows)
+    plot_confusion(evaluated.record["confusion"], evaluated.spec.class_names, folder / "confusion.png")
+    write_report(folder / "report.html", evaluated, options)
+    names = ["report.html", "metrics.json", *(file.name for file in files), "confusion.png"]
+    say(", ".join(str(folder / name) for name in names))

@@ -80,7 +80,7 @@ def verify(config: VerifyConfig, models: Sequence[str], out: Path | None = None)
             check_same_task(spec, running.spec, str(engine))
             answers.append(_answer(running, batches))
     assert spec is not None
-    agreements = [compare(answers[0].logits, other.logits, spec.threshold) for other in answers[1:]]
+    agreements = [compare(answers[0].logits, other.logits, spec.threshold, spec.temperature) for other in answers[1:]]
     _show(answers, agreements, config.verify.tolerance, f"{len(photos)} {origin}, {spec.height}×{spec.width}")
     if out:
         _write(out, answers, agreements, config.verify.tolerance)

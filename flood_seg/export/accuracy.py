@@ -57,7 +57,8 @@ def measure(path: Path, engine: str, photos: Sequence[Photo]) -> Result:
         logits.append(backend.run(batch)[0])
         seconds.append(time.perf_counter() - started)
         assert photo.mask is not None
-        matrices.append(confusion_matrix(to_classes(logits[-1], spec.threshold), photo.mask, len(spec.class_names)))
+        predicted = to_classes(logits[-1], spec.threshold, spec.temperature)
+        matrices.append(confusion_matrix(predicted, photo.mask, len(spec.class_names)))
     files = [file for file in (path, path.with_suffix(".bin")) if file.is_file()]
     size = sum(file.stat().st_size for file in files) / 1e6
     return Result(task_metrics(np.stack(matrices), spec.task).iou, logits, statistics.median(seconds) * 1e3, size)

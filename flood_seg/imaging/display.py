@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flood_seg.classes import default_colors, to_rgb
+from flood_seg.classes import IGNORED, default_colors, to_rgb
 from flood_seg.imaging.bands import RGB
 from flood_seg.imaging.overlay import draw_overlay
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from flood_seg.classes import Color
     from flood_seg.spec import ModelSpec
 
+# RGB; told apart by readers with colour-blindness too
+HIT, MISS, FALSE_ALARM = (30, 144, 255), (255, 176, 0), (220, 38, 127)
 STRETCH = (2, 98)  # percentiles that become black and white, as GIS programs do by default
 
 
@@ -62,3 +64,31 @@ def draw_classes(
         if (area := mask == index).any():
             result = draw_overlay(result, area, colors[index], opacity, outline or colors[index])
     return image.copy() if result is image else result
+
+
+def draw_difference(image: np.ndarray, truth: np.ndarray, predicted: np.ndarray, opacity: float = 0.55) -> np.ndarray:
+    """Tints what was found, what was missed, and what was called something that it is not, in three colours.
+
+    Args:
+        image: uint8 [H, W, 3] RGB.
+        truth: class indices, uint8 [H, W]; `IGNORED` pixels are left as they are.
+        predicted: likewise; of several classes a pixel of another class than the true one is missed.
+        opacity: in [0, 1].
+
+    Returns:
+        uint8 [H, W, 3] RGB, a new array.
+    """
+    counted = truth != IGNORED
+    wet, found = (truth > 0) & counted, (predicted > 0) & counted
+    result = image
+    areas = ((wet & (truth == predicted), HIT), (wet & (truth != predicted), MISS), (found & ~wet, FALSE_ALARM))
+    for area, color in areas:
+        result = draw_overlay(result, area, color, opacity, color)
+    return result
+
+
+def difference_legend(names: Sequence[str]) -> dict[str, Color]:
+    """Returns what the colours of `draw_difference` mean, given the names of the classes."""
+    name = names[1] if len(names) == 2 else "class"
+    missed = f"{name} missed" if len(names) == 2 else "missed, or another class"
+    return {f"{name} found": HIT, missed: MISS, "false alarm": FALSE_ALARM}

@@ -23,15 +23,18 @@ def resize_logits(logits: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.stack([cv2.resize(c, (width, height), interpolation=cv2.INTER_LINEAR) for c in logits])
 
 
-def to_probabilities(logits: np.ndarray) -> np.ndarray:
+def to_probabilities(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """Turns logits into probabilities in [0, 1].
 
     Args:
         logits: float32 [channels, H, W]; one channel means binary.
+        temperature: logits are divided by it first; see `ModelSpec`.
 
     Returns:
         float32 [H, W, channels]: the foreground's probability (sigmoid), or each class's (softmax).
     """
+    if temperature != 1:
+        logits = logits / np.float32(temperature)
     if len(logits) == 1:
         # exp(-|x|) cannot overflow
         small = np.exp(-np.abs(logits[0]))
@@ -40,12 +43,13 @@ def to_probabilities(logits: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(shifted / shifted.sum(axis=0), 0, 2))
 
 
-def to_classes(logits: np.ndarray, threshold: float) -> np.ndarray:
+def to_classes(logits: np.ndarray, threshold: float, temperature: float = 1.0) -> np.ndarray:
     """Decides each pixel's class.
 
     Args:
         logits: float32 [channels, H, W]; one channel means binary.
         threshold: a pixel is foreground where its probability is above this, in [0, 1] (binary only).
+        temperature: of the probabilities.
 
     Returns:
         uint8 [H, W] class indices.
@@ -53,7 +57,7 @@ def to_classes(logits: np.ndarray, threshold: float) -> np.ndarray:
     if len(logits) > 1:
         return np.asarray(logits.argmax(axis=0), np.uint8)
     # The sigmoid is monotonic: comparing logits spares it.
-    return np.asarray(logits[0] > logit(threshold), np.uint8)
+    return np.asarray(logits[0] > temperature * logit(threshold), np.uint8)
 
 
 def to_labels(classes: np.ndarray, values: Sequence[int]) -> np.ndarray:

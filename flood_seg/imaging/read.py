@@ -135,7 +135,7 @@ def decide_mask(values: np.ndarray, where: str) -> np.ndarray:
     full = 255 if top <= 255 else 65535
     if top <= full // 2:
         raise ImageError(f"{where}: the mask's brightest value is {top}; give a mask of 0 and 1, or of 0 and {full}")
-    between = np.count_nonzero((values > full * 0.2) & (values < full * 0.8)) / values.size
+    between = np.count_nonzero((values > full // 5) & (values < full - full // 5)) / values.size
     if between > 0.1:
         raise ImageError(f"{where}: {between:.0%} of the mask's pixels are mid-grey; give a mask of two values")
     return (values > full // 2).astype(np.uint8)
@@ -281,7 +281,7 @@ def _mask_values(path: Path, data: bytes) -> np.ndarray:
     if _is_whole(data) and not _has_palette(data):
         decoded = _decode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
         if decoded is not None:
-            return decoded if decoded.ndim == 2 else np.asarray(decoded.max(axis=2))
+            return decoded if decoded.ndim == 2 else _brightest(decoded)
     from PIL import ImageOps
 
     with _open_with_pillow(path, data) as opened:
@@ -292,7 +292,16 @@ def _mask_values(path: Path, data: bytes) -> np.ndarray:
                 return indices
             image = image.convert("RGB")
         values = np.array(image.convert("RGB") if image.mode in ("RGBA", "LA", "CMYK", "YCbCr") else image)
-        return values if values.ndim == 2 else values.max(axis=2)
+        return values if values.ndim == 2 else _brightest(values)
+
+
+def _brightest(values: np.ndarray) -> np.ndarray:
+    """The highest of the channels, [H, W] of [H, W, channels]; NumPy's own takes ten times as long."""
+    planes = cv2.split(values)
+    highest = planes[0]
+    for plane in planes[1:]:
+        highest = cv2.max(highest, plane)
+    return np.asarray(highest)
 
 
 def _label_values(path: Path, window: Window | None, *, by_color: bool) -> np.ndarray:

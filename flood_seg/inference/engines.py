@@ -10,6 +10,7 @@ import numpy as np
 
 from flood_seg.config import compose, configs_dir, instantiate
 from flood_seg.errors import UsageError, did_you_mean
+from flood_seg.inference.backends.streams import streams_for
 from flood_seg.schema import InferConfig
 
 if TYPE_CHECKING:
@@ -96,6 +97,11 @@ def with_engine(overrides: Sequence[str], model: str | None) -> list[str]:
     if engine is None or any(override.startswith("backend=") for override in overrides):
         return list(overrides)
     return [f"backend={engine}", *overrides]
+
+
+def with_streams(node: Mapping[str, Any], batches: int) -> dict[str, Any]:
+    """Returns the engine's configuration with streams for so many batches, where it leaves them open."""
+    return dict(node) | ({"streams": streams_for(batches)} if node.get("streams") == 0 else {})
 
 
 def open_backend(node: Mapping[str, Any], model: str, warmup: int = 0) -> Backend:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from flood_seg.console import say, track, warn
 from flood_seg.errors import FloodSegError, OutputError, PartialFailureError
 from flood_seg.imaging.write import write_json
-from flood_seg.inference.backends.streams import cores, streams_for
-from flood_seg.inference.engines import open_backend
+from flood_seg.inference.backends.streams import cores
+from flood_seg.inference.engines import open_backend, with_streams
 from flood_seg.inference.files import Job, plan
 from flood_seg.inference.models import default_model
 from flood_seg.inference.pipeline import pipeline
@@ -53,7 +53,7 @@ def infer(
     if json and json.suffix.lower() != ".json":
         raise OutputError(f"{json}: the report is JSON; give --json a name that ends in .json")
     model, origin = (model, "as given") if model else _default(config)
-    backend = open_backend(_with_streams(config.backend, -(-len(jobs) // config.batch_size)), model, config.warmup)
+    backend = open_backend(with_streams(config.backend, -(-len(jobs) // config.batch_size)), model, config.warmup)
     say(f"Model {model} ({origin}), {backend.description}")
     predictor = Predictor(backend, config.threshold)
     segmenter = Segmenter(predictor, config.output, overlay)
@@ -76,11 +76,6 @@ def infer(
 def _default(config: InferConfig) -> tuple[str, str]:
     path, origin = default_model(Path(config.output_dir))
     return str(path), origin
-
-
-def _with_streams(node: dict[str, Any], batches: int) -> dict[str, Any]:
-    """Chooses the streams of an engine that leaves them open."""
-    return node | {"streams": streams_for(batches)} if node.get("streams") == 0 else node
 
 
 def _segment(segmenter: Segmenter, backend: Backend, jobs: list[Job], batch_size: int) -> Iterator[Photo]:

@@ -36,20 +36,22 @@ class Prediction:
     Attributes:
         logits: float32 [channels, H, W] at the image's own size; one channel means binary.
         threshold: a pixel is foreground where its probability is above this (binary only).
+        temperature: of the probabilities; see `ModelSpec`.
     """
 
     logits: np.ndarray
     threshold: float
+    temperature: float = 1.0
 
     @cached_property
     def probabilities(self) -> np.ndarray:
         """float32 [H, W, channels] in [0, 1]: the foreground's, or each class's."""
-        return to_probabilities(self.logits)
+        return to_probabilities(self.logits, self.temperature)
 
     @cached_property
     def mask(self) -> np.ndarray:
         """uint8 [H, W] class indices."""
-        return to_classes(self.logits, self.threshold)
+        return to_classes(self.logits, self.threshold, self.temperature)
 
     def shares(self, names: Sequence[str]) -> dict[str, float]:
         """Returns the share of the pixels of each class but the background, in [0, 1], by its name."""
@@ -82,4 +84,4 @@ class Predictor:
 
     def finish(self, logits: np.ndarray, height: int, width: int) -> Prediction:
         """Returns the prediction of an image of height x width from the backend's logits, float32 [channels, h, w]."""
-        return Prediction(resize_logits(logits, height, width), self.threshold)
+        return Prediction(resize_logits(logits, height, width), self.threshold, self.spec.temperature)

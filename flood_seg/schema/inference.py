@@ -46,11 +46,38 @@ class InferConfig:
 
 
 @dataclass
+class EvaluationOptions:
+    """What `evaluate` finds out beside the figures."""
+
+    goal: str | None = None
+    groups: str | None = None
+    calibrate: bool = False
+    tta: bool = False
+    scales: list[float] = field(default_factory=lambda: [1.0])
+    compare: str | None = None
+    boundary: list[int] = field(default_factory=lambda: [2, 5])
+    bootstrap: int = 1000
+    examples: int = 10
+
+    def __post_init__(self) -> None:
+        if not self.scales:
+            raise ConfigError("evaluation.scales=[]: give one or more, 1 is the network's size")
+        for scale in self.scales:
+            check_range("evaluation.scales", scale, 0.1, 8)
+        for radius in self.boundary:
+            check_range("evaluation.boundary", radius, 1, 100)
+        check_range("evaluation.bootstrap", self.bootstrap, 1)
+        check_range("evaluation.examples", self.examples, 0, 1000)
+
+
+@dataclass
 class EvaluateConfig:
     """The whole of `flood-seg evaluate`."""
 
     datamodule: DataConfig = field(default_factory=DataConfig)
     backend: dict[str, Any] = field(default_factory=dict)
+    evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
+    logger: dict[str, Any] = field(default_factory=dict)
     threshold: float | None = None
     part: str = "auto"
     output_dir: str = "outputs"

@@ -138,9 +138,9 @@ class SegmentationModule(pl.LightningModule):
         matrices = np.array(gather([image for batch in self._counts[stage] for image in batch.tolist()]))
         metrics = asdict(task_metrics(matrices, self.spec.task))
         loss = sum(gather([float(loss) for loss in self._losses[stage]])) / len(matrices)
-        self.log(f"{stage}_loss", loss, prog_bar=stage in ("train", "val"))
+        self._log(f"{stage}_loss", loss, shown=stage in ("train", "val"))
         for name in LOGGED:
-            self.log(f"{stage}_{name}", metrics[name], prog_bar=name == "iou" and stage in ("train", "val"))
+            self._log(f"{stage}_{name}", metrics[name], shown=name == "iou" and stage in ("train", "val"))
         if stage == "val":
             self._confusion = matrices.sum(axis=0).tolist()
         if stage != "train" and self.spec.task == "multiclass":
@@ -150,7 +150,12 @@ class SegmentationModule(pl.LightningModule):
         """Logs each class's metrics, as `val_iou/road`."""
         for name, metrics in by_class(matrices, self.spec.class_names).items():
             for key in ("iou", "f1", "precision", "recall", "accuracy"):
-                self.log(f"{stage}_{key}/{name}", metrics[key])
+                self._log(f"{stage}_{key}/{name}", metrics[key])
+
+    def _log(self, name: str, value: float, *, shown: bool = False) -> None:
+        """Logs a figure with all its digits, so that `evaluate` gives the same; Lightning itself rounds to float32."""
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64  # which Apple's GPUs have not
+        self.log(name, torch.tensor(value, dtype=dtype), prog_bar=shown)
 
     def configure_optimizers(self) -> Any:
         """Builds optimizer and scheduler, which steps on the monitored metric if it wants one."""

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from flood_seg.classes import IGNORED, to_hex
-from flood_seg.imaging.display import class_colors, draw_classes
+from flood_seg.classes import to_hex
+from flood_seg.imaging.display import HIT, class_colors, difference_legend, draw_classes, draw_difference
 from flood_seg.imaging.overlay import draw_overlay
 from flood_seg.imaging.write import atomic_path
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 TITLES = {"loss": "Loss", "iou": "IoU", "f1": "F1 (Dice)", "accuracy": "Accuracy"}
 COLORS = {"train": "#d95f02", "val": "#1f78b4"}
 PARTS = {"train": "training", "val": "validation"}
-# RGB; told apart by readers with colour-blindness too
-HIT, MISS, FALSE_ALARM = (30, 144, 255), (255, 176, 0), (220, 38, 127)
 OUTLINE = (255, 255, 255)
 TITLE_LENGTH = 40  # characters above a picture three inches wide
 
@@ -134,31 +132,18 @@ def _draw_pair(
     if spec.task == "multiclass":
         colors = class_colors(spec)
         return tuple(draw_classes(image, mask, colors, 0.5, None) for mask in (truth, predicted))  # type: ignore[return-value]
-    wet = truth == 1
-    return draw_overlay(image, wet, HIT, 0.45, OUTLINE), _compared(image, wet, (predicted == 1) & (truth != IGNORED))
+    return draw_overlay(image, truth == 1, HIT, 0.45, OUTLINE), draw_difference(image, truth, predicted)
 
 
 def _legend(spec: ModelSpec) -> dict[str, Color]:
     if spec.task == "multiclass":
         return dict(zip(spec.class_names[1:], class_colors(spec)[1:], strict=True))
-    name = spec.class_names[1]
-    return {f"{name} found": HIT, f"{name} missed": MISS, "false alarm": FALSE_ALARM}
+    return difference_legend(spec.class_names)
 
 
 def _shorten(title: str) -> str:
     """Cuts the middle out of a title that is wider than its picture; a file's name ends in what tells it apart."""
     return title if len(title) <= TITLE_LENGTH else f"{title[: TITLE_LENGTH // 3]}…{title[1 - 2 * TITLE_LENGTH // 3 :]}"
-
-
-def _compared(image: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    result = image
-    for area, color in (
-        (truth & predicted, HIT),
-        (truth & ~predicted, MISS),
-        (predicted & ~truth, FALSE_ALARM),
-    ):
-        result = draw_overlay(result, area, color, 0.55, color)
-    return result
 
 
 def plot_grid(

@@ -30,7 +30,7 @@ def plot_validation(network: PaddedNetwork, spec: ModelSpec, samples: FloodDatas
         image, mask = samples.raw(0, int(index))
         with torch.inference_mode():
             logits = network(samples[int(index)]["image"].unsqueeze(0))[0].numpy()
-        predicted = to_classes(logits, spec.threshold)
+        predicted = to_classes(logits, spec.threshold, spec.temperature)
         matrix = confusion_matrix(predicted, mask, len(spec.class_names))[None]
         images.append(to_picture(image, spec.bands))
         truths.append(mask)

@@ -91,6 +91,7 @@ def train(config: TrainConfig, overrides: Sequence[str] = (), folder: Path | Non
     say(
         f"Run {run.folder}: {len(data.train_set)} samples to train, {len(data.val_set)} to validate, {_device(trainer)}"
     )
+    spec.provenance["precision"] = str(trainer.precision)
     try:
         trainer.fit(module, data, ckpt_path=run.last if resumes else None, weights_only=True)
     except SystemExit as stopped:  # what Lightning makes of Ctrl-C

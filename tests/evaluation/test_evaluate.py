@@ -30,7 +30,7 @@ def reds(tmp_path: Path) -> tuple[Path, Path, dict[str, tuple[np.ndarray, np.nda
 
 def run(model: Path, folder: Path, out: Path | None = None, at_network_size: bool = False, **data: object):
     config = EvaluateConfig(DataConfig(data_dir=str(folder), **data), BACKEND)
-    return evaluate(config, str(model), out, at_network_size)
+    return evaluate(config, str(model), out, at_network_size).record
 
 
 @pytest.mark.parametrize("at_network_size", [False, True])

@@ -11,7 +11,7 @@ from flood_seg.errors import BackendError, ConfigError, did_you_mean
 if TYPE_CHECKING:
     from pathlib import Path
 
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "trained")
 
 
 class TorchBackend:
@@ -24,13 +24,14 @@ class TorchBackend:
 
     concurrency = 1
 
-    def __init__(self, model: Path, device: str = "auto", precision: str = "float32", threads: int = 0) -> None:
+    def __init__(self, model: Path, device: str = "auto", precision: str | None = None, threads: int = 0) -> None:
         """Loads the network.
 
         Args:
             model: the checkpoint.
             device: `cpu`, `cuda`, `mps`, or `auto`: CUDA where it works, else the CPU.
-            precision: of the arithmetic: `float32`, or `bfloat16` by autocast.
+            precision: of the arithmetic: `float32`, `bfloat16` by autocast, or `trained`, which of the two the training
+                used; None: float32.
             threads: for the CPU; 0: PyTorch's own choice.
 
         Raises:
@@ -38,7 +39,7 @@ class TorchBackend:
             BackendError: the device is not there.
             ConfigError: no such precision.
         """
-        if precision not in PRECISIONS:
+        if precision is not None and precision not in PRECISIONS:
             hint = did_you_mean(precision, PRECISIONS)
             raise ConfigError(f"backend.precision={precision}: allowed are {', '.join(PRECISIONS)}{hint}")
         from flood_seg.training.checkpoint import load_network  # isort: skip - before torch
@@ -50,8 +51,10 @@ class TorchBackend:
             torch.set_num_threads(threads)
         network, self.spec = load_network(model)
         self._network = network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if precision == "trained":
+            precision = "bfloat16" if str(self.spec.provenance.get("precision", "")).startswith("bf16") else "float32"
         self._half = precision == "bfloat16"
-        self.description = f"torch {self._device} {precision}"
+        self.description = f"torch {self._device} {precision or PRECISIONS[0]}"
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Maps float32 [batch, bands, height, width] to logits [batch, classes or 1, height, width]."""

@@ -1,0 +1,167 @@
+"""From the results of all photos to a model's figures: overall, by class, group and slice, with their intervals."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flood_seg.evaluation.bootstrap import intervals, paired_difference
+from flood_seg.evaluation.calibration import (
+    Reliability,
+    binary_reliability,
+    binary_temperature,
+    class_reliability,
+    class_temperature,
+)
+from flood_seg.evaluation.curve import Curve, best_threshold, sweep
+from flood_seg.evaluation.groups import Slice, places_by_group, slices
+from flood_seg.evaluation.measure import MAIN
+from flood_seg.evaluation.metrics import by_class, image_ious, task_metrics
+from flood_seg.imaging.postprocess import logit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flood_seg.evaluation.measure import ImageResult
+    from flood_seg.evaluation.rows import Row
+    from flood_seg.spec import ModelSpec
+
+# Figures of a photo that slices are cut by: their column, what it is called, its unit, digits, and a factor.
+SLICED = (
+    ("megapixels", "image size", " MP", 2, 1.0),
+    ("foreground_true", "share of foreground", " %", 0, 100.0),
+    ("brightness", "brightness", "", 2, 1.0),
+    ("sharpness", "sharpness", "", 3, 1.0),
+)
+
+
+def overall(results: Sequence[ImageResult], rows: Sequence[Row], task: str, radii: Sequence[int]) -> dict[str, float]:
+    """Returns the figures of all photos together; boundary F1 is the mean over photos."""
+    matrices = _stack(results)
+    total = matrices.sum(axis=0)
+    true, predicted = float(total[1:].sum()), float(total[:, 1:].sum())
+    low, median, high = np.percentile(image_ious(matrices, task), (10, 50, 90))
+    names = [f"boundary_f1_{radius}px" for radius in radii]
+    return {
+        **asdict(task_metrics(matrices, task)),
+        **{name: float(np.mean([row[name] for row in rows])) for name in names},
+        "area_error": (predicted - true) / true if true else float(predicted > 0),
+        "mean_area_error": float(np.mean([abs(row["area_error"]) for row in rows])),
+        "image_iou_p10": float(low),
+        "image_iou_median": float(median),
+        "image_iou_p90": float(high),
+    }
+
+
+def _stack(results: Sequence[ImageResult], name: str = MAIN) -> np.ndarray:
+    return np.stack([result.matrices[name] for result in results])
+
+
+def spread(
+    results: Sequence[ImageResult], rows: Sequence[Row], task: str, radii: Sequence[int], rounds: int
+) -> dict[str, list[float]]:
+    """Returns the 95 % bootstrap interval of each figure."""
+    means = {name: np.array([row[name] for row in rows]) for name in (f"boundary_f1_{radius}px" for radius in radii)}
+    return intervals(_stack(results), task, rounds, means)
+
+
+def of_groups(
+    results: Sequence[ImageResult], groups: dict[str, str], spec: ModelSpec, rounds: int
+) -> list[dict[str, Any]]:
+    """Returns the figures of each group, the largest first."""
+    return _of_slices(results, places_by_group([result.stem for result in results], groups), spec, rounds)
+
+
+def _of_slices(
+    results: Sequence[ImageResult], found: Sequence[Slice], spec: ModelSpec, rounds: int
+) -> list[dict[str, Any]]:
+    matrices, figures = _stack(results), []
+    for one in found:
+        chosen = matrices[one.places]
+        interval = intervals(chosen, spec.task, rounds, {})["iou"]
+        figures.append(
+            {"name": one.label, "images": len(chosen), **asdict(task_metrics(chosen, spec.task)),
+             "iou_interval": interval}
+        )  # fmt: skip
+    return figures
+
+
+def of_slices(
+    results: Sequence[ImageResult], rows: Sequence[Row], spec: ModelSpec, rounds: int
+) -> dict[str, list[dict[str, Any]]]:
+    """Returns the figures of quarters of the photos, by size, share of foreground, brightness and sharpness."""
+    sliced = {}
+    for column, title, unit, digits, factor in SLICED:
+        values = [row["width"] * row["height"] / 1e6 if column == "megapixels" else row[column] for row in rows]
+        found = slices([value * factor for value in values], unit, digits)
+        sliced[title] = _of_slices(results, found, spec, rounds)
+    return sliced
+
+
+def sweep_of(results: Sequence[ImageResult], temperature: float) -> Curve | None:
+    """Returns every threshold's figures; None of several classes."""
+    counts = _logits(results)
+    return None if counts is None else sweep(counts, temperature)
+
+
+def _logits(results: Sequence[ImageResult]) -> np.ndarray | None:
+    counts = [result.logits for result in results if result.logits is not None]
+    return np.sum(counts, axis=0) if counts else None
+
+
+def at_threshold(curve: Curve, threshold: float) -> dict[str, float]:
+    """Returns the figures at a threshold."""
+    place = min(int(np.searchsorted(curve.thresholds, threshold)), len(curve.thresholds) - 1)
+    shares = {name: float(getattr(curve, name)[place]) for name in ("iou", "f1", "precision", "recall")}
+    return {"threshold": float(threshold), **shares}
+
+
+def best_of(curve: Curve, goal: str) -> dict[str, float] | None:
+    """Returns the best threshold for a goal and its figures; None where it is not reached."""
+    threshold = best_threshold(curve, goal)
+    return None if threshold is None else at_threshold(curve, threshold)
+
+
+def calibrate(results: Sequence[ImageResult], spec: ModelSpec) -> tuple[Reliability, Reliability, float]:
+    """Returns the reliability as it is, that with the best temperature, and that temperature."""
+    counts = _logits(results)
+    if counts is not None:
+        best = binary_temperature(counts)
+        return binary_reliability(counts, spec.temperature), binary_reliability(counts, best), best
+    sampled = [result.sampled for result in results if result.sampled is not None]
+    logits, target = (np.concatenate(part) for part in zip(*sampled, strict=True))
+    best = class_temperature(logits, target)
+    return class_reliability(logits, target, spec.temperature), class_reliability(logits, target, best), best
+
+
+def same_decision(threshold: float, before: float, after: float) -> float:
+    """Returns the threshold that decides as `threshold` does, when the temperature changes."""
+    return 1 / (1 + float(np.exp(-logit(threshold) * before / after)))
+
+
+def against(results: Sequence[ImageResult], name: str, spec: ModelSpec, rounds: int) -> dict[str, Any]:
+    """Compares another contestant with the main one, photo by photo.
+
+    Returns:
+        `difference`, `low`, `high`, `share_better` of the overall IoU (main minus other), `wins`, `losses` and `ties`
+        of the main one in photos, the other one's own figures, and the seconds of both.
+    """
+    main, other = _stack(results), _stack(results, name)
+    apart = image_ious(main, spec.task) - image_ious(other, spec.task)
+    return {
+        **paired_difference(other, main, spec.task, rounds),
+        "wins": int((apart > 1e-9).sum()),
+        "losses": int((apart < -1e-9).sum()),
+        "ties": int((np.abs(apart) <= 1e-9).sum()),
+        "figures": asdict(task_metrics(other, spec.task)),
+        "seconds": sum(result.seconds[MAIN] for result in results),
+        "other_seconds": sum(result.seconds[name] for result in results),
+        "per_image": {result.stem: float(value) for result, value in zip(results, apart, strict=True)},
+    }
+
+
+def classes_of(results: Sequence[ImageResult], spec: ModelSpec) -> dict[str, dict[str, Any]]:
+    """Returns each class's figures."""
+    return by_class(_stack(results), spec.class_names)

@@ -1,0 +1,78 @@
+"""Test-time augmentation: a picture is looked at in several orientations and sizes, and the answers are averaged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from flood_seg.imaging.postprocess import resize_logits
+
+if TYPE_CHECKING:
+    from flood_seg.inference.predictor import Backend
+
+STRIDE = 32  # sizes are multiples of it, as encoders like them
+
+
+@dataclass(frozen=True)
+class Views:
+    """Which views of a picture are taken.
+
+    Attributes:
+        orientations: whether all eight (D4: quarter turns and flips) are; four where height and width differ.
+        scales: of the network's size.
+    """
+
+    orientations: bool = False
+    scales: tuple[float, ...] = (1.0,)
+
+    @property
+    def is_one(self) -> bool:
+        """Whether the picture as it is, is all."""
+        return not self.orientations and self.scales == (1.0,)
+
+    def run(self, backend: Backend, tensor: np.ndarray) -> np.ndarray:
+        """Returns the mean of the logits of all views.
+
+        Args:
+            backend: the engine.
+            tensor: float32 [bands, height, width], as `preprocess` returns it.
+
+        Returns:
+            float32 [channels, height, width].
+        """
+        height, width = tensor.shape[1:]
+        total, count = None, 0
+        for scale in self.scales:
+            scaled = _scaled(tensor, scale)
+            for turns, flip in self._turns(height == width):
+                turned = _turn(scaled, turns, flip)
+                answer = _turn_back(backend.run(np.ascontiguousarray(turned)[None])[0], turns, flip)
+                logits = resize_logits(np.ascontiguousarray(answer), height, width)
+                total, count = logits if total is None else total + logits, count + 1
+        assert total is not None
+        return np.asarray(total / np.float32(count))
+
+    def _turns(self, square: bool) -> list[tuple[int, bool]]:
+        if not self.orientations:
+            return [(0, False)]
+        return [(turns, flip) for turns in (range(4) if square else (0, 2)) for flip in (False, True)]
+
+
+def _scaled(tensor: np.ndarray, scale: float) -> np.ndarray:
+    height, width = (max(STRIDE, round(side * scale / STRIDE) * STRIDE) for side in tensor.shape[1:])
+    if scale == 1:
+        return tensor
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.stack([cv2.resize(band, (width, height), interpolation=way) for band in tensor])
+
+
+def _turn(planes: np.ndarray, turns: int, flip: bool) -> np.ndarray:
+    turned = np.rot90(planes, turns, axes=(1, 2))
+    return turned[:, :, ::-1] if flip else turned
+
+
+def _turn_back(planes: np.ndarray, turns: int, flip: bool) -> np.ndarray:
+    return np.rot90(planes[:, :, ::-1] if flip else planes, -turns, axes=(1, 2))

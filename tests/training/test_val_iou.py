@@ -1,0 +1,39 @@
+"""`val_iou` of a training and `evaluate --at-network-size` are one figure."""
+
+from pathlib import Path
+
+import pytest
+
+from flood_seg.config import compose
+from flood_seg.evaluation.evaluate import evaluate
+from flood_seg.inference.engines import with_engine
+from flood_seg.schema import EvaluateConfig
+from flood_seg.training.checkpoint import read_checkpoint
+from tests.training.conftest import run_training
+
+
+def at_network_size(run: Path, data: Path, *overrides: str) -> dict:
+    model = str(run / "best.ckpt")
+    options = [f"datamodule.data_dir='{data}'", f"datamodule.split_file='{run}/split.txt'", *overrides]
+    return evaluate(compose("evaluate", with_engine(options, model), EvaluateConfig), model, None, True).record
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_they_agree_exactly_whatever_precision_and_batch(shared_ponds, tmp_path, precision, batch):
+    options = ["trainer.max_epochs=3", f"trainer.precision={precision}", f"datamodule.batch_size={batch + 1}"]
+    summary = run_training(tmp_path, shared_ponds, "logger=none", *options, "datamodule.val_split=0.5")
+    record = at_network_size(summary.run_dir, shared_ponds, f"datamodule.batch_size={batch}")
+    assert record["confusion"] == read_checkpoint(summary.run_dir / "best.ckpt")[1].provenance["confusion"]
+    assert record["iou"] == summary.metrics["val_iou"] and 0 < record["iou"] < 1
+
+
+def test_at_each_photos_own_size_the_figure_is_another(shared_ponds, finished_run):
+    model = str(finished_run.run_dir / "best.ckpt")
+    options = [f"datamodule.data_dir='{shared_ponds}'", f"datamodule.split_file='{finished_run.run_dir}/split.txt'"]
+    config = compose("evaluate", with_engine(options, model), EvaluateConfig)
+    own = evaluate(config, model, None, False).record
+    count = own["images"]
+    assert sum(map(sum, own["confusion"])) == count * 64 * 80
+    same = at_network_size(finished_run.run_dir, shared_ponds)
+    assert sum(map(sum, same["confusion"])) == count * 64 * 64
