@@ -115,10 +115,10 @@ def check_goal(goal: str) -> Callable[[Curve], tuple[np.ndarray, np.ndarray]]:
 def best_threshold(curve: Curve, goal: str) -> float | None:
     """Returns the threshold that is best for a goal; None where it is not reached at any.
 
-    Of equal ones the middle is taken. A threshold of exactly 0 or 1 is none: all or nothing would be water.
+    Of equal ones the middle is taken. A threshold that finds nothing, and one of 0 or 1, is none.
     """
     value, reached = check_goal(goal)(curve)
-    inside = reached & (curve.thresholds > 1e-6) & (curve.thresholds < 1 - 1e-6)
+    inside = reached & (curve.recall > 0) & (curve.thresholds > 1e-6) & (curve.thresholds < 1 - 1e-6)
     if not inside.any():
         return None
     best = np.flatnonzero(inside & (value >= value[inside].max() - 1e-12))

@@ -5,10 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
-from flood_seg.errors import DataError
+from flood_seg.config import compose
+from flood_seg.errors import DataError, ModelError, UsageError
 from flood_seg.evaluation.evaluate import evaluate
-from flood_seg.schema import DataConfig, EvaluateConfig
+from flood_seg.evaluation.verb import run_evaluate
+from flood_seg.inference.engines import open_backend
+from flood_seg.schema import DataConfig, EvaluateConfig, EvaluationOptions, TrainConfig
+from tests.conftest import make_spec
 from tests.inference.conftest import red_spec, write_model
 
 BACKEND = {"_target_": "flood_seg.inference.backends.onnxruntime.OnnxRuntimeBackend"}
@@ -71,3 +76,122 @@ def test_nothing_usable_is_an_error(reds):
         path.write_bytes(b"")
     with pytest.raises(DataError, match="no usable pair among 3"):
         run(model, folder)
+
+
+def verb(model: Path, folder: Path, out: Path | None = None, *, save: bool = False, **options: object):
+    config = EvaluateConfig(DataConfig(data_dir=str(folder)), BACKEND, EvaluationOptions(**options))
+    return run_evaluate(config, str(model), out, False, save)
+
+
+def test_rows_are_the_same_in_json_csv_and_parquet(reds, tmp_path):
+    model, folder, pairs = reds
+    evaluated = verb(model, folder, tmp_path / "out")
+    rows = json.loads((tmp_path / "out" / "images.json").read_text())
+    assert rows == evaluated.rows == parquet.read_table(tmp_path / "out" / "images.parquet").to_pylist()
+    for row, (predicted, truth) in zip(rows, pairs.values(), strict=True):
+        assert row["precision"] == pytest.approx((predicted & truth).sum() / predicted.sum())
+        assert row["area_error"] == pytest.approx(predicted.mean() - truth.mean())
+        assert row["true_negatives"] == (~predicted & ~truth).sum() and (row["width"], row["height"]) == (64, 64)
+    with (tmp_path / "out" / "images.csv").open() as file:
+        assert [row["stem"] for row in csv.DictReader(file)] == list(pairs)
+
+
+def test_a_goals_threshold_is_written_into_the_model_and_reached(reds, tmp_path):
+    model, folder, _ = reds
+    found = verb(model, folder, goal="recall>=0.95", save=True).record["found"]
+    record = verb(model, folder).record
+    assert record["threshold"] == found["threshold"] != 0.5
+    assert 0.95 <= record["recall"] < 0.96
+    assert open_backend(BACKEND, str(model)).spec.provenance == red_spec().provenance
+
+
+def test_a_temperature_is_written_and_changes_no_mask(reds):
+    model, folder, _ = reds
+    before = verb(model, folder, calibrate=True, save=True).record
+    after = verb(model, folder).record
+    assert after["temperature"] == before["calibration"]["best_temperature"] > 2  # red says nothing of the truth
+    assert after["confusion"] == before["confusion"]
+    assert after["calibration"]["ece"] == pytest.approx(before["calibration"]["ece_at_best"], abs=1e-6)
+    assert after["calibration"]["ece"] < before["calibration"]["ece"]
+
+
+def test_what_cannot_be_saved_is_said_before_anything_is_measured(reds, tmp_path):
+    model, folder, _ = reds
+    with pytest.raises(UsageError, match="give --goal GOAL or --calibrate"):
+        verb(model, folder, save=True)
+    with pytest.raises(UsageError, match="--goal f3: give one of"):
+        verb(model, folder, goal="f3")
+    config = EvaluateConfig(DataConfig(data_dir=str(folder)), BACKEND, EvaluationOptions(calibrate=True))
+    with pytest.raises(ModelError, match="its spec cannot be changed here"):
+        run_evaluate(config, "http://127.0.0.1:1/model", None, False, True)
+
+
+def test_a_goal_that_no_threshold_reaches_changes_nothing(reds, capsys):
+    model, folder, _ = reds
+    assert verb(model, folder, goal="precision>=0.99").record["found"]["threshold"] == pytest.approx(0.5)
+    assert "is reached at no threshold" in capsys.readouterr().err
+
+
+def test_another_model_is_compared_photo_by_photo(reds, tmp_path):
+    model, folder, pairs = reds
+    other = write_model(tmp_path / "green.onnx", red_spec(), weights=[[0.0, 25.5, 0.0]])
+    evaluated = verb(model, folder, compare=str(other))
+    found, rows = evaluated.record["comparison"], evaluated.rows
+    assert found["wins"] + found["losses"] + found["ties"] == 3 and found["low"] <= found["difference"] <= found["high"]
+    assert found["difference"] == pytest.approx(evaluated.record["iou"] - found["figures"]["iou"])
+    assert found["per_image"] == {row["stem"]: pytest.approx(row["iou"] - row["iou_other_model"]) for row in rows}
+    three = write_model(tmp_path / "three.onnx", make_spec(bands=("a", "b"), mean=(0.0,) * 2, std=(1.0,) * 2), bands=2)
+    with pytest.raises(ModelError, match="has bands a, b, the model red, green, blue"):
+        verb(model, folder, compare=str(three))
+
+
+def test_views_are_measured_against_none(reds):
+    model, folder, _ = reds
+    found = verb(model, folder, tta=True).record["views"]
+    assert found["ties"] == 3 and found["difference"] == 0  # each pixel is judged by itself
+    assert found["seconds"] > 2 * found["other_seconds"]
+
+
+def test_groups_have_figures_of_their_own(reds, tmp_path):
+    model, folder, pairs = reds
+    (tmp_path / "events.csv").write_text("stem,event\na,July\nb,July\nc,May\n")
+    groups = verb(model, folder, groups=f"{tmp_path}/events.csv:event").record["groups"]
+    assert [(group["name"], group["images"]) for group in groups] == [("July", 2), ("May", 1)]
+    predicted, truth = pairs["c"]
+    assert groups[1]["iou"] == pytest.approx((predicted & truth).sum() / (predicted | truth).sum())
+
+
+def test_the_page_and_the_figures_are_logged_to_mlflow(reds, tmp_path, monkeypatch):
+    model, folder, _ = reds
+    monkeypatch.chdir(tmp_path)
+    node = compose("train", ["logger=mlflow"], TrainConfig).logger
+    config = EvaluateConfig(DataConfig(data_dir=str(folder)), BACKEND, logger=node)
+    with pytest.raises(UsageError, match="give --out FOLDER"):
+        run_evaluate(config, str(model), None, False, False)
+    record = run_evaluate(config, str(model), Path("out"), False, False).record
+    from mlflow import MlflowClient
+
+    client = MlflowClient("sqlite:///mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("flood-seg").experiment_id])
+    assert run.info.status == "FINISHED" and run.data.metrics["iou"] == pytest.approx(record["iou"])
+    names = {Path(file.path).name for file in client.list_artifacts(run.info.run_id, "evaluation")}
+    assert {"report.html", "metrics.json", "images.parquet"} <= names
+
+
+def test_several_classes_have_a_page_without_thresholds(tmp_path):
+    random = np.random.default_rng(0)
+    spec = red_spec(task="multiclass", class_names=("land", "water", "road"), label_values=(0, 1, 2))
+    model = write_model(tmp_path / "m.onnx", spec, weights=(25.5 * np.eye(3)).tolist(), bias=[0.0] * 3)
+    for part in ("images", "masks"):
+        (tmp_path / "data" / part).mkdir(parents=True)
+    for stem in "ab":
+        photo = random.integers(0, 256, (64, 64, 3), np.uint8)
+        Image.fromarray(photo).save(tmp_path / "data" / "images" / f"{stem}.png")
+        truth = np.where(random.random((64, 64)) < 0.7, photo.argmax(axis=2), 0)
+        Image.fromarray(truth.astype(np.uint8)).save(tmp_path / "data" / "masks" / f"{stem}.png")
+    data = DataConfig(data_dir=str(tmp_path / "data"), labels={0: "land", 1: "water", 2: "road"})
+    config = EvaluateConfig(data, BACKEND, EvaluationOptions(goal="f1", calibrate=True))
+    evaluated = run_evaluate(config, str(model), tmp_path / "out", False, False)
+    assert "thresholds" not in evaluated.record and set(evaluated.record["classes"]) == {"land", "water", "road"}
+    assert evaluated.record["calibration"]["ece_at_best"] < evaluated.record["calibration"]["ece"]
+    assert "Each class" in (tmp_path / "out" / "report.html").read_text()

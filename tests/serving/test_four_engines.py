@@ -46,6 +46,15 @@ def test_all_four_agree_and_another_model_does_not(folder):
             "torch", "onnxruntime", "openvino", "triton", "triton",
         ]  # fmt: skip
         assert all(model["agreement"]["probability"] < 1e-3 for model in record["models"][1:])
+        confusions = []
+        for model in ("best.ckpt", f"http://127.0.0.1:{served.http}/flood_area_segmentation"):
+            evaluated = subprocess.run(
+                [sys.executable, "-m", "flood_seg", "evaluate", "--model", model, "--data", "data", "--out", "e"],
+                cwd=folder, capture_output=True, text=True, timeout=100, check=False,
+            )  # fmt: skip
+            assert evaluated.returncode == 0, evaluated.stderr
+            confusions.append(json.loads((folder / "e" / "metrics.json").read_text())["confusion"])
+        assert sum(abs(a - b) for one, two in zip(*confusions, strict=True) for a, b in zip(one, two, strict=True)) <= 8
         other = verify(folder, address, "other.onnx")
         assert other.returncode == 1 and "other.onnx: further from" in other.stderr and other.stderr.count("\n") == 1
     finally:

@@ -64,7 +64,9 @@ def test_the_metrics_of_the_saved_weights_are_those_that_one_process_counts(runs
     _, (_, folder) = runs
     model = str(folder / "best.ckpt")
     data = [f"datamodule.data_dir='{shared_ponds}'", f"datamodule.split_file='{folder}/split.txt'"]
-    record = evaluate(compose("evaluate", with_engine(data, model), EvaluateConfig), model, None, at_network_size=True).record
+    record = evaluate(
+        compose("evaluate", with_engine(data, model), EvaluateConfig), model, None, at_network_size=True
+    ).record
     saved = read_checkpoint(folder / "best.ckpt")[1].provenance
     assert record["confusion"] == saved["confusion"]
     assert record["iou"] == pytest.approx(saved["metrics"]["val_iou"], abs=1e-6)
