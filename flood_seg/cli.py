@@ -361,6 +361,36 @@ class FloodSeg:
 
             check(config, Path(out), _path(fix))
 
+        def tile(
+            self,
+            *overrides: str,
+            data: str | None = None,
+            image: str | None = None,
+            labels: str | None = None,
+            out: str = "tiles",
+            mosaic: str | None = None,
+        ) -> None:
+            """Cuts large images and their masks into tiles, and puts predictions of tiles back together.
+
+            flood-seg data tile --data data/scenes --out tiles tile.size=512 tile.overlap=64
+            flood-seg data tile --image scene.tif --labels water.gpkg --out tiles tile.empty=0.1
+            flood-seg data tile --data tiles --mosaic masks --out scene_water.tif
+            """
+            from flood_seg.errors import UsageError
+
+            if mosaic:
+                if not data:
+                    raise UsageError("--mosaic: wants the folder of the tiles too: --data tiles")
+                from flood_seg.data.tiles.mosaic import mosaic as assemble
+
+                assemble(Path(data), Path(mosaic), Path(out))
+                return
+            config = _compose_data(overrides, data)
+
+            from flood_seg.data.tiles.tile import tile
+
+            tile(config, Path(out), image, labels)
+
         def stats(self, *overrides: str, data: str | None = None, out: str | None = None) -> None:
             """Measures mean and standard deviation of each band, and the share of each class, of the training part.
 

@@ -133,7 +133,7 @@ def test_a_goal_that_no_threshold_reaches_changes_nothing(reds, capsys):
 
 
 def test_another_model_is_compared_photo_by_photo(reds, tmp_path):
-    model, folder, pairs = reds
+    model, folder, _ = reds
     other = write_model(tmp_path / "green.onnx", red_spec(), weights=[[0.0, 25.5, 0.0]])
     evaluated = verb(model, folder, compare=str(other))
     found, rows = evaluated.record["comparison"], evaluated.rows

@@ -1,3 +1,4 @@
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,7 @@ def test_slices_are_quarters_that_hold_every_photo_once():
     assert sorted(np.concatenate([one.places for one in found])) == list(range(83))
     assert [len(one.places) for one in found] == [21, 20, 21, 21] or max(len(one.places) for one in found) <= 22
     bounds = [values[one.places] for one in found]
-    assert all(low.max() <= high.min() for low, high in zip(bounds, bounds[1:], strict=False))
+    assert all(low.max() <= high.min() for low, high in pairwise(bounds))
 
 
 def test_photos_of_one_size_are_one_slice():

@@ -1,0 +1,1 @@
+"""Large images cut into tiles, and predictions of tiles put back together."""

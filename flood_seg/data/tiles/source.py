@@ -1,0 +1,101 @@
+"""An image that is cut: a raster that is read in parts, or a photo that is held as a whole."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from flood_seg.imaging.raster import open_raster
+from flood_seg.imaging.read import decode_bands, is_raster
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from flood_seg.data.tiles.grid import Tile
+
+
+class Source(Protocol):
+    """Gives parts of an image."""
+
+    shape: tuple[int, int]
+    profile: dict[str, Any]  # of GDAL, for files of the same kind; empty of a photo
+
+    def read(self, part: Tile) -> tuple[np.ndarray, np.ndarray | None]:
+        """Returns a part that lies inside: any dtype [bands, H, W], and where it has data, bool [H, W] or None (all)."""
+
+
+class PhotoSource:
+    """A photo, decoded once: its memory is that of the photo."""
+
+    profile: dict[str, Any]
+
+    def __init__(self, path: Path) -> None:
+        values, _ = decode_bands(path)
+        self._values = np.moveaxis(values, 2, 0)
+        self.shape, self.profile = values.shape[:2], {}
+
+    def read(self, part: Tile) -> tuple[np.ndarray, np.ndarray | None]:
+        """See Source."""
+        rows, cols = slice(part.row, part.row + part.height), slice(part.col, part.col + part.width)
+        return self._values[:, rows, cols], None
+
+
+@dataclass(frozen=True)
+class Bands:
+    """What a raster says of its bands."""
+
+    names: tuple[str | None, ...]
+    colors: tuple[Any, ...]
+
+
+class RasterSource:
+    """A raster of any size; each thread reads it by a handle of its own, since GDAL's are for one thread."""
+
+    def __init__(self, path: Path, stack: ExitStack) -> None:
+        """Opens the raster; its handles are closed with `stack`."""
+        self._path, self._stack, self._local, self._lock = path, stack, threading.local(), threading.Lock()
+        with open_raster(path):  # says what is wrong with it
+            source = self._handle()
+        self.shape = (source.height, source.width)
+        self.bands = Bands(source.descriptions, source.colorinterp)
+        self.profile = {
+            "driver": "GTiff", "count": source.count, "dtype": source.dtypes[0], "nodata": source.nodata,
+            "crs": source.crs, "transform": source.transform,
+        }  # fmt: skip
+        from rasterio.enums import MaskFlags
+
+        self._whole = all(MaskFlags.all_valid in flags or MaskFlags.alpha in flags for flags in source.mask_flag_enums)
+
+    def _handle(self) -> Any:
+        if not hasattr(self._local, "handle"):
+            import rasterio
+
+            # Not by `with`: what that sets up in this thread would be taken down in another one.
+            handle = self._local.handle = rasterio.open(self._path)
+            with self._lock:
+                self._stack.callback(handle.close)
+        return self._local.handle
+
+    def read(self, part: Tile) -> tuple[np.ndarray, np.ndarray | None]:
+        """See Source."""
+        window = (part.row, part.row + part.height), (part.col, part.col + part.width)
+        handle = self._handle()
+        values = handle.read(window=window)
+        valid = None if self._whole else handle.read_masks(window=window).min(axis=0) > 0
+        if values.dtype.kind == "f":
+            finite = np.isfinite(values).all(axis=0)
+            valid = finite if valid is None else valid & finite
+        return values, valid
+
+
+def open_source(path: Path, stack: ExitStack) -> PhotoSource | RasterSource:
+    """Opens an image for cutting.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    return RasterSource(path, stack) if is_raster(path) else PhotoSource(path)

@@ -1,0 +1,307 @@
+"""The data tile verb: cuts large images, with their masks, into tiles that training and `infer` take.
+
+Rows of tiles are read at once, in pieces of at most 64 MB, so that a raster of any size is read once from its
+beginning to its end whatever its blocks are, and memory does not grow with it.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flood_seg.classes import IGNORED
+from flood_seg.console import say, track, warn
+from flood_seg.data.copy import IMAGES, MASKS, check_empty, find_with_parts, place_of
+from flood_seg.data.layout import has_masks
+from flood_seg.data.pairing import Pair
+from flood_seg.data.reading import SampleReader, check_aspect, resize_mask
+from flood_seg.data.tiles.grid import Tile, tile_rows
+from flood_seg.data.tiles.source import PhotoSource, RasterSource, open_source
+from flood_seg.errors import DataError, FindingsError, ImageError, UsageError
+from flood_seg.imaging.postprocess import to_labels
+from flood_seg.imaging.raster import Window
+from flood_seg.imaging.read import image_suffixes
+from flood_seg.imaging.write import atomic_path, write_image, write_json
+from flood_seg.inference.backends.streams import cores
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flood_seg.schema.workshop import DataToolsConfig, TileConfig
+
+INDEX = "index.json"
+PIECE = 64 << 20  # bytes that a thread reads at once
+GDAL_CACHE = 64 << 20  # bytes; by itself GDAL takes 5 % of the machine's memory
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An image that is cut, and its mask where there is one."""
+
+    pair: Pair
+    part: str | None
+    labelled: bool
+
+
+@dataclass
+class Cut:
+    """What became of a scene: a record for the index, and a line a tile."""
+
+    record: dict[str, Any]
+    tiles: list[dict[str, Any]] = field(default_factory=list)
+    skipped: int = 0
+
+
+def tile(config: DataToolsConfig, out: Path, image: str | None = None, labels: str | None = None) -> list[Cut]:
+    """Cuts images into tiles and writes `images/`, `masks/`, `index.json` and `index.csv`.
+
+    Args:
+        config: the data set and how to cut.
+        out: a new folder.
+        image: one image, or a folder of images, instead of the data set.
+        labels: the mask or the shapes of the one image.
+
+    Raises:
+        OutputError: `out` holds files.
+        DataError: there is no image.
+        FindingsError: an image could not be read; the others are cut.
+    """
+    import rasterio
+
+    check_empty(out)
+    scenes = _scenes(config, image, labels)
+    cutter = _Cutter(config, out)
+    cuts, failed = [], 0
+    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE):
+        for scene in scenes:
+            try:
+                cuts.append(cutter.cut(scene))
+            except ImageError as error:
+                failed += 1
+                warn(f"{scene.pair.stem} left out: {error}")
+    _write_index(out, cuts, config.tile)
+    tiles, skipped = sum(len(cut.tiles) for cut in cuts), sum(cut.skipped for cut in cuts)
+    say(f"{out}: {tiles} tiles of {len(cuts)} images, {skipped} left out as empty; {out / INDEX}")
+    if failed:
+        raise FindingsError(f"{failed} of {len(scenes)} images could not be cut, see above; the rest is done")
+    return cuts
+
+
+def _scenes(config: DataToolsConfig, image: str | None, labels: str | None) -> list[Scene]:
+    data = config.datamodule
+    if labels and not image:
+        raise UsageError("--labels: are of one image; give --image FILE too")
+    if image is None and has_masks(data):
+        placed, faults = find_with_parts(data)
+        for fault in faults:
+            warn(f"{fault.path.name} left out: {fault.reason}")
+        return [Scene(pair, part, True) for pair, part in placed]
+    place = Path(image) if image else _images_folder(data.folders[0], data.images_dir)
+    if place.is_file():
+        return [Scene(Pair(place.stem, place, Path(labels or place)), None, labels is not None)]
+    if labels or not place.is_dir():
+        raise DataError(f"{place}: {'is a folder; --labels are of one image' if labels else 'no such file or folder'}")
+    found = sorted(p for p in place.iterdir() if p.suffix.lower() in image_suffixes() and not p.name.startswith("."))
+    if not found:
+        raise DataError(f"{place}: no image in it; give --image FILE or FOLDER, or --data")
+    return [Scene(Pair(path.stem, path, path), None, False) for path in found]
+
+
+def _images_folder(folder: Path, images_dir: str) -> Path:
+    return folder / images_dir if (folder / images_dir).is_dir() else folder
+
+
+class _Cutter:
+    """Cuts scenes, a row of tiles a thread."""
+
+    def __init__(self, config: DataToolsConfig, out: Path) -> None:
+        self._options, self._out = config.tile, out
+        self._reader = SampleReader.of(config.datamodule, config.task)
+        self._workers = config.tile.workers or cores()
+
+    def cut(self, scene: Scene) -> Cut:
+        """Cuts one scene; raises ImageError where it cannot be read."""
+        with ExitStack() as stack:
+            source = open_source(scene.pair.image, stack)
+            mask = self._whole_mask(scene, source)
+            options = self._options
+            rows = tile_rows(source.shape, options.size, options.overlap, options.edge)
+            pieces = list(_pieces(rows, source))
+            done = Cut(_describe(scene, source))
+            with ThreadPoolExecutor(self._workers) as pool:
+                results = pool.map(lambda piece: self._cut_piece(scene, source, mask, piece), pieces)
+                for tiles, skipped in track(results, f"Cutting {scene.pair.stem}", len(pieces)):
+                    done.tiles += tiles
+                    done.skipped += skipped
+        return done
+
+    def _whole_mask(self, scene: Scene, source: PhotoSource | RasterSource) -> np.ndarray | None:
+        """Returns a photo's mask, class indices uint8 [H, W]; that of a raster is read in parts."""
+        if not scene.labelled or isinstance(source, RasterSource):
+            return None
+        mask = self._reader.read_mask(scene.pair)
+        check_aspect(source.shape, mask.shape)
+        return resize_mask(mask, *source.shape)
+
+    def _cut_piece(
+        self, scene: Scene, source: PhotoSource | RasterSource, mask: np.ndarray | None, piece: Sequence[Tile]
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Reads what some tiles of a row cover, and writes them."""
+        first, last = piece[0], piece[-1]
+        height = min(first.height, source.shape[0] - first.row)
+        whole = Tile(first.row, first.col, height, min(last.col + last.width, source.shape[1]) - first.col)
+        values, valid = source.read(whole)
+        labels = self._labels(scene, source, mask, whole)
+        written, skipped = [], 0
+        for one in piece:
+            cols = slice(one.col - first.col, one.col - first.col + one.width)
+            row = self._write(
+                scene, source, one, values[:, :, cols], None if valid is None else valid[:, cols],
+                None if labels is None else labels[:, cols],
+            )  # fmt: skip
+            written += [row] if row else []
+            skipped += row is None
+        return written, skipped
+
+    def _labels(
+        self, scene: Scene, source: PhotoSource | RasterSource, mask: np.ndarray | None, part: Tile
+    ) -> np.ndarray | None:
+        if not scene.labelled:
+            return None
+        if mask is not None:
+            return mask[part.row : part.row + part.height, part.col : part.col + part.width]
+        window = Window(
+            part.row, part.col, part.height, part.width, max(part.height, part.width), source.shape,
+            (0, 0, *source.shape),
+        )  # fmt: skip
+        return self._reader.read_mask(Pair(scene.pair.stem, scene.pair.image, scene.pair.mask, window=window))
+
+    def _write(
+        self, scene: Scene, source: PhotoSource | RasterSource, one: Tile, values: np.ndarray,
+        valid: np.ndarray | None, labels: np.ndarray | None,
+    ) -> dict[str, Any] | None:  # fmt: skip
+        """Writes a tile and its mask; returns its line of the index, or None where it is left out."""
+        options = self._options
+        data = 1.0 if valid is None else float(valid.mean())  # of what lies inside the image
+        name = f"{place_of(self._out, scene.pair, scene.part).name}_r{one.row:06d}_c{one.col:06d}"
+        foreground = None
+        if labels is not None:
+            foreground = float(((labels > 0) & (labels != IGNORED)).mean())
+        if data < options.min_data or (foreground == 0 and not _kept(name, options.empty)):
+            return None
+        place = place_of(self._out, Pair(name, scene.pair.image, scene.pair.mask), scene.part)
+        image = place.file(IMAGES, self._suffix(source))
+        _write_values(image, _padded(values, one, source.profile.get("nodata") or 0), one, source, options)
+        if labels is not None:
+            drawn = _padded(to_labels(labels, self._label_values())[None], one, self._label_values()[0])
+            _write_values(place.file(MASKS, self._suffix(source)), drawn, one, source, options, mask=True)
+        return {
+            "tile": name, "source": scene.pair.stem, "part": scene.part or "", "row": one.row, "col": one.col,
+            "height": one.height, "width": one.width, "data_share": round(data, 6),
+            "foreground_share": None if foreground is None else round(foreground, 6),
+        }  # fmt: skip
+
+    def _label_values(self) -> list[int]:
+        classes = self._reader.classes
+        values = list(classes.label_values)
+        ignored = next((value for value in classes.ignored if isinstance(value, int)), IGNORED)
+        return [*values, *[ignored] * (256 - len(values))]
+
+    def _suffix(self, source: PhotoSource | RasterSource) -> str:
+        if self._options.format == "auto":
+            return ".tif" if isinstance(source, RasterSource) else ".png"
+        return f".{self._options.format}"
+
+
+def _kept(name: str, share: float) -> bool:
+    """Whether a tile of background alone is kept: the same ones each time."""
+    return int.from_bytes(sha256(name.encode()).digest()[:4], "big") < share * 2**32
+
+
+def _pieces(rows: Sequence[Sequence[Tile]], source: PhotoSource | RasterSource) -> Iterator[list[Tile]]:
+    """Yields runs of tiles of a row that are read at once."""
+    bands, dtype = source.profile.get("count", 4), np.dtype(source.profile.get("dtype", "uint8"))
+    for row in rows:
+        bytes_a_column = row[0].height * bands * dtype.itemsize
+        run: list[Tile] = []
+        for one in row:
+            if run and (one.col + one.width - run[0].col) * bytes_a_column > PIECE:
+                yield run
+                run = []
+            run.append(one)
+        yield run
+
+
+def _padded(values: np.ndarray, one: Tile, fill: float) -> np.ndarray:
+    below, beside = one.height - values.shape[1], one.width - values.shape[2]
+    if not (below or beside):
+        return values
+    return np.pad(values, ((0, 0), (0, below), (0, beside)), constant_values=fill)
+
+
+def _write_values(
+    path: Path, values: np.ndarray, one: Tile, source: PhotoSource | RasterSource, options: TileConfig, *,
+    mask: bool = False,
+) -> None:  # fmt: skip
+    if path.suffix != ".tif":
+        planes = np.ascontiguousarray(np.moveaxis(values, 0, 2))
+        if planes.dtype not in (np.uint8, np.uint16) or planes.shape[2] not in (1, 3):
+            raise ImageError(
+                f"{path.name}: a PNG holds 1 or 3 bands of 8 or 16 bits, not {planes.shape[2]} of {planes.dtype}; "
+                "use tile.format=tif"
+            )
+        write_image(path, planes[:, :, 0] if planes.shape[2] == 1 else planes)
+        return
+    import rasterio
+    from rasterio.windows import Window as RasterWindow
+    from rasterio.windows import transform
+
+    profile = {"driver": "GTiff", **source.profile} | {
+        "count": len(values), "dtype": values.dtype, "height": one.height, "width": one.width,
+        "compress": options.compress,
+    }  # fmt: skip
+    if options.compress != "none" and values.dtype.kind in "iu" and not mask:
+        profile["predictor"] = 2
+    if mask:
+        profile["nodata"] = None
+    if "transform" in profile:
+        profile["transform"] = transform(RasterWindow(one.col, one.row, one.width, one.height), profile["transform"])
+    with atomic_path(path) as temporary, rasterio.open(temporary, "w", **profile) as out:
+        if isinstance(source, RasterSource) and not mask:
+            out.colorinterp = source.bands.colors
+            out.descriptions = source.bands.names
+        out.write(values)
+
+
+def _describe(scene: Scene, source: PhotoSource | RasterSource) -> dict[str, Any]:
+    crs, matrix = source.profile.get("crs"), source.profile.get("transform")
+    return {
+        "source": scene.pair.stem,
+        "file": str(scene.pair.image),
+        "height": source.shape[0],
+        "width": source.shape[1],
+        "crs": crs.to_wkt() if crs else None,
+        "transform": list(matrix)[:6] if matrix is not None else None,
+    }
+
+
+def _write_index(out: Path, cuts: Sequence[Cut], options: TileConfig) -> None:
+    tiles = [line for cut in cuts for line in cut.tiles]
+    record = {"size": options.size, "overlap": options.overlap, "sources": [cut.record for cut in cuts], "tiles": tiles}
+    write_json(out / INDEX, record)
+    if tiles:
+        with (
+            atomic_path(out / "index.csv") as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.DictWriter(file, list(tiles[0]))
+            writer.writeheader()
+            writer.writerows(tiles)
