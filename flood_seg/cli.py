@@ -391,6 +391,18 @@ class FloodSeg:
 
             tile(config, Path(out), image, labels)
 
+        def split(self, *overrides: str, data: str | None = None, out: str = "split.txt") -> None:
+            """Divides a data set into training, validation and test, or into folds; near-duplicates are never parted.
+
+            flood-seg data split --data data/raw --out split.txt split.val=0.2 split.test=0.1 split.stratify=true
+            flood-seg data split --data tiles --out folds split.folds=5 split.groups=scene
+            """
+            config = _compose_data(overrides, data)
+
+            from flood_seg.data.dividing import divide
+
+            divide(config, Path(out))
+
         def stats(self, *overrides: str, data: str | None = None, out: str | None = None) -> None:
             """Measures mean and standard deviation of each band, and the share of each class, of the training part.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.console import say, show_table, warn
+from flood_seg.data.groups import read_groups
 from flood_seg.data.layout import choose_pairs
 from flood_seg.data.reading import SampleReader
 from flood_seg.errors import ModelError
@@ -15,7 +16,6 @@ from flood_seg.evaluation.calibration import Reliability
 from flood_seg.evaluation.classes import plot_confusion, show_classes
 from flood_seg.evaluation.curve import Curve, check_goal
 from flood_seg.evaluation.gallery import Gallery
-from flood_seg.evaluation.groups import read_groups
 from flood_seg.evaluation.measure import MAIN, Contestant, ImageResult, Measurer, measure_all
 from flood_seg.evaluation.metrics import image_ious
 from flood_seg.evaluation.rows import Row, image_rows, write_rows

@@ -23,6 +23,7 @@ from flood_seg.imaging.read import decide_mask, read_labels, read_mask_values
 from flood_seg.page.render import encode_thumbnail
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from flood_seg.data.pairing import Pair
@@ -85,6 +86,11 @@ def examine(pair: Pair, reader: SampleReader, options: CheckConfig) -> Examined:
         _count_classes(seen, reader)
     _compare_places(seen)
     return seen
+
+
+def small_view(image: np.ndarray, bands: Sequence[str]) -> np.ndarray:
+    """Returns what images are compared by: uint8 [64, 64, 3] RGB of an image, any dtype [H, W, bands]."""
+    return _small(to_picture(image, bands))
 
 
 def _small(picture: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ class Source(Protocol):
     profile: dict[str, Any]  # of GDAL, for files of the same kind; empty of a photo
 
     def read(self, part: Tile) -> tuple[np.ndarray, np.ndarray | None]:
-        """Returns a part that lies inside: any dtype [bands, H, W], and where it has data, bool [H, W] or None (all)."""
+        """Returns a part that lies inside: any dtype [bands, H, W], and where it has data, bool [H, W]; None: all."""
 
 
 class PhotoSource:
