@@ -361,6 +361,22 @@ class FloodSeg:
 
             check(config, Path(out), _path(fix))
 
+        def overlay(
+            self, *overrides: str, data: str | None = None, out: str = "overlays", model: str | None = None
+        ) -> None:
+            """Draws masks over their images, with a legend, and contact sheets; --model shows where it is wrong.
+
+            flood-seg data overlay --data data/raw --out overlays overlay.count=40
+            flood-seg data overlay --data data/raw --model model.onnx
+            """
+            from flood_seg.inference.engines import with_engine
+
+            config = _compose_data(with_engine(overrides, model), data)
+
+            from flood_seg.evaluation.overlay import overlay
+
+            overlay(config, Path(out), model)
+
         def tile(
             self,
             *overrides: str,
@@ -403,19 +419,23 @@ class FloodSeg:
 
             divide(config, Path(out))
 
-        def stats(self, *overrides: str, data: str | None = None, out: str | None = None) -> None:
-            """Measures mean and standard deviation of each band, and the share of each class, of the training part.
+        def stats(
+            self,
+            *overrides: str,
+            data: str | None = None,
+            out: str | None = None,
+            write_config: str | None = None,
+        ) -> None:
+            """Measures sizes, bands, classes and the shapes of masks, in figures, pictures and a page.
 
-            flood-seg data stats --data data/raw --out stats.yaml    # then: train datamodule.stats_file=stats.yaml
+            flood-seg data stats --data data/raw --out data_stats
+            flood-seg data stats --data data/raw --write-config stats.yaml  # train datamodule.stats_file=stats.yaml
             """
-            from flood_seg.config import compose
-            from flood_seg.schema import TrainConfig
+            config = _compose_data(overrides, data)
 
-            config = compose("train", [*overrides, *_folder(data)], TrainConfig)
+            from flood_seg.data.overview import stats
 
-            from flood_seg.data.stats import stats
-
-            stats(config, _path(out))
+            stats(config, _path(out), _path(write_config))
 
         def sample(self, *overrides: str, out: str = "data/sample") -> None:
             """Draws the synthetic flood scenes into a folder.

@@ -1,4 +1,4 @@
-"""The data stats verb: mean and standard deviation of each band, and the share of each class."""
+"""Mean and standard deviation of each band, and the pixels of each class."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flood_seg.classes import IGNORED
-from flood_seg.console import say, show_table, track, warn
-from flood_seg.data.layout import choose_split, find_samples
+from flood_seg.console import say, track, warn
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.remember import remembered
 from flood_seg.data.store import default_cache_dir, fingerprint
@@ -72,27 +71,6 @@ class BandStats:
         return np.sqrt(self.squares / max(self.count, 1))
 
 
-def stats(config: TrainConfig, out: Path | None = None) -> BandStats:
-    """Prints mean and standard deviation of each band and the share of each class of the training part.
-
-    Args:
-        config: the data set, the task, the seed of the split.
-        out: where to write what `datamodule.stats_file` reads; None: nowhere.
-
-    Raises:
-        DataError: as `measure`.
-    """
-    data = config.datamodule
-    pairs, _ = find_samples(data)
-    chosen = set(choose_split(data, pairs, config.seed).train)
-    train = [pair for pair in pairs if pair.stem in chosen]
-    total, classes = measure(train, SampleReader.of(data, config.task))
-    _show(total, classes, config, len(train))
-    if out:
-        _write(out, total, config)
-    return total
-
-
 def measure(pairs: Sequence[Pair], reader: SampleReader) -> tuple[BandStats, np.ndarray]:
     """Reads pairs once, one after the other at their own size.
 
@@ -145,25 +123,8 @@ def _measure(pair: Pair, reader: SampleReader) -> tuple[BandStats, np.ndarray] |
     return (one, counts) if one.count else None
 
 
-def _show(total: BandStats, classes: np.ndarray, config: TrainConfig, images: int) -> None:
-    data = config.datamodule
-    scaled = zip(data.bands, total.mean / data.value_scale, total.std / data.value_scale, total.low, total.high,
-                 strict=True)  # fmt: skip
-    rows = [(name, f"{mean:.4f}", f"{std:.4f}", f"{low:g}", f"{high:g}") for name, mean, std, low, high in scaled]
-    title = f"{images} images of the training part, values over {data.value_scale:g}"
-    show_table(title, ("band", "mean", "std", "lowest", "highest"), rows)
-    kinds = [
-        *zip(data.classes(config.task).names, classes, strict=False),
-        ("ignored or without data", classes[IGNORED]),
-    ]
-    shares = [(name, f"{pixels / classes.sum():.2%}", int(pixels)) for name, pixels in kinds if pixels]
-    show_table("Classes", ("class", "share", "pixels"), shares)
-    if total.high.max() > 1.5 * data.value_scale:
-        warn(f"values reach {total.high.max():g}: is datamodule.value_scale={data.value_scale:g} right?")
-
-
-def _write(path: Path, total: BandStats, config: TrainConfig) -> None:
-    """Writes what `datamodule.stats_file` reads."""
+def write_stats(path: Path, total: BandStats, config: TrainConfig) -> None:
+    """Writes what `datamodule.stats_file` reads: mean and standard deviation on the scale of `value_scale`."""
     import yaml
 
     scale = config.datamodule.value_scale

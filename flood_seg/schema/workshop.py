@@ -33,6 +33,28 @@ class CheckConfig:
 
 
 @dataclass
+class OverlayConfig:
+    """What `data overlay` draws."""
+
+    count: int = 0
+    part: str = "all"
+    size: int = 1600
+    opacity: float = 0.4
+    columns: int = 4
+    rows: int = 6
+    thumbnail: int = 420
+
+    def __post_init__(self) -> None:
+        check_range("overlay.count", self.count, 0)
+        check_choice("overlay.part", self.part, ("auto", "train", "val", "test", "all"))
+        check_range("overlay.size", self.size, 32)
+        check_range("overlay.opacity", self.opacity, 0, 1)
+        for name in ("columns", "rows"):
+            check_range(f"overlay.{name}", getattr(self, name), 1, 100)
+        check_range("overlay.thumbnail", self.thumbnail, 32, 4096)
+
+
+@dataclass
 class TileConfig:
     """How `data tile` cuts."""
 
@@ -96,6 +118,7 @@ class DataToolsConfig(TrainConfig):
 
     backend: dict[str, Any] = field(default_factory=dict)
     check: CheckConfig = field(default_factory=CheckConfig)
+    overlay: OverlayConfig = field(default_factory=OverlayConfig)
     tile: TileConfig = field(default_factory=TileConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     coco: CocoConfig = field(default_factory=CocoConfig)

@@ -5,9 +5,11 @@ import pytest
 import rasterio
 
 from flood_seg.config import compose
-from flood_seg.data.stats import BandStats, stats
+from flood_seg.data.overview import stats
+from flood_seg.data.stats import BandStats
 from flood_seg.errors import ConfigError
 from flood_seg.schema import TrainConfig
+from flood_seg.schema.workshop import DataToolsConfig
 
 
 def write(folder: Path, count: int = 6) -> np.ndarray:
@@ -29,7 +31,7 @@ def write(folder: Path, count: int = 6) -> np.ndarray:
     return np.concatenate(pixels)
 
 
-def config_of(folder: Path, *more: str) -> TrainConfig:
+def config_of(folder: Path, *more: str) -> DataToolsConfig:
     split = folder / "split"
     split.mkdir(exist_ok=True)
     (split / "train.txt").write_text("\n".join("01234"))
@@ -42,12 +44,12 @@ def config_of(folder: Path, *more: str) -> TrainConfig:
         f"data_dir='{folder}'",
         f"split_file='{split}'",
     ]
-    return compose("train", [*(f"datamodule.{option}" for option in options), *more], TrainConfig)
+    return compose("data", [*(f"datamodule.{option}" for option in options), *more], DataToolsConfig)
 
 
 def test_mean_and_deviation_are_numpys_of_the_training_part_without_what_has_no_data(tmp_path, capsys):
     pixels = write(tmp_path)[: -(69 * 64 - 64)].astype(np.float64)
-    found = stats(config_of(tmp_path), tmp_path / "stats.yaml")
+    found = stats(config_of(tmp_path), None, tmp_path / "stats.yaml").bands
     assert found.count == len(pixels)
     np.testing.assert_allclose(found.mean, pixels.mean(axis=0), rtol=1e-9)
     np.testing.assert_allclose(found.std, pixels.std(axis=0), rtol=1e-6)
