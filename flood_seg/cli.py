@@ -437,6 +437,79 @@ class FloodSeg:
 
             stats(config, _path(out), _path(write_config))
 
+        def to_coco(self, *overrides: str, data: str | None = None, out: str = "coco") -> None:
+            """Writes a data set as COCO's instances: polygons, and run lengths of shapes with holes.
+
+            flood-seg data to-coco --data data/raw --out coco coco.shape=rle
+            """
+            config = _compose_data(overrides, data)
+
+            from flood_seg.data.convert.coco import to_coco
+
+            to_coco(config, Path(out))
+
+        def from_coco(
+            self,
+            annotations: str | None = None,
+            images: str | None = None,
+            out: str = "data/raw",
+            part: str | None = None,
+        ) -> None:
+            """Writes images and masks of COCO's instances.
+
+            flood-seg data from-coco --annotations instances_train.json --images train2017 --out data/raw
+            """
+            files = _wanted(annotations=annotations, images=images)
+            from flood_seg.data.convert.coco import from_coco
+            from flood_seg.schema import check_choice
+
+            check_choice("--part", part or "train", ("train", "val", "test"))
+            from_coco(files[0], files[1], Path(out), part)
+
+        def to_cvat(self, *overrides: str, data: str | None = None, out: str = "cvat") -> None:
+            """Writes a data set as CVAT for images 1.1, to be mended there.
+
+            flood-seg data to-cvat --data data/raw --out cvat
+            """
+            config = _compose_data(overrides, data)
+
+            from flood_seg.data.convert.cvat import to_cvat
+
+            to_cvat(config, Path(out))
+
+        def from_cvat(self, annotations: str | None = None, images: str | None = None, out: str = "data/raw") -> None:
+            """Writes images and masks of CVAT for images 1.1: polygons, masks and boxes.
+
+            flood-seg data from-cvat --annotations annotations.xml --images images --out data/raw
+            """
+            files = _wanted(annotations=annotations, images=images)
+            from flood_seg.data.convert.cvat import from_cvat
+
+            from_cvat(files[0], files[1], Path(out))
+
+        def to_mmseg(self, *overrides: str, data: str | None = None, out: str = "mmseg") -> None:
+            """Writes a data set in MMSegmentation's folders.
+
+            flood-seg data to-mmseg --data data/raw --out mmseg datamodule.split_file=split.txt
+            """
+            config = _compose_data(overrides, data)
+
+            from flood_seg.data.convert.mmseg import to_mmseg
+
+            to_mmseg(config, Path(out))
+
+        def from_mmseg(self, *overrides: str, data: str | None = None, out: str = "data/raw") -> None:
+            """Writes images and masks of MMSegmentation's folders, which training also takes as they are.
+
+            flood-seg data from-mmseg --data mmseg --out data/raw datamodule.max_label=1 datamodule.ignore_index=255
+            """
+            folders = ["datamodule.images_dir=img_dir", "datamodule.masks_dir=ann_dir"]
+            config = _compose_data([*folders, *overrides], data)
+
+            from flood_seg.data.convert.mmseg import from_mmseg
+
+            from_mmseg(config, Path(out))
+
         def sample(self, *overrides: str, out: str = "data/sample") -> None:
             """Draws the synthetic flood scenes into a folder.
 
@@ -496,6 +569,14 @@ def _compose_data(overrides: Sequence[str], data: str | None) -> DataToolsConfig
     from flood_seg.schema.workshop import DataToolsConfig
 
     return compose("data", [*overrides, *_folder(data)], DataToolsConfig)
+
+
+def _wanted(**files: str | None) -> list[Path]:
+    """Returns the files of flags that a verb cannot do without."""
+    for name, value in files.items():
+        if value is None:
+            raise UsageError(f"--{name}: is missing; see --help")
+    return [Path(value) for value in files.values() if value is not None]
 
 
 def _path(text: str | None) -> Path | None:

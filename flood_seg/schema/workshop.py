@@ -103,11 +103,13 @@ class CocoConfig:
     """How masks become polygons and the other way round."""
 
     shape: str = "auto"
+    instances: str = "component"
     tolerance: float = 0.0
     min_area: int = 1
 
     def __post_init__(self) -> None:
         check_choice("coco.shape", self.shape, ("auto", "polygon", "rle"))
+        check_choice("coco.instances", self.instances, ("component", "class"))
         check_range("coco.tolerance", self.tolerance, 0)
         check_range("coco.min_area", self.min_area, 1)
 
