@@ -510,6 +510,15 @@ class FloodSeg:
 
             from_mmseg(config, Path(out))
 
+        def download(self, out: str = "data/raw", name: str | None = None) -> None:
+            """Downloads the public flood set from Kaggle.
+
+            flood-seg data download --out data/raw
+            """
+            from flood_seg.data.download import FLOOD_AREA, download
+
+            download(Path(out), name or FLOOD_AREA)
+
         def sample(self, *overrides: str, out: str = "data/sample") -> None:
             """Draws the synthetic flood scenes into a folder.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from flood_seg.data.pairing import Fault, Pair, find_pairs
 from flood_seg.data.split import OPTIONAL, PARTS, Split, parts_split, random_split, read_split
+from flood_seg.data.tracked import ensure_here
 from flood_seg.errors import DataError
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ def find_samples(config: DataConfig) -> Found:
         the pairs in the order of their stems, and a fault for each file without a partner.
 
     Raises:
-        DataError: a folder or the table is missing, empty or cannot be read; see also `cut_windows`.
+        DataError: a folder or the table is missing, empty or cannot be read; see also `ensure_here`, `cut_windows`.
     """
+    ensure_here(config.folders, config.dvc_pull)
     pairs, faults = _find_files(config)
     if config.windows is not None:
         from flood_seg.data.windows import cut_windows
@@ -76,7 +78,8 @@ def _find_in(folder: Path, config: DataConfig) -> Found:
 
 
 def has_masks(config: DataConfig) -> bool:
-    """Whether the first of `config.data_dir` is a data set rather than photos alone."""
+    """Whether the first of `config.data_dir` is a data set rather than photos alone; raises as `ensure_here`."""
+    ensure_here(config.folders, config.dvc_pull)
     folder = config.folders[0]
     parts = any(_part_folders(folder, part, config) for part in ALIASES)
     return bool(config.pairs_file) or parts or (folder / config.masks_dir).is_dir()

@@ -10,6 +10,7 @@ from flood_seg.console import say, track, warn
 from flood_seg.data.layout import choose_pairs, has_masks
 from flood_seg.data.pairing import Pair
 from flood_seg.data.reading import SampleReader
+from flood_seg.data.tracked import ensure_here
 from flood_seg.errors import DataError, ImageError
 from flood_seg.imaging.bands import Bands, read_bands
 from flood_seg.imaging.preprocess import resize_image
@@ -57,6 +58,7 @@ def load_photos(data: DataConfig, spec: ModelSpec, count: int) -> tuple[list[Pho
     Raises:
         DataError: the folder that was asked for is missing, or no photo can be read.
     """
+    ensure_here(data.folders, data.dvc_pull)
     folder, reader = data.folders[0], SampleReader.for_model(data, spec)
     if not folder.exists() and data.data_dir != DataConfig.data_dir:
         raise DataError(f"{folder}: no such folder; give --data a folder of photos, or of images/ and masks/")

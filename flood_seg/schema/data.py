@@ -56,6 +56,7 @@ class DataConfig:
     masks_dir: str = "masks"
     mask_suffix: str = ""
     pairs_file: str | None = None
+    dvc_pull: bool = True
     windows: WindowsConfig | None = None
     label_field: str | None = None
     sample: SampleConfig | None = None
