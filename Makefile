@@ -51,9 +51,10 @@ fix: setup ## mend what can be mended by itself
 bench: setup ## print the table of measured numbers (DATA=folder of images/ and masks/)
 	$(RUN) python benchmarks/run.py $(if $(DATA),--data $(DATA))
 
-docs: demo ## draw the picture of the README and write docs/recipes.md anew
+docs: demo ## draw the pictures of the README (wants Chromium) and write docs/recipes.md anew
 	$(RUN) python docs/recipes.py
 	$(RUN) python docs/draw.py $(DEMO)/model.onnx $(DEMO)/new/images/0000.jpg
+	$(RUN) python docs/screenshots.py $(DEMO)/model.onnx
 
 clean: ## remove what the other targets made
 	rm -rf .venv .uv $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage

@@ -228,6 +228,29 @@ def bench_client(_data: str) -> list[Row]:
     return [("triton-client, 1000 px photo, cold", "infer", f"{local[0]:.2f} s", f"{client[0]:.2f} s", "≤ 1.0 s")]
 
 
+def bench_workshop(data: str) -> list[Row]:
+    """`data check`, `data tile` and `evaluate`, each against what it cannot do without."""
+    from flood_seg.data.sample import write_sample
+    from flood_seg.inference.models import boxed_model
+    from flood_seg.schema import SampleConfig
+
+    with tempfile.TemporaryDirectory() as name:
+        if not Path(data, "images").is_dir():
+            write_sample(Path(name), SampleConfig(count=60, height=700, width=1000))
+            data = name
+        checked = in_process("workshop.py", "check", data)
+        tiled = in_process("workshop.py", "tile")
+        judged = in_process("workshop.py", "evaluate", data, str(boxed_model()))
+    return [
+        (f"data check, {checked['pairs']} photos", "reading the files", f"{checked['reading']:.1f} s",
+         f"{checked['check']:.1f} s ({checked['check'] / checked['reading']:.2f}×)", "≤ 20 s for 250"),
+        ("data tile, 10 000×10 000 RGB GeoTIFF", "rasterio reads and writes it", f"{tiled['rasterio']:.2f} s",
+         f"{tiled['tile']:.2f} s ({tiled['tile'] / tiled['rasterio']:.2f}×), {tiled['mb']:.0f} MB", "≤ 1.5×, ≤ 500 MB"),
+        (f"evaluate with its page, {judged['photos']} photos", "the model alone", f"{judged['model']:.2f} s",
+         f"{judged['evaluate']:.2f} s ({judged['evaluate'] / judged['model']:.2f}×)", "≤ 1.5×"),
+    ]  # fmt: skip
+
+
 def _ratio(before: float, after: float, unit: str = "s") -> str:
     shown = f"{after * 1e3:.1f} ms" if unit == "ms" else f"{after:.2f} s"
     return f"{shown} ({before / after:.1f}×)"
@@ -240,6 +263,7 @@ BENCHES = {
     "engines": bench_engines,
     "triton": bench_triton,
     "client": bench_client,
+    "workshop": bench_workshop,
     "loading": bench_loading,
     "step": bench_step,
     "epoch": bench_epoch,

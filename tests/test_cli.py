@@ -12,7 +12,8 @@ from flood_seg.guard import parameters, verbs
 # Names and flags that scripts rely on; whoever changes this table breaks them.
 FROZEN = {
     "train": {"multirun": False, "cfg": None, "image-size": None, "find-lr": False, "find-batch-size": False},
-    "evaluate": {"model": None, "data": None, "out": None, "at-network-size": False},
+    "evaluate": {"model": None, "data": None, "out": None, "at-network-size": False, "goal": None, "calibrate": False,
+                 "save": False, "tta": False, "compare": None, "groups": None},
     "convert-to-onnx": {"ckpt": None, "onnx": None, "height": None, "width": None},
     "convert-to-trt": {"onnx": None, "trt": None, "height": None, "width": None, "docker-version": None},
     "infer": {"onnx": None, "image": None, "out": None, "overlay": False, "json": None},
@@ -29,7 +30,18 @@ FROZEN = {
     },
     "completion": {"shell": "bash", "line": None},
     "data preview": {"out": "preview.png", "count": 16},
-    "data stats": {"data": None, "out": None},
+    "data check": {"data": None, "out": "data_check", "fix": None},
+    "data stats": {"data": None, "out": None, "write-config": None},
+    "data overlay": {"data": None, "out": "overlays", "model": None},
+    "data tile": {"data": None, "image": None, "labels": None, "out": "tiles", "mosaic": None},
+    "data split": {"data": None, "out": "split.txt"},
+    "data to-coco": {"data": None, "out": "coco"},
+    "data from-coco": {"annotations": None, "images": None, "out": "data/raw", "part": None},
+    "data to-cvat": {"data": None, "out": "cvat"},
+    "data from-cvat": {"annotations": None, "images": None, "out": "data/raw"},
+    "data to-mmseg": {"data": None, "out": "mmseg"},
+    "data from-mmseg": {"data": None, "out": "data/raw"},
+    "data download": {"out": "data/raw", "name": None},
     "data sample": {"out": "data/sample"},
 }  # fmt: skip
 

@@ -22,6 +22,7 @@ from flood_seg.schema import (
     TritonServerConfig,
     VerifyConfig,
 )
+from flood_seg.schema.workshop import DataToolsConfig
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "models").glob("*/*.md"))]
@@ -35,7 +36,7 @@ COMMANDS = sorted(
 )
 SCHEMAS = {
     "train": ("train", TrainConfig),
-    "data": ("train", TrainConfig),
+    "data": ("data", DataToolsConfig),
     "completion": ("train", TrainConfig),
     "infer": ("infer", InferConfig),
     "evaluate": ("evaluate", EvaluateConfig),
@@ -68,8 +69,9 @@ def test_a_command_of_the_docs_is_one(command, tmp_path, monkeypatch):
         after = words[words.index("--models") + 1 :]
         for engine in itertools.takewhile(lambda word: not word.startswith("-") and word not in overrides, after):
             parse_engine(engine).node()
+    name, schema = SCHEMAS[words[0]] if words[:2] != ["data", "preview"] else SCHEMAS["train"]
     for job in sweep(overrides) if "-m" in words else [overrides]:
-        compose(SCHEMAS[words[0]][0], job, SCHEMAS[words[0]][1])
+        compose(name, job, schema)
 
 
 def test_there_are_commands_of_every_verb():

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flood_seg.data.layout import read_csv
 from flood_seg.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -42,11 +42,7 @@ def read_groups(text: str, pairs: Sequence[Pair]) -> dict[str, str]:
 
 
 def _read_table(path: Path, column: str) -> dict[str, str]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as a table ({error})") from error
+    rows = read_csv(path)
     columns = list(rows[0]) if rows else []
     key = next((name for name in STEM_COLUMNS if name in columns), None)
     if column not in columns or key is None:

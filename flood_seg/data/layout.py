@@ -99,11 +99,7 @@ def _part_folders(folder: Path, part: str, config: DataConfig) -> tuple[Path, Pa
 
 def _read_table(path: Path) -> Found:
     """Reads a CSV with the columns image and mask, and part where it says so; paths are relative to the file."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: the table of pairs cannot be read ({error})") from error
+    rows = read_csv(path)
     columns = list(rows[0]) if rows else []
     if not {"image", "mask"} <= set(columns):
         there = ", ".join(str(column) for column in columns) or "none"
@@ -123,6 +119,15 @@ def _read_table(path: Path) -> Found:
     if twice := [stem for stem, count in Counter(pair.stem for pair in pairs).items() if count > 1]:
         raise DataError(f"{path}: {twice[0]} stands in two rows; keep one")
     return sorted(pairs, key=lambda pair: pair.stem), faults
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Reads a table with a line of titles; raises DataError where it cannot be read."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as a table ({error})") from error
 
 
 def choose_split(config: DataConfig, pairs: Sequence[Pair], seed: int) -> Split:

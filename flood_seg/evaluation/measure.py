@@ -14,12 +14,13 @@ import numpy as np
 
 from flood_seg.classes import IGNORED
 from flood_seg.console import track, warn
+from flood_seg.data.reading import resize_mask
 from flood_seg.errors import DataError, ImageError
 from flood_seg.evaluation.boundary import boundary_f1
 from flood_seg.evaluation.curve import count_logits
 from flood_seg.evaluation.metrics import confusion_matrix
 from flood_seg.imaging.display import to_picture
-from flood_seg.imaging.preprocess import resize_image
+from flood_seg.imaging.preprocess import shrink
 from flood_seg.inference.backends.streams import cores
 from flood_seg.inference.pipeline import pipeline
 from flood_seg.inference.views import Views
@@ -161,7 +162,7 @@ class Measurer:
         matrices = {name: confusion_matrix(p.mask, job.mask, classes) for name, p in predictions.items()}
         main = predictions[MAIN]
         binary = self._spec.task == "binary"
-        small = _small(job.image, self._reader.bands.names)
+        small = to_picture(shrink(job.image, SMALL), self._reader.bands.names)
         grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
         return ImageResult(
             job.pair.stem, (shape[0], shape[1]), matrices, job.seconds,
@@ -169,18 +170,8 @@ class Measurer:
             count_logits(main.logits[0], job.mask) if binary else None,
             None if binary else _sample(main, job.mask),
             float(grey.mean()) / 255, float(cv2.Laplacian(grey, cv2.CV_32F).std()) / 255,
-            Looks(small, *(_nearest(mask, grey.shape) for mask in (job.mask, main.mask))),
+            Looks(small, *(resize_mask(mask, *small.shape[:2]) for mask in (job.mask, main.mask))),
         )  # fmt: skip
-
-
-def _small(image: np.ndarray, bands: Sequence[str]) -> np.ndarray:
-    scale = min(1.0, SMALL / max(image.shape[:2]))
-    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    return to_picture(resize_image(image, height, width), bands)
-
-
-def _nearest(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    return np.asarray(cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT))
 
 
 def _sample(prediction: Prediction, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -20,7 +19,7 @@ from flood_seg.data.reading import SampleReader, resize_mask
 from flood_seg.errors import FindingsError, ImageError
 from flood_seg.evaluation.metrics import confusion_matrix, image_ious
 from flood_seg.imaging.display import class_colors, difference_legend, draw_classes, draw_difference, to_picture
-from flood_seg.imaging.preprocess import resize_image
+from flood_seg.imaging.preprocess import resize_image, shrink, shrunk
 from flood_seg.imaging.write import write_image
 from flood_seg.inference.engines import open_backend
 from flood_seg.inference.predictor import Predictor
@@ -68,7 +67,7 @@ def overlay(config: DataToolsConfig, out: Path, model: str | None = None) -> Non
             continue
         write_image(out / f"{drawn.stem.replace('/', '_')}.jpg", with_legend(drawn, drawer.legend))
         longest = options.thumbnail * (2 if model else 1)  # three pictures side by side
-        small.append(Drawn(drawn.stem, _shrunk(drawn.picture, longest), drawn.caption))
+        small.append(Drawn(drawn.stem, shrink(drawn.picture, longest), drawn.caption))
     many = options.columns * options.rows
     sheets = [small[start : start + many] for start in range(0, len(small), many)]
     for number, several in enumerate(sheets, 1):
@@ -105,8 +104,7 @@ class _Drawer:
         except ImageError as error:
             return error
         predicted = self._predictor.predict(image).mask if self._predictor else None
-        scale = min(1.0, self._options.size / max(mask.shape))
-        height, width = (max(1, round(side * scale)) for side in mask.shape)
+        height, width = shrunk(mask.shape, self._options.size)
         picture = to_picture(resize_image(image, height, width), self._reader.bands.names)
         truth = resize_mask(mask, height, width)
         opacity = self._options.opacity
@@ -127,12 +125,6 @@ class _Drawer:
 def _beside(panels: Sequence[np.ndarray]) -> np.ndarray:
     gap = np.full((panels[0].shape[0], GAP, 3), 255, np.uint8)
     return np.hstack([part for panel in panels for part in (gap, panel)][1:])
-
-
-def _shrunk(picture: np.ndarray, longest: int) -> np.ndarray:
-    scale = min(1.0, longest / max(picture.shape[:2]))
-    size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
 
 
 def with_legend(drawn: Drawn, legend: Mapping[str, Color]) -> np.ndarray:

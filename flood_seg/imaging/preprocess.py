@@ -28,6 +28,17 @@ def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return by_fours(image, lambda bands: cv2.resize(bands, (width, height), interpolation=interpolation))
 
 
+def shrink(image: np.ndarray, longest: int) -> np.ndarray:
+    """Shrinks `image`, any dtype [H, W] or [H, W, bands], so that its longer side has `longest` pixels at most."""
+    return resize_image(image, *shrunk(image.shape, longest))
+
+
+def shrunk(shape: tuple[int, ...], longest: int) -> tuple[int, int]:
+    """Returns (height, width) of a picture whose longer side has `longest` pixels at most."""
+    scale = min(1.0, longest / max(shape[:2]))
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+
 def by_fours(image: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Changes four bands of [H, W, bands] or [H, W] at a time, which is as many as OpenCV takes in places."""
     if image.ndim == 2:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from flood_seg import __version__
+from flood_seg.imaging.preprocess import shrink
 from flood_seg.imaging.write import atomic_path
 
 if TYPE_CHECKING:
@@ -28,12 +29,8 @@ JPEG_QUALITY = 82
 
 def encode_thumbnail(image: np.ndarray, longest: int) -> bytes:
     """Shrinks a picture, uint8 [H, W, 3] RGB, so that its longer side has `longest` pixels at most; returns a JPEG."""
-    scale = min(1.0, longest / max(image.shape[:2]))
-    if scale < 1:
-        size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))[1]
-    return encoded.tobytes()
+    pixels = cv2.cvtColor(shrink(image, longest), cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", pixels, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))[1].tobytes()
 
 
 def data_uri(content: bytes, kind: str = "image/jpeg") -> str:

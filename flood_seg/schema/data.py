@@ -141,7 +141,7 @@ class DataConfig:
             raise ConfigError(f"datamodule.bands: one stands twice among {', '.join(self.bands)}")
 
     def _read_stats(self, path: Path) -> None:
-        """Takes mean and std from what `data stats --out` wrote."""
+        """Takes mean and std from what `data stats --write-config` wrote."""
         import yaml
 
         key = f"datamodule.stats_file={path}"
@@ -149,7 +149,9 @@ class DataConfig:
             record = yaml.safe_load(path.read_text(encoding="utf-8"))
             bands, scale, mean, std = (record[name] for name in ("bands", "value_scale", "mean", "std"))
         except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-            raise ConfigError(f"{key}: cannot be read ({error!r}); write one by flood-seg data stats --out") from error
+            raise ConfigError(
+                f"{key}: cannot be read ({error!r}); write one by flood-seg data stats --write-config"
+            ) from error
         if list(bands) != list(self.bands) or scale != self.value_scale:
             raise ConfigError(
                 f"{key}: is of bands {', '.join(bands)} with value_scale {scale}, not of {', '.join(self.bands)} with "

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flood_seg.training.plots import FALSE_ALARM, HIT, MISS, plot_grid, plot_history, plot_samples
+from flood_seg.imaging.display import FALSE_ALARM, HIT, MISS
+from flood_seg.training.plots import plot_grid, plot_history, plot_samples
 from tests.conftest import make_spec
 
 METRICS = ("loss", "iou", "f1", "accuracy")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flood_seg.console import track
-from flood_seg.data.check.alike import find_alike, groups_of
+from flood_seg.data.check.alike import find_alike, groups_of, orientations
 from flood_seg.data.check.examine import Examined, examine
 from flood_seg.data.check.fit import find_misfits, find_swaps, fits
 from flood_seg.data.check.kinds import SEVERITIES, Finding
@@ -168,7 +168,7 @@ def _compare_masks(checked: Checked, alike: set[tuple[str, str]], options: Check
         if {first, second} & swapped or one is None or other is None:
             continue
         # Of the orientation as it is; a flipped copy has a flipped mask.
-        agreement = max(_soft_iou(one, turned) for turned in _turned(other))
+        agreement = max(_soft_iou(one, turned) for turned in orientations(other))
         if agreement < options.mask_agreement:
             file = checked.samples[first].pair.mask.name
             text = f"masks of {first} and {second}: IoU {agreement:.2f}"
@@ -196,10 +196,6 @@ def _compare_block(
         if mask not in settled:
             text = f"fits {block[image].pair.image.name} better than its own image (by {better:.1f})"
             checked.findings.append(Finding("misfit", (stems[mask], stems[image]), block[mask].pair.mask.name, text))
-
-
-def _turned(mask: np.ndarray) -> list[np.ndarray]:
-    return [turned for k in range(4) for turned in (np.rot90(mask, k), np.rot90(mask, k)[:, ::-1])]
 
 
 def _soft_iou(one: np.ndarray, other: np.ndarray) -> float:

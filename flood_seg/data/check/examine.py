@@ -18,6 +18,7 @@ from flood_seg.errors import DataError, ImageError
 from flood_seg.imaging.bands import read_bands
 from flood_seg.imaging.display import draw_classes, to_picture
 from flood_seg.imaging.header import LOSSY, Header, describe_file
+from flood_seg.imaging.preprocess import shrink
 from flood_seg.imaging.raster import Raster
 from flood_seg.imaging.read import decide_mask, read_labels, read_mask_values
 from flood_seg.page.render import encode_thumbnail
@@ -97,18 +98,24 @@ def _small(picture: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.resize(picture, (VIEW, VIEW), interpolation=cv2.INTER_AREA))
 
 
-def _look_at_image(seen: Examined, reader: SampleReader) -> Raster | None:
-    path = seen.pair.image
-    try:
-        header = seen.image_header = describe_file(path)
-        raster = read_bands(path, reader.bands, seen.pair.window)
-    except ImageError as error:
-        seen.add("unreadable", path, _brief(error, path))
-        return None
+def _read_header(seen: Examined, path: Path) -> Header:
+    """Reads a header and says what is odd in it."""
+    header = describe_file(path)
     if header.orientation != 1:
         seen.add("exif", path, f"EXIF orientation {header.orientation}")
     if not header.suffix_fits(path):
         seen.add("suffix", path, f"is {header.format}")
+    return header
+
+
+def _look_at_image(seen: Examined, reader: SampleReader) -> Raster | None:
+    path = seen.pair.image
+    try:
+        seen.image_header = _read_header(seen, path)
+        raster = read_bands(path, reader.bands, seen.pair.window)
+    except ImageError as error:
+        seen.add("unreadable", path, _brief(error, path))
+        return None
     if raster.valid is not None:
         share = 1 - float(raster.valid.mean())
         seen.add("empty_data" if share > 0.5 else "nodata", path, f"{share:.1%} of the pixels have no data")
@@ -121,7 +128,7 @@ def _look_at_mask(seen: Examined, reader: SampleReader, options: CheckConfig) ->
     try:
         if path.suffix.lower() in VECTORS:
             return reader.read_mask(seen.pair)
-        header = seen.mask_header = describe_file(path)
+        header = seen.mask_header = _read_header(seen, path)
         values = _raw_values(seen, reader)
     except ImageError as error:
         seen.add("unreadable", path, _brief(error, path))
@@ -129,10 +136,6 @@ def _look_at_mask(seen: Examined, reader: SampleReader, options: CheckConfig) ->
     except DataError as error:  # of shapes
         seen.add("labels", path, _brief(error, path))
         return None
-    if header.orientation != 1:
-        seen.add("exif", path, f"EXIF orientation {header.orientation}")
-    if not header.suffix_fits(path):
-        seen.add("suffix", path, f"is {header.format}")
     try:
         mask = encode(values, reader.classes, path.name) if reader.classes.values else _two(values, path)
     except DataError as error:
@@ -194,11 +197,9 @@ def _fit(seen: Examined, raster: Raster, mask: np.ndarray) -> np.ndarray:
 
 
 def _draw(picture: np.ndarray, mask: np.ndarray, reader: SampleReader, longest: int) -> bytes:
-    scale = min(1.0, longest / max(picture.shape[:2]))
-    height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
-    small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    small = shrink(picture, longest)
     colors = [to_rgb(color) for color in reader.classes.colors]
-    return encode_thumbnail(draw_classes(small, resize_mask(mask, height, width), colors, OPACITY, None), longest)
+    return encode_thumbnail(draw_classes(small, resize_mask(mask, *small.shape[:2]), colors, OPACITY, None), longest)
 
 
 def _count_classes(seen: Examined, reader: SampleReader) -> None:

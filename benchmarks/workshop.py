@@ -1,0 +1,127 @@
+"""Times `data check`, `data tile` and `evaluate` against their baselines; prints JSON.
+
+python benchmarks/workshop.py check DATA | tile | evaluate DATA MODEL
+"""
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+SIDE, PHOTOS, ROUNDS = 10_000, 50, 3
+
+
+def check(data: str) -> dict[str, float]:
+    """Seconds of the check of a whole data set, and of reading its files alone, in as many threads."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from flood_seg.config import compose
+    from flood_seg.data.check.check import look
+    from flood_seg.data.layout import find_samples
+    from flood_seg.data.reading import SampleReader
+    from flood_seg.errors import ImageError
+    from flood_seg.schema.workshop import DataToolsConfig
+
+    config = compose("data", [f"datamodule.data_dir='{data}'"], DataToolsConfig)
+    pairs, _ = find_samples(config.datamodule)
+    reader = SampleReader.of(config.datamodule, config.task)
+
+    def read(pair: object) -> None:
+        with contextlib.suppress(ImageError):
+            reader.load(pair)  # type: ignore[arg-type]
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(read, pairs))
+    reading = time.perf_counter() - started
+    started = time.perf_counter()
+    look(config)
+    return {"pairs": len(pairs), "reading": reading, "check": time.perf_counter() - started}
+
+
+def tile() -> dict[str, float]:
+    """Seconds and peak MB of cutting a scene of 10 000 x 10 000, and seconds of reading and writing it by rasterio."""
+    import rasterio
+    from rasterio.transform import from_origin
+
+    from flood_seg.data.scene import draw_scene
+
+    with tempfile.TemporaryDirectory() as name:
+        scene, copy = Path(name, "scene.tif"), Path(name, "copy.tif")
+        drawn = np.tile(draw_scene(3, 1250, 1250)[0], (8, 8, 1))
+        noisy = np.clip(drawn.astype(np.int16) + np.random.default_rng(0).integers(-6, 7, drawn.shape), 0, 255)
+        grid = {"crs": "EPSG:32632", "transform": from_origin(5e5, 5e6, 0.2, 0.2)}
+        profile = {"driver": "GTiff", "height": SIDE, "width": SIDE, "count": 3, "dtype": "uint8", **grid}
+        options = {"compress": "deflate", "predictor": 2, "tiled": True, "blockxsize": 512, "blockysize": 512}
+        with rasterio.open(scene, "w", **profile) as out:
+            out.write(np.moveaxis(noisy.astype(np.uint8), 2, 0))
+        best: dict[str, float] = {"rasterio": np.inf, "tile": np.inf, "mb": 0.0}
+        for number in range(ROUNDS):
+            started = time.perf_counter()
+            with rasterio.open(scene) as source, rasterio.open(copy, "w", **profile, **options) as out:
+                for _, window in out.block_windows(1):
+                    out.write(source.read(window=window), window=window)
+            best["rasterio"] = min(best["rasterio"], time.perf_counter() - started)
+            command = [sys.executable, "-m", "flood_seg", "data", "tile", "--image", str(scene)]
+            started = time.perf_counter()
+            process = subprocess.Popen([*command, "--out", f"{name}/{number}"], stdout=subprocess.DEVNULL)
+            _, status, usage = os.wait4(process.pid, 0)
+            assert status == 0
+            best["tile"] = min(best["tile"], time.perf_counter() - started)
+            best["mb"] = max(best["mb"], usage.ru_maxrss / 1024)
+        return best
+
+
+def evaluate(data: str, model: str) -> dict[str, float]:
+    """Seconds of an evaluation of 50 photos with its page, and of the model alone on the same, in turns."""
+    from flood_seg.config import compose
+    from flood_seg.data.layout import choose_pairs
+    from flood_seg.data.reading import SampleReader
+    from flood_seg.data.split import Split, write_split
+    from flood_seg.errors import ImageError
+    from flood_seg.evaluation.evaluate import evaluate as run
+    from flood_seg.inference.engines import open_backend
+    from flood_seg.inference.predictor import Predictor
+    from flood_seg.schema import EvaluateConfig
+
+    config = compose("evaluate", [f"datamodule.data_dir='{data}'"], EvaluateConfig)
+    predictor = Predictor(open_backend(config.backend, model, warmup=2))
+    reader = SampleReader.for_model(config.datamodule, predictor.spec)
+    pairs = choose_pairs(config.datamodule)
+    chosen, inputs = list[str](), list[np.ndarray]()
+    for pair in pairs[:: max(1, len(pairs) // PHOTOS)]:
+        with contextlib.suppress(ImageError):
+            if len(chosen) < PHOTOS:
+                inputs.append(predictor.prepare(reader.load(pair)[0])[None])
+                chosen.append(pair.stem)
+    best: dict[str, float] = {"model": np.inf, "evaluate": np.inf, "photos": len(chosen)}
+    with tempfile.TemporaryDirectory() as name:
+        rest = [pair.stem for pair in pairs if pair.stem not in chosen][:1]
+        write_split(Path(name, "split.txt"), Split(tuple(rest), tuple(chosen)))
+        config.datamodule.split_file = f"{name}/split.txt"
+        for number in range(ROUNDS + 1):
+            started = time.perf_counter()
+            for batch in inputs:
+                predictor.backend.run(batch)
+            alone = time.perf_counter() - started
+            started = time.perf_counter()
+            with contextlib.redirect_stdout(io.StringIO()):
+                run(config, model, Path(name, str(number)))
+            whole = time.perf_counter() - started
+            if number:  # the first one imports what draws the page
+                best = {**best, "model": min(best["model"], alone), "evaluate": min(best["evaluate"], whole)}
+    return best
+
+
+if __name__ == "__main__":
+    kind, *arguments = sys.argv[1:]
+    kinds: dict[str, Callable[..., dict[str, float]]] = {"check": check, "tile": tile, "evaluate": evaluate}
+    print(json.dumps(kinds[kind](*arguments)))

@@ -1,0 +1,65 @@
+"""Takes the README's pictures of pages: the check and the evaluation of synthetic scenes, in headless Chromium.
+
+python docs/screenshots.py MODEL   (make docs does it with what make demo made)
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import cv2
+from playwright.sync_api import sync_playwright
+
+IMAGES = Path(__file__).parent / "images"
+WIDTH, HEIGHT = 1180, 1250
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def flood_seg(*words: str, code: int = 0) -> None:
+    """Runs a verb in a scratch folder."""
+    done = subprocess.run([sys.executable, "-m", "flood_seg", *words], capture_output=True, text=True, check=False)
+    if done.returncode != code:
+        sys.exit(done.stderr)
+
+
+def spoil(data: Path) -> None:
+    """Puts faults into a data set of scenes: two swapped masks, a photo twice, one that is cut off."""
+    masks, images = data / "masks", data / "images"
+    spare = data / "spare.png"
+    shutil.move(masks / "0003.png", spare)
+    shutil.move(masks / "0008.png", masks / "0003.png")
+    shutil.move(spare, masks / "0008.png")
+    again = cv2.imread(str(images / "0005.jpg"))[:, ::-1]
+    cv2.imwrite(str(images / "0005_again.jpg"), again, [cv2.IMWRITE_JPEG_QUALITY, 70])
+    cv2.imwrite(str(masks / "0005_again.png"), cv2.imread(str(masks / "0005.png"))[:, ::-1])
+    cut = (images / "0011.jpg").read_bytes()
+    (images / "0011.jpg").write_bytes(cut[: len(cut) // 2])
+
+
+def main() -> None:
+    """Makes the data, the pages, and the pictures."""
+    model = sys.argv[1]
+    browser = next(path for name in BROWSERS if (path := shutil.which(name)))
+    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+        data = f"{name}/scenes"
+        sizes = ["datamodule.sample.count=40", "datamodule.sample.height=384", "datamodule.sample.width=512"]
+        flood_seg("data", "sample", "--out", data, *sizes, "datamodule.sample.seed=3")
+        flood_seg("evaluate", "--model", model, "--data", data, "--out", f"{name}/evaluation")
+        flood_seg("data", "stats", "--data", data, "--out", f"{name}/stats")
+        spoil(Path(data))
+        flood_seg("data", "check", "--data", data, "--out", f"{name}/check", code=1)
+        opened = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
+        for kind in ("check", "evaluation", "stats"):
+            page = opened.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+            # A page as its reader sees it, but for the scratch folder's name.
+            text = Path(name, kind, "report.html").read_text("utf-8").replace(f"{name}/", "data/")
+            Path(name, f"{kind}.html").write_text(text, encoding="utf-8")
+            page.goto(Path(name, f"{kind}.html").as_uri())
+            page.screenshot(path=str(IMAGES / f"{kind}.png"))
+        opened.close()
+
+
+if __name__ == "__main__":
+    main()
