@@ -14,7 +14,7 @@ from flood_seg.errors import ModelError
 from flood_seg.evaluation import summary
 from flood_seg.evaluation.calibration import Reliability
 from flood_seg.evaluation.classes import plot_confusion, show_classes
-from flood_seg.evaluation.curve import Curve, check_goal
+from flood_seg.evaluation.curve import Curve, check_goal, sweep
 from flood_seg.evaluation.gallery import Gallery
 from flood_seg.evaluation.measure import MAIN, Contestant, ImageResult, Measurer, measure_all
 from flood_seg.evaluation.metrics import image_ious
@@ -87,9 +87,10 @@ def evaluate(
     reader = SampleReader.for_model(config.datamodule, predictor.spec)
     contestants = _contestants(predictor, options, len(pairs))
     say(f"{path}, {predictor.backend.description}, on {len(pairs)} photos of {config.datamodule.place}")
-    gallery, results = Gallery(options.examples), list[ImageResult]()
+    gallery, results, logits = Gallery(options.examples), list[ImageResult](), summary.Logits()
     for result in measure_all(Measurer(contestants, reader, options.boundary, at_network_size), pairs):
         gallery.add(result, float(image_ious(result.matrix[None], predictor.spec.task)[0]))
+        logits.take(result)
         results.append(result)
     rows = image_rows(results, predictor.spec, options.boundary, groups)
     head = {
@@ -100,7 +101,7 @@ def evaluate(
         "left_out": sorted({pair.stem for pair in pairs} - {result.stem for result in results}),
         "at_network_size": at_network_size,
     }
-    evaluated = _summarize(head, results, rows, groups, gallery, predictor, options)
+    evaluated = _summarize(head, results, logits, rows, groups, gallery, predictor, options)
     _show(evaluated, options)
     if out:
         _write(out, evaluated, options)
@@ -134,13 +135,13 @@ def _contestants(predictor: Predictor, options: EvaluationOptions, photos: int) 
 
 
 def _summarize(
-    head: dict[str, Any], results: Sequence[ImageResult], rows: list[Row], groups: dict[str, str] | None,
-    gallery: Gallery, predictor: Predictor, options: EvaluationOptions,
+    head: dict[str, Any], results: Sequence[ImageResult], logits: summary.Logits, rows: list[Row],
+    groups: dict[str, str] | None, gallery: Gallery, predictor: Predictor, options: EvaluationOptions,
 ) -> Evaluated:  # fmt: skip
     spec, rounds = predictor.spec, options.bootstrap
-    before, after, temperature = summary.calibrate(results, spec)
+    before, after, temperature = summary.calibrate(logits, spec)
     chosen = temperature if options.calibrate else spec.temperature
-    curve = summary.sweep_of(results, chosen)
+    curve = None if logits.counts is None else sweep(logits.counts, chosen)
     record = head | {"threshold": predictor.threshold, "temperature": spec.temperature}
     record |= summary.overall(results, rows, spec.task, options.boundary)
     record["intervals"] = summary.spread(results, rows, spec.task, options.boundary, rounds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from flood_seg.evaluation.calibration import (
     class_reliability,
     class_temperature,
 )
-from flood_seg.evaluation.curve import Curve, best_threshold, sweep
+from flood_seg.evaluation.curve import Curve, best_threshold
 from flood_seg.evaluation.groups import Slice, places_by_group, slices
 from flood_seg.evaluation.measure import MAIN
 from flood_seg.evaluation.metrics import by_class, image_ious, task_metrics
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from flood_seg.evaluation.rows import Row
     from flood_seg.spec import ModelSpec
 
+SAMPLES = 4000  # photos of which some pixels are kept
 # Figures of a photo that slices are cut by: their column, what it is called, its unit, digits, and a factor.
 SLICED = (
     ("megapixels", "image size", " MP", 2, 1.0),
@@ -100,15 +101,20 @@ def of_slices(
     return sliced
 
 
-def sweep_of(results: Sequence[ImageResult], temperature: float) -> Curve | None:
-    """Returns every threshold's figures; None of several classes."""
-    counts = _logits(results)
-    return None if counts is None else sweep(counts, temperature)
+@dataclass
+class Logits:
+    """What all photos' logits have in common: their histograms' sum (binary), or some pixels (several classes)."""
 
+    counts: np.ndarray | None = None
+    sampled: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
 
-def _logits(results: Sequence[ImageResult]) -> np.ndarray | None:
-    counts = [result.logits for result in results if result.logits is not None]
-    return np.sum(counts, axis=0) if counts else None
+    def take(self, result: ImageResult) -> None:
+        """Adds a photo's, and drops them there: a hundred thousand histograms would take gigabytes."""
+        if result.logits is not None:
+            self.counts = result.logits if self.counts is None else self.counts + result.logits
+        if result.sampled is not None and len(self.sampled) < SAMPLES:
+            self.sampled.append(result.sampled)
+        result.logits = result.sampled = None
 
 
 def at_threshold(curve: Curve, threshold: float) -> dict[str, float]:
@@ -124,14 +130,13 @@ def best_of(curve: Curve, goal: str) -> dict[str, float] | None:
     return None if threshold is None else at_threshold(curve, threshold)
 
 
-def calibrate(results: Sequence[ImageResult], spec: ModelSpec) -> tuple[Reliability, Reliability, float]:
+def calibrate(found: Logits, spec: ModelSpec) -> tuple[Reliability, Reliability, float]:
     """Returns the reliability as it is, that with the best temperature, and that temperature."""
-    counts = _logits(results)
+    counts = found.counts
     if counts is not None:
         best = binary_temperature(counts)
         return binary_reliability(counts, spec.temperature), binary_reliability(counts, best), best
-    sampled = [result.sampled for result in results if result.sampled is not None]
-    logits, target = (np.concatenate(part) for part in zip(*sampled, strict=True))
+    logits, target = (np.concatenate(part) for part in zip(*found.sampled, strict=True))
     best = class_temperature(logits, target)
     return class_reliability(logits, target, spec.temperature), class_reliability(logits, target, best), best
 

@@ -91,8 +91,18 @@ def _has_rasterio() -> bool:
 
 def band_files(path: Path, bands: Bands) -> list[Path]:
     """Returns the files that an image is read from: its own, and those in sibling folders."""
-    folders = {_folder(bands, name)[0] for name in bands.names}
-    return [_sibling(path, folder) if folder else path for folder in sorted(folders)]
+    own = any(not _folder(bands, name)[0] for name in bands.names)
+    return [*([path] if own else []), *sibling_files(path, bands).values()]
+
+
+def sibling_files(path: Path, bands: Bands) -> dict[str, Path]:
+    """Returns the files in sibling folders that some of an image's bands are in, by the folders' names.
+
+    Raises:
+        ImageError: one is missing.
+    """
+    folders = {_folder(bands, name)[0] for name in bands.names} - {""}
+    return {folder: _sibling(path, folder) for folder in sorted(folders)}
 
 
 def _folder(bands: Bands, name: str) -> tuple[str, int]:

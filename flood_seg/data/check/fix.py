@@ -19,7 +19,7 @@ from flood_seg.data.pairing import VECTORS
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.split import Split, write_split
 from flood_seg.errors import OutputError, UsageError
-from flood_seg.imaging.bands import band_files
+from flood_seg.imaging.bands import sibling_files
 from flood_seg.imaging.header import SUFFIXES
 from flood_seg.imaging.read import decide_mask, decode_bands, is_raster, read_labels, read_mask_values
 from flood_seg.imaging.write import atomic_path, write_image, write_json
@@ -105,19 +105,15 @@ def _kinds(seen: Examined, file: Path) -> set[str]:
 
 
 def _copy_image(seen: Examined, place: Place, reader: SampleReader) -> list[str]:
-    done = []
-    for file in band_files(seen.pair.image, reader.bands):
-        own = file == seen.pair.image
-        folder = IMAGES if own else file.parent.name if file.parent.name != seen.pair.part else file.parent.parent.name
-        kinds = _kinds(seen, file) if own else set()
-        if "exif" in kinds:  # written without loss
-            write_image(place.file(folder, ".png"), _writable(decode_bands(file)[0]))
-            done.append("image turned upright")
-            continue
-        suffix = _right_suffix(file, seen) if own else file.suffix
-        _copy(file, place.file(folder, suffix))
-        done += [f"image renamed to {suffix}"] if suffix != file.suffix else []
-    return done
+    file = seen.pair.image
+    for folder, sibling in sibling_files(file, reader.bands).items():
+        _copy(sibling, place.file(folder, sibling.suffix))
+    if "exif" in _kinds(seen, file):  # written without loss
+        write_image(place.file(IMAGES, ".png"), _writable(decode_bands(file)[0]))
+        return ["image turned upright"]
+    suffix = _right_suffix(file, seen)
+    _copy(file, place.file(IMAGES, suffix))
+    return [f"image renamed to {suffix}"] if suffix != file.suffix else []
 
 
 def _writable(values: np.ndarray) -> np.ndarray:

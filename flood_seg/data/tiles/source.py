@@ -85,7 +85,10 @@ class RasterSource:
         window = (part.row, part.row + part.height), (part.col, part.col + part.width)
         handle = self._handle()
         values = handle.read(window=window)
-        valid = None if self._whole else handle.read_masks(window=window).min(axis=0) > 0
+        valid = None
+        for band in range(1, len(values) + 1) if not self._whole else ():  # one at a time: masks are as large as bands
+            there = handle.read_masks(band, window=window) > 0
+            valid = there if valid is None else valid & there
         if values.dtype.kind == "f":
             finite = np.isfinite(values).all(axis=0)
             valid = finite if valid is None else valid & finite

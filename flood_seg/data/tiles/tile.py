@@ -1,6 +1,6 @@
 """The data tile verb: cuts large images, with their masks, into tiles that training and `infer` take.
 
-Rows of tiles are read at once, in pieces of at most 64 MB, so that a raster of any size is read once from its
+Rows of tiles are read at once, in pieces of at most 32 MB, so that a raster of any size is read once from its
 beginning to its end whatever its blocks are, and memory does not grow with it.
 """
 
@@ -10,7 +10,7 @@ import csv
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from flood_seg.data.reading import SampleReader, check_aspect, resize_mask
 from flood_seg.data.tiles.grid import Tile, tile_rows
 from flood_seg.data.tiles.source import PhotoSource, RasterSource, open_source
 from flood_seg.errors import DataError, FindingsError, ImageError, UsageError
+from flood_seg.imaging.bands import sibling_files
 from flood_seg.imaging.postprocess import to_labels
 from flood_seg.imaging.raster import Window
 from flood_seg.imaging.read import image_suffixes
@@ -33,12 +34,12 @@ from flood_seg.imaging.write import atomic_path, write_image, write_json
 from flood_seg.inference.backends.streams import cores
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from flood_seg.schema.workshop import DataToolsConfig, TileConfig
 
 INDEX = "index.json"
-PIECE = 64 << 20  # bytes that a thread reads at once
+PIECE = 32 << 20  # bytes that a thread reads at once
 GDAL_CACHE = 64 << 20  # bytes; by itself GDAL takes 5 % of the machine's memory
 
 
@@ -131,13 +132,14 @@ class _Cutter:
         """Cuts one scene; raises ImageError where it cannot be read."""
         with ExitStack() as stack:
             source = open_source(scene.pair.image, stack)
+            beside = _open_beside(scene, source, self._reader, stack)
             mask = self._whole_mask(scene, source)
             options = self._options
             rows = tile_rows(source.shape, options.size, options.overlap, options.edge)
             pieces = list(_pieces(rows, source))
             done = Cut(_describe(scene, source))
             with ThreadPoolExecutor(self._workers) as pool:
-                results = pool.map(lambda piece: self._cut_piece(scene, source, mask, piece), pieces)
+                results = pool.map(lambda piece: self._cut_piece(scene, source, beside, mask, piece), pieces)
                 for tiles, skipped in track(results, f"Cutting {scene.pair.stem}", len(pieces)):
                     done.tiles += tiles
                     done.skipped += skipped
@@ -152,7 +154,12 @@ class _Cutter:
         return resize_mask(mask, *source.shape)
 
     def _cut_piece(
-        self, scene: Scene, source: PhotoSource | RasterSource, mask: np.ndarray | None, piece: Sequence[Tile]
+        self,
+        scene: Scene,
+        source: PhotoSource | RasterSource,
+        beside: Mapping[str, PhotoSource | RasterSource],
+        mask: np.ndarray | None,
+        piece: Sequence[Tile],
     ) -> tuple[list[dict[str, Any]], int]:
         """Reads what some tiles of a row cover, and writes them."""
         first, last = piece[0], piece[-1]
@@ -169,6 +176,15 @@ class _Cutter:
             )  # fmt: skip
             written += [row] if row else []
             skipped += row is None
+        kept = {row["col"]: row["tile"] for row in written}
+        for folder, sibling in beside.items():
+            bands, _ = sibling.read(whole)
+            for one in piece:
+                if one.col in kept:
+                    place = place_of(self._out, replace(scene.pair, stem=kept[one.col], part=None), scene.part)
+                    left = one.col - first.col
+                    cut = _padded(bands[:, :, left : left + one.width], one, sibling.profile.get("nodata") or 0)
+                    _write_values(place.file(folder, self._suffix(sibling)), cut, one, sibling, self._options)
         return written, skipped
 
     def _labels(
@@ -219,6 +235,29 @@ class _Cutter:
         if self._options.format == "auto":
             return ".tif" if isinstance(source, RasterSource) else ".png"
         return f".{self._options.format}"
+
+
+def _open_beside(
+    scene: Scene, source: PhotoSource | RasterSource, reader: SampleReader, stack: ExitStack
+) -> dict[str, PhotoSource | RasterSource]:
+    """Opens the files of other bands in sibling folders.
+
+    Raises:
+        ImageError: one is missing, or of another size.
+    """
+    if not scene.labelled:
+        return {}
+    opened = {
+        folder: open_source(file, stack) for folder, file in sibling_files(scene.pair.image, reader.bands).items()
+    }
+    for folder, other in opened.items():
+        if other.shape != source.shape:
+            (height, width), (down, across) = source.shape, other.shape
+            raise ImageError(
+                f"{scene.pair.image}: is {width}×{height}, its bands in {folder} are {across}×{down}; bring them to "
+                "one resolution first, by gdalwarp for example"
+            )
+    return opened
 
 
 def _kept(name: str, share: float) -> bool:
