@@ -144,7 +144,7 @@ def _write(folder: Path, overview: Overview, config: DataToolsConfig) -> None:
     pictures = []
     for name, title, meaning, draw in _charts(overview, config):
         write_chart(folder / f"{name}.png", draw)
-        pictures.append({"title": title, "meaning": meaning, "source": chart(draw)})
+        pictures.append({"title": title, "meaning": meaning, "source": chart(draw, fitted=True)})
     write_json(folder / "stats.json", overview.record)
     write_page(
         folder / "report.html", "stats.html", title=f"What is in {overview.record['data']}", record=overview.record,

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from matplotlib.figure import Figure
-
 
 def show_classes(classes: dict[str, dict[str, Any]]) -> None:
     """Prints a line a class, as `by_class` returns them, where there are more than two."""
@@ -36,14 +34,6 @@ def plot_confusion(matrix: Sequence[Sequence[int]], names: Sequence[str], path: 
 
     side = max(4.5, 0.8 * len(names) + 2)
     figure = Figure(figsize=(side + 1, side), layout="constrained")
-    draw_confusion(figure, matrix, names)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110)
-    return path
-
-
-def draw_confusion(figure: Figure, matrix: Sequence[Sequence[int]], names: Sequence[str]) -> None:
-    """Draws the same onto an empty figure."""
     counts = np.array(matrix, float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes = figure.add_subplot()
@@ -56,3 +46,6 @@ def draw_confusion(figure: Figure, matrix: Sequence[Sequence[int]], names: Seque
         axes.text(column, row, f"{shares[row, column]:.1%}", ha="center", va="center", fontsize=9,
                   color="white" if dark else "black")  # fmt: skip
     figure.colorbar(picture, shrink=0.8)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+    return path

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from flood_seg.schema import EvaluationOptions
     from flood_seg.spec import ModelSpec
 
+CONFUSION = "confusion.png"
 # What the page says of each figure.
 MEANINGS = {
     "iou": ("IoU", "Shared area over the area of both masks together, all photos' pixels counted as one."),
@@ -33,7 +34,7 @@ MEANINGS = {
 
 
 def write_report(path: Path, evaluated: Evaluated, options: EvaluationOptions) -> None:
-    """Writes the page."""
+    """Writes the page; `confusion.png` lies beside it already."""
     record, spec = evaluated.record, evaluated.spec
     by_stem = {row["stem"]: row for row in evaluated.rows}
     legend = {name: to_hex(color) for name, color in difference_legend(spec.class_names).items()}
@@ -45,7 +46,7 @@ def write_report(path: Path, evaluated: Evaluated, options: EvaluationOptions) -
         figures=_figures(record, options),
         columns=_columns(evaluated.rows),
         rows=evaluated.rows,
-        pictures=_charts(evaluated, options),
+        pictures=_charts(evaluated, options, path.with_name(CONFUSION)),
         galleries={
             "The worst photos": [_example(one, by_stem[one.stem], spec) for one in evaluated.gallery.worst],
             "The best photos": [_example(one, by_stem[one.stem], spec) for one in evaluated.gallery.best],
@@ -73,13 +74,13 @@ def _columns(rows: list[Row]) -> list[str]:
     return [name for name in rows[0] if name not in hidden]
 
 
-def _charts(evaluated: Evaluated, options: EvaluationOptions) -> list[dict[str, str]]:
+def _charts(evaluated: Evaluated, options: EvaluationOptions, confusion: Path) -> list[dict[str, str]]:
     record, curve = evaluated.record, evaluated.curve
     pictures = [
         ("Photos by IoU", "How many photos are how good.",
          charts.iou_histogram([row["iou"] for row in evaluated.rows])),
         ("Where pixels went", "Each row is a true class, its cells the shares that were called so.",
-         charts.confusion(record["confusion"], evaluated.spec.class_names)),
+         data_uri(confusion.read_bytes(), "image/png")),
     ]  # fmt: skip
     if curve is not None:
         goals = dict.fromkeys(("f1", options.goal or "recall>=0.95"))

@@ -199,4 +199,5 @@ def _compare_block(
 
 
 def _soft_iou(one: np.ndarray, other: np.ndarray) -> float:
-    return float(np.minimum(one, other).sum() / max(float(np.maximum(one, other).sum()), 1e-9))
+    union = float(np.maximum(one, other).sum())
+    return float(np.minimum(one, other).sum()) / union if union else 1.0

@@ -144,6 +144,13 @@ def test_masks_of_near_duplicates_that_differ_contradict_each_other(folder, scen
     assert {("duplicate", "00", "again"), ("contradiction", "00", "again")} <= found(look(config_of(folder)))
 
 
+def test_dry_photos_that_are_there_twice_do_not_contradict_each_other(folder, scenes):
+    Image.fromarray(scenes[0][0]).save(folder / "images" / "again.jpg", quality=60)
+    for name in ("00", "again"):
+        Image.fromarray(np.zeros_like(scenes[0][1])).save(folder / "masks" / f"{name}.png")
+    assert found(look(config_of(folder))) == {("duplicate", "00", "again"), ("constant", "00"), ("constant", "again")}
+
+
 def test_a_duplicate_in_two_parts_is_an_error_and_the_copy_keeps_it_out_of_training(tmp_path, scenes):
     root = tmp_path / "set"
     write(root / "train", scenes[:8]), write(root / "val", scenes[8:])
