@@ -9,8 +9,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-import cv2
+import numpy as np
 from playwright.sync_api import sync_playwright
+
+from flood_seg.imaging.read import read_image, read_labels
+from flood_seg.imaging.write import write_image
 
 IMAGES = Path(__file__).parent / "images"
 WIDTH, HEIGHT = 1180, 1250
@@ -31,9 +34,9 @@ def spoil(data: Path) -> None:
     shutil.move(masks / "0003.png", spare)
     shutil.move(masks / "0008.png", masks / "0003.png")
     shutil.move(spare, masks / "0008.png")
-    again = cv2.imread(str(images / "0005.jpg"))[:, ::-1]
-    cv2.imwrite(str(images / "0005_again.jpg"), again, [cv2.IMWRITE_JPEG_QUALITY, 70])
-    cv2.imwrite(str(masks / "0005_again.png"), cv2.imread(str(masks / "0005.png"))[:, ::-1])
+    write_image(images / "0005_again.jpg", np.ascontiguousarray(read_image(images / "0005.jpg")[:, ::-1]))
+    mask = read_labels(masks / "0005.png", by_color=False)
+    write_image(masks / "0005_again.png", np.ascontiguousarray(mask[:, ::-1]))
     cut = (images / "0011.jpg").read_bytes()
     (images / "0011.jpg").write_bytes(cut[: len(cut) // 2])
 

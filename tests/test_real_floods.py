@@ -30,6 +30,42 @@ def test_every_faulty_pair_of_the_public_set_is_named():
     assert len(store.pairs) == 247
 
 
+@pytest.fixture(scope="module")
+def checked():
+    from flood_seg.config import compose
+    from flood_seg.data.check.check import look
+    from flood_seg.schema.workshop import DataToolsConfig
+
+    return look(compose("data", [f"datamodule.data_dir='{FLOOD}'"], DataToolsConfig))
+
+
+def test_the_check_names_what_is_faulty_swapped_and_doubled_and_nothing_else(checked):
+    found = {(finding.kind, *finding.stems) for finding in checked.findings if finding.severity != "note"}
+    doubled = ["1012 1057", "1015 1066", "1020 3011 39", "1026 18", "1032 1061 24", "1033 3029", "1037 3014",
+               "1041 3033", "1049 3019", "15 2050", "26 3020"]  # fmt: skip
+    assert found == {
+        ("unpaired", "1024"), ("unpaired", "1084"), ("shape", "1061"), ("shape", "14"), ("shape", "15"),
+        ("swapped", "14", "15"), ("misfit", "1022", "21"), ("misfit", "2034", "2039"),
+        ("contradiction", "1037", "3014"), ("contradiction", "1041", "3033"),
+        *(("duplicate", *stems.split()) for stems in doubled),
+    }  # fmt: skip
+    (text,) = (finding.text for finding in checked.findings if finding.kind == "shape" and finding.stems == ("1061",))
+    assert text.endswith("as the image 1032, a near-duplicate")
+
+
+def test_masks_that_are_exchanged_on_purpose_are_found(checked):
+    """Every pair in turn, as docs/data.md says."""
+    import numpy as np
+
+    from flood_seg.data.check.fit import fits
+
+    seen = [one for one in checked.samples.values() if one.pair.stem not in ("14", "15")]
+    scores = fits([one.view for one in seen], [one.mask_view for one in seen])
+    own = np.diag(scores)
+    gains = (own[:, None] + own[None, :] - scores - scores.T)[np.triu_indices(len(seen), 1)]
+    assert np.mean(gains > 4) > 0.997 and (gains < -4).sum() == 0
+
+
 def test_the_model_in_the_box_is_as_good_as_its_card_says():
     model = boxed_model()
     data = DataConfig(data_dir=str(FLOOD), split_file=str(model.parent / "split.txt"))

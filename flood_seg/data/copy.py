@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from flood_seg.data.layout import choose_split, find_samples
 from flood_seg.errors import OutputError
+from flood_seg.imaging.write import check_writable
 
 if TYPE_CHECKING:
     from flood_seg.data.pairing import Fault, Pair
@@ -57,6 +58,7 @@ def find_with_parts(config: DataConfig) -> tuple[list[tuple[Pair, str | None]], 
 
 
 def check_empty(folder: Path) -> None:
-    """Raises OutputError where a folder that is to be written holds files already."""
+    """Raises OutputError where a folder that is to be written holds files already, or cannot be written to."""
+    check_writable(folder)
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise OutputError(f"{folder}: is not empty; choose a new folder, so that nothing of yours is mixed up or lost")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from flood_seg.data.remember import remembered
 from flood_seg.data.split import Split
 from flood_seg.data.store import SampleStore, count_classes, default_cache_dir, fingerprint, open_store
 from flood_seg.errors import DataError
+from flood_seg.processors import cores
 
 if TYPE_CHECKING:
     import albumentations as A
@@ -131,7 +131,7 @@ class FloodDataModule(pl.LightningDataModule):
         workers = self.config.num_workers
         if workers is None:
             # On the CPU a worker would take its core from the network.
-            workers = min(8, os.cpu_count() or 1) if on_gpu else 0
+            workers = min(8, cores()) if on_gpu else 0
         if workers:
             # A forked worker inherits OpenCV's thread pool without its threads, and waits for them forever.
             cv2.setNumThreads(0)

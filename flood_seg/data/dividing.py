@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from flood_seg.data.layout import find_samples
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.split import Split, write_split
 from flood_seg.errors import DataError, ImageError, UsageError
+from flood_seg.processors import cores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,7 +80,7 @@ class _Looks:
             self._read(pairs)
 
     def _read(self, pairs: Sequence[Pair]) -> None:
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(min(8, cores())) as pool:
             for pair, error in track(zip(pairs, pool.map(self._look, pairs), strict=True), "Reading", len(pairs)):
                 if error:
                     warn(f"{pair.stem} left out: {error}")

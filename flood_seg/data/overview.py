@@ -15,7 +15,7 @@ from flood_seg.data.layout import choose_split, find_samples
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.stats import BandStats, write_stats
 from flood_seg.data.survey import BINS, Look, survey
-from flood_seg.imaging.write import write_json
+from flood_seg.imaging.write import check_writable, write_json
 from flood_seg.page.render import chart, write_chart, write_page
 
 if TYPE_CHECKING:
@@ -51,6 +51,9 @@ def stats(config: DataToolsConfig, out: Path | None = None, write_config: Path |
         DataError: no pixel could be read, or a mask has a value that the labels do not list.
     """
     data = config.datamodule
+    for place in (out, write_config):
+        if place:
+            check_writable(place)
     pairs, faults = find_samples(data)
     for fault in faults:
         warn(f"{fault.path.name} left out: {fault.reason}")

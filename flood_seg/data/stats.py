@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from os import cpu_count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from flood_seg.data.remember import remembered
 from flood_seg.data.store import default_cache_dir, fingerprint
 from flood_seg.errors import DataError, ImageError
 from flood_seg.imaging.write import atomic_path
+from flood_seg.processors import cores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +83,7 @@ def measure(pairs: Sequence[Pair], reader: SampleReader) -> tuple[BandStats, np.
         DataError: no pixel could be read, or a mask has a value that the labels do not list.
     """
     total, classes = BandStats(len(reader.bands.names)), np.zeros(256, np.int64)
-    with ThreadPoolExecutor(min(4, cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(4, cores())) as pool:
         for found in track(pool.map(lambda pair: _measure(pair, reader), pairs), "Measuring", len(pairs)):
             if found is not None:
                 total.merge(found[0])

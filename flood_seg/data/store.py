@@ -24,6 +24,7 @@ from flood_seg.data.windows import move
 from flood_seg.errors import ImageError
 from flood_seg.imaging.bands import band_files, read_bands
 from flood_seg.imaging.write import atomic_path, write_json
+from flood_seg.processors import cores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -173,7 +174,7 @@ def _decode(
             return Fault(pair.stem, path, str(error).removeprefix(f"{path}: "))
         return None
 
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(8, cores())) as pool:
         return list(track(pool.map(decode, range(len(pairs))), "Checking pairs", len(pairs)))
 
 

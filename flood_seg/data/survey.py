@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from flood_seg.classes import IGNORED
 from flood_seg.console import track, warn
 from flood_seg.data.stats import BandStats
 from flood_seg.errors import DataError, ImageError
+from flood_seg.processors import cores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +64,7 @@ def survey(pairs: Sequence[Pair], reader: SampleReader, value_scale: float) -> l
         DataError: no pixel could be read, or a mask has a value that the labels do not list.
     """
     looks = []
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(4, cores())) as pool:
         found = pool.map(lambda pair: _look(pair, reader, value_scale), pairs)
         for pair, look in track(zip(pairs, found, strict=True), "Looking", len(pairs)):
             if isinstance(look, ImageError):

@@ -19,7 +19,7 @@ from flood_seg.evaluation.gallery import Gallery
 from flood_seg.evaluation.measure import MAIN, Contestant, ImageResult, Measurer, measure_all
 from flood_seg.evaluation.metrics import image_ious
 from flood_seg.evaluation.rows import Row, image_rows, write_rows
-from flood_seg.imaging.write import write_json
+from flood_seg.imaging.write import check_writable, write_json
 from flood_seg.inference.engines import open_backend, parse_engine, with_streams
 from flood_seg.inference.models import default_model
 from flood_seg.inference.predictor import Predictor
@@ -80,6 +80,8 @@ def evaluate(
     path, options = model or str(default_model(Path(config.output_dir))[0]), config.evaluation
     if options.goal:
         check_goal(options.goal)
+    if out:
+        check_writable(out)
     pairs = choose_pairs(config.datamodule, config.part)
     groups = read_groups(options.groups, pairs) if options.groups else None
     engine = with_streams(_as_trained(config.backend) if at_network_size else config.backend, len(pairs))

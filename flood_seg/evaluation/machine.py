@@ -7,7 +7,7 @@ import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from flood_seg.inference.backends.streams import cores
+from flood_seg.processors import cores
 
 ENGINES = ("onnxruntime", "openvino", "torch", "tensorrt", "tritonclient")
 EXTENSIONS = ("avx2", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm")

@@ -21,9 +21,9 @@ from flood_seg.evaluation.curve import count_logits
 from flood_seg.evaluation.metrics import confusion_matrix
 from flood_seg.imaging.display import to_picture
 from flood_seg.imaging.preprocess import shrink
-from flood_seg.inference.backends.streams import cores
 from flood_seg.inference.pipeline import pipeline
 from flood_seg.inference.views import Views
+from flood_seg.processors import cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

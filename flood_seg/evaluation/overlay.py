@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,9 +19,10 @@ from flood_seg.errors import FindingsError, ImageError
 from flood_seg.evaluation.metrics import confusion_matrix, image_ious
 from flood_seg.imaging.display import class_colors, difference_legend, draw_classes, draw_difference, to_picture
 from flood_seg.imaging.preprocess import resize_image, shrink, shrunk
-from flood_seg.imaging.write import write_image
+from flood_seg.imaging.write import check_writable, write_image
 from flood_seg.inference.engines import open_backend
 from flood_seg.inference.predictor import Predictor
+from flood_seg.processors import cores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,6 +56,7 @@ def overlay(config: DataToolsConfig, out: Path, model: str | None = None) -> Non
         FindingsError: a sample could not be drawn; the others are.
     """
     options = config.overlay
+    check_writable(out)
     pairs = choose_pairs(config.datamodule, options.part)
     chosen = pairs[:: max(1, len(pairs) // options.count)][: options.count] if options.count else pairs
     drawer = _Drawer(config, Predictor(open_backend(config.backend, model)) if model else None)
@@ -94,7 +95,7 @@ class _Drawer:
 
     def draw_all(self, pairs: Sequence[Pair]) -> Iterator[tuple[Pair, Drawn | ImageError]]:
         """Yields each pair and its picture, or why there is none."""
-        threads = 1 if self._predictor else min(4, os.cpu_count() or 1)
+        threads = 1 if self._predictor else min(4, cores())
         with ThreadPoolExecutor(threads) as pool:
             yield from zip(pairs, pool.map(self._draw, pairs), strict=True)
 

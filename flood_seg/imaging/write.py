@@ -41,6 +41,21 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True) if path.parent.is_dir() else None
 
 
+def check_writable(path: Path) -> None:
+    """Finds before long work whether its results can go to `path`, a folder or a file that may not be there yet.
+
+    Raises:
+        OutputError: a folder above it is a file, or cannot be written to.
+    """
+    above = next((place for place in (path, *path.absolute().parents) if place.exists()), None)
+    if above is None or (above == path and path.is_file()):
+        return
+    if not above.is_dir():
+        raise OutputError(f"{path}: {above} is a file; choose another place")
+    if not os.access(above, os.W_OK):
+        raise OutputError(f"{path}: cannot be written (Permission denied); choose another place")
+
+
 def write_image(path: Path, image: np.ndarray) -> None:
     """Writes `image`, uint8 [H, W, 3] RGB or [H, W], in the format that the suffix of `path` names.
 

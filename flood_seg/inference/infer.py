@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from flood_seg.console import say, track, warn
 from flood_seg.errors import FloodSegError, OutputError, PartialFailureError
 from flood_seg.imaging.write import write_json
-from flood_seg.inference.backends.streams import cores
 from flood_seg.inference.engines import open_backend, with_streams
 from flood_seg.inference.files import Job, plan
 from flood_seg.inference.models import default_model
 from flood_seg.inference.pipeline import pipeline
 from flood_seg.inference.predictor import Predictor
 from flood_seg.inference.segment import Segmenter, describe
+from flood_seg.processors import cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

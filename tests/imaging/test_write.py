@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from flood_seg.errors import OutputError
-from flood_seg.imaging.write import atomic_path, write_image, write_json
+from flood_seg.imaging.write import atomic_path, check_writable, write_image, write_json
 from tests.conftest import draw_pond
 
 
@@ -52,3 +52,12 @@ def test_json_keeps_letters_of_all_languages(tmp_path):
     write_json(tmp_path / "a.json", {"Überflutung": 1})
     assert json.loads((tmp_path / "a.json").read_text("utf-8")) == {"Überflutung": 1}
     assert "Ü" in (tmp_path / "a.json").read_text("utf-8")
+
+
+def test_a_place_that_cannot_be_written_is_found_beforehand_and_nothing_is_made(tmp_path):
+    check_writable(tmp_path / "a" / "b")
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "file").touch()
+    check_writable(tmp_path / "file")  # is replaced
+    with pytest.raises(OutputError, match=r"file/out: .*/file is a file; choose another place"):
+        check_writable(tmp_path / "file" / "out")

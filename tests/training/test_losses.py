@@ -71,9 +71,9 @@ def test_every_loss_falls_where_it_is_followed(name, batch):
     logits, masks = batch
     task, channels = (("task=multiclass", "datamodule.max_label=1"), 2) if name in SEVERAL else ((), 1)
     logits = logits.repeat(1, channels, 1, 1).requires_grad_()
-    optimizer, values = torch.optim.Adam([logits], lr=0.3), []
+    optimizer, values, function = torch.optim.Adam([logits], lr=0.3), [], loss(f"loss={name}", *task)
     for _ in range(40):
-        value = loss(f"loss={name}", *task)(logits, masks)
+        value = function(logits, masks)
         optimizer.zero_grad()
         value.backward()
         optimizer.step()

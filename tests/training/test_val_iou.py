@@ -18,8 +18,7 @@ def at_network_size(run: Path, data: Path, *overrides: str) -> dict:
     return evaluate(compose("evaluate", with_engine(options, model), EvaluateConfig), model, None, True).record
 
 
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize(("precision", "batch"), [("32-true", 3), ("bf16-mixed", 1)])
 def test_they_agree_exactly_whatever_precision_and_batch(shared_ponds, tmp_path, precision, batch):
     options = ["trainer.max_epochs=3", f"trainer.precision={precision}", f"datamodule.batch_size={batch + 1}"]
     summary = run_training(tmp_path, shared_ponds, "logger=none", *options, "datamodule.val_split=0.5")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,8 @@ from flood_seg.data.check.kinds import SEVERITIES, Finding
 from flood_seg.data.copy import find_with_parts
 from flood_seg.data.reading import SampleReader
 from flood_seg.errors import FindingsError, UsageError
+from flood_seg.imaging.write import check_writable
+from flood_seg.processors import cores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,10 +63,12 @@ def check(config: DataToolsConfig, out: Path, fix: Path | None = None) -> Checke
     Raises:
         FindingsError: there are errors; the report is written.
         DataError: a folder is missing or empty.
+        OutputError: the report or the copy cannot be written.
     """
     from flood_seg.data.check.fix import check_fixable, write_fixed
     from flood_seg.data.check.report import show, write_report
 
+    check_writable(out)
     if fix:
         check_fixable(config, fix, out)
     checked = look(config)
@@ -87,7 +90,7 @@ def look(config: DataToolsConfig) -> Checked:
     placed, faults = find_with_parts(data)
     reader = SampleReader.of(data, config.task)
     pairs = [pair for pair, _ in placed]
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(8, cores())) as pool:
         looks = pool.map(lambda pair: examine(pair, reader, options), pairs)
         samples = {seen.pair.stem: seen for seen in track(looks, "Checking", len(pairs))}
     checked = Checked(samples, {pair.stem: part for pair, part in placed})

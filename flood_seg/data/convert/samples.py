@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from flood_seg.imaging.header import describe_file
 from flood_seg.imaging.postprocess import to_labels
 from flood_seg.imaging.read import is_raster, read_size
 from flood_seg.imaging.write import atomic_path, write_image
+from flood_seg.processors import cores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +62,7 @@ def read_samples(config: DataToolsConfig, out: Path) -> Iterator[Sample]:
             return error
         return resize_mask(mask, *size)
 
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(4, cores())) as pool:
         masks = pool.map(read, [pair for pair, _ in placed])
         for (pair, part), mask in track(zip(placed, masks, strict=True), "Converting", len(placed)):
             if isinstance(mask, ImageError):

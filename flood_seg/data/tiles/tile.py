@@ -31,7 +31,7 @@ from flood_seg.imaging.postprocess import to_labels
 from flood_seg.imaging.raster import Window
 from flood_seg.imaging.read import image_suffixes
 from flood_seg.imaging.write import atomic_path, write_image, write_json
-from flood_seg.inference.backends.streams import cores
+from flood_seg.processors import cores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

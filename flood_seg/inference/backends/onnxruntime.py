@@ -8,7 +8,8 @@ import numpy as np
 
 from flood_seg.errors import BackendError, ConfigError, ModelError, did_you_mean
 from flood_seg.inference.backends.contract import Tensor, check_tensors, first_line, parse_spec
-from flood_seg.inference.backends.streams import Streams, check_threads, cores
+from flood_seg.inference.backends.streams import Streams, check_threads
+from flood_seg.processors import cores
 from flood_seg.spec import METADATA_KEY
 
 if TYPE_CHECKING:

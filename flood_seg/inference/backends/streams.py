@@ -7,11 +7,11 @@ and 25 % beside decoding.
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from flood_seg.processors import cores
 from flood_seg.schema import check_range
 
 if TYPE_CHECKING:
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MOST = 4  # more gain little, and each holds a batch's activations
-
-
-def cores() -> int:
-    """Returns how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def streams_for(items: int) -> int:
