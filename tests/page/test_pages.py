@@ -51,7 +51,6 @@ page_path = pytest.fixture(params=["evaluation", "check_page"])(pages)
 def test_a_page_asks_nobody_shows_all_its_pictures_and_fits_a_phone(visit, page_path, width):
     page, outside, errors = visit(page_path, width)
     assert outside == [] and errors == []
-    page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
     page.wait_for_function("[...document.images].every(image => image.complete)")
     assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
     assert page.evaluate("document.images.length") >= 1
