@@ -392,8 +392,6 @@ class FloodSeg:
             flood-seg data tile --image scene.tif --labels water.gpkg --out tiles tile.empty=0.1
             flood-seg data tile --data tiles --mosaic masks --out scene_water.tif
             """
-            from flood_seg.errors import UsageError
-
             if mosaic:
                 if not data:
                     raise UsageError("--mosaic: wants the folder of the tiles too: --data tiles")

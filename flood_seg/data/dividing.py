@@ -15,7 +15,7 @@ import numpy as np
 from flood_seg.classes import IGNORED
 from flood_seg.console import say, show_table, track, warn
 from flood_seg.data.groups import read_groups
-from flood_seg.data.layout import find_samples
+from flood_seg.data.layout import find_samples, warn_of
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.split import Split, write_split
 from flood_seg.errors import DataError, ImageError, UsageError
@@ -46,8 +46,7 @@ def divide(config: DataToolsConfig, out: Path) -> list[Split]:
     """
     options = config.split
     pairs, faults = find_samples(config.datamodule)
-    for fault in faults:
-        warn(f"{fault.path.name} left out: {fault.reason}")
+    warn_of(faults)
     looks = _Looks(config, pairs)
     groups = group_samples(pairs, looks, config)
     if options.folds:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from flood_seg.console import say, track
 from flood_seg.data.copy import IMAGES, MASKS, check_empty
 from flood_seg.errors import DataError
-from flood_seg.imaging.read import image_suffixes
-from flood_seg.imaging.write import atomic_path
+from flood_seg.imaging.read import is_image_file
+from flood_seg.imaging.write import copy_file
 
 FLOOD_AREA = "faizalkarim/flood-area-segmentation"
 FOLDERS = {"Image": IMAGES, "Mask": MASKS}  # as the set unpacks, and as training wants it
@@ -40,13 +39,12 @@ def download(out: Path, name: str = FLOOD_AREA) -> None:
         (path, out / ours / path.name)
         for theirs, ours in FOLDERS.items()
         for path in sorted((folder / theirs).glob("*"))
-        if path.suffix.lower() in image_suffixes()
+        if is_image_file(path)
     ]
     if {target.parent.name for _, target in files} != {IMAGES, MASKS}:
         raise DataError(f"{name}: holds no folders Image and Mask; it lies in {folder}, see docs/data.md for layouts")
     for path, target in track(files, "Copying", len(files)):
-        with atomic_path(target) as temporary:
-            shutil.copyfile(path, temporary)
+        copy_file(path, target)
     count = sum(target.parent.name == IMAGES for _, target in files)
     say(f"{out}: {count} images; look at them with flood-seg data check --data {out}")
 

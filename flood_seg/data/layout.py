@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flood_seg.console import warn
 from flood_seg.data.pairing import Fault, Pair, find_pairs
 from flood_seg.data.split import OPTIONAL, PARTS, Split, parts_split, random_split, read_split
 from flood_seg.data.tracked import ensure_here
@@ -45,6 +46,12 @@ def find_samples(config: DataConfig) -> Found:
 
         pairs = cut_windows(pairs, config, config.windows)
     return pairs, faults
+
+
+def warn_of(faults: Sequence[Fault]) -> None:
+    """Names the files that are left out, a line each."""
+    for fault in faults:
+        warn(f"{fault.path.name} left out: {fault.reason}")
 
 
 def _find_files(config: DataConfig) -> Found:

@@ -11,7 +11,7 @@ import numpy as np
 from flood_seg.classes import IGNORED
 from flood_seg.console import say, show_table, warn
 from flood_seg.data.copy import parts_of
-from flood_seg.data.layout import choose_split, find_samples
+from flood_seg.data.layout import choose_split, find_samples, warn_of
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.stats import BandStats, write_stats
 from flood_seg.data.survey import BINS, Look, survey
@@ -55,15 +55,15 @@ def stats(config: DataToolsConfig, out: Path | None = None, write_config: Path |
         if place:
             check_writable(place)
     pairs, faults = find_samples(data)
-    for fault in faults:
-        warn(f"{fault.path.name} left out: {fault.reason}")
+    warn_of(faults)
     train = set(choose_split(data, pairs, config.seed).train) if len(pairs) > 1 else {pair.stem for pair in pairs}
     looks = survey(pairs, SampleReader.of(data, config.task), data.value_scale)
     bands = BandStats(len(data.bands))
     for look in looks:
-        if look.stem in train and look.bands.count:
+        if look.stem in train:
             bands.merge(look.bands)
-    named = [parts_of(data, pairs).get(look.stem) for look in looks]
+    parts = parts_of(data, pairs)
+    named = [parts.get(look.stem) for look in looks]
     overview = Overview(looks, bands, _describe(looks, bands, named, len(train), config))
     _show(overview, config)
     if write_config:

@@ -17,6 +17,7 @@ from flood_seg.imaging.preprocess import resize_image
 
 if TYPE_CHECKING:
     from flood_seg.data.pairing import Pair
+    from flood_seg.imaging.raster import Raster
     from flood_seg.schema import DataConfig
     from flood_seg.spec import ModelSpec
 
@@ -72,9 +73,7 @@ class SampleReader:
         """
         raster, mask = read_bands(pair.image, self.bands, pair.window), self.read_mask(pair)
         check_aspect(raster.values.shape[:2], mask.shape)
-        mask = resize_mask(mask, *raster.values.shape[:2])
-        if raster.valid is not None:
-            mask = np.where(raster.valid, mask, np.uint8(IGNORED))
+        mask = fit_mask(mask, raster)
         return (raster.values, mask) if pair.window is None else _filled_up(raster.values, mask, pair.window.size)
 
     def read_mask(self, pair: Pair) -> np.ndarray:
@@ -108,6 +107,12 @@ def check_aspect(image_shape: tuple[int, ...], mask_shape: tuple[int, ...]) -> N
     ratio = (image_width / image_height) / (mask_width / mask_height)
     if max(ratio, 1 / ratio) > 1 + ASPECT_TOLERANCE:
         raise ImageError(f"mask of another shape: image {image_width}×{image_height}, mask {mask_width}×{mask_height}")
+
+
+def fit_mask(mask: np.ndarray, raster: Raster) -> np.ndarray:
+    """Brings class indices, uint8 [H, W], to the image's size; returns them `IGNORED` where the image has no data."""
+    mask = resize_mask(mask, *raster.values.shape[:2])
+    return mask if raster.valid is None else np.where(raster.valid, mask, np.uint8(IGNORED))
 
 
 def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Mean and standard deviation of each band, and the pixels of each class."""
+"""Mean and standard deviation of each band."""
 
 from __future__ import annotations
 
@@ -44,6 +44,13 @@ class BandStats:
         self.mean, self.squares = np.zeros((2, self.bands))
         self.low, self.high = np.full(self.bands, np.inf), np.full(self.bands, -np.inf)
 
+    @classmethod
+    def of(cls, image: np.ndarray, mask: np.ndarray) -> BandStats:
+        """Returns those of an image, any dtype [H, W, bands], but for the ignored class indices of uint8 [H, W]."""
+        counted, stats = mask != IGNORED, cls(image.shape[2])
+        stats.add(image.reshape(-1, image.shape[2]) if counted.all() else image[counted])
+        return stats
+
     def add(self, pixels: np.ndarray) -> None:
         """Adds the pixels of an image, any dtype [pixels, bands]."""
         if not len(pixels):
@@ -58,6 +65,8 @@ class BandStats:
 
     def merge(self, other: BandStats) -> None:
         """Adds another set of pixels."""
+        if not other.count:
+            return
         total = self.count + other.count
         apart = other.mean - self.mean
         self.mean = self.mean + apart * (other.count / total)
@@ -71,26 +80,19 @@ class BandStats:
         return np.sqrt(self.squares / max(self.count, 1))
 
 
-def measure(pairs: Sequence[Pair], reader: SampleReader) -> tuple[BandStats, np.ndarray]:
-    """Reads pairs once, one after the other at their own size.
-
-    Pixels without data and ignored ones do not count.
-
-    Returns:
-        of the raw values, and the pixels of each class index, int64 [256].
+def measure(pairs: Sequence[Pair], reader: SampleReader) -> BandStats:
+    """Reads pairs once, one after the other at their own size; returns what is known of the raw values.
 
     Raises:
         DataError: no pixel could be read, or a mask has a value that the labels do not list.
     """
-    total, classes = BandStats(len(reader.bands.names)), np.zeros(256, np.int64)
+    total = BandStats(len(reader.bands.names))
     with ThreadPoolExecutor(min(4, cores())) as pool:
-        for found in track(pool.map(lambda pair: _measure(pair, reader), pairs), "Measuring", len(pairs)):
-            if found is not None:
-                total.merge(found[0])
-                classes += found[1]
+        for one in track(pool.map(lambda pair: _measure(pair, reader), pairs), "Measuring", len(pairs)):
+            total.merge(one)
     if not total.count:
         raise DataError("no pixel of the training part could be read; the lines above say why")
-    return total, classes
+    return total
 
 
 def measure_bands(config: TrainConfig, pairs: Sequence[Pair]) -> None:
@@ -103,7 +105,7 @@ def measure_bands(config: TrainConfig, pairs: Sequence[Pair]) -> None:
     folder = Path(data.cache_dir) if data.cache_dir else default_cache_dir()
 
     def compute() -> list[list[float]]:
-        total, _ = measure(pairs, reader)
+        total = measure(pairs, reader)
         return [(total.mean / data.value_scale).tolist(), (total.std / data.value_scale).tolist()]
 
     mean, std = remembered(folder / f"{fingerprint(pairs, reader)}.bands.json", compute)
@@ -112,15 +114,12 @@ def measure_bands(config: TrainConfig, pairs: Sequence[Pair]) -> None:
     say(f"Mean and standard deviation of the training part: {', '.join(each)}")
 
 
-def _measure(pair: Pair, reader: SampleReader) -> tuple[BandStats, np.ndarray] | None:
+def _measure(pair: Pair, reader: SampleReader) -> BandStats:
     try:
-        image, mask = reader.load(pair)
+        return BandStats.of(*reader.load(pair))
     except ImageError as error:
         warn(f"{pair.stem} left out: {error}")
-        return None
-    one, counts = BandStats(image.shape[2]), np.bincount(mask.ravel(), minlength=256)
-    one.add(image[mask != IGNORED] if counts[IGNORED] else image.reshape(-1, image.shape[2]))
-    return (one, counts) if one.count else None
+        return BandStats(len(reader.bands.names))
 
 
 def write_stats(path: Path, total: BandStats, config: TrainConfig) -> None:

@@ -82,11 +82,10 @@ def _look(pair: Pair, reader: SampleReader, value_scale: float) -> Look | ImageE
     except ImageError as error:
         return error
     counted = mask != IGNORED
-    bands = BandStats(image.shape[2])
-    bands.add(image[counted] if not counted.all() else image.reshape(-1, image.shape[2]))
     histograms = [_histogram(image[:, :, band], counted, value_scale) for band in range(image.shape[2])]
     pixels = np.bincount(mask.ravel(), minlength=256)
-    return Look(pair.stem, (mask.shape[0], mask.shape[1]), bands, np.stack(histograms), pixels, _shapes(mask))
+    bands, size = BandStats.of(image, mask), (mask.shape[0], mask.shape[1])
+    return Look(pair.stem, size, bands, np.stack(histograms), pixels, _shapes(mask))
 
 
 def _histogram(values: np.ndarray, counted: np.ndarray, value_scale: float) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from flood_seg.evaluation.process import EngineProcess
 from flood_seg.evaluation.verify import check_same_task
 from flood_seg.imaging.postprocess import to_classes
 from flood_seg.imaging.preprocess import preprocess
-from flood_seg.imaging.write import atomic_path, write_json
+from flood_seg.imaging.write import write_csv, write_json
 from flood_seg.inference.engines import parse_engine, short_name
 from flood_seg.inference.models import default_model
 
@@ -186,8 +185,7 @@ def _write(
 ) -> None:
     from flood_seg.evaluation.chart import draw_chart
 
-    with atomic_path(folder / "benchmark.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([COLUMNS, *_rows(measured)])
+    write_csv(folder / "benchmark.csv", COLUMNS, _rows(measured))
     record = {
         "machine": machine,
         "height": size[0],

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from flood_seg.evaluation.metrics import image_ious
+from flood_seg.evaluation.metrics import image_ious, task_figures
 
 INTERVAL = (2.5, 97.5)  # percentiles: 95 %
-_SHARES = ("iou", "f1", "precision", "recall", "accuracy")
 
 
 def draw(images: int, rounds: int, seed: int = 0) -> np.ndarray:
@@ -53,29 +52,3 @@ def paired_difference(one: np.ndarray, other: np.ndarray, task: str, rounds: int
     low, high = np.percentile(ious[1] - ious[0], INTERVAL)
     better = float(np.mean((ious[1] > ious[0]) + 0.5 * (ious[1] == ious[0])))
     return {"difference": float(whole[1] - whole[0]), "low": float(low), "high": float(high), "share_better": better}
-
-
-def task_figures(totals: np.ndarray, task: str) -> dict[str, np.ndarray]:
-    """Returns what `task_metrics` does, but of many confusion matrices at once, int64 [M, classes, classes]."""
-    hits = np.diagonal(totals, axis1=1, axis2=2).astype(float)
-    predicted, true = totals.sum(axis=1).astype(float), totals.sum(axis=2).astype(float)
-    wrong = predicted + true - 2 * hits
-    parts: dict[str, tuple[np.ndarray, np.ndarray]] = {
-        "iou": (hits, hits + wrong), "f1": (2 * hits, 2 * hits + wrong), "precision": (hits, predicted),
-        "recall": (hits, true),
-    }  # fmt: skip
-    measured = np.zeros_like(hits, bool)
-    measured[:, 1:] = True
-    if task != "binary":
-        measured = predicted + true > 0
-    figures = {name: _mean(_shares(part, whole, wrong), measured) for name, (part, whole) in parts.items()}
-    figures["accuracy"] = hits.sum(axis=1) / np.maximum(totals.sum(axis=(1, 2)), 1)
-    return {name: figures[name] for name in _SHARES}
-
-
-def _shares(part: np.ndarray, whole: np.ndarray, wrong: np.ndarray) -> np.ndarray:
-    return np.asarray(np.where(whole > 0, part / np.maximum(whole, 1), wrong == 0))
-
-
-def _mean(values: np.ndarray, where: np.ndarray) -> np.ndarray:
-    return np.asarray((values * where).sum(axis=1) / np.maximum(where.sum(axis=1), 1))

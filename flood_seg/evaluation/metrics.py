@@ -78,32 +78,9 @@ def task_metrics(matrices: np.ndarray, task: str) -> Metrics:
         matrices: int64 [N, classes, classes] as `confusion_matrices` returns them, N >= 1.
         task: `binary` or `multiclass`.
     """
-    total = matrices.sum(axis=0)
-    classes = class_metrics(total)
-    measured = classes[1:] if task == "binary" else [one for one in classes if one.present] or classes
-    means = {name: float(np.mean([getattr(one, name) for one in measured])) for name in Shares.__annotations__}
-    means["accuracy"] = _share(float(np.trace(total)), float(total.sum()), 0)
-    return Metrics(**means, image_iou=float(image_ious(matrices, task).mean()))
-
-
-def class_metrics(matrix: np.ndarray) -> list[ClassMetrics]:
-    """Returns the metrics of each class from a confusion matrix, int64 [classes, classes]."""
-    total = float(matrix.sum())
-    parts = zip(np.diagonal(matrix), matrix.sum(axis=0), matrix.sum(axis=1), strict=True)
-    return [_of_class(float(hits), float(predicted), float(true), total) for hits, predicted, true in parts]
-
-
-def _of_class(hits: float, predicted: float, true: float, total: float) -> ClassMetrics:
-    wrong = predicted + true - 2 * hits
-    return ClassMetrics(
-        iou=_share(hits, hits + wrong, wrong),
-        f1=_share(2 * hits, 2 * hits + wrong, wrong),
-        accuracy=_share(total - wrong, total, wrong),
-        precision=_share(hits, predicted, wrong),
-        recall=_share(hits, true, wrong),
-        pixels=int(true),
-        present=predicted + true > 0,
-    )
+    figures = task_figures(matrices.sum(axis=0)[None], task)
+    shares = {name: float(values[0]) for name, values in figures.items()}
+    return Metrics(**shares, image_iou=float(image_ious(matrices, task).mean()))
 
 
 def image_ious(matrices: np.ndarray, task: str) -> np.ndarray:
@@ -112,18 +89,49 @@ def image_ious(matrices: np.ndarray, task: str) -> np.ndarray:
     Of a binary task the foreground's, 1 where truth and prediction are empty; else the mean over the classes that the
     image's truth or prediction has.
     """
-    hits = np.diagonal(matrices, axis1=1, axis2=2)
-    union = matrices.sum(axis=1) + matrices.sum(axis=2) - hits
-    ious = np.where(union == 0, 1.0, hits / np.maximum(union, 1))
+    return task_figures(matrices, task)["iou"]
+
+
+def task_figures(matrices: np.ndarray, task: str) -> dict[str, np.ndarray]:
+    """Returns each of `Shares` for each confusion matrix by itself, float64 [N], from int64 [N, classes, classes]."""
+    shares, present = _class_shares(matrices)
     if task == "binary":
-        return np.asarray(ious[:, 1])
-    present = union > 0
-    return np.where(present.any(axis=1), (ious * present).sum(axis=1) / np.maximum(present.sum(axis=1), 1), 1.0)
+        means = {name: values[:, 1] for name, values in shares.items()}
+    else:
+        measured = np.where(present.any(axis=1, keepdims=True), present, True)
+        means = {name: (values * measured).sum(axis=1) / measured.sum(axis=1) for name, values in shares.items()}
+    hits, pixels = np.trace(matrices, axis1=1, axis2=2), matrices.sum(axis=(1, 2))
+    return means | {"accuracy": _share(hits, pixels, pixels - hits)}
 
 
-def _share(part: float, whole: float, wrong: float) -> float:
+def class_metrics(matrix: np.ndarray) -> list[ClassMetrics]:
+    """Returns the metrics of each class from a confusion matrix, int64 [classes, classes]."""
+    shares, present = _class_shares(matrix[None])
+    return [
+        ClassMetrics(
+            **{name: float(values[0, index]) for name, values in shares.items()},
+            pixels=int(matrix[index].sum()),
+            present=bool(present[0, index]),
+        )
+        for index in range(len(matrix))
+    ]
+
+
+def _class_shares(matrices: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Returns each of `Shares` of each class against all others, and which classes are there, all [N, classes]."""
+    hits = np.diagonal(matrices, axis1=1, axis2=2)
+    predicted, true, total = matrices.sum(axis=1), matrices.sum(axis=2), matrices.sum(axis=(1, 2))[:, None]
+    wrong = predicted + true - 2 * hits
+    parts = {
+        "iou": (hits, hits + wrong), "f1": (2 * hits, 2 * hits + wrong), "accuracy": (total - wrong, total),
+        "precision": (hits, predicted), "recall": (hits, true),
+    }  # fmt: skip
+    return {name: _share(part, whole, wrong) for name, (part, whole) in parts.items()}, predicted + true > 0
+
+
+def _share(part: np.ndarray, whole: np.ndarray, wrong: np.ndarray) -> np.ndarray:
     """`part / whole`; of an empty whole 1 where nothing is wrong, else 0."""
-    return part / whole if whole else float(wrong == 0)
+    return np.asarray(np.where(whole > 0, part / np.maximum(whole, 1), wrong == 0))
 
 
 def by_class(matrices: np.ndarray, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ from flood_seg.data.tracked import ensure_here
 from flood_seg.errors import DataError, ImageError
 from flood_seg.imaging.bands import Bands, read_bands
 from flood_seg.imaging.preprocess import resize_image
-from flood_seg.imaging.read import image_suffixes
+from flood_seg.imaging.read import is_image_file
 from flood_seg.schema import DataConfig
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def load_photos(data: DataConfig, spec: ModelSpec, count: int) -> tuple[list[Pho
         photos = read_photos([(pair.image, pair.mask) for pair in pairs], reader, spec.height, spec.width)
     else:
         place = folder / data.images_dir if (folder / data.images_dir).is_dir() else folder
-        images = sorted(path for path in place.iterdir() if path.suffix.lower() in image_suffixes())
+        images = sorted(path for path in place.iterdir() if is_image_file(path))
         chosen = [(image, None) for image in _evenly(images, count)]
         photos = read_photos(chosen, reader, spec.height, spec.width)
     return photos, f"photos of {data.place}"

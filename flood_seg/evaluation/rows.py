@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from flood_seg.evaluation.metrics import class_metrics, image_ious, task_metrics
-from flood_seg.imaging.write import atomic_path, write_json
+from flood_seg.imaging.write import atomic_path, write_csv, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,14 +65,11 @@ def write_rows(folder: Path, rows: Sequence[Row]) -> list[Path]:
 
     files = [folder / f"images.{suffix}" for suffix in ("json", "csv", "parquet")]
     write_json(files[0], list(rows))
-    with atomic_path(files[1]) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows({name: _text(value) for name, value in row.items()} for row in rows)
+    write_csv(files[1], list(rows[0]), [map(_text, row.values()) for row in rows])
     with atomic_path(files[2]) as temporary:
         parquet.write_table(pa.Table.from_pylist(list(rows)), temporary)
     return files
 
 
 def _text(value: Any) -> Any:
-    return "" if value is None else f"{value:.6f}" if isinstance(value, float) else value
+    return f"{value:.6f}" if isinstance(value, float) else value

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flood_seg.errors import ModelError
-from flood_seg.imaging.write import atomic_path, write_json
+from flood_seg.imaging.write import atomic_path, copy_file, write_json
 from flood_seg.inference.engines import ENGINES, engine_of
 from flood_seg.spec import METADATA_KEY
 
@@ -66,8 +65,7 @@ def _openvino(model: Path, spec: ModelSpec) -> None:
         network.set_rt_info(spec.to_json(), ["framework", METADATA_KEY])
         openvino.save_model(network, Path(folder, "model.xml"), compress_to_fp16=False)
         for suffix in (".bin", ".xml"):  # the .xml last: with it the model is there
-            with atomic_path(model.with_suffix(suffix)) as temporary:
-                shutil.copyfile(Path(folder, f"model{suffix}"), temporary)
+            copy_file(Path(folder, f"model{suffix}"), model.with_suffix(suffix))
 
 
 def _plan(model: Path, spec: ModelSpec) -> None:

@@ -49,6 +49,11 @@ def image_suffixes() -> frozenset[str]:
     return frozenset(suffix for suffix, name in Image.EXTENSION.items() if name in Image.OPEN)
 
 
+def is_image_file(path: Path) -> bool:
+    """Says whether a path is a file that is named as an image, and not hidden."""
+    return path.suffix.lower() in image_suffixes() and not path.name.startswith(".") and path.is_file()
+
+
 def read_image(path: Path) -> np.ndarray:
     """Reads a photo as uint8 [H, W, 3] RGB, turned upright as its EXIF orientation says; alpha is dropped.
 

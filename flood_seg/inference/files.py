@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from flood_seg.errors import DataError, OutputError
-from flood_seg.imaging.read import image_suffixes
+from flood_seg.imaging.read import is_image_file
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _plan_many(base: Path, found: list[Path], out: Path | None) -> list[Job]:
     folder = _beside(base) if out is None else out
     if folder.is_file():
         raise OutputError(f"{folder}: is a file; --out of several photos is a folder")
-    images = _without_results([path for path in found if _is_image(path)], base, folder)
+    images = _without_results([path for path in found if is_image_file(path)], base, folder)
     stems = Counter(_key(path.with_suffix("")) for path in images)
     masks = [_mask_of(path, base, folder, whole=stems[_key(path.with_suffix(""))] > 1) for path in images]
     if len({_key(mask) for mask in masks}) < len(masks):  # a.jpg, a.png and a.jpg.tif
@@ -91,10 +91,6 @@ def _plan_many(base: Path, found: list[Path], out: Path | None) -> list[Job]:
 def _beside(base: Path) -> Path:
     home = base if base.name not in ("", "..") else base.resolve()
     return home.parent / f"{home.name}_masks"
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in image_suffixes() and not path.name.startswith(".") and path.is_file()
 
 
 def _without_results(images: list[Path], base: Path, folder: Path) -> list[Path]:

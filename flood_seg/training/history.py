@@ -12,7 +12,7 @@ import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
-from flood_seg.imaging.write import atomic_path
+from flood_seg.imaging.write import write_csv
 
 METRICS = ("loss", "iou", "f1", "accuracy", "precision", "recall", "image_iou")
 COLUMNS = (
@@ -77,11 +77,9 @@ class History(Checkpoint):
 
 def write_history(path: Path, rows: list[Row]) -> None:
     """Writes the rows as CSV with a header."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        further = {name: None for row in rows for name in row if name not in COLUMNS}
-        writer = csv.DictWriter(file, [*COLUMNS, *further])
-        writer.writeheader()
-        writer.writerows(rows)
+    further = {name: None for row in rows for name in row if name not in COLUMNS}
+    columns = [*COLUMNS, *further]
+    write_csv(path, columns, [[row.get(name) for name in columns] for row in rows])
 
 
 def read_history(path: Path) -> list[Row]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import os
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from flood_seg.config import configs_dir, from_composed, hydra_arguments, parse_overrides
 from flood_seg.console import say, show_table, warn
 from flood_seg.errors import ConfigError, FloodSegError, MissingExtraError, PartialFailureError
-from flood_seg.imaging.write import atomic_path, write_json
+from flood_seg.imaging.write import atomic_path, write_csv, write_json
 from flood_seg.schema import TrainConfig
 from flood_seg.training.run import Run, link_latest, new_folder
 from flood_seg.training.summary import shorten
@@ -208,10 +207,7 @@ def _conclude(folder: Path, outcomes: list[Outcome], output_dir: Path) -> None:
     ]
     show_table(f"Runs of {folder}, the best first", columns, rows)
     file = folder / "sweep.csv"
-    with atomic_path(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as opened:
-        csv.writer(opened).writerows(
-            [(*columns, "error"), *((*row, o.error) for row, o in zip(rows, outcomes, strict=True))]
-        )
+    write_csv(file, (*columns, "error"), [(*row, one.error) for row, one in zip(rows, outcomes, strict=True)])
     say(str(file))
     done = [outcome for outcome in outcomes if not outcome.error]
     if done:

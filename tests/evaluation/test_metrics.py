@@ -3,9 +3,17 @@ import flood_seg.torchvision_compat  # noqa: F401 - before torchmetrics
 import numpy as np
 import pytest
 import torch
+from sklearn import metrics as sklearn_metrics
 
 from flood_seg.classes import IGNORED
-from flood_seg.evaluation.metrics import by_class, class_metrics, confusion_matrices, image_ious, task_metrics
+from flood_seg.evaluation.metrics import (
+    by_class,
+    class_metrics,
+    confusion_matrices,
+    image_ious,
+    task_figures,
+    task_metrics,
+)
 
 
 def matrices_of(*pairs: tuple[list[int], list[int]], classes: int = 2) -> np.ndarray:
@@ -111,3 +119,24 @@ def test_a_class_is_measured_against_all_others():
     assert named["road"] == {"iou": 0.5, "f1": pytest.approx(2 / 3), "accuracy": 0.8, "precision": 0.5, "recall": 1.0,
                              "pixels": 1, "present": True}  # fmt: skip
     assert not class_metrics(matrices_of(([0], [0]), classes=3)[0])[2].present
+
+
+@pytest.mark.parametrize(("task", "classes"), [("binary", 2), ("multiclass", 4)])
+def test_the_figures_of_many_matrices_are_scikit_learns_of_each(task, classes):
+    matrices = np.random.default_rng(0).integers(1, 200, (5, classes, classes))
+    if task == "multiclass":
+        matrices[0, 3] = matrices[0, :, 3] = 0  # a class that is nowhere
+    matrices[1] = 0
+    matrices[1, 0, 0] = 10  # all background
+    figures = task_figures(matrices, task)
+    truth, predicted = (index.ravel() for index in np.indices((classes, classes)))
+    for row, matrix in enumerate(matrices):
+        there = [1] if task == "binary" else [index for index in range(classes) if matrix[index].any()]
+        same = {"labels": there, "average": "macro", "sample_weight": matrix.ravel(), "zero_division": 1.0}
+        precision, recall, f1, _ = sklearn_metrics.precision_recall_fscore_support(truth, predicted, **same)
+        wanted = {
+            "iou": sklearn_metrics.jaccard_score(truth, predicted, **same), "f1": f1, "precision": precision,
+            "recall": recall,
+            "accuracy": sklearn_metrics.accuracy_score(truth, predicted, sample_weight=matrix.ravel()),
+        }  # fmt: skip
+        assert {name: values[row] for name, values in figures.items()} == pytest.approx(wanted), row

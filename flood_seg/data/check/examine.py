@@ -13,7 +13,7 @@ from flood_seg.classes import IGNORED, to_rgb
 from flood_seg.data.check.kinds import Finding
 from flood_seg.data.labels import encode
 from flood_seg.data.pairing import VECTORS
-from flood_seg.data.reading import check_aspect, resize_mask
+from flood_seg.data.reading import check_aspect, fit_mask, resize_mask
 from flood_seg.errors import DataError, ImageError
 from flood_seg.imaging.bands import read_bands
 from flood_seg.imaging.display import draw_classes, to_picture
@@ -47,7 +47,6 @@ class Examined:
         mask_size: likewise.
         view: the image at 64×64, uint8 [64, 64, 3] RGB.
         mask_view: the share of pixels of any class but the background at 64×64, float32 in [0, 1].
-        pixels: of each class index, int64 [256].
         photo: a JPEG of the image.
         overlay: a JPEG of the image with its mask.
     """
@@ -60,7 +59,6 @@ class Examined:
     mask_size: tuple[int, int] | None = None
     view: np.ndarray | None = None
     mask_view: np.ndarray | None = None
-    pixels: np.ndarray | None = None
     photo: bytes = b""
     overlay: bytes = b""
 
@@ -82,9 +80,8 @@ def examine(pair: Pair, reader: SampleReader, options: CheckConfig) -> Examined:
             mask = _fit(seen, raster, mask)
             seen.overlay = _draw(picture, mask, reader, options.thumbnail)
     if mask is not None:
-        seen.pixels = np.bincount(mask.ravel(), minlength=256)
         seen.mask_view = _small(((mask > 0) & (mask != IGNORED)).astype(np.float32))
-        _count_classes(seen, reader)
+        _look_for_one_class(seen, mask, reader)
     _compare_places(seen)
     return seen
 
@@ -141,10 +138,10 @@ def _look_at_mask(seen: Examined, reader: SampleReader, options: CheckConfig) ->
     except DataError as error:
         seen.add("labels", path, _brief(error, path))
         return None
-    if not reader.classes.values:
-        _look_for_losses(seen, values, mask, header, options)
-    elif header.format in LOSSY:
+    if header.format in LOSSY:
         seen.add("lossy", path, f"is {header.format}, which changes values")
+    elif not reader.classes.values:
+        _look_for_greys(seen, values, mask, options)
     return mask
 
 
@@ -159,16 +156,11 @@ def _two(values: np.ndarray, path: Path) -> np.ndarray:
     return decide_mask(values.view(np.uint8) if values.dtype == bool else values, path.name)
 
 
-def _look_for_losses(
-    seen: Examined, values: np.ndarray, mask: np.ndarray, header: Header, options: CheckConfig
-) -> None:
+def _look_for_greys(seen: Examined, values: np.ndarray, mask: np.ndarray, options: CheckConfig) -> None:
     """Tells smoothed edges, a pixel wide or two, from the ripples that a JPEG leaves far from them."""
     low, high = int(values.min(initial=0)), int(values.max(initial=0))
     between = (values > low) & (values < high)
-    share = float(between.mean())
-    if header.format in LOSSY:
-        seen.add("lossy", seen.pair.mask, f"is {header.format}, which changes values")
-    elif share:
+    if share := float(between.mean()):
         edges = cv2.morphologyEx(np.ascontiguousarray(mask), cv2.MORPH_GRADIENT, np.ones((5, 5), np.uint8))
         far = float((between & (edges == 0)).mean())
         if far > options.lossy_share:
@@ -192,8 +184,7 @@ def _fit(seen: Examined, raster: Raster, mask: np.ndarray) -> np.ndarray:
         if mask.shape != (height, width):
             sizes = f"image {width}×{height}, mask {mask.shape[1]}×{mask.shape[0]}"
             seen.add("size", seen.pair.mask, sizes)
-    fitted = resize_mask(mask, height, width)
-    return fitted if raster.valid is None else np.where(raster.valid, fitted, np.uint8(IGNORED))
+    return fit_mask(mask, raster)
 
 
 def _draw(picture: np.ndarray, mask: np.ndarray, reader: SampleReader, longest: int) -> bytes:
@@ -202,12 +193,10 @@ def _draw(picture: np.ndarray, mask: np.ndarray, reader: SampleReader, longest: 
     return encode_thumbnail(draw_classes(small, resize_mask(mask, *small.shape[:2]), colors, OPACITY, None), longest)
 
 
-def _count_classes(seen: Examined, reader: SampleReader) -> None:
-    assert seen.pixels is not None
-    there = np.flatnonzero(seen.pixels)
+def _look_for_one_class(seen: Examined, mask: np.ndarray, reader: SampleReader) -> None:
+    there = np.flatnonzero(np.bincount(mask.ravel()))
     if len(there) == 1:
-        names = (*reader.classes.names,)
-        what = "ignored" if there[0] == IGNORED else names[there[0]]
+        what = "ignored" if there[0] == IGNORED else reader.classes.names[there[0]]
         seen.add("constant", seen.pair.mask, f"all {what}")
 
 
@@ -241,6 +230,5 @@ def _short(crs: str) -> str:
 
 
 def _brief(error: Exception, path: Path) -> str:
-    """Returns an error's text without the path that it begins with and what it says of overrides."""
-    text = re.sub(rf"^({re.escape(str(path))}|{re.escape(path.name)}): ", "", str(error))
-    return text
+    """Returns an error's text without the path that it begins with."""
+    return re.sub(rf"^({re.escape(str(path))}|{re.escape(path.name)}): ", "", str(error))

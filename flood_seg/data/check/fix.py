@@ -6,7 +6,6 @@ Files are copied byte by byte wherever nothing is wrong with them. What is chang
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from flood_seg.errors import OutputError, UsageError
 from flood_seg.imaging.bands import sibling_files
 from flood_seg.imaging.header import SUFFIXES
 from flood_seg.imaging.read import decide_mask, decode_bands, is_raster, read_labels, read_mask_values
-from flood_seg.imaging.write import atomic_path, write_image, write_json
+from flood_seg.imaging.write import atomic_path, copy_file, write_image, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -127,8 +126,7 @@ def _right_suffix(file: Path, seen: Examined) -> str:
 
 def _copy(file: Path, target: Path, mates: Iterable[str] = ()) -> None:
     """Copies a file byte by byte, with the files of the same stem that a shapefile is made of."""
-    with atomic_path(target) as temporary:
-        shutil.copyfile(file, temporary)
+    copy_file(file, target)
     for suffix in mates:
         if (mate := file.with_suffix(suffix)).is_file():
             _copy(mate, target.with_suffix(suffix))

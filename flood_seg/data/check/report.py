@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
 
 from flood_seg.console import say, show_table
 from flood_seg.data.check.kinds import KINDS, Finding
+from flood_seg.imaging.display import draw_classes
 from flood_seg.imaging.write import write_json
-from flood_seg.page.render import data_uri, write_page
+from flood_seg.page.render import data_uri, encode_thumbnail, write_page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,11 +66,8 @@ def write_report(checked: Checked, config: DataToolsConfig, folder: Path) -> Non
         "notes": checked.count("note"),
         "swaps": checked.swaps,
         "near_duplicates": checked.groups,
-        "findings": [
-            {"severity": finding.severity, "kind": finding.kind, "stems": finding.stems, "file": finding.file,
-             "text": finding.text} for finding in checked.findings
-        ],
-    }  # fmt: skip
+        "findings": [{"severity": finding.severity, **asdict(finding)} for finding in checked.findings],
+    }
     write_json(folder / "report.json", record)
     found = [name for name in KINDS if any(finding.kind == name for finding in checked.findings)]
     colors = config.datamodule.classes(config.task)
@@ -101,12 +103,6 @@ def _pictures(checked: Checked, finding: Finding) -> list[dict[str, str]]:
 
 def _exchanged(checked: Checked, image: str, mask: str) -> dict[str, str]:
     """Draws an image with another one's mask."""
-    import cv2
-    import numpy as np
-
-    from flood_seg.imaging.display import draw_classes
-    from flood_seg.page.render import encode_thumbnail
-
     photo = cv2.imdecode(np.frombuffer(checked.samples[image].photo, np.uint8), cv2.IMREAD_COLOR_RGB)
     view = checked.samples[mask].mask_view
     assert photo is not None and view is not None

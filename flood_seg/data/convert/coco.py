@@ -101,8 +101,8 @@ def from_coco(annotations: Path, images: Path, out: Path, part: str | None = Non
     of_image = defaultdict[Any, list[dict[str, Any]]](list)
     for one in record["annotations"]:
         of_image[one["image_id"]].append(one)
-    writer = SetWriter(out, [str(one["name"]) for one in categories])
-    writer.expect_ignored(any(one.get("iscrowd") for one in record["annotations"]))
+    crowds = any(one.get("iscrowd") for one in record["annotations"])
+    writer = SetWriter(out, [str(one["name"]) for one in categories], ignored=crowds)
     for entry in track(record["images"], "Converting", len(record["images"])):
         file = images / str(entry["file_name"])
         if not file.is_file():
@@ -116,7 +116,7 @@ def from_coco(annotations: Path, images: Path, out: Path, part: str | None = Non
 
 
 def _read(path: Path) -> dict[str, Any]:
-    check_file(path, DataError, "--annotations the JSON file of COCO's instances")
+    check_file(path, "--annotations the JSON file of COCO's instances")
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         for name, keys in (("categories", ("id", "name")), ("images", ("id", "file_name", "height", "width")),

@@ -93,7 +93,7 @@ def from_cvat(annotations: Path, images: Path, out: Path) -> None:
         OutputError: `out` holds files.
         FindingsError: some entries could not be used; the rest is done.
     """
-    check_file(annotations, DataError, "--annotations the XML file of CVAT for images 1.1")
+    check_file(annotations, "--annotations the XML file of CVAT for images 1.1")
     try:
         root = ElementTree.parse(annotations).getroot()
     except ElementTree.ParseError as error:
@@ -104,11 +104,10 @@ def from_cvat(annotations: Path, images: Path, out: Path) -> None:
     if not images.is_dir():
         raise DataError(f"{images}: no such folder; give --images the folder of the images")
     names = _labels(root, found)
-    writer = SetWriter(out, [name for name in names if name != IGNORE])
-    writer.expect_ignored(any(shape.get("label") == IGNORE for image in found for shape in image))
-    index = {name: place for place, name in enumerate([name for name in names if name != IGNORE], 1)} | {
-        IGNORE: IGNORED
-    }
+    classes = [name for name in names if name != IGNORE]
+    ignored = any(shape.get("label") == IGNORE for image in found for shape in image)
+    writer = SetWriter(out, classes, ignored=ignored)
+    index = {name: place for place, name in enumerate(classes, 1)} | {IGNORE: IGNORED}
     passed_over = {shape.tag for image in found for shape in image if shape.tag not in (*DRAWN, "tag")}
     if passed_over:
         warn(f"{annotations}: {', '.join(sorted(passed_over))} are no areas and are passed over")

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flood_seg.console import say
-from flood_seg.data.convert.samples import SetWriter, read_samples, to_place
+from flood_seg.data.convert.samples import SetWriter, copy_image, read_samples, to_place
+from flood_seg.data.copy import Place, find_with_parts
 from flood_seg.data.split import random_split
 from flood_seg.imaging.write import write_image, write_json
 
@@ -25,9 +26,6 @@ def to_mmseg(config: DataToolsConfig, out: Path) -> None:
     Raises:
         FindingsError, OutputError, UsageError: as `read_samples`.
     """
-    from flood_seg.data.convert.samples import copy_image
-    from flood_seg.data.copy import Place, find_with_parts
-
     classes = config.datamodule.classes(config.task)
     placed, _ = find_with_parts(config.datamodule)
     drawn = None
@@ -65,8 +63,7 @@ def from_mmseg(config: DataToolsConfig, out: Path) -> None:
     try:
         for sample in read_samples(config, out):
             if writer is None:
-                writer = SetWriter(out, classes.names[1:])
-                writer.expect_ignored(bool(classes.ignored))
+                writer = SetWriter(out, classes.names[1:], ignored=bool(classes.ignored))
             writer.add(sample.pair.image, sample.mask, sample.part, f"{to_place(out, sample).name}.png")
     finally:
         if writer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,11 +14,11 @@ from flood_seg.classes import BACKGROUND, IGNORE, IGNORED
 from flood_seg.console import say, track, warn
 from flood_seg.data.copy import IMAGES, MASKS, Place, check_empty, find_with_parts, place_of
 from flood_seg.data.reading import SampleReader, check_aspect, resize_mask
-from flood_seg.errors import FindingsError, FloodSegError, ImageError, UsageError
+from flood_seg.errors import DataError, FindingsError, ImageError, UsageError
 from flood_seg.imaging.header import describe_file
 from flood_seg.imaging.postprocess import to_labels
 from flood_seg.imaging.read import is_raster, read_size
-from flood_seg.imaging.write import atomic_path, write_image
+from flood_seg.imaging.write import copy_file, write_image
 from flood_seg.processors import cores
 
 if TYPE_CHECKING:
@@ -83,8 +82,7 @@ def image_size(path: Path) -> tuple[int, int]:
 def copy_image(image: Path, place: Place, folder: str = IMAGES) -> Path:
     """Copies an image, byte by byte, into a written data set; returns its file."""
     target = place.file(folder, image.suffix)
-    with atomic_path(target) as temporary:
-        shutil.copyfile(image, temporary)
+    copy_file(image, target)
     return target
 
 
@@ -96,21 +94,26 @@ def to_place(root: Path, sample: Sample) -> Place:
 class SetWriter:
     """Writes images and masks that training takes, and says by which overrides."""
 
-    def __init__(self, root: Path, names: Sequence[str]) -> None:
-        """Takes the names of all classes but the background; raises OutputError where `root` holds files."""
+    def __init__(self, root: Path, names: Sequence[str], *, ignored: bool) -> None:
+        """Begins a data set.
+
+        Args:
+            root: its folder.
+            names: of all classes but the background.
+            ignored: whether any pixel counts nowhere, which changes the masks' values.
+
+        Raises:
+            OutputError: `root` holds files.
+        """
         check_empty(root)
-        self._root, self._names, self._count = root, list(names), 0
-        self._ignored, self.failed, self._written = False, list[str](), set[Place]()
+        self._root, self._names, self._ignored, self._count = root, list(names), ignored, 0
+        self.failed, self._written = list[str](), set[Place]()
 
     @property
     def _values(self) -> list[int]:
         """Of two classes 0 and 255, unless 255 is ignored; else the classes' indices."""
         two = len(self._names) == 1 and not self._ignored
         return [0, 255] if two else [*range(len(self._names) + 1), *[IGNORED] * (255 - len(self._names))]
-
-    def expect_ignored(self, expected: bool) -> None:
-        """Says beforehand whether any pixel counts nowhere, since it changes the masks' values."""
-        self._ignored = expected
 
     def add(self, image: Path, mask: np.ndarray, part: str | None, name: str) -> None:
         """Writes a sample.
@@ -171,7 +174,7 @@ class SetWriter:
         return f"{task}{plain} 'datamodule.labels={{{listed}}}'"
 
 
-def check_file(path: Path, error: type[FloodSegError], what: str) -> None:
-    """Raises `error` where there is no such file."""
+def check_file(path: Path, what: str) -> None:
+    """Raises DataError where there is no such file."""
     if not path.is_file():
-        raise error(f"{path}: no such file; give {what}")
+        raise DataError(f"{path}: no such file; give {what}")

@@ -16,7 +16,7 @@ from flood_seg.data.tiles.grid import own_spans
 from flood_seg.data.tiles.tile import GDAL_CACHE, INDEX
 from flood_seg.errors import DataError, OutputError
 from flood_seg.imaging.raster import open_raster
-from flood_seg.imaging.read import image_suffixes
+from flood_seg.imaging.read import is_image_file
 from flood_seg.imaging.write import atomic_path
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _find(folder: Path) -> dict[str, Path]:
         raise DataError(f"{folder}: no such folder; give --mosaic the folder of predictions")
     found = {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in image_suffixes() and not path.name.startswith("."):
+        if is_image_file(path):
             found[path.stem.removesuffix("_mask")] = path
     return found
 

@@ -6,7 +6,6 @@ beginning to its end whatever its blocks are, and memory does not grow with it.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -20,7 +19,7 @@ import numpy as np
 from flood_seg.classes import IGNORED
 from flood_seg.console import say, track, warn
 from flood_seg.data.copy import IMAGES, MASKS, check_empty, find_with_parts, place_of
-from flood_seg.data.layout import has_masks
+from flood_seg.data.layout import has_masks, warn_of
 from flood_seg.data.pairing import Pair
 from flood_seg.data.reading import SampleReader, check_aspect, resize_mask
 from flood_seg.data.tiles.grid import Tile, tile_rows
@@ -29,8 +28,8 @@ from flood_seg.errors import DataError, FindingsError, ImageError, UsageError
 from flood_seg.imaging.bands import sibling_files
 from flood_seg.imaging.postprocess import to_labels
 from flood_seg.imaging.raster import Window
-from flood_seg.imaging.read import image_suffixes
-from flood_seg.imaging.write import atomic_path, write_image, write_json
+from flood_seg.imaging.read import is_image_file
+from flood_seg.imaging.write import atomic_path, write_csv, write_image, write_json
 from flood_seg.processors import cores
 
 if TYPE_CHECKING:
@@ -102,15 +101,14 @@ def _scenes(config: DataToolsConfig, image: str | None, labels: str | None) -> l
         raise UsageError("--labels: are of one image; give --image FILE too")
     if image is None and has_masks(data):
         placed, faults = find_with_parts(data)
-        for fault in faults:
-            warn(f"{fault.path.name} left out: {fault.reason}")
+        warn_of(faults)
         return [Scene(pair, part, True) for pair, part in placed]
     place = Path(image) if image else _images_folder(data.folders[0], data.images_dir)
     if place.is_file():
         return [Scene(Pair(place.stem, place, Path(labels or place)), None, labels is not None)]
     if labels or not place.is_dir():
         raise DataError(f"{place}: {'is a folder; --labels are of one image' if labels else 'no such file or folder'}")
-    found = sorted(p for p in place.iterdir() if p.suffix.lower() in image_suffixes() and not p.name.startswith("."))
+    found = sorted(path for path in place.iterdir() if is_image_file(path))
     if not found:
         raise DataError(f"{place}: no image in it; give --image FILE or FOLDER, or --data")
     return [Scene(Pair(path.stem, path, path), None, False) for path in found]
@@ -337,10 +335,4 @@ def _write_index(out: Path, cuts: Sequence[Cut], options: TileConfig) -> None:
     record = {"size": options.size, "overlap": options.overlap, "sources": [cut.record for cut in cuts], "tiles": tiles}
     write_json(out / INDEX, record)
     if tiles:
-        with (
-            atomic_path(out / "index.csv") as temporary,
-            temporary.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, list(tiles[0]))
-            writer.writeheader()
-            writer.writerows(tiles)
+        write_csv(out / "index.csv", list(tiles[0]), [line.values() for line in tiles])
