@@ -31,7 +31,7 @@ demo: setup ## train on synthetic scenes, export, and find the water in one of t
 	@echo "Look at $(DEMO)/water_overlay.jpg, $(DEMO)/water.png and $(DEMO)/plots."
 
 test: setup ## run the tests
-	$(RUN) pytest -n auto --dist loadfile --no-loadscope-reorder --durations=12 --cov --cov-report=term --cov-fail-under=85
+	$(RUN) pytest -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart=0 --durations=12 --cov --cov-report=term --cov-fail-under=85
 
 test-slow: setup ## run the tests that need real data or minutes
 	$(RUN) pytest -m slow

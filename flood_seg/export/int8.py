@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import onnx
 
+from flood_seg.inference.backends.openvino import openvino_core
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
@@ -124,7 +126,7 @@ class OpenVinoQuantizer:
 
     def write(self, path: Path, excluded: Collection[str]) -> None:
         """See Quantizer."""
-        model = self._openvino.Core().read_model(self._path)
+        model = openvino_core().read_model(self._path)
         # OpenVINO makes of an ONNX node `a` with a bias the operations `a/WithoutBiases` and `a`.
         there = [operation.get_friendly_name() for operation in model.get_ops()]
         left_out = [name for name in there if name.partition("/WithoutBiases")[0] in set(excluded)]

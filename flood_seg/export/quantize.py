@@ -20,11 +20,12 @@ from flood_seg.evaluation.photos import read_photos
 from flood_seg.export.accuracy import Result, measure, quantize_within, refuse
 from flood_seg.export.float16 import restore_float32, store_as_float16
 from flood_seg.export.int8 import RANKING_PHOTOS, OnnxQuantizer, OpenVinoQuantizer, layers
+from flood_seg.export.respec import write_spec
 from flood_seg.imaging.preprocess import preprocess
-from flood_seg.imaging.write import atomic_path
+from flood_seg.imaging.write import copy_file
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
+from flood_seg.inference.backends.openvino import openvino_core
 from flood_seg.inference.models import default_model
-from flood_seg.spec import METADATA_KEY
 
 if TYPE_CHECKING:
     from flood_seg.data.pairing import Pair
@@ -145,7 +146,7 @@ def _to_float16(
     else:
         import openvino
 
-        openvino.save_model(openvino.Core().read_model(original), candidate, compress_to_fp16=True)
+        openvino.save_model(openvino_core().read_model(original), candidate, compress_to_fp16=True)
     result = measure(candidate, ENGINES[candidate.suffix], photos)
     refuse(float_iou - result.iou, options)
     return result, []
@@ -166,21 +167,9 @@ def _with_provenance(
 
 def _write(candidate: Path, out: Path, spec: ModelSpec) -> None:
     """Puts the spec into the candidate and the candidate into place."""
-    if out.suffix == ".onnx":
-        model = onnx.load(candidate)
-        onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
-        with atomic_path(out) as temporary:
-            onnx.save(model, temporary)
-        return
-    import openvino
-
-    network = openvino.Core().read_model(candidate)
-    network.set_rt_info(spec.to_json(), ["framework", METADATA_KEY])
-    final = candidate.with_name("final.xml")
-    openvino.save_model(network, final, compress_to_fp16=False)
-    for suffix in (".bin", ".xml"):  # the .xml last: with it the model is there
-        with atomic_path(out.with_suffix(suffix)) as temporary:
-            temporary.write_bytes(final.with_suffix(suffix).read_bytes())
+    write_spec(candidate, spec)
+    for suffix in (".onnx",) if out.suffix == ".onnx" else (".bin", ".xml"):  # .xml last: with it the model is there
+        copy_file(candidate.with_suffix(suffix), out.with_suffix(suffix))
 
 
 def _show(out: Path, before: Result, after: Result, excluded: list[str], photos: int, threshold: float) -> None:

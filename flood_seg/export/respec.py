@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from flood_seg.errors import ModelError
 from flood_seg.imaging.write import atomic_path, copy_file, write_json
+from flood_seg.inference.backends.openvino import openvino_core
 from flood_seg.inference.engines import ENGINES, engine_of
 from flood_seg.spec import METADATA_KEY
 
@@ -61,7 +62,7 @@ def _openvino(model: Path, spec: ModelSpec) -> None:
     import openvino
 
     with tempfile.TemporaryDirectory() as folder:
-        network = openvino.Core().read_model(model)
+        network = openvino_core().read_model(model)
         network.set_rt_info(spec.to_json(), ["framework", METADATA_KEY])
         openvino.save_model(network, Path(folder, "model.xml"), compress_to_fp16=False)
         for suffix in (".bin", ".xml"):  # the .xml last: with it the model is there

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -68,3 +70,30 @@ def test_broken_models_are_a_line(tmp_path):
         OpenVinoBackend(write_model(tmp_path / "bare.onnx", None))
     with pytest.raises(ModelError, match=r"takes input: float32 \[-1, 4, -1, -1\]; its ModelSpec says"):
         OpenVinoBackend(write_model(tmp_path / "four.onnx", red_spec(), bands=4))
+
+
+INTERRUPTED = """
+import gc, os, signal, sys, threading
+import numpy as np
+from pathlib import Path
+from flood_seg.inference.backends.openvino import OpenVinoBackend
+
+engines = [OpenVinoBackend(Path(sys.argv[1])) for _ in range(2)]
+for engine in engines:
+    engine.run(np.zeros((1, 3, 64, 64), np.float32))
+del engine
+engines.pop(0)
+last = threading.Thread(target=lambda: (engines.clear(), gc.collect()))
+last.start()
+last.join()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for a single process")
+def test_ctrl_c_is_no_crash_when_engines_are_gone(red_model):
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, red_model], capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr

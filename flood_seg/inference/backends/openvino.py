@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 # Compiled for exact sizes a model is 20 to 30 % faster than with dynamic ones; compiling takes a quarter of a second.
 KEPT_SHAPES = 8
+
+
+@cache
+def openvino_core() -> Any:
+    """Returns OpenVINO's core, one for the whole process and to its end.
+
+    A core gives the thread that loads its CPU plugin another stack for signals, and unmaps that when it goes, whoever
+    uses it by then: after two cores in turn, or one that goes in another thread, Ctrl-C was a segmentation fault.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 class OpenVinoBackend:
@@ -56,9 +69,7 @@ class OpenVinoBackend:
         check_threads(threads, streams)
         if not model.is_file():
             raise ModelError(f"{model}: no such file; give an ONNX file or an .xml of 'flood-seg quantize'")
-        import openvino
-
-        self._core = openvino.Core()
+        self._core = openvino_core()
         self._device = _find_device(self._core, device)
         precision = _find_precision(self._core, self._device, precision)
         self._model = _read_model(self._core, model)
