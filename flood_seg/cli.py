@@ -72,6 +72,14 @@ class FloodSeg:
         flood-seg train --image-size 256 --find-lr --find-batch-size
         flood-seg train debug=fast             # or overfit, profile
         flood-seg train --cfg job loss=dice    # prints the configuration and stops
+
+        Args:
+            *overrides: any key of configs/train.yaml and a choice of each of its groups; docs/recipes.md lists them.
+            multirun: sweep over values in commas; -m for short.
+            cfg: print the configuration (job, hydra or all) and stop.
+            image_size: side of the network's input in pixels, instead of datamodule.height and width.
+            find_lr: look for a learning rate first, and train with it.
+            find_batch_size: look for the largest batch that memory takes, and train with it.
         """
         from flood_seg.config import as_yaml, compose, show, sweep
         from flood_seg.schema import TrainConfig, check_choice
@@ -123,6 +131,20 @@ class FloodSeg:
         flood-seg evaluate --data data/raw --out report datamodule.split_file=outputs/latest/split.txt
         flood-seg evaluate --model model.onnx --data data/raw --goal 'recall>=0.95' --calibrate --save
         flood-seg evaluate --data data/raw --out report --tta --compare other.onnx --groups events.csv:event
+
+        Args:
+            *overrides: evaluation.*, datamodule.*, backend=ENGINE, threshold and part, all in configs/evaluate.yaml.
+            model: ENGINE:MODEL or a file (.onnx, .ckpt, .xml, .plan) or triton:HOST:PORT/NAME; without it
+                the newest run's, else the one in the box.
+            data: folder of the data set; without it datamodule.data_dir, which is data/raw.
+            out: folder of report.html and the figures; without it they are only shown.
+            at_network_size: count at the network's size, as training does, instead of each photo's own.
+            goal: find the threshold that is best for f1, iou, 'recall>=0.95' or 'precision>=0.9'.
+            calibrate: find the temperature that makes probabilities true.
+            save: write that threshold and temperature into the model.
+            tta: also measure with the eight orientations of each photo.
+            compare: another model, measured on the same photos.
+            groups: FILE.csv:COLUMN, or folder: figures of each group too.
         """
         from flood_seg.config import compose
         from flood_seg.inference.engines import with_engine
@@ -148,6 +170,13 @@ class FloodSeg:
         """Exports a checkpoint, by default the newest run's best, as one ONNX file.
 
         flood-seg convert-to-onnx --ckpt outputs/latest/best.ckpt --onnx model.onnx weights=float16
+
+        Args:
+            *overrides: keys of configs/export.yaml.
+            ckpt: the checkpoint; without it the newest run's best.
+            onnx: where to write; without it model.onnx beside the checkpoint.
+            height: that photos are resized to, in pixels; without it as trained.
+            width: likewise.
         """
         from flood_seg.config import compose
         from flood_seg.schema import ExportConfig
@@ -171,6 +200,14 @@ class FloodSeg:
 
         flood-seg convert-to-trt --onnx model.onnx --trt model.plan
         flood-seg convert-to-trt --docker-version 24.10 export.trt_builder=docker export.max_batch=8
+
+        Args:
+            *overrides: export.*, in configs/convert_to_trt.yaml.
+            onnx: an ONNX file of float weights; without it the newest run's, else the one in the box.
+            trt: where to write the .plan; without it beside the model.
+            height: of the input in pixels; without it the model's own.
+            width: likewise.
+            docker_version: tag of NVIDIA's container, 24.10 for example.
         """
         from flood_seg.config import compose
         from flood_seg.schema import TensorRtConfig
@@ -195,6 +232,15 @@ class FloodSeg:
 
         flood-seg infer --image photo.jpg --overlay
         flood-seg infer --image 'photos/*.jpg' --out masks --json report.json output.foreground_value=1
+
+        Args:
+            *overrides: output.*, backend=ENGINE, threshold and batch_size, all in configs/infer.yaml.
+            onnx: ENGINE:MODEL or a file (.onnx, .ckpt, .xml, .plan) or triton:HOST:PORT/NAME; without it
+                the newest run's, else the one in the box.
+            image: a photo, a folder, or a pattern in quotes.
+            out: the mask, or a folder of masks; without it beside the photos.
+            overlay: also write the photo with its water.
+            json: file for the share of water in each photo and what it took.
         """
         if image is None:
             raise UsageError("--image is missing: flood-seg infer --image photo.jpg")
@@ -213,6 +259,12 @@ class FloodSeg:
 
         flood-seg quantize --onnx model.onnx --out model_int8.xml --data data/raw
         flood-seg quantize --onnx model.onnx --out model_int8.onnx --data data/raw quantize.max_iou_drop=0.002
+
+        Args:
+            *overrides: quantize.* and datamodule.*, in configs/quantize.yaml.
+            onnx: a float model; without it the newest run's, else the one in the box.
+            out: an .onnx for ONNX Runtime or an .xml for OpenVINO.
+            data: folder of the data set; without it datamodule.data_dir, which is data/raw.
         """
         from flood_seg.config import compose
         from flood_seg.schema import QuantizeConfig
@@ -230,6 +282,12 @@ class FloodSeg:
 
         flood-seg verify --models best.ckpt model.onnx openvino:model.onnx --data data/raw
         flood-seg verify --models model.onnx triton:127.0.0.1:8000/flood_area_segmentation verify.tolerance=0.001
+
+        Args:
+            *overrides: verify.* and datamodule.*, in configs/verify.yaml.
+            models: two or more, each as --model of evaluate; the first is the measure of the others.
+            data: folder of the data set; without it datamodule.data_dir, which is data/raw.
+            out: JSON file for the figures.
         """
         from flood_seg.config import compose
         from flood_seg.schema import VerifyConfig
@@ -247,6 +305,13 @@ class FloodSeg:
 
         flood-seg benchmark --data data/raw --out bench
         flood-seg benchmark --models model.onnx openvino:model.onnx model_int8.xml benchmark.batch_sizes=[1,8]
+
+        Args:
+            *overrides: benchmark.* and datamodule.*, in configs/benchmark.yaml.
+            models: each as --model of evaluate; without it every engine that is here, with the model in the
+                box.
+            data: folder of the data set; without it datamodule.data_dir, which is data/raw.
+            out: folder for table, JSON and chart.
         """
         from flood_seg.config import compose
         from flood_seg.schema import BenchmarkConfig
@@ -275,6 +340,18 @@ class FloodSeg:
         flood-seg triton-server --model-path model.onnx
         flood-seg triton-server --detach triton.runtime=embedded backend=openvino
         flood-seg triton-server --stop
+
+        Args:
+            *overrides: triton.* and backend=ENGINE, in configs/triton_server.yaml.
+            model_type: onnx or trt; without it as the suffix tells.
+            model_path: the model; without it the newest run's, else the one in the box.
+            container_name: of NVIDIA's container, flood_seg_triton for example.
+            host: address to listen at; without it 127.0.0.1.
+            http_port: without it 8000.
+            use_gpus: serve from the GPU.
+            docker_version: tag of NVIDIA's container, 24.10 for example.
+            detach: come back when the server answers.
+            stop: end the server that --detach left running.
         """
         from flood_seg.config import compose
         from flood_seg.inference.engines import with_engine
@@ -307,6 +384,16 @@ class FloodSeg:
 
         flood-seg triton-client --image photo.jpg --out water.png
         flood-seg triton-client --image photos --out masks --triton-url server:8001 --protocol grpc
+
+        Args:
+            *overrides: as of infer.
+            image: a photo, a folder, or a pattern in quotes.
+            out: the mask, or a folder of masks; without it beside the photos.
+            triton_url: HOST or HOST:PORT.
+            model_name: as the server calls it.
+            protocol: http or grpc.
+            overlay: also write the photo with its water.
+            json: file for the share of water in each photo and what it took.
         """
         if image is None:
             raise UsageError("--image is missing: flood-seg triton-client --image photo.jpg")
@@ -323,6 +410,10 @@ class FloodSeg:
 
         eval "$(flood-seg completion --shell bash)"    # in ~/.bashrc
         flood-seg completion --shell fish | source     # in config.fish
+
+        Args:
+            shell: bash, zsh or fish.
+            line: what is typed so far, for the script itself.
         """
         from flood_seg.completion import SCRIPTS, complete, script
         from flood_seg.schema import check_choice
@@ -337,6 +428,11 @@ class FloodSeg:
             """Draws a grid of augmented training samples with their masks.
 
             flood-seg data preview datamodule=sample --out preview.png
+
+            Args:
+                *overrides: as of train.
+                out: the picture.
+                count: of samples.
             """
             from flood_seg.config import compose
             from flood_seg.schema import TrainConfig
@@ -354,6 +450,12 @@ class FloodSeg:
 
             flood-seg data check --data data/raw --out data_check
             flood-seg data check --data data/raw --fix data/fixed      # a corrected copy beside it
+
+            Args:
+                *overrides: check.* and datamodule.*, in configs/data.yaml.
+                data: folder of the data set; without it datamodule.data_dir, which is data/raw.
+                out: folder of report.html and report.json.
+                fix: new folder for a corrected copy.
             """
             config = _compose_data(overrides, data)
 
@@ -368,6 +470,12 @@ class FloodSeg:
 
             flood-seg data overlay --data data/raw --out overlays overlay.count=40
             flood-seg data overlay --data data/raw --model model.onnx
+
+            Args:
+                *overrides: overlay.* and datamodule.*, in configs/data.yaml.
+                data: folder of the data set; without it datamodule.data_dir, which is data/raw.
+                out: folder of the pictures.
+                model: show truth, prediction and difference of this model.
             """
             from flood_seg.inference.engines import with_engine
 
@@ -391,6 +499,14 @@ class FloodSeg:
             flood-seg data tile --data data/scenes --out tiles tile.size=512 tile.overlap=64
             flood-seg data tile --image scene.tif --labels water.gpkg --out tiles tile.empty=0.1
             flood-seg data tile --data tiles --mosaic masks --out scene_water.tif
+
+            Args:
+                *overrides: tile.* and datamodule.*, in configs/data.yaml.
+                data: folder of the data set; without it datamodule.data_dir, which is data/raw.
+                image: one image or a folder of images, instead of a data set.
+                labels: mask or shapes of that one image.
+                out: new folder of the tiles; of a mosaic its .tif, or a folder.
+                mosaic: folder of predictions of the tiles in --data, to be put together.
             """
             if mosaic:
                 if not data:
@@ -410,6 +526,11 @@ class FloodSeg:
 
             flood-seg data split --data data/raw --out split.txt split.val=0.2 split.test=0.1 split.stratify=true
             flood-seg data split --data tiles --out folds split.folds=5 split.groups=scene
+
+            Args:
+                *overrides: split.* and datamodule.*, in configs/data.yaml.
+                data: folder of the data set; without it datamodule.data_dir, which is data/raw.
+                out: the split file; of folds a folder.
             """
             config = _compose_data(overrides, data)
 
@@ -428,6 +549,12 @@ class FloodSeg:
 
             flood-seg data stats --data data/raw --out data_stats
             flood-seg data stats --data data/raw --write-config stats.yaml  # train datamodule.stats_file=stats.yaml
+
+            Args:
+                *overrides: datamodule.*, in configs/data.yaml.
+                data: folder of the data set; without it datamodule.data_dir, which is data/raw.
+                out: folder of report.html, stats.json and pictures; without it figures are only shown.
+                write_config: yaml for mean and standard deviation, which datamodule.stats_file reads.
             """
             config = _compose_data(overrides, data)
 
@@ -439,6 +566,11 @@ class FloodSeg:
             """Writes a data set as COCO's instances: polygons, and run lengths of shapes with holes.
 
             flood-seg data to-coco --data data/raw --out coco coco.shape=rle
+
+            Args:
+                *overrides: coco.* and datamodule.*, in configs/data.yaml.
+                data: folder of the data set; without it datamodule.data_dir, which is data/raw.
+                out: new folder.
             """
             config = _compose_data(overrides, data)
 
@@ -456,6 +588,12 @@ class FloodSeg:
             """Writes images and masks of COCO's instances.
 
             flood-seg data from-coco --annotations instances_train.json --images train2017 --out data/raw
+
+            Args:
+                annotations: the JSON file.
+                images: folder that its file names are relative to.
+                out: new folder.
+                part: train, val or test: a folder below --out.
             """
             files = _wanted(annotations=annotations, images=images)
             from flood_seg.data.convert.coco import from_coco
@@ -468,6 +606,11 @@ class FloodSeg:
             """Writes a data set as CVAT for images 1.1, to be mended there.
 
             flood-seg data to-cvat --data data/raw --out cvat
+
+            Args:
+                *overrides: datamodule.*, in configs/data.yaml.
+                data: folder of the data set; without it datamodule.data_dir, which is data/raw.
+                out: new folder.
             """
             config = _compose_data(overrides, data)
 
@@ -479,6 +622,11 @@ class FloodSeg:
             """Writes images and masks of CVAT for images 1.1: polygons, masks and boxes.
 
             flood-seg data from-cvat --annotations annotations.xml --images images --out data/raw
+
+            Args:
+                annotations: the XML file.
+                images: folder of the images.
+                out: new folder.
             """
             files = _wanted(annotations=annotations, images=images)
             from flood_seg.data.convert.cvat import from_cvat
@@ -489,6 +637,11 @@ class FloodSeg:
             """Writes a data set in MMSegmentation's folders.
 
             flood-seg data to-mmseg --data data/raw --out mmseg datamodule.split_file=split.txt
+
+            Args:
+                *overrides: datamodule.*, in configs/data.yaml.
+                data: folder of the data set; without it datamodule.data_dir, which is data/raw.
+                out: new folder.
             """
             config = _compose_data(overrides, data)
 
@@ -500,6 +653,11 @@ class FloodSeg:
             """Writes images and masks of MMSegmentation's folders, which training also takes as they are.
 
             flood-seg data from-mmseg --data mmseg --out data/raw datamodule.max_label=1 datamodule.ignore_index=255
+
+            Args:
+                *overrides: datamodule.*, in configs/data.yaml.
+                data: folder of img_dir and ann_dir.
+                out: new folder.
             """
             folders = ["datamodule.images_dir=img_dir", "datamodule.masks_dir=ann_dir"]
             config = _compose_data([*folders, *overrides], data)
@@ -512,6 +670,10 @@ class FloodSeg:
             """Downloads the public flood set from Kaggle.
 
             flood-seg data download --out data/raw
+
+            Args:
+                out: new folder.
+                name: OWNER/DATASET on Kaggle; without it the flood set.
             """
             from flood_seg.data.download import FLOOD_AREA, download
 
@@ -521,6 +683,10 @@ class FloodSeg:
             """Draws the synthetic flood scenes into a folder.
 
             flood-seg data sample --out data/sample datamodule.sample.count=40
+
+            Args:
+                *overrides: datamodule.sample.*.
+                out: folder of images/ and masks/.
             """
             from flood_seg.config import compose
             from flood_seg.data.sample import write_sample

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.errors import UsageError, did_you_mean
@@ -64,17 +65,40 @@ def parameters(verb: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 def help_text(item: Any, command: str) -> str:
     """Returns the help of a verb, or of a component with a line a verb."""
-    text = inspect.getdoc(item) or ""
+    text, _, described = (inspect.getdoc(item) or "").partition("\n\nArgs:\n")
     if inspect.isclass(item):
         rows = [f"  {name:<16} {(inspect.getdoc(verb) or '').splitlines()[0]}" for name, verb in verbs(item).items()]
         return "\n".join([text, "", f"usage: {command} VERB [--flag value] [key=value]", "", *rows])
-    flags = [f"  --{name:<16} {_describe(parameter)}" for name, parameter in parameters(item).items()]
-    return "\n".join([f"usage: {command} [--flag value] [key=value]", "", text, "", "flags:", *flags])
+    texts = _texts(described)
+    rows = [_row(f"--{name}", _kind(one), texts.get(one.name, "")) for name, one in parameters(item).items()]
+    if overrides := texts.get("*overrides"):
+        rows.append(_row("key=value", "", overrides))
+    return "\n".join([f"usage: {command} [--flag value] [key=value]", "", text, "", *rows])
 
 
-def _describe(parameter: inspect.Parameter) -> str:
+def _texts(described: str) -> dict[str, str]:
+    """Returns each argument's text of a docstring's list of arguments."""
+    joined = re.sub(r"\n\s{8,}", " ", described)
+    pairs = (line.strip().partition(": ") for line in joined.splitlines())
+    return {name: text.removesuffix(".") for name, _, text in pairs}
+
+
+def _kind(parameter: inspect.Parameter) -> str:
+    """Says what a flag takes, and what it is by default."""
+    if _is_bool(parameter):
+        return ""
     kind = str(parameter.annotation).replace(" | None", "")
-    return kind if parameter.default in (None, parameter.empty) else f"{kind}, default {parameter.default}"
+    kind = {"str": "", "int": "number", "tuple[str, ...]": "several"}.get(kind, kind)
+    default = f"default {parameter.default}" if parameter.default not in (None, (), parameter.empty) else ""
+    return ", ".join(part for part in (kind, default) if part)
+
+
+def _row(name: str, kind: str, text: str) -> str:
+    line = f"{text} ({kind})" if kind else text
+    return textwrap.fill(
+        line, 100, initial_indent=f"  {name:<18} ", subsequent_indent=" " * 21, break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def _choose(component: type, words: list[str], program: str, path: list[str]) -> tuple[Any, str, list[str]]:

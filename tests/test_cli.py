@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from flood_seg import __version__, cli
-from flood_seg.guard import parameters, verbs
+from flood_seg.guard import help_text, parameters, verbs
 
 # Names and flags that scripts rely on; whoever changes this table breaks them.
 FROZEN = {
@@ -57,13 +57,24 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
     )
 
 
-def test_the_list_of_verbs_and_flags_is_frozen():
+def every_verb() -> dict:
     found = {}
     for name, verb in verbs(cli.FloodSeg).items():
         inner = verbs(verb) if inspect.isclass(verb) else {}
-        for full, item in {f"{name} {n}": v for n, v in inner.items()}.items() if inner else {name: verb}.items():
-            found[full] = {flag: parameter.default for flag, parameter in parameters(item).items()}
+        found |= {f"{name} {n}": v for n, v in inner.items()} if inner else {name: verb}
+    return found
+
+
+def test_the_list_of_verbs_and_flags_is_frozen():
+    found = {name: {flag: one.default for flag, one in parameters(verb).items()} for name, verb in every_verb().items()}
     assert found == FROZEN
+
+
+def test_the_help_of_each_verb_describes_each_of_its_flags():
+    for name, verb in every_verb().items():
+        rows = [line.split() for line in help_text(verb, name).splitlines() if line.startswith("  --")]
+        assert [row[0] for row in rows] == [f"--{flag}" for flag in parameters(verb)], name
+        assert all(len(row) > 1 for row in rows), name
 
 
 def test_a_mistyped_flag_answers_with_the_nearest_and_runs_nothing():

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import fire
 import pytest
 
@@ -22,6 +24,15 @@ class Toy:
         """Runs.
 
         toy run --image a.jpg
+
+        Args:
+            *overrides: keys of the toy.
+            image: a picture, which is described in so many words that they do not fit into
+                a line: of any size.
+            docker_version: a tag.
+            count: how many.
+            overlay: also draw.
+            multirun: again and again.
         """
         _calls.append((overrides, image, docker_version, count, overlay, multirun))
 
@@ -146,11 +157,13 @@ def test_help_is_printed_plainly_and_runs_nothing(words, capsys):
     assert "usage: toy" in out and "\x1b" not in out
 
 
-def test_help_names_every_flag_with_its_kind_and_default():
+def test_help_says_of_every_flag_what_it_is_its_kind_and_default():
     text = help_text(Toy.run, "toy run")
-    assert "toy run --image a.jpg" in text
-    for flag in ("--image ", "--docker-version ", "default 24.10", "--count ", "int", "--overlay "):
-        assert flag in text
+    assert "\n\ntoy run --image a.jpg\n\n  --image            a picture, which is described in so many words" in text
+    lines = [line.split(None, 1) for line in text.splitlines()]
+    assert ["--docker-version", "a tag (default 24.10)"] in lines and ["--count", "how many (number)"] in lines
+    assert ["--overlay", "also draw"] in lines and ["key=value", "keys of the toy"] in lines
+    assert " ".join(text.split()).count("fit into a line: of any size --docker-version") == 1 and "Args" not in text
 
 
 @pytest.mark.parametrize(
