@@ -60,5 +60,5 @@ def find_with_parts(config: DataConfig) -> tuple[list[tuple[Pair, str | None]], 
 def check_empty(folder: Path) -> None:
     """Raises OutputError where a folder that is to be written holds files already, or cannot be written to."""
     check_writable(folder)
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+    if folder.is_dir() and any(folder.iterdir()):
         raise OutputError(f"{folder}: is not empty; choose a new folder, so that nothing of yours is mixed up or lost")

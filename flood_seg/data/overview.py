@@ -51,9 +51,10 @@ def stats(config: DataToolsConfig, out: Path | None = None, write_config: Path |
         DataError: no pixel could be read, or a mask has a value that the labels do not list.
     """
     data = config.datamodule
-    for place in (out, write_config):
-        if place:
-            check_writable(place)
+    if out:
+        check_writable(out)
+    if write_config:
+        check_writable(write_config, folder=False)
     pairs, faults = find_samples(data)
     warn_of(faults)
     train = set(choose_split(data, pairs, config.seed).train) if len(pairs) > 1 else {pair.stem for pair in pairs}

@@ -5,18 +5,20 @@ from __future__ import annotations
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from flood_seg.errors import ImageError
 from flood_seg.imaging.read import MAX_PIXELS
+from flood_seg.imaging.write import atomic_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from rasterio.io import DatasetReader
+    from rasterio.io import DatasetReader, DatasetWriter
 
 # What OpenCV resizes as it is; the others become float32.
 _KEPT = (np.uint8, np.uint16, np.float32)
@@ -96,17 +98,40 @@ def read_raster(path: Path, window: Window | None = None, *, palette: bool = Fal
 @contextmanager
 def open_raster(path: Path) -> Iterator[DatasetReader]:
     """Yields the file opened by rasterio; what it raises, in the body too, becomes an ImageError."""
-    import rasterio
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
-
+    rasterio = import_rasterio()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a photo has no place on the map
-            with rasterio.open(path) as source:
-                yield source
-    except (RasterioError, ValueError) as error:
+        with rasterio.open(path) as source:
+            yield source
+    except (rasterio.errors.RasterioError, ValueError) as error:
         reason = " ".join(str(error.__cause__ or error).split())
         raise ImageError(f"{path}: damaged or no raster ({reason})") from error
+
+
+@contextmanager
+def create_raster(path: Path, profile: dict[str, Any]) -> Iterator[DatasetWriter]:
+    """Yields a raster to be written, which is there whole or not at all.
+
+    Args:
+        path: of the file.
+        profile: rasterio's: driver, height, width, count, dtype and more.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with atomic_path(path) as temporary, import_rasterio().open(temporary, "w", **profile) as out:
+        yield out
+
+
+@cache
+def import_rasterio() -> Any:
+    """Imports rasterio, which shall not warn of photos that they have no place on the map.
+
+    For the whole process: Python's filters of warnings are not for single threads.
+    """
+    import rasterio
+
+    warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning)
+    return rasterio
 
 
 def band_names(source: DatasetReader) -> tuple[str, ...]:
@@ -152,11 +177,9 @@ def _colors(values: np.ndarray, colormap: dict[int, tuple[int, ...]]) -> np.ndar
 
 
 def _pages(path: Path, names: list[str], options: dict[str, Any]) -> np.ndarray:
-    import rasterio
-
     pages = []
     for name in names:
-        with rasterio.open(name) as page:
+        with import_rasterio().open(name) as page:
             pages.append(page.read(1, **{key: value for key, value in options.items() if key != "out_shape"}))
     if len({page.shape for page in pages}) > 1:
         raise ImageError(f"{path}: its pages are of several sizes; write one page, or the bands as one size")

@@ -43,17 +43,24 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True) if path.parent.is_dir() else None
 
 
-def check_writable(path: Path) -> None:
-    """Finds before long work whether its results can go to `path`, a folder or a file that may not be there yet.
+def check_writable(path: Path, *, folder: bool = True) -> None:
+    """Finds before long work whether its results can go to `path`, which may not be there yet.
+
+    Args:
+        path: of the results.
+        folder: whether that is a folder, or a file.
 
     Raises:
-        OutputError: a folder above it is a file, or cannot be written to.
+        OutputError: it is the other one, a folder above it is a file, or it cannot be written to.
     """
+    if not folder and path.is_dir():
+        raise OutputError(f"{path}: is a folder; give a file")
     above = next((place for place in (path, *path.absolute().parents) if place.exists()), None)
-    if above is None or (above == path and path.is_file()):
+    if above is None or (above == path and not folder):
         return
     if not above.is_dir():
-        raise OutputError(f"{path}: {above} is a file; choose another place")
+        found = "is a file; give a folder" if above == path else f"{above} is a file; choose another place"
+        raise OutputError(f"{path}: {found}")
     if not os.access(above, os.W_OK):
         raise OutputError(f"{path}: cannot be written (Permission denied); choose another place")
 

@@ -58,6 +58,10 @@ def test_a_place_that_cannot_be_written_is_found_beforehand_and_nothing_is_made(
     check_writable(tmp_path / "a" / "b")
     assert not (tmp_path / "a").exists()
     (tmp_path / "file").touch()
-    check_writable(tmp_path / "file")  # is replaced
+    check_writable(tmp_path / "file", folder=False)  # is replaced
+    with pytest.raises(OutputError, match=r"file: is a file; give a folder"):
+        check_writable(tmp_path / "file")
+    with pytest.raises(OutputError, match=r"is a folder; give a file"):
+        check_writable(tmp_path, folder=False)
     with pytest.raises(OutputError, match=r"file/out: .*/file is a file; choose another place"):
         check_writable(tmp_path / "file" / "out")

@@ -20,8 +20,9 @@ from flood_seg.data.split import Split, write_split
 from flood_seg.errors import OutputError, UsageError
 from flood_seg.imaging.bands import sibling_files
 from flood_seg.imaging.header import SUFFIXES
+from flood_seg.imaging.raster import create_raster, open_raster
 from flood_seg.imaging.read import decide_mask, decode_bands, is_raster, read_labels, read_mask_values
-from flood_seg.imaging.write import atomic_path, copy_file, write_image, write_json
+from flood_seg.imaging.write import copy_file, write_image, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -165,32 +166,25 @@ def _values(file: Path, reader: SampleReader) -> np.ndarray:
 
 
 def _grid(image: Path) -> dict[str, Any]:
-    from flood_seg.imaging.raster import open_raster
-
     with open_raster(image) as source:
         return {"height": source.height, "width": source.width, "crs": source.crs, "transform": source.transform}
 
 
 def _write_raster(values: np.ndarray, image: Path, target: Path) -> None:
-    import rasterio
-
     bands = values[:, :, None] if values.ndim == 2 else values
     profile = _grid(image) | {"driver": "GTiff", "count": bands.shape[2], "dtype": values.dtype, "compress": "deflate"}
-    with atomic_path(target) as temporary, rasterio.open(temporary, "w", **profile) as out:
+    with create_raster(target, profile) as out:
         out.write(np.moveaxis(bands, 2, 0))
 
 
 def _warp(mask: Path, image: Path, target: Path) -> None:
     """Brings a label to the grid of its image, by the nearest pixel."""
-    import rasterio
     from rasterio.enums import Resampling
     from rasterio.vrt import WarpedVRT
-
-    from flood_seg.imaging.raster import open_raster
 
     grid = _grid(image)
     with open_raster(mask) as source, WarpedVRT(source, resampling=Resampling.nearest, **grid) as warped:
         profile = grid | {"driver": "GTiff", "count": source.count, "dtype": source.dtypes[0], "nodata": source.nodata,
                           "compress": "deflate"}  # fmt: skip
-        with atomic_path(target) as temporary, rasterio.open(temporary, "w", **profile) as out:
+        with create_raster(target, profile) as out:
             out.write(warped.read())

@@ -15,9 +15,8 @@ from flood_seg.console import say, track
 from flood_seg.data.tiles.grid import own_spans
 from flood_seg.data.tiles.tile import GDAL_CACHE, INDEX
 from flood_seg.errors import DataError, OutputError
-from flood_seg.imaging.raster import open_raster
+from flood_seg.imaging.raster import create_raster, import_rasterio, open_raster
 from flood_seg.imaging.read import is_image_file
-from flood_seg.imaging.write import atomic_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,8 +41,6 @@ def mosaic(tiles: Path, predictions: Path, out: Path) -> list[Path]:
         DataError: there is no index, no prediction, or one is of another size than its tile.
         OutputError: `out` does not fit the number of images.
     """
-    import rasterio
-
     index = _read_index(tiles)
     files = _find(predictions)
     sources = index["sources"]
@@ -51,7 +48,7 @@ def mosaic(tiles: Path, predictions: Path, out: Path) -> list[Path]:
     if single and len(sources) > 1:
         raise OutputError(f"{out}: {len(sources)} images were cut; give --out FOLDER")
     written = []
-    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE):
+    with import_rasterio().Env(GDAL_CACHEMAX=GDAL_CACHE):
         for source in sources:
             lines = [line for line in index["tiles"] if line["source"] == source["source"]]
             target = out if single else out / f"{str(source['source']).replace('/', '_')}.tif"
@@ -84,7 +81,6 @@ def _find(folder: Path) -> dict[str, Path]:
 def _assemble(
     source: dict[str, Any], lines: Sequence[dict[str, Any]], files: dict[str, Path], folder: Path, target: Path
 ) -> None:
-    import rasterio
     from rasterio.crs import CRS
     from rasterio.transform import Affine
 
@@ -107,7 +103,7 @@ def _assemble(
         for line in there
     ]
     bands = range(0, height, BLOCK)
-    with atomic_path(target) as temporary, rasterio.open(temporary, "w", **profile) as out:
+    with create_raster(target, profile) as out:
         for top in track(bands, f"Assembling {source['source']}", len(bands)):
             _write_band(out, top, [one for one in owned if one[0][0] < top + BLOCK and one[0][1] > top], files)
 

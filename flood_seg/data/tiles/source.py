@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from flood_seg.imaging.raster import open_raster
+from flood_seg.imaging.raster import import_rasterio, open_raster
 from flood_seg.imaging.read import decode_bands, is_raster
 
 if TYPE_CHECKING:
@@ -72,10 +72,8 @@ class RasterSource:
 
     def _handle(self) -> Any:
         if not hasattr(self._local, "handle"):
-            import rasterio
-
             # Not by `with`: what that sets up in this thread would be taken down in another one.
-            handle = self._local.handle = rasterio.open(self._path)
+            handle = self._local.handle = import_rasterio().open(self._path)
             with self._lock:
                 self._stack.callback(handle.close)
         return self._local.handle

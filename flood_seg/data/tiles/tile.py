@@ -27,9 +27,9 @@ from flood_seg.data.tiles.source import PhotoSource, RasterSource, open_source
 from flood_seg.errors import DataError, FindingsError, ImageError, UsageError
 from flood_seg.imaging.bands import sibling_files
 from flood_seg.imaging.postprocess import to_labels
-from flood_seg.imaging.raster import Window
+from flood_seg.imaging.raster import Window, create_raster, import_rasterio
 from flood_seg.imaging.read import is_image_file
-from flood_seg.imaging.write import atomic_path, write_csv, write_image, write_json
+from flood_seg.imaging.write import write_csv, write_image, write_json
 from flood_seg.processors import cores
 
 if TYPE_CHECKING:
@@ -74,13 +74,11 @@ def tile(config: DataToolsConfig, out: Path, image: str | None = None, labels: s
         DataError: there is no image.
         FindingsError: an image could not be read; the others are cut.
     """
-    import rasterio
-
     check_empty(out)
     scenes = _scenes(config, image, labels)
     cutter = _Cutter(config, out)
     cuts, failed = [], 0
-    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE):
+    with import_rasterio().Env(GDAL_CACHEMAX=GDAL_CACHE):
         for scene in scenes:
             try:
                 cuts.append(cutter.cut(scene))
@@ -297,7 +295,6 @@ def _write_values(
             )
         write_image(path, planes[:, :, 0] if planes.shape[2] == 1 else planes)
         return
-    import rasterio
     from rasterio.windows import Window as RasterWindow
     from rasterio.windows import transform
 
@@ -311,7 +308,7 @@ def _write_values(
         profile["nodata"] = None
     if "transform" in profile:
         profile["transform"] = transform(RasterWindow(one.col, one.row, one.width, one.height), profile["transform"])
-    with atomic_path(path) as temporary, rasterio.open(temporary, "w", **profile) as out:
+    with create_raster(path, profile) as out:
         if isinstance(source, RasterSource) and not mask:
             out.colorinterp = source.bands.colors
             out.descriptions = source.bands.names

@@ -168,6 +168,17 @@ def test_photos_are_cut_upright_into_png(tmp_path):
     np.testing.assert_array_equal(read, photo[30:60, 60:90])
 
 
+def test_photos_have_no_place_on_the_map_and_nobody_complains(tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 70, 3), np.uint8)).save(tmp_path / "a.png")
+    for words in (["--image", "a.png", "--out", "t", "tile.size=64", "tile.overlap=16", "tile.format=tif"],
+                  ["--data", "t", "--mosaic", "t/images", "--out", "again.tif"]):  # fmt: skip
+        command = [sys.executable, "-m", "flood_seg", "data", "tile", *words]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert not done.stderr
+    with Image.open(tmp_path / "a.png") as photo, rasterio.open(tmp_path / "again.tif") as again:
+        assert (np.moveaxis(again.read(), 0, 2) == np.asarray(photo)).all()
+
+
 def test_parts_and_several_scenes_stay_apart(tmp_path):
     for part in ("train", "val"):
         write_scene(tmp_path / "set" / part / "images" / "s.tif", 100, 100, bands=3, dtype="uint8")
