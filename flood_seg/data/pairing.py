@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Labels as shapes: GeoJSON, GeoPackage, shapefile, FlatGeobuf.
 VECTORS = frozenset({".geojson", ".gpkg", ".shp", ".fgb"})
+ADVICE = "datamodule.data_dir (or --data) is the folder that holds it; or try datamodule=sample"
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,13 @@ def find_pairs(images_dir: Path, masks_dir: Path, mask_suffix: str = "") -> tupl
 
 def _by_stem(folder: Path, suffixes: frozenset[str]) -> dict[str, list[Path]]:
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; set datamodule.data_dir, or try datamodule=sample")
+        raise DataError(f"{folder}: no such folder; {ADVICE}")
     found: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file():
             found[normalize("NFC", path.stem)].append(path)
     if not found:
-        raise DataError(f"{folder}: no image in it; set datamodule.data_dir, or try datamodule=sample")
+        raise DataError(f"{folder}: no image in it; {ADVICE}")
     return found
 
 

@@ -44,7 +44,7 @@ def test_hidden_and_other_files_are_passed_over(tmp_path):
 
 
 def test_missing_and_empty_folders_say_what_to_do(tmp_path):
-    with pytest.raises(DataError, match="no such folder; set datamodule.data_dir"):
+    with pytest.raises(DataError, match=r"no such folder; datamodule.data_dir .or --data. is the folder that holds it"):
         find_pairs(tmp_path / "images", tmp_path / "masks")
     with pytest.raises(DataError, match="no image in it"):
         find_pairs(touch(tmp_path / "images"), tmp_path)
