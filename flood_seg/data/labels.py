@@ -29,7 +29,7 @@ def read_classes(path: Path, classes: Classes, window: Window | None = None) -> 
     """
     if classes.values:
         return encode(read_labels(path, window, by_color=classes.by_color), classes, str(path))
-    return read_mask(path) if window is None else np.asarray(read_labels(path, window, by_color=False) > 0, np.uint8)
+    return read_mask(path, window)
 
 
 def encode(values: np.ndarray, classes: Classes, where: str) -> np.ndarray:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from rasterio.io import DatasetReader, DatasetWriter
 
+STRIP = 512  # rows
 # What OpenCV resizes as it is; the others become float32.
 _KEPT = (np.uint8, np.uint16, np.float32)
 
@@ -93,6 +94,20 @@ def read_raster(path: Path, window: Window | None = None, *, palette: bool = Fal
         if source.count == 1 and len(source.subdatasets) > 1:
             values, names = _pages(path, source.subdatasets, options), ("",) * len(source.subdatasets)
     return Raster(*_cleaned(values, names, valid))
+
+
+def largest_value(path: Path) -> float:
+    """Returns the largest value of all bands that has data, 0 of none; reads a strip at a time.
+
+    Raises:
+        ImageError: the file cannot be read.
+    """
+    top = 0.0
+    with open_raster(path) as source:
+        for row in range(0, source.height, STRIP):
+            strip = source.read(window=((row, min(row + STRIP, source.height)), (0, source.width)), masked=True)
+            top = max(top, float(np.ma.fix_invalid(strip, copy=False).max(fill_value=0))) if strip.count() else top
+    return top
 
 
 @contextmanager

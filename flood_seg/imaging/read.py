@@ -12,7 +12,7 @@ import struct
 import warnings
 import zlib
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
@@ -103,17 +103,49 @@ def decode_bands(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
     return values, {1: ("grey",), 3: ("red", "green", "blue"), 4: ("red", "green", "blue", "alpha")}[values.shape[2]]
 
 
-def read_mask(path: Path) -> np.ndarray:
-    """Reads a two-class mask as uint8 [H, W] with 0 background and 1 foreground.
+def read_mask(path: Path, window: Window | None = None) -> np.ndarray:
+    """Reads a two-class mask, or a window of it, as uint8 [H, W] with 0 background and 1 foreground.
 
     Understood are 0/1 and 0/255 in 8 or 16 bits, 0/65535, grey anti-aliased edges (split at half), RGB and RGBA (the
     brightest channel counts), palettes with indices 0/1, and palettes of colours. EXIF orientation is honoured.
 
     Raises:
         ImageError: as `read_image`; or over 10 % of the pixels are neither dark nor bright, or none is bright, so
-            that it is no mask of two classes.
+            that it is no mask of two classes. Of a window only the latter is looked at.
     """
-    return decide_mask(read_mask_values(path), str(path))
+    if window is None:
+        return decide_mask(read_mask_values(path), str(path))
+    return np.asarray(read_labels(path, window, by_color=False) > mask_level(path), np.uint8)
+
+
+def mask_level(path: Path) -> int:
+    """Returns the value above which a raster's pixels are foreground, by the whole raster's brightest one.
+
+    A window alone does not tell: one of a lossy mask may hold nothing but 0 and 3.
+
+    Raises:
+        ImageError: the file cannot be read, or its brightest value is neither 1 nor bright.
+    """
+    return _mask_level(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _mask_level(path: Path, _changed: int) -> int:
+    from flood_seg.imaging.raster import largest_value
+
+    return _level(largest_value(path), str(path))
+
+
+def _level(top: float, where: str) -> int:
+    if top <= 1:
+        return 0
+    full = 255 if top <= 255 else 65535
+    if top <= full // 2:
+        raise ImageError(
+            f"{where}: the mask's brightest value is {top:g}; give a mask of 0 and 1, or of 0 and {full}, or name its "
+            "values in datamodule.labels"
+        )
+    return full // 2
 
 
 def read_mask_values(path: Path) -> np.ndarray:
@@ -134,16 +166,13 @@ def decide_mask(values: np.ndarray, where: str) -> np.ndarray:
     Raises:
         ImageError: over 10 % of the pixels are neither dark nor bright, or none is bright.
     """
-    top = int(values.max(initial=0))
-    if top <= 1:
-        return values.astype(np.uint8)
-    full = 255 if top <= 255 else 65535
-    if top <= full // 2:
-        raise ImageError(f"{where}: the mask's brightest value is {top}; give a mask of 0 and 1, or of 0 and {full}")
-    between = np.count_nonzero((values > full // 5) & (values < full - full // 5)) / values.size
-    if between > 0.1:
-        raise ImageError(f"{where}: {between:.0%} of the mask's pixels are mid-grey; give a mask of two values")
-    return (values > full // 2).astype(np.uint8)
+    level = _level(int(values.max(initial=0)), where)
+    if level:
+        full = 2 * level + 1
+        between = np.count_nonzero((values > full // 5) & (values < full - full // 5)) / values.size
+        if between > 0.1:
+            raise ImageError(f"{where}: {between:.0%} of the mask's pixels are mid-grey; give a mask of two values")
+    return (values > level).astype(np.uint8)
 
 
 def read_labels(path: Path, window: Window | None = None, *, by_color: bool) -> np.ndarray:

@@ -10,7 +10,8 @@ from flood_seg.config import compose
 from flood_seg.data.layout import choose_split, find_samples
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.windows import move
-from flood_seg.errors import DataError
+from flood_seg.errors import DataError, ImageError
+from flood_seg.imaging.read import read_mask
 from flood_seg.schema import DataConfig, TrainConfig, WindowsConfig
 from flood_seg.training.history import read_history
 from flood_seg.training.train import train
@@ -146,3 +147,32 @@ def test_the_split_of_a_run_says_which_windows_are_validation(tmp_path):
     pairs, _ = find_samples(config)
     split = choose_split(config, pairs, seed=9)
     assert set(split.val) == {pair.stem for pair in pairs if pair.part == "val"}
+
+
+def redraw_mask(path: Path, change) -> None:
+    with rasterio.open(path) as source:
+        values, profile = source.read(), source.profile
+    with rasterio.open(path, "w", **profile) as out:
+        out.write(change(values))
+
+
+def test_windows_of_a_mask_with_grey_edges_are_the_whole_masks(tmp_path):
+    """A window that has nothing but a lossy mask's specks shows no foreground."""
+    write_scene(tmp_path, "a", 100, 130)
+    random = np.random.default_rng(0)
+    redraw_mask(tmp_path / "masks" / "a.tif", lambda v: (v * 255 - v * random.integers(0, 9, v.shape)).astype(np.uint8)
+                + (1 - v) * random.integers(0, 9, v.shape).astype(np.uint8))  # fmt: skip
+    path, reader = tmp_path / "masks" / "a.tif", SampleReader.of(config_of(tmp_path), "binary")
+    whole = read_mask(path)
+    assert 0.4 < whole.mean() < 0.6
+    for pair in find_samples(config_of(tmp_path))[0]:
+        (top, bottom), (left, right) = pair.window.slices
+        assert (reader.read_mask(pair) == whole[top:bottom, left:right]).all()
+
+
+def test_a_raster_that_is_no_mask_of_two_classes_is_refused_in_each_window(tmp_path):
+    write_scene(tmp_path, "a", 100, 130)
+    redraw_mask(tmp_path / "masks" / "a.tif", lambda values: values * 2)
+    pairs, _ = find_samples(config_of(tmp_path))
+    with pytest.raises(ImageError, match=r"a.tif: the mask's brightest value is 2; give a mask of 0 and 1"):
+        SampleReader.of(config_of(tmp_path), "binary").load(pairs[0])

@@ -77,8 +77,9 @@ def check(config: DataToolsConfig, out: Path, fix: Path | None = None) -> Checke
     if fix:
         write_fixed(checked, config, fix)
     if errors := checked.count("error"):
-        hint = "" if fix else "; --fix FOLDER writes a corrected copy"
-        raise FindingsError(f"{config.datamodule.place}: {errors} errors, see {out / 'report.html'}{hint}")
+        hint = "" if fix or config.datamodule.windows else "; --fix FOLDER writes a corrected copy"
+        found = f"{errors} error{'s' if errors > 1 else ''}"
+        raise FindingsError(f"{config.datamodule.place}: {found}, see {out / 'report.html'}{hint}")
     return checked
 
 
@@ -107,7 +108,10 @@ def look(config: DataToolsConfig) -> Checked:
 
 def _once_a_file(findings: Sequence[Finding]) -> list[Finding]:
     """Leaves out what the windows of one raster repeat."""
-    return list({(finding.kind, finding.file, finding.text): finding for finding in findings}.values())
+    first: dict[tuple[str, ...], Finding] = {}
+    for finding in findings:
+        first.setdefault((finding.kind, finding.file, finding.text), finding)
+    return list(first.values())
 
 
 def _with_owner(finding: Finding, checked: Checked) -> Finding:

@@ -20,7 +20,7 @@ from flood_seg.imaging.display import draw_classes, to_picture
 from flood_seg.imaging.header import LOSSY, Header, describe_file
 from flood_seg.imaging.preprocess import shrink
 from flood_seg.imaging.raster import Raster
-from flood_seg.imaging.read import decide_mask, read_labels, read_mask_values
+from flood_seg.imaging.read import decide_mask, mask_level, read_labels, read_mask_values
 from flood_seg.page.render import encode_thumbnail
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _look_at_mask(seen: Examined, reader: SampleReader, options: CheckConfig) ->
         seen.add("labels", path, _brief(error, path))
         return None
     try:
-        mask = encode(values, reader.classes, path.name) if reader.classes.values else _two(values, path)
+        mask = encode(values, reader.classes, path.name) if reader.classes.values else _two(seen, values)
     except DataError as error:
         seen.add("labels", path, _brief(error, path))
         return None
@@ -152,8 +152,10 @@ def _raw_values(seen: Examined, reader: SampleReader) -> np.ndarray:
     return read_mask_values(path) if window is None else read_labels(path, window, by_color=False)
 
 
-def _two(values: np.ndarray, path: Path) -> np.ndarray:
-    return decide_mask(values.view(np.uint8) if values.dtype == bool else values, path.name)
+def _two(seen: Examined, values: np.ndarray) -> np.ndarray:
+    if seen.pair.window is None:
+        return decide_mask(values, seen.pair.mask.name)
+    return np.asarray(values > mask_level(seen.pair.mask), np.uint8)
 
 
 def _look_for_greys(seen: Examined, values: np.ndarray, mask: np.ndarray, options: CheckConfig) -> None:
