@@ -25,6 +25,11 @@ def warn(line: str) -> None:
     sys.stderr.flush()
 
 
+def counted(number: int, noun: str) -> str:
+    """Returns `1 tile`, `2 tiles`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Writes a table to stdout."""
     from rich.console import Console

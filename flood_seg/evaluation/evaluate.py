@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flood_seg.console import say, show_table, warn
+from flood_seg.console import counted, say, show_table, warn
 from flood_seg.data.groups import read_groups
 from flood_seg.data.layout import choose_pairs
 from flood_seg.data.reading import SampleReader
@@ -88,7 +88,7 @@ def evaluate(
     predictor = Predictor(open_backend(engine, path), config.threshold)
     reader = SampleReader.for_model(config.datamodule, predictor.spec)
     contestants = _contestants(predictor, options, len(pairs))
-    say(f"{path}, {predictor.backend.description}, on {len(pairs)} photos of {config.datamodule.place}")
+    say(f"{path}, {predictor.backend.description}, on {counted(len(pairs), 'photo')} of {config.datamodule.place}")
     gallery, results, logits = Gallery(options.examples), list[ImageResult](), summary.Logits()
     for result in measure_all(Measurer(contestants, reader, options.boundary, at_network_size), pairs):
         gallery.add(result, float(image_ious(result.matrix[None], predictor.spec.task)[0]))

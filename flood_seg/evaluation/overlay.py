@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from flood_seg.classes import to_rgb
-from flood_seg.console import say, track, warn
+from flood_seg.console import counted, say, track, warn
 from flood_seg.data.layout import choose_pairs
 from flood_seg.data.reading import SampleReader, resize_mask
 from flood_seg.errors import FindingsError, ImageError
@@ -73,7 +73,7 @@ def overlay(config: DataToolsConfig, out: Path, model: str | None = None) -> Non
     sheets = [small[start : start + many] for start in range(0, len(small), many)]
     for number, several in enumerate(sheets, 1):
         write_image(out / f"sheet_{number}.jpg", contact_sheet(several, options.columns, drawer.legend))
-    say(f"{out}: {len(small)} pictures and {len(sheets)} contact sheets")
+    say(f"{out}: {counted(len(small), 'picture')} and {counted(len(sheets), 'contact sheet')}")
     if failed:
         raise FindingsError(f"{failed} of {len(chosen)} samples could not be drawn, see above; the rest is done")
 

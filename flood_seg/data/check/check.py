@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flood_seg.console import track
+from flood_seg.console import counted, track
 from flood_seg.data.check.alike import find_alike, groups_of, orientations
 from flood_seg.data.check.examine import Examined, examine
 from flood_seg.data.check.fit import find_misfits, find_swaps, fits
@@ -78,8 +78,7 @@ def check(config: DataToolsConfig, out: Path, fix: Path | None = None) -> Checke
         write_fixed(checked, config, fix)
     if errors := checked.count("error"):
         hint = "" if fix or config.datamodule.windows else "; --fix FOLDER writes a corrected copy"
-        found = f"{errors} error{'s' if errors > 1 else ''}"
-        raise FindingsError(f"{config.datamodule.place}: {found}, see {out / 'report.html'}{hint}")
+        raise FindingsError(f"{config.datamodule.place}: {counted(errors, 'error')}, see {out / 'report.html'}{hint}")
     return checked
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from flood_seg.console import say, track
+from flood_seg.console import counted, say, track
 from flood_seg.data.copy import IMAGES, MASKS, Place, check_empty, place_of
 from flood_seg.data.pairing import VECTORS
 from flood_seg.data.reading import SampleReader
@@ -80,7 +80,7 @@ def write_fixed(checked: Checked, config: DataToolsConfig, root: Path) -> None:
     write_json(root / "fixes.json", {"copied": len(kept), "changes": changes})
     mended = sum(seen.pair.stem in changes for seen in kept)
     left = len(changes) - mended
-    say(f"{root}: {len(kept)} pairs copied, {mended} of them mended, {left} left out; {root / 'fixes.json'}")
+    say(f"{root}: {counted(len(kept), 'pair')} copied, {mended} of them mended, {left} left out; {root / 'fixes.json'}")
 
 
 def _dropped(checked: Checked, partners: dict[str, str]) -> dict[str, str]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from flood_seg.console import say, show_table
-from flood_seg.data.check.kinds import KINDS, Finding
+from flood_seg.console import counted, say, show_table
+from flood_seg.data.check.kinds import KINDS, SEVERITIES, Finding
 from flood_seg.imaging.display import draw_classes
 from flood_seg.imaging.write import write_json
 from flood_seg.page.render import data_uri, encode_thumbnail, write_page
@@ -26,7 +26,7 @@ LINES = 40  # findings that the screen names
 
 def show(checked: Checked, place: str) -> None:
     """Prints a line a kind of finding, then each error and warning by itself."""
-    say(f"{place}: {len(checked.samples)} pairs, {_totals(checked)}")
+    say(f"{place}: {counted(len(checked.samples), 'pair')}, {_totals(checked)}")
     if not checked.findings:
         return
     counts = Counter(finding.kind for finding in checked.findings)
@@ -47,8 +47,7 @@ def show(checked: Checked, place: str) -> None:
 
 
 def _totals(checked: Checked) -> str:
-    names = (("error", "errors"), ("warning", "warnings"), ("note", "notes"))
-    return ", ".join(f"{checked.count(severity)} {plural}" for severity, plural in names)
+    return ", ".join(counted(checked.count(severity), severity) for severity in SEVERITIES)
 
 
 def _examples(checked: Checked, kind: str, count: int = 4) -> str:

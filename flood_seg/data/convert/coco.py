@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flood_seg.classes import BACKGROUND, IGNORED
-from flood_seg.console import say, track
+from flood_seg.console import counted, say, track
 from flood_seg.data.convert.samples import SetWriter, check_file, copy_image, read_samples, to_place
 from flood_seg.data.convert.shapes import Shape, draw_polygons, encode_rle, to_shapes, use_polygon
 from flood_seg.errors import DataError
@@ -49,7 +49,8 @@ def to_coco(config: DataToolsConfig, out: Path) -> list[Path]:
             file = out / "annotations" / f"{part}.json" if part else out / f"{ALL}.json"
             write_json(file, record)
             files.append(file)
-            say(f"{file}: {len(record['images'])} images, {len(record['annotations'])} annotations")
+            images, annotations = len(record["images"]), len(record["annotations"])
+            say(f"{file}: {counted(images, 'image')}, {counted(annotations, 'annotation')}")
     return files
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flood_seg.classes import IGNORE, IGNORED
-from flood_seg.console import say, track, warn
+from flood_seg.console import counted, say, track, warn
 from flood_seg.data.convert.samples import SetWriter, check_file, copy_image, read_samples, to_place
 from flood_seg.data.convert.shapes import Shape, draw_polygons, to_shapes, use_polygon
 from flood_seg.errors import DataError
@@ -48,7 +48,7 @@ def to_cvat(config: DataToolsConfig, out: Path) -> Path:
             ElementTree.indent(root)
             with atomic_path(out / FILE) as temporary:
                 ElementTree.ElementTree(root).write(temporary, encoding="utf-8", xml_declaration=True)
-            say(f"{out / FILE}: {count} images")
+            say(f"{out / FILE}: {counted(count, 'image')}")
     return out / FILE
 
 

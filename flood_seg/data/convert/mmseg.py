@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flood_seg.console import say
+from flood_seg.console import counted, say
 from flood_seg.data.convert.samples import SetWriter, copy_image, read_samples, to_place
 from flood_seg.data.copy import Place, find_with_parts
 from flood_seg.data.split import random_split
@@ -49,7 +49,7 @@ def to_mmseg(config: DataToolsConfig, out: Path) -> None:
         if count:
             palette = [[int(color[place : place + 2], 16) for place in (1, 3, 5)] for color in classes.colors]
             write_json(out / "classes.json", {"classes": list(classes.names), "palette": palette, "ignore_index": 255})
-            say(f"{out}: {count} samples in {IMAGES} and {MASKS}")
+            say(f"{out}: {counted(count, 'sample')} in {IMAGES} and {MASKS}")
 
 
 def from_mmseg(config: DataToolsConfig, out: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flood_seg.classes import BACKGROUND, IGNORE, IGNORED
-from flood_seg.console import say, track, warn
+from flood_seg.console import counted, say, track, warn
 from flood_seg.data.copy import IMAGES, MASKS, Place, check_empty, find_with_parts, place_of
 from flood_seg.data.reading import SampleReader, check_aspect, resize_mask
 from flood_seg.errors import DataError, FindingsError, ImageError, UsageError
@@ -152,7 +152,7 @@ class SetWriter:
         Raises:
             FindingsError: something could not be used; the rest is done.
         """
-        say(f"{self._root}: {self._count} images with masks; train with {self.overrides}")
+        say(f"{self._root}: {counted(self._count, 'image')} with masks; train with {self.overrides}")
         for line in self.failed:
             warn(f"left out: {line}")
         if self.failed:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flood_seg.classes import IGNORED
-from flood_seg.console import say, track, warn
+from flood_seg.console import counted, say, track, warn
 from flood_seg.data.copy import IMAGES, MASKS, check_empty, find_with_parts, place_of
 from flood_seg.data.layout import has_masks, warn_of
 from flood_seg.data.pairing import Pair
@@ -87,7 +87,7 @@ def tile(config: DataToolsConfig, out: Path, image: str | None = None, labels: s
                 warn(f"{scene.pair.stem} left out: {error}")
     _write_index(out, cuts, config.tile)
     tiles, skipped = sum(len(cut.tiles) for cut in cuts), sum(cut.skipped for cut in cuts)
-    say(f"{out}: {tiles} tiles of {len(cuts)} images, {skipped} left out as empty; {out / INDEX}")
+    say(f"{out}: {counted(tiles, 'tile')} of {counted(len(cuts), 'image')}, {skipped} left out as empty; {out / INDEX}")
     if failed:
         raise FindingsError(f"{failed} of {len(scenes)} images could not be cut, see above; the rest is done")
     return cuts
