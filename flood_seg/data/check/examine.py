@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from flood_seg.classes import IGNORED, to_rgb
+from flood_seg.classes import IGNORED
 from flood_seg.data.check.kinds import Finding
 from flood_seg.data.labels import encode
 from flood_seg.data.pairing import VECTORS
 from flood_seg.data.reading import check_aspect, fit_mask, resize_mask
 from flood_seg.errors import DataError, ImageError
 from flood_seg.imaging.bands import read_bands
-from flood_seg.imaging.display import draw_classes, to_picture
+from flood_seg.imaging.display import to_picture
 from flood_seg.imaging.header import LOSSY, Header, describe_file
 from flood_seg.imaging.preprocess import shrink
 from flood_seg.imaging.raster import Raster
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from flood_seg.schema.workshop import CheckConfig
 
 VIEW = 64  # pixels a side
-OPACITY = 0.4
 
 
 @dataclass
@@ -47,8 +46,8 @@ class Examined:
         mask_size: likewise.
         view: the image at 64×64, uint8 [64, 64, 3] RGB.
         mask_view: the share of pixels of any class but the background at 64×64, float32 in [0, 1].
-        photo: a JPEG of the image.
-        overlay: a JPEG of the image with its mask.
+        photo: a small JPEG of the image.
+        mask: its mask at the same size, a PNG of class indices.
     """
 
     pair: Pair
@@ -60,7 +59,7 @@ class Examined:
     view: np.ndarray | None = None
     mask_view: np.ndarray | None = None
     photo: bytes = b""
-    overlay: bytes = b""
+    mask: bytes = b""
 
     def add(self, kind: str, file: Path, text: str) -> None:
         """Adds a finding of this pair."""
@@ -75,10 +74,11 @@ def examine(pair: Pair, reader: SampleReader, options: CheckConfig) -> Examined:
     if raster is not None:
         picture = to_picture(raster.values, reader.bands.names)
         seen.size, seen.view = picture.shape[:2], _small(picture)
-        seen.photo = encode_thumbnail(picture, options.thumbnail)
+        small = shrink(picture, options.thumbnail)
+        seen.photo = encode_thumbnail(small, options.thumbnail)
         if mask is not None:
             mask = _fit(seen, raster, mask)
-            seen.overlay = _draw(picture, mask, reader, options.thumbnail)
+            seen.mask = cv2.imencode(".png", resize_mask(mask, *small.shape[:2]))[1].tobytes()
     if mask is not None:
         seen.mask_view = _small(((mask > 0) & (mask != IGNORED)).astype(np.float32))
         _look_for_one_class(seen, mask, reader)
@@ -187,12 +187,6 @@ def _fit(seen: Examined, raster: Raster, mask: np.ndarray) -> np.ndarray:
             sizes = f"image {width}×{height}, mask {mask.shape[1]}×{mask.shape[0]}"
             seen.add("size", seen.pair.mask, sizes)
     return fit_mask(mask, raster)
-
-
-def _draw(picture: np.ndarray, mask: np.ndarray, reader: SampleReader, longest: int) -> bytes:
-    small = shrink(picture, longest)
-    colors = [to_rgb(color) for color in reader.classes.colors]
-    return encode_thumbnail(draw_classes(small, resize_mask(mask, *small.shape[:2]), colors, OPACITY, None), longest)
 
 
 def _look_for_one_class(seen: Examined, mask: np.ndarray, reader: SampleReader) -> None:

@@ -9,19 +9,24 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from flood_seg.classes import to_rgb
 from flood_seg.console import counted, say, show_table
 from flood_seg.data.check.kinds import KINDS, SEVERITIES, Finding
+from flood_seg.data.reading import resize_mask
 from flood_seg.imaging.display import draw_classes
 from flood_seg.imaging.write import write_json
 from flood_seg.page.render import data_uri, encode_thumbnail, write_page
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from flood_seg.classes import Color
     from flood_seg.data.check.check import Checked
     from flood_seg.schema.workshop import DataToolsConfig
 
 LINES = 40  # findings that the screen names
+OPACITY = 0.4
 
 
 def show(checked: Checked, place: str) -> None:
@@ -69,42 +74,44 @@ def write_report(checked: Checked, config: DataToolsConfig, folder: Path) -> Non
     }
     write_json(folder / "report.json", record)
     found = [name for name in KINDS if any(finding.kind == name for finding in checked.findings)]
-    colors = config.datamodule.classes(config.task)
+    classes = config.datamodule.classes(config.task)
+    colors = [to_rgb(color) for color in classes.colors]
     write_page(
         folder / "report.html", "check.html",
         title=f"Check of {config.datamodule.place}", checked=checked, totals=_totals(checked),
-        sections=[_section(checked, name, config.check.listed) for name in found],
-        legend=list(zip(colors.names, colors.colors, strict=True))[1:],
+        sections=[_section(checked, name, config.check.listed, colors) for name in found],
+        legend=list(zip(classes.names, classes.colors, strict=True))[1:],
     )  # fmt: skip
     say(f"{folder / 'report.html'}, {folder / 'report.json'}")
 
 
-def _section(checked: Checked, name: str, listed: int) -> dict[str, Any]:
+def _section(checked: Checked, name: str, listed: int, colors: Sequence[Color]) -> dict[str, Any]:
     """Returns what the page shows of a kind of finding."""
     findings = [finding for finding in checked.findings if finding.kind == name]
-    entries = [{"finding": finding, "pictures": _pictures(checked, finding)} for finding in findings[:listed]]
+    entries = [{"finding": finding, "pictures": _pictures(checked, finding, colors)} for finding in findings[:listed]]
     return {"name": name, "kind": KINDS[name], "count": len(findings), "entries": entries}
 
 
-def _pictures(checked: Checked, finding: Finding) -> list[dict[str, str]]:
-    """Returns the images of a finding: each with its mask where there is one."""
+def _pictures(checked: Checked, finding: Finding, colors: Sequence[Color]) -> list[dict[str, str]]:
+    """Returns the images of a finding, each with its mask where there is one; of a swap, with the other's too."""
+    seen = [checked.samples[stem] for stem in finding.stems[:6] if stem in checked.samples]
     pictures = []
-    for stem in finding.stems[:6]:
-        seen = checked.samples.get(stem)
-        if seen is None or not (seen.overlay or seen.photo):
-            continue
-        part = checked.parts.get(stem)
-        pictures.append({"source": data_uri(seen.overlay or seen.photo), "name": f"{stem} ({part})" if part else stem})
-    if finding.kind == "swapped":
-        pictures += [_exchanged(checked, *pair) for pair in (finding.stems, finding.stems[::-1])]
+    for one in seen:
+        if one.photo:
+            stem, part = one.pair.stem, checked.parts.get(one.pair.stem)
+            name = f"{stem} ({part})" if part else stem
+            pictures.append({"source": data_uri(_drawn(one.photo, one.mask, colors)), "name": name})
+    for one, other in (seen, seen[::-1]) if finding.kind == "swapped" else ():
+        name = f"{one.pair.stem} with the mask of {other.pair.stem}"
+        pictures.append({"source": data_uri(_drawn(one.photo, other.mask, colors)), "name": name})
     return pictures
 
 
-def _exchanged(checked: Checked, image: str, mask: str) -> dict[str, str]:
-    """Draws an image with another one's mask."""
-    photo = cv2.imdecode(np.frombuffer(checked.samples[image].photo, np.uint8), cv2.IMREAD_COLOR_RGB)
-    view = checked.samples[mask].mask_view
-    assert photo is not None and view is not None
-    area = cv2.resize(view, photo.shape[1::-1], interpolation=cv2.INTER_LINEAR) > 0.5
-    drawn = draw_classes(np.asarray(photo), area.astype(np.uint8), [(0, 0, 0), (30, 144, 255)], 0.4, None)
-    return {"source": data_uri(encode_thumbnail(drawn, max(photo.shape))), "name": f"{image} with the mask of {mask}"}
+def _drawn(photo: bytes, mask: bytes, colors: Sequence[Color]) -> bytes:
+    """Draws a mask, a PNG of class indices, onto a JPEG."""
+    if not mask:
+        return photo
+    image, indices = (np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), flag))
+                      for data, flag in ((photo, cv2.IMREAD_COLOR_RGB), (mask, cv2.IMREAD_GRAYSCALE)))  # fmt: skip
+    drawn = draw_classes(image, resize_mask(indices, *image.shape[:2]), colors, OPACITY, None)
+    return encode_thumbnail(drawn, max(image.shape))
