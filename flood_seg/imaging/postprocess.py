@@ -20,7 +20,8 @@ def resize_logits(logits: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resizes `logits`, float32 [channels, h, w], bilinearly to [channels, height, width]."""
     if logits.shape[1:] == (height, width):
         return logits
-    return np.stack([cv2.resize(c, (width, height), interpolation=cv2.INTER_LINEAR) for c in logits])
+    resized = [cv2.resize(c, (width, height), interpolation=cv2.INTER_LINEAR) for c in logits]
+    return resized[0][None] if len(resized) == 1 else np.stack(resized)  # one needs no copy
 
 
 def to_probabilities(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
