@@ -97,16 +97,18 @@ def read_raster(path: Path, window: Window | None = None, *, palette: bool = Fal
 
 
 def largest_value(path: Path) -> float:
-    """Returns the largest value of all bands that has data, 0 of none; reads a strip at a time.
+    """Returns the largest value that has data, 0 of none, whatever alpha says; reads a strip at a time.
 
     Raises:
         ImageError: the file cannot be read.
     """
     top = 0.0
     with open_raster(path) as source:
+        bands = [1, 2, 3] if source.count >= 3 else [1]
         for row in range(0, source.height, STRIP):
-            strip = source.read(window=((row, min(row + STRIP, source.height)), (0, source.width)), masked=True)
-            top = max(top, float(np.ma.fix_invalid(strip, copy=False).max(fill_value=0))) if strip.count() else top
+            window = ((row, min(row + STRIP, source.height)), (0, source.width))
+            values = source.read(bands, window=window, masked=True).compressed()
+            top = max(top, float(values[np.isfinite(values)].max(initial=0)))
     return top
 
 

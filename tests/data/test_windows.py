@@ -176,3 +176,19 @@ def test_a_raster_that_is_no_mask_of_two_classes_is_refused_in_each_window(tmp_p
     pairs, _ = find_samples(config_of(tmp_path))
     with pytest.raises(ImageError, match=r"a.tif: the mask's brightest value is 2; give a mask of 0 and 1"):
         SampleReader.of(config_of(tmp_path), "binary").load(pairs[0])
+
+
+def test_what_has_no_data_and_alpha_do_not_say_how_bright_a_mask_is(tmp_path):
+    write_scene(tmp_path, "a", 700, 130)
+    path = tmp_path / "masks" / "a.tif"
+    with rasterio.open(path) as source:
+        ponds, profile = source.read(1), source.profile
+    ponds[:3] = 0
+    holes, opaque = ponds.copy(), np.full_like(ponds, 255)
+    holes[:3] = 255
+    for bands, more in (([holes], {"nodata": 255}), ([ponds] * 3 + [opaque], {"photometric": "RGB", "alpha": "yes"})):
+        with rasterio.open(path, "w", **(profile | {"count": len(bands)} | more)) as out:
+            out.write(np.stack(bands))
+        pair = find_samples(config_of(tmp_path))[0][0]
+        (top, bottom), (left, right) = pair.window.slices
+        assert (SampleReader.of(config_of(tmp_path), "binary").read_mask(pair) == ponds[top:bottom, left:right]).all()
