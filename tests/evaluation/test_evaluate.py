@@ -164,14 +164,15 @@ def test_groups_have_figures_of_their_own(reds, tmp_path):
 def test_the_page_and_the_figures_are_logged_to_mlflow(reds, tmp_path, monkeypatch):
     model, folder, _ = reds
     monkeypatch.chdir(tmp_path)
-    node = compose("train", ["logger=mlflow"], TrainConfig).logger
+    store = f"sqlite:///{tmp_path}/mlflow.db"  # absolute: for a process MLflow keeps what it opened by a name
+    node = compose("train", ["logger=mlflow", f"logger.mlflow.tracking_uri='{store}'"], TrainConfig).logger
     config = EvaluateConfig(DataConfig(data_dir=str(folder)), BACKEND, logger=node)
     with pytest.raises(UsageError, match="give --out FOLDER"):
         run_evaluate(config, str(model), None, False, False)
     record = run_evaluate(config, str(model), Path("out"), False, False).record
     from mlflow import MlflowClient
 
-    client = MlflowClient("sqlite:///mlflow.db")
+    client = MlflowClient(store)
     (run,) = client.search_runs([client.get_experiment_by_name("flood-seg").experiment_id])
     assert run.info.status == "FINISHED" and run.data.metrics["iou"] == pytest.approx(record["iou"])
     names = {Path(file.path).name for file in client.list_artifacts(run.info.run_id, "evaluation")}

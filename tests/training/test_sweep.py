@@ -97,7 +97,8 @@ def test_a_run_that_fails_does_not_lose_the_others_and_they_may_lie_deeper(share
         ("hydra/sweeper=optun", "Available options in 'hydra/sweeper': basic optuna$"),
     ],
 )
-def test_a_run_that_cannot_be_is_found_before_the_first_one_starts(wrong, message, tmp_path):
+def test_a_run_that_cannot_be_is_found_before_the_first_one_starts(wrong, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where MLflow's file is made
     overrides = [*OPTIONS, f"output_dir={tmp_path}", wrong]
     configs = [compose("train", job, TrainConfig) for job in sweep(overrides)]
     with pytest.raises(FloodSegError, match=message) as error:
