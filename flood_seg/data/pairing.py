@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from unicodedata import normalize
 
 from flood_seg.errors import DataError
-from flood_seg.imaging.read import image_suffixes
+from flood_seg.imaging.read import is_image_file
 
 if TYPE_CHECKING:
     from flood_seg.imaging.raster import Window
@@ -51,7 +51,7 @@ def find_pairs(images_dir: Path, masks_dir: Path, mask_suffix: str = "") -> tupl
     Raises:
         DataError: a folder is missing or holds no image.
     """
-    images, masks = _by_stem(images_dir, image_suffixes()), _by_stem(masks_dir, image_suffixes() | VECTORS)
+    images, masks = _by_stem(images_dir), _by_stem(masks_dir, VECTORS)
     if mask_suffix:
         masks = {stem.removesuffix(mask_suffix): files for stem, files in masks.items() if stem.endswith(mask_suffix)}
     pairs, faults = [], []
@@ -64,12 +64,12 @@ def find_pairs(images_dir: Path, masks_dir: Path, mask_suffix: str = "") -> tupl
     return pairs, faults
 
 
-def _by_stem(folder: Path, suffixes: frozenset[str]) -> dict[str, list[Path]]:
+def _by_stem(folder: Path, also: frozenset[str] = frozenset()) -> dict[str, list[Path]]:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; {ADVICE}")
     found: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file():
+        if is_image_file(path, also):
             found[normalize("NFC", path.stem)].append(path)
     if not found:
         raise DataError(f"{folder}: no image in it; {ADVICE}")

@@ -49,9 +49,9 @@ def image_suffixes() -> frozenset[str]:
     return frozenset(suffix for suffix, name in Image.EXTENSION.items() if name in Image.OPEN)
 
 
-def is_image_file(path: Path) -> bool:
-    """Says whether a path is a file that is named as an image, and not hidden."""
-    return path.suffix.lower() in image_suffixes() and not path.name.startswith(".") and path.is_file()
+def is_image_file(path: Path, also: frozenset[str] = frozenset()) -> bool:
+    """Says whether a path is a file that is named as an image, or by a suffix of `also`, and not hidden."""
+    return path.suffix.lower() in image_suffixes() | also and not path.name.startswith(".") and path.is_file()
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -113,20 +113,19 @@ def read_mask(path: Path, window: Window | None = None) -> np.ndarray:
         ImageError: as `read_image`; or over 10 % of the pixels are neither dark nor bright, or none is bright, so
             that it is no mask of two classes. Of a window only the latter is looked at.
     """
-    if window is None:
-        return decide_mask(read_mask_values(path), str(path))
-    return np.asarray(read_labels(path, window, by_color=False) > mask_level(path), np.uint8)
+    values = read_mask_values(path, window)
+    return decide_mask(values, str(path)) if window is None else decide_window(values, path)
 
 
-def mask_level(path: Path) -> int:
-    """Returns the value above which a raster's pixels are foreground, by the whole raster's brightest one.
+def decide_window(values: np.ndarray, path: Path) -> np.ndarray:
+    """Does as `decide_mask` to the values of a window, any type [H, W], by the brightest value of the whole raster.
 
     A window alone does not tell: one of a lossy mask may hold nothing but 0 and 3.
 
     Raises:
         ImageError: the file cannot be read, or its brightest value is neither 1 nor bright.
     """
-    return _mask_level(path, path.stat().st_mtime_ns)
+    return np.asarray(values > _mask_level(path, path.stat().st_mtime_ns), np.uint8)
 
 
 @lru_cache(maxsize=1024)
@@ -148,16 +147,16 @@ def _level(top: float, where: str) -> int:
     return full // 2
 
 
-def read_mask_values(path: Path) -> np.ndarray:
+def read_mask_values(path: Path, window: Window | None = None) -> np.ndarray:
     """Reads the values that `read_mask` decides on: those of a palette of two, else the brightest channel's.
 
     Returns:
-        unsigned [H, W].
+        unsigned [H, W]; of a window any type, as `read_labels` returns it.
 
     Raises:
-        ImageError: as `read_image`.
+        ImageError: as `read_image`; of a window as `read_labels`.
     """
-    return _mask_values(path, read_bytes(path))
+    return _mask_values(path, read_bytes(path)) if window is None else read_labels(path, window, by_color=False)
 
 
 def decide_mask(values: np.ndarray, where: str) -> np.ndarray:

@@ -159,9 +159,8 @@ def redraw_mask(path: Path, change) -> None:
 def test_windows_of_a_mask_with_grey_edges_are_the_whole_masks(tmp_path):
     """A window that has nothing but a lossy mask's specks shows no foreground."""
     write_scene(tmp_path, "a", 100, 130)
-    random = np.random.default_rng(0)
-    redraw_mask(tmp_path / "masks" / "a.tif", lambda v: (v * 255 - v * random.integers(0, 9, v.shape)).astype(np.uint8)
-                + (1 - v) * random.integers(0, 9, v.shape).astype(np.uint8))  # fmt: skip
+    specks = np.random.default_rng(0).integers(0, 9, (1, 100, 130))
+    redraw_mask(tmp_path / "masks" / "a.tif", lambda v: np.where(v > 0, 255 - specks, specks).astype(np.uint8))
     path, reader = tmp_path / "masks" / "a.tif", SampleReader.of(config_of(tmp_path), "binary")
     whole = read_mask(path)
     assert 0.4 < whole.mean() < 0.6

@@ -20,7 +20,7 @@ from flood_seg.imaging.display import to_picture
 from flood_seg.imaging.header import LOSSY, Header, describe_file
 from flood_seg.imaging.preprocess import shrink
 from flood_seg.imaging.raster import Raster
-from flood_seg.imaging.read import decide_mask, mask_level, read_labels, read_mask_values
+from flood_seg.imaging.read import decide_mask, decide_window, read_labels, read_mask_values
 from flood_seg.page.render import encode_thumbnail
 
 if TYPE_CHECKING:
@@ -149,13 +149,13 @@ def _raw_values(seen: Examined, reader: SampleReader) -> np.ndarray:
     path, window = seen.pair.mask, seen.pair.window
     if reader.classes.values:
         return read_labels(path, window, by_color=reader.classes.by_color)
-    return read_mask_values(path) if window is None else read_labels(path, window, by_color=False)
+    return read_mask_values(path, window)
 
 
 def _two(seen: Examined, values: np.ndarray) -> np.ndarray:
     if seen.pair.window is None:
         return decide_mask(values, seen.pair.mask.name)
-    return np.asarray(values > mask_level(seen.pair.mask), np.uint8)
+    return decide_window(values, seen.pair.mask)
 
 
 def _look_for_greys(seen: Examined, values: np.ndarray, mask: np.ndarray, options: CheckConfig) -> None:

@@ -21,7 +21,7 @@ from flood_seg.errors import OutputError, UsageError
 from flood_seg.imaging.bands import sibling_files
 from flood_seg.imaging.header import SUFFIXES
 from flood_seg.imaging.raster import create_raster, open_raster
-from flood_seg.imaging.read import decide_mask, decode_bands, is_raster, read_labels, read_mask_values
+from flood_seg.imaging.read import decode_bands, is_raster, read_labels, read_mask
 from flood_seg.imaging.write import copy_file, write_image, write_json
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _values(file: Path, reader: SampleReader) -> np.ndarray:
     if reader.classes.values:
         values = read_labels(file, by_color=reader.classes.by_color)
         return values if values.dtype in (np.uint8, np.uint16) else values.astype(np.uint16)
-    return decide_mask(read_mask_values(file), file.name) * np.uint8(255)
+    return read_mask(file) * np.uint8(255)
 
 
 def _grid(image: Path) -> dict[str, Any]:
