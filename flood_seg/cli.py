@@ -228,7 +228,7 @@ class FloodSeg:
         overlay: bool = False,
         json: str | None = None,
     ) -> None:
-        """Writes the water mask of a photo, a folder or a pattern in quotes.
+        """Writes the mask of a photo, a folder or a pattern in quotes: of water, or of what the model was trained on.
 
         flood-seg infer --image photo.jpg --overlay
         flood-seg infer --image 'photos/*.jpg' --out masks --json report.json output.foreground_value=1
@@ -239,8 +239,8 @@ class FloodSeg:
                 the newest run's, else the one in the box.
             image: a photo, a folder, or a pattern in quotes.
             out: the mask, or a folder of masks; without it beside the photos.
-            overlay: also write the photo with its water.
-            json: file for the share of water in each photo and what it took.
+            overlay: also write the photo with its classes tinted.
+            json: file for the share of each class in each photo and the time that it took.
         """
         if image is None:
             raise UsageError("--image is missing: flood-seg infer --image photo.jpg")
@@ -380,7 +380,7 @@ class FloodSeg:
         overlay: bool = False,
         json: str | None = None,
     ) -> None:
-        """Writes the water mask of a photo, a folder or a pattern in quotes, by a Triton server.
+        """Writes the mask of a photo, a folder or a pattern in quotes, by a Triton server.
 
         flood-seg triton-client --image photo.jpg --out water.png
         flood-seg triton-client --image photos --out masks --triton-url server:8001 --protocol grpc
@@ -392,8 +392,8 @@ class FloodSeg:
             triton_url: HOST or HOST:PORT.
             model_name: as the server calls it.
             protocol: http or grpc.
-            overlay: also write the photo with its water.
-            json: file for the share of water in each photo and what it took.
+            overlay: also write the photo with its classes tinted.
+            json: file for the share of each class in each photo and the time that it took.
         """
         if image is None:
             raise UsageError("--image is missing: flood-seg triton-client --image photo.jpg")

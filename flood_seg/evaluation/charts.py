@@ -34,17 +34,17 @@ def iou_histogram(ious: Sequence[float]) -> str:
     return chart(draw)
 
 
-def precision_recall(curve: Curve, marks: dict[str, dict[str, float]]) -> str:
-    """Draws the precision-recall curve with some thresholds marked: their figures by their names."""
+def precision_recall(curve: Curve, marks: dict[str, dict[str, float]], name: str) -> str:
+    """Draws the precision-recall curve of the class `name`, with the threshold of each goal marked."""
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         label = f"average precision {curve.average_precision:.3f}"
         axes.plot(_thin(curve.recall), _thin(curve.precision), color=BLUE, label=label)
-        for (name, mark), color, sign in zip(marks.items(), (ORANGE, GREEN, GREY), "osD", strict=False):
-            text = f"{name}: {mark['threshold']:.2f}"
+        for (goal, mark), color, sign in zip(marks.items(), (ORANGE, GREEN, GREY), "osD", strict=False):
+            text = f"{goal}: {mark['threshold']:.2f}"
             axes.plot(mark["recall"], mark["precision"], sign, color=color, label=text, markersize=7)
-        axes.set(xlabel="recall: share of the water that is found", ylabel="precision: share that is water",
+        axes.set(xlabel=f"recall: share of {name} that is found", ylabel=f"precision: share that is {name}",
                  xlim=(0, 1.02), ylim=(0, 1.02))  # fmt: skip
         axes.grid(alpha=0.3)
         axes.legend(loc="lower left")

@@ -1,4 +1,4 @@
-"""Sets of photos whose figures are told apart: groups, and slices by size, water share, light or sharpness."""
+"""Sets of photos whose figures are told apart: groups, and slices by size, share of foreground, light or sharpness."""
 
 from __future__ import annotations
 

@@ -109,11 +109,12 @@ def _draw(spec: ModelSpec, count: int) -> list[Photo]:
     from flood_seg.data.scene import draw_scene
 
     if spec.task != "binary" or not Bands.of(spec).is_photo:
-        raise DataError("no data there, and scenes are drawn for models of water on photos alone; give --data FOLDER")
+        raise DataError("no data there, and synthetic scenes suit binary models of photos only; give --data FOLDER")
     say(f"No data there: {count} synthetic scenes are drawn; --data names a folder of your own.")
     scenes = (draw_scene(seed, spec.height, spec.width) for seed in range(count))
-    return [Photo(f"scene {seed}", *_classes(*scene)) for seed, scene in enumerate(scenes)]
+    truth = spec.class_names[1].lower() == "water"  # of other models the scenes' masks say nothing
+    return [Photo(f"scene {seed}", *_classes(*scene, truth)) for seed, scene in enumerate(scenes)]
 
 
-def _classes(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return image, (mask > 0).astype("uint8")
+def _classes(image: np.ndarray, mask: np.ndarray, truth: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    return image, (mask > 0).astype("uint8") if truth else None

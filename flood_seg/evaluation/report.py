@@ -87,7 +87,8 @@ def _charts(evaluated: Evaluated, options: EvaluationOptions, confusion: Path) -
         marks = {goal: mark for goal in goals if (mark := record["thresholds"][goal])}
         pictures += [
             ("Precision and recall", "What a lower threshold finds more, and what it calls foreground wrongly. Marked "
-             "are the best thresholds for a goal.", charts.precision_recall(curve, marks)),
+             "are the best thresholds for a goal.",
+             charts.precision_recall(curve, marks, evaluated.spec.class_names[1])),
             ("Thresholds", "What each threshold would give.", charts.thresholds(curve, record["threshold"])),
         ]  # fmt: skip
     temperature = record["calibration"]["best_temperature"]

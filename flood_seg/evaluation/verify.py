@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ("model", "engine", "max Δp", "flipped", "IoU", "area", "ms", "MB", "")
 LEGEND = (
-    "max Δp: largest difference of a probability; flipped: pixels; IoU: of the two masks; area: error of the water's;\n"
-    "ms: a photo; MB: peak memory of the process (of a server, of its client)"
+    "max Δp: largest difference of a probability; flipped: pixels; IoU: of the two masks; area: relative error of\n"
+    "the foreground's; ms: per photo; MB: peak memory of the process (of a server, of its client)"
 )
 
 

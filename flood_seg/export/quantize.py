@@ -1,4 +1,4 @@
-"""The quantize verb: a smaller, faster model, written only where it finds the water as well as the one it came from."""
+"""The quantize verb: a smaller, faster model, written only where it is as accurate as the one it came from."""
 
 from __future__ import annotations
 

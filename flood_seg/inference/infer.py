@@ -1,4 +1,4 @@
-"""The infer verb, and triton-client's: from photos to water masks."""
+"""The infer verb, and triton-client's: from photos to masks."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def infer(
         model: a file, or an address of a Triton server; None: the newest run's, else the one in the box.
         image: a file, a folder or a glob.
         out: the mask, or the folder of several; None: beside the input.
-        overlay: also write the photo with its water tinted.
-        json: where to write the water share and the timings of each photo.
+        overlay: also write the photo with its classes tinted.
+        json: where to write the share of each class and the timings of each photo.
 
     Raises:
         PartialFailureError: some photos of several could not be read; the others are done.

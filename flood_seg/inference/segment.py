@@ -117,7 +117,13 @@ def describe(photo: Photo, overlay: bool) -> dict[str, Any]:
         "overlay": str(photo.job.overlay) if overlay else None,
         "width": photo.size[1],
         "height": photo.size[0],
-        "water_share": sum(photo.shares.values()),
+        "foreground_share": sum(photo.shares.values()),
         "shares": photo.shares,
+        **_water_share(photo.shares),
         "milliseconds": {name: round(value * 1e3, 2) for name, value in seconds.items()},
     }
+
+
+def _water_share(shares: dict[str, float]) -> dict[str, float]:
+    """The key of the first releases, for models that have a class of that name: reports of others do not carry it."""
+    return {"water_share": shares["water"]} if "water" in shares else {}

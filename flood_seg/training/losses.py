@@ -141,7 +141,7 @@ class CrossEntropy(nn.Module):
 
 
 class BCEWithLogits(nn.Module):
-    """Binary cross-entropy of logits, with water pixels weighted by `pos_weight`."""
+    """Binary cross-entropy of logits, with foreground pixels weighted by `pos_weight`."""
 
     task = "binary"
 

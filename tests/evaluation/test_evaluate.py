@@ -1,5 +1,7 @@
 import csv
 import json
+import re
+from base64 import b64decode
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +179,17 @@ def test_the_page_and_the_figures_are_logged_to_mlflow(reds, tmp_path, monkeypat
     assert run.info.status == "FINISHED" and run.data.metrics["iou"] == pytest.approx(record["iou"])
     names = {Path(file.path).name for file in client.list_artifacts(run.info.run_id, "evaluation")}
     assert {"report.html", "metrics.json", "images.parquet"} <= names
+
+
+def test_a_page_speaks_of_the_models_own_classes(reds, tmp_path, capsys):
+    _, folder, _ = reds
+    model = write_model(tmp_path / "b.onnx", red_spec(class_names=("background", "building")))
+    verb(model, folder, tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text()
+    drawings = [b64decode(one).decode() for one in re.findall(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)", page)]
+    assert any("recall: share of building that is found" in drawing for drawing in drawings)
+    figures = [file.read_text() for file in (tmp_path / "out").glob("*.json")]
+    assert not [text for text in (page, *drawings, *figures, capsys.readouterr().out) if "water" in text.lower()]
 
 
 def test_several_classes_have_a_page_without_thresholds(tmp_path):

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from flood_seg.errors import DataError, DisagreementError, ModelError, UsageError
+from flood_seg.evaluation.photos import load_photos
 from flood_seg.evaluation.verify import verify
 from flood_seg.schema import DataConfig, VerifyConfig, VerifyOptions
 from tests.conftest import write_ponds
@@ -49,6 +50,20 @@ def test_what_cannot_be_compared_is_refused(scene):
         verify(config(scene), [str(scene / "no.onnx"), str(scene / "a.onnx")])
     with pytest.raises(UsageError, match="two or more"):
         verify(config(scene), [str(scene / "a.onnx")])
+
+
+def test_synthetic_scenes_measure_only_models_of_water(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    photos, origin = load_photos(DataConfig(), red_spec(), 2)
+    assert origin == "synthetic scenes" and all(photo.mask is not None for photo in photos)
+    others, _ = load_photos(DataConfig(), red_spec(class_names=("background", "building")), 2)
+    assert all(photo.mask is None for photo in others), "an IoU of buildings against water would be wrong"
+
+
+def test_the_words_of_verify_suit_every_model(scene, tmp_path, capsys):
+    write_model(tmp_path / "b.onnx", red_spec(class_names=("background", "building")))
+    verify(config(scene), [str(tmp_path / "b.onnx")] * 2, tmp_path / "verify.json")
+    assert "water" not in capsys.readouterr().out + (tmp_path / "verify.json").read_text()
 
 
 def test_photos_without_masks_and_no_data_at_all_will_do(scene, tmp_path, monkeypatch, capsys):

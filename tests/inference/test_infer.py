@@ -58,9 +58,26 @@ def test_json_gives_share_and_timings(red_model, photo, tmp_path):
     record = json.loads((tmp_path / "r.json").read_text())
     (image,) = record["images"]
     assert record["model"] == str(red_model) and record["engine"] == "onnxruntime cpu"
-    assert image["water_share"] == pytest.approx(EXPECTED.mean())
+    assert image["foreground_share"] == image["water_share"] == pytest.approx(EXPECTED.mean())
+    assert image["shares"] == {"water": image["water_share"]}
     assert (image["width"], image["height"]) == (64, 64)
     assert set(image["milliseconds"]) == {"read", "predict", "write", "total"}
+
+
+def test_a_report_speaks_of_the_models_own_classes(photo, tmp_path, capsys):
+    spec = red_spec(class_names=("background", "building"))
+    run(write_model(tmp_path / "b.onnx", spec), photo, overlay=True, json=tmp_path / "r.json")
+    (image,) = json.loads((tmp_path / "r.json").read_text())["images"]
+    assert image["shares"] == {"building": image["foreground_share"]} and image["foreground_share"] > 0.4
+    assert "water" not in (tmp_path / "r.json").read_text() + capsys.readouterr().out
+
+    spec = red_spec(task="multiclass", class_names=("land", "road", "water"), label_values=(0, 1, 2))
+    model = write_model(tmp_path / "m.onnx", spec, weights=(25.5 * np.eye(3)).tolist(), bias=[0.0] * 3)
+    run(model, photo, json=tmp_path / "m.json")
+    (image,) = json.loads((tmp_path / "m.json").read_text())["images"]
+    best = PHOTO.argmax(axis=2)
+    assert image["water_share"] == pytest.approx((best == 2).mean())
+    assert image["foreground_share"] == pytest.approx((best > 0).mean())
 
 
 def test_a_report_that_is_no_json_could_be_a_photo_and_is_refused(red_model, photo):
