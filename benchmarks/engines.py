@@ -84,8 +84,7 @@ def accuracy(model: Path, int8: Path, data: str) -> dict[str, dict[str, float]]:
     split = model.with_name("split.txt")
     config = DataConfig(data_dir=data, split_file=str(split) if split.is_file() else None)
     pairs, spec = choose_pairs(config), OpenVinoBackend(model).spec
-    files = [(pair.image, pair.mask) for pair in pairs]
-    photos = read_photos(files, SampleReader.for_model(config, spec), spec.height, spec.width)
+    photos = read_photos(pairs, SampleReader.for_model(config, spec), spec.height, spec.width)
     results = {
         "onnxruntime": measure(model, "onnxruntime", photos),
         "openvino bfloat16": measure(model, "openvino", photos),

@@ -262,6 +262,25 @@ def save_config(config: Any, overrides: Sequence[str], folder: Path) -> None:
             temporary.write_text(content, encoding="utf-8")
 
 
+def load_config(folder: Path, schema: type[T]) -> T:
+    """Reads the configuration that `save_config` wrote, its groups as the objects that `compose` makes of them.
+
+    Raises:
+        ConfigError: the file is missing, cannot be read, or does not fit `schema`, as that of another release may not.
+    """
+    import yaml
+    from omegaconf import DictConfig, OmegaConf
+
+    path = folder / "config.yaml"
+    try:
+        saved = OmegaConf.load(path)
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error.__class__.__name__}); give another run") from error
+    if not isinstance(saved, DictConfig):
+        raise ConfigError(f"{path}: not a configuration; give another run")
+    return from_composed(saved, schema)
+
+
 def load_overrides(folder: Path) -> list[str]:
     """Reads the overrides that `save_config` wrote.
 

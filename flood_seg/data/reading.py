@@ -76,6 +76,12 @@ class SampleReader:
         mask = fit_mask(mask, raster)
         return (raster.values, mask) if pair.window is None else _filled_up(raster.values, mask, pair.window.size)
 
+    def load_image(self, pair: Pair) -> np.ndarray:
+        """Decodes a pair's image, or its window, alone: uint8, uint16 or float32 [H, W, bands]; raises as `load`."""
+        values = read_bands(pair.image, self.bands, pair.window).values
+        nothing = np.zeros(values.shape[:2], np.uint8)
+        return values if pair.window is None else _filled_up(values, nothing, pair.window.size)[0]
+
     def read_mask(self, pair: Pair) -> np.ndarray:
         """Returns a pair's class indices, uint8 [H, W], at the mask's own size; raises as `load`."""
         if pair.mask.suffix.lower() in VECTORS:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from flood_seg.console import say, track, warn
@@ -11,8 +10,9 @@ from flood_seg.data.layout import choose_pairs, has_masks
 from flood_seg.data.pairing import Pair
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.tracked import ensure_here
+from flood_seg.data.windows import cut_windows
 from flood_seg.errors import DataError, ImageError
-from flood_seg.imaging.bands import Bands, read_bands
+from flood_seg.imaging.bands import Bands
 from flood_seg.imaging.preprocess import resize_image
 from flood_seg.imaging.read import is_image_file
 from flood_seg.schema import DataConfig
@@ -34,7 +34,7 @@ class Photo:
     """A photo and its mask at one size.
 
     Attributes:
-        name: the file's stem.
+        name: the file's stem, or the window's.
         image: any dtype [height, width, bands].
         mask: class indices, uint8 [height, width], `IGNORED` where a pixel counts nowhere; None where there is no mask.
     """
@@ -48,7 +48,8 @@ def load_photos(data: DataConfig, spec: ModelSpec, count: int) -> tuple[list[Pho
     """Loads photos of a data set, of a folder of photos, or draws scenes where there is no data/raw.
 
     Args:
-        data: `data_dir` holds images/ and masks/ in any layout, images/ alone, or photos.
+        data: `data_dir` holds images/ and masks/ in any layout, images/ alone, or photos; rasters are read in windows
+            where `windows` says so.
         spec: of the model that they are for: its bands, its network size.
         count: at most so many, evenly from the list.
 
@@ -59,20 +60,26 @@ def load_photos(data: DataConfig, spec: ModelSpec, count: int) -> tuple[list[Pho
         DataError: the folder that was asked for is missing, or no photo can be read.
     """
     ensure_here(data.folders, data.dvc_pull)
-    folder, reader = data.folders[0], SampleReader.for_model(data, spec)
-    if not folder.exists() and data.data_dir != DataConfig.data_dir:
-        raise DataError(f"{folder}: no such folder; give --data a folder of photos, or of images/ and masks/")
-    if not folder.exists():
+    if data.data_dir == DataConfig.data_dir and not data.folders[0].exists():
         return _draw(spec, min(count, SCENES)), "synthetic scenes"
-    if has_masks(data):
-        pairs = _evenly(choose_pairs(data), count)
-        photos = read_photos([(pair.image, pair.mask) for pair in pairs], reader, spec.height, spec.width)
-    else:
+    for folder in data.folders:
+        if not folder.is_dir():
+            raise DataError(f"{folder}: no such folder; give --data a folder of photos, or of images/ and masks/")
+    masks = has_masks(data)
+    chosen = _evenly(choose_pairs(data) if masks else _find_images(data), count)
+    photos = read_photos(chosen, SampleReader.for_model(data, spec), spec.height, spec.width, masks=masks)
+    return photos, f"{'windows' if data.windows else 'photos'} of {data.place}"
+
+
+def _find_images(data: DataConfig) -> list[Pair]:
+    """Returns the images of folders without masks, or their windows; each is its own mask, which nobody reads."""
+    found = []
+    for folder in data.folders:
         place = folder / data.images_dir if (folder / data.images_dir).is_dir() else folder
         images = sorted(path for path in place.iterdir() if is_image_file(path))
-        chosen = [(image, None) for image in _evenly(images, count)]
-        photos = read_photos(chosen, reader, spec.height, spec.width)
-    return photos, f"photos of {data.place}"
+        # A part of their own: windows are not divided into training and validation.
+        found += [Pair(image.stem, image, image, part="val") for image in images]
+    return found if data.windows is None else cut_windows(found, data, data.windows)
 
 
 def _evenly(items: Sequence[T], count: int) -> list[T]:
@@ -81,28 +88,35 @@ def _evenly(items: Sequence[T], count: int) -> list[T]:
 
 
 def read_photos(
-    files: Iterable[tuple[Path, Path | None]], reader: SampleReader, height: int, width: int
+    pairs: Iterable[Pair], reader: SampleReader, height: int, width: int, *, masks: bool = True
 ) -> list[Photo]:
-    """Reads images and masks and resizes them; those that cannot be read are named and left out.
+    """Reads pairs, or their windows, and resizes them; those that cannot be read are named and left out.
+
+    Args:
+        pairs: in the order of the photos.
+        reader: of the data set.
+        height: that they are resized to, in pixels.
+        width: likewise.
+        masks: whether the masks are read too.
 
     Raises:
         DataError: none could be read.
     """
-    files, photos = list(files), []
-    for image, mask in track(files, "Reading", len(files)):
+    pairs, photos = list(pairs), []
+    for pair in track(pairs, "Reading", len(pairs)):
         try:
-            photos.append(_read(image, mask, reader, height, width))
+            photos.append(_read(pair, reader, height, width, masks))
         except ImageError as error:
-            warn(f"{image.stem} left out: {error}")
+            warn(f"{pair.stem} left out: {error}")
     if not photos:
         raise DataError("no photo could be read; give --data a folder of photos, or of images/ and masks/")
     return photos
 
 
-def _read(image: Path, mask: Path | None, reader: SampleReader, height: int, width: int) -> Photo:
-    if mask is None:
-        return Photo(image.stem, resize_image(read_bands(image, reader.bands).values, height, width), None)
-    return Photo(image.stem, *reader.load_at(Pair(image.stem, image, mask), height, width))
+def _read(pair: Pair, reader: SampleReader, height: int, width: int, masks: bool) -> Photo:
+    if masks:
+        return Photo(pair.stem, *reader.load_at(pair, height, width))
+    return Photo(pair.stem, resize_image(reader.load_image(pair), height, width), None)
 
 
 def _draw(spec: ModelSpec, count: int) -> list[Photo]:

@@ -82,7 +82,8 @@ def _samples(run_dir: Path, spec: ModelSpec, fixed_size: bool) -> tuple[list[np.
     photo = _validation_photo(run_dir)
     kind = "a validation photo"
     if photo is None:
-        photo = np.random.default_rng(0).integers(0, 256, (spec.height, spec.width, len(spec.bands)), np.uint8)
+        noise = np.random.default_rng(0).random((spec.height, spec.width, len(spec.bands)), np.float32)
+        photo = noise * np.float32(spec.value_scale)  # 8 bits would be nearly black for a model of reflectance
         kind = "noise (the run's photos are not found)"
     sizes = (
         (spec.height, spec.width),
@@ -94,20 +95,18 @@ def _samples(run_dir: Path, spec: ModelSpec, fixed_size: bool) -> tuple[list[np.
 
 
 def _validation_photo(run_dir: Path) -> np.ndarray | None:
-    import yaml
-
+    from flood_seg.config import load_config
     from flood_seg.data.layout import find_samples
+    from flood_seg.data.reading import SampleReader
     from flood_seg.errors import ConfigError, DataError
-    from flood_seg.imaging.bands import Bands, read_bands
-    from flood_seg.schema import DataConfig
+    from flood_seg.schema import TrainConfig
 
     run = Run(run_dir)
     try:
-        record = yaml.safe_load((run.hydra / "config.yaml").read_text(encoding="utf-8"))["datamodule"]
-        config = DataConfig(**record)
-        pairs, _ = find_samples(config)
+        config = load_config(run.hydra, TrainConfig)
+        pairs, _ = find_samples(config.datamodule)
         stems = {line.split("\t")[1] for line in run.split.read_text("utf-8").splitlines() if line[:3] == "val"}
-        photo = next(pair.image for pair in pairs if pair.stem in stems)
-        return read_bands(photo, Bands.of(config)).values
-    except (OSError, KeyError, TypeError, ConfigError, DataError, StopIteration):
+        pair = next(pair for pair in pairs if pair.stem in stems)
+        return SampleReader.of(config.datamodule, config.task).load_image(pair)
+    except (OSError, ConfigError, DataError, StopIteration):
         return None

@@ -14,6 +14,7 @@ from flood_seg.console import say, show_table
 from flood_seg.data.layout import choose_split, find_samples
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.split import Split, read_split
+from flood_seg.data.tracked import ensure_here
 from flood_seg.errors import DataError, ModelError, OutputError
 from flood_seg.evaluation.agreement import compare
 from flood_seg.evaluation.photos import read_photos
@@ -85,14 +86,15 @@ def _open(path: Path) -> tuple[ModelSpec, onnx.ModelProto]:
 def _load_parts(config: QuantizeConfig, source: Path, spec: ModelSpec) -> tuple[list[np.ndarray], list[Photo]]:
     """Returns inputs to calibrate on, of the training part, and photos to measure on, of the validation part."""
     data, folder = config.datamodule, config.datamodule.folders[0]
+    ensure_here(data.folders, data.dvc_pull)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; quantizing wants photos with masks: --data FOLDER")
     pairs = {pair.stem: pair for pair in find_samples(data)[0]}
     split, count = _split(config, source, list(pairs.values())), config.quantize.calibration_images
     chosen = split.train[:: max(1, len(split.train) // count)][:count]
-    files = [[(pairs[stem].image, pairs[stem].mask) for stem in part] for part in (chosen, split.val)]
+    parts = [[pairs[stem] for stem in part] for part in (chosen, split.val)]
     reader = SampleReader.for_model(data, spec)
-    calibration, photos = (read_photos(part, reader, spec.height, spec.width) for part in files)
+    calibration, photos = (read_photos(part, reader, spec.height, spec.width) for part in parts)
     return [preprocess(photo.image, spec)[None] for photo in calibration], photos
 
 
