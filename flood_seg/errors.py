@@ -6,9 +6,11 @@ FloodSegError                 exit code 2: one line that says what, where, and w
 ├── DataError                 a data set that cannot be used: a missing folder, no usable pair, a wrong split file
 │   └── ImageError            one file that cannot be read as an image or a mask
 ├── ModelError                a checkpoint or ONNX file that is missing, damaged or carries no ModelSpec
-│   └── WeightsError          encoder weights that cannot be had or do not fit
+│   ├── WeightsError          encoder weights that cannot be had or do not fit
+│   └── LogitsError           a model answers NaN or infinity for an image, of which no mask can be made
 ├── BackendError              an execution provider or device that was asked for and is not there
 │   └── ServerError           a Triton server that does not start, does not answer or does not fit
+├── TrainingError             a loss that is NaN or infinite
 ├── TrackingError             an experiment tracker that is not installed or does not answer
 ├── OutputError               a file that cannot be written
 ├── MissingExtraError         a package of an extra (`train`, ...) that is not installed
@@ -58,12 +60,20 @@ class WeightsError(ModelError):
     """Encoder weights cannot be had or do not fit."""
 
 
+class LogitsError(ModelError):
+    """A model answers NaN or infinity, of which no mask can be made."""
+
+
 class BackendError(FloodSegError):
     """An execution provider or device was asked for and is not there."""
 
 
 class ServerError(BackendError):
     """A Triton server does not start, does not answer or does not fit."""
+
+
+class TrainingError(FloodSegError):
+    """Training cannot go on: its loss is NaN or infinite."""
 
 
 class TrackingError(FloodSegError):

@@ -16,7 +16,7 @@ from flood_seg.evaluation.metrics import confusion_matrix, task_metrics
 from flood_seg.evaluation.photos import load_photos
 from flood_seg.evaluation.process import EngineProcess
 from flood_seg.evaluation.verify import check_same_task
-from flood_seg.imaging.postprocess import to_classes
+from flood_seg.imaging.postprocess import check_logits, to_classes
 from flood_seg.imaging.preprocess import preprocess
 from flood_seg.imaging.write import write_csv, write_json
 from flood_seg.inference.engines import parse_engine, short_name
@@ -116,7 +116,7 @@ def _measure_accuracy(process: EngineProcess, figures: Measured, photos: Sequenc
     """Runs each photo once, which warms the engine up too."""
     matrices, spec = [], process.spec
     for photo in track(photos, figures.description, len(photos)):
-        logits = process.run(preprocess(photo.image, spec)[None]).logits[0]
+        logits = check_logits(process.run(preprocess(photo.image, spec)[None]).logits[0], figures.description)
         if photo.mask is not None:
             predicted = to_classes(logits, spec.threshold, spec.temperature)
             matrices.append(confusion_matrix(predicted, photo.mask, len(spec.class_names)))

@@ -85,9 +85,9 @@ def evaluate(
     pairs = choose_pairs(config.datamodule, config.part)
     groups = read_groups(options.groups, pairs) if options.groups else None
     engine = with_streams(_as_trained(config.backend) if at_network_size else config.backend, len(pairs))
-    predictor = Predictor(open_backend(engine, path), config.threshold)
+    predictor = Predictor(open_backend(engine, path), config.threshold, config.value_scale)
     reader = SampleReader.for_model(config.datamodule, predictor.spec)
-    contestants = _contestants(predictor, options, len(pairs))
+    contestants = _contestants(predictor, options, len(pairs), config.value_scale)
     say(f"{path}, {predictor.backend.description}, on {counted(len(pairs), 'photo')} of {config.datamodule.place}")
     gallery, results, logits = Gallery(options.examples), list[ImageResult](), summary.Logits()
     for result in measure_all(Measurer(contestants, reader, options.boundary, at_network_size), pairs):
@@ -102,6 +102,7 @@ def evaluate(
         "images": len(results),
         "left_out": sorted({pair.stem for pair in pairs} - {result.stem for result in results}),
         "at_network_size": at_network_size,
+        "unusual_values": [result.stem for result in results if result.shift > config.max_input_shift],
     }
     evaluated = _summarize(head, results, logits, rows, groups, gallery, predictor, options)
     _show(evaluated, options)
@@ -116,7 +117,9 @@ def _as_trained(node: dict[str, Any]) -> dict[str, Any]:
     return node | ({"precision": "trained"} if open_precision else {})
 
 
-def _contestants(predictor: Predictor, options: EvaluationOptions, photos: int) -> list[Contestant]:
+def _contestants(
+    predictor: Predictor, options: EvaluationOptions, photos: int, value_scale: float | None
+) -> list[Contestant]:
     """Returns the model, the same without views where it has some, and the one that it is compared with."""
     views = Views(options.tta, tuple(options.scales))
     contestants = [Contestant(MAIN, predictor, views)]
@@ -124,7 +127,7 @@ def _contestants(predictor: Predictor, options: EvaluationOptions, photos: int) 
         contestants.append(Contestant("plain", predictor))
     if options.compare:
         engine = parse_engine(options.compare)
-        other = Predictor(open_backend(with_streams(engine.node(), photos), engine.model))
+        other = Predictor(open_backend(with_streams(engine.node(), photos), engine.model), value_scale=value_scale)
         for name in ("class_names", "bands"):
             ours, theirs = getattr(predictor.spec, name), getattr(other.spec, name)
             if len(ours) != len(theirs):
@@ -187,6 +190,9 @@ def _found(record: dict[str, Any], predictor: Predictor, options: EvaluationOpti
 
 def _show(evaluated: Evaluated, options: EvaluationOptions) -> None:
     record = evaluated.record
+    if unusual := record["unusual_values"]:
+        names = ", ".join(unusual[:3]) + (", ..." if len(unusual) > 3 else "")
+        warn(f"{counted(len(unusual), 'photo')} with unusual values (input_shift above max_input_shift): {names}")
     where = "network size" if record["at_network_size"] else "each photo's own size"
     rows = []
     for name, value in record.items():

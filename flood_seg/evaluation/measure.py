@@ -15,7 +15,7 @@ import numpy as np
 from flood_seg.classes import IGNORED
 from flood_seg.console import track, warn
 from flood_seg.data.reading import resize_mask
-from flood_seg.errors import DataError, ImageError
+from flood_seg.errors import DataError, FloodSegError, ImageError, LogitsError
 from flood_seg.evaluation.boundary import boundary_f1
 from flood_seg.evaluation.curve import count_logits
 from flood_seg.evaluation.metrics import confusion_matrix
@@ -75,6 +75,7 @@ class ImageResult:
         sampled: logits float32 [n, classes] and true indices [n] of some pixels (several classes).
         brightness: mean grey in [0, 1].
         sharpness: standard deviation of the Laplacian of the grey picture at 320 px, in [0, 1].
+        shift: of the values from the training data's; see `imaging.values.measure_shift`.
         looks: dropped where they are not shown.
     """
 
@@ -87,6 +88,7 @@ class ImageResult:
     sampled: tuple[np.ndarray, np.ndarray] | None
     brightness: float
     sharpness: float
+    shift: float
     looks: Looks | None
 
     @property
@@ -102,7 +104,8 @@ class _Job:
     pair: Pair
     image: np.ndarray | None = None
     mask: np.ndarray | None = None
-    error: ImageError | None = None
+    error: FloodSegError | None = None
+    shift: float = 0.0
     tensors: dict[str, np.ndarray] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -139,7 +142,8 @@ class Measurer:
             loaded = self._reader.load_at(pair, *self._size) if self._size else self._reader.load(pair)
             job.image, job.mask = loaded
             for contestant in self._contestants:
-                job.tensors[contestant.name] = contestant.predictor.prepare(job.image)
+                job.tensors[contestant.name], shift = contestant.predictor.prepare(job.image)
+                job.shift = max(job.shift, shift)
         except ImageError as error:
             job.error = error
         return job
@@ -155,22 +159,30 @@ class Measurer:
         return job
 
     def _count(self, job: _Job) -> ImageResult | _Job:
-        if job.image is None or job.mask is None:
+        if job.error is not None or job.image is None or job.mask is None:
             return job
-        shape, classes = job.mask.shape, len(self._spec.class_names)
+        try:
+            return self._counted(job, job.image, job.mask)
+        except LogitsError as error:
+            job.error = error
+            return job
+
+    def _counted(self, job: _Job, image: np.ndarray, mask: np.ndarray) -> ImageResult:
+        shape, count = mask.shape, len(self._spec.class_names)
         predictions = {c.name: c.predictor.finish(job.tensors[c.name], *shape) for c in self._contestants}
-        matrices = {name: confusion_matrix(p.mask, job.mask, classes) for name, p in predictions.items()}
+        matrices = {name: confusion_matrix(p.mask, mask, count) for name, p in predictions.items()}
         main = predictions[MAIN]
         binary = self._spec.task == "binary"
-        small = to_picture(shrink(job.image, SMALL), self._reader.bands.names)
+        small = to_picture(shrink(image, SMALL), self._reader.bands.names)
         grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
         return ImageResult(
             job.pair.stem, (shape[0], shape[1]), matrices, job.seconds,
-            boundary_f1(main.mask, job.mask, classes, self._radii),
-            count_logits(main.logits[0], job.mask) if binary else None,
-            None if binary else _sample(main, job.mask),
+            boundary_f1(main.mask, mask, count, self._radii),
+            count_logits(main.logits[0], mask) if binary else None,
+            None if binary else _sample(main, mask),
             float(grey.mean()) / 255, float(cv2.Laplacian(grey, cv2.CV_32F).std()) / 255,
-            Looks(small, *(resize_mask(mask, *small.shape[:2]) for mask in (job.mask, main.mask))),
+            job.shift,
+            Looks(small, *(resize_mask(classes, *small.shape[:2]) for classes in (mask, main.mask))),
         )  # fmt: skip
 
 

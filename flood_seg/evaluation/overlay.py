@@ -15,7 +15,7 @@ from flood_seg.classes import to_rgb
 from flood_seg.console import counted, say, track, warn
 from flood_seg.data.layout import choose_pairs
 from flood_seg.data.reading import SampleReader, resize_mask
-from flood_seg.errors import FindingsError, ImageError
+from flood_seg.errors import FindingsError, FloodSegError, ImageError, LogitsError
 from flood_seg.evaluation.metrics import confusion_matrix, image_ious
 from flood_seg.imaging.display import class_colors, difference_legend, draw_classes, draw_difference, to_picture
 from flood_seg.imaging.preprocess import resize_image, shrink, shrunk
@@ -62,7 +62,7 @@ def overlay(config: DataToolsConfig, out: Path, model: str | None = None) -> Non
     drawer = _Drawer(config, Predictor(open_backend(config.backend, model)) if model else None)
     failed, small = 0, list[Drawn]()
     for pair, drawn in track(drawer.draw_all(chosen), "Drawing", len(chosen)):
-        if isinstance(drawn, ImageError):
+        if isinstance(drawn, FloodSegError):
             failed += 1
             warn(f"{pair.stem} left out: {drawn}")
             continue
@@ -93,18 +93,18 @@ class _Drawer:
             self._colors = [to_rgb(color) for color in classes.colors]
             self.legend = dict(zip(classes.names[1:], self._colors[1:], strict=True))
 
-    def draw_all(self, pairs: Sequence[Pair]) -> Iterator[tuple[Pair, Drawn | ImageError]]:
+    def draw_all(self, pairs: Sequence[Pair]) -> Iterator[tuple[Pair, Drawn | FloodSegError]]:
         """Yields each pair and its picture, or why there is none."""
         threads = 1 if self._predictor else min(4, cores())
         with ThreadPoolExecutor(threads) as pool:
             yield from zip(pairs, pool.map(self._draw, pairs), strict=True)
 
-    def _draw(self, pair: Pair) -> Drawn | ImageError:
+    def _draw(self, pair: Pair) -> Drawn | FloodSegError:
         try:
             image, mask = self._reader.load(pair)
-        except ImageError as error:
+            predicted = self._predictor.predict(image).mask if self._predictor else None
+        except (ImageError, LogitsError) as error:
             return error
-        predicted = self._predictor.predict(image).mask if self._predictor else None
         height, width = shrunk(mask.shape, self._options.size)
         picture = to_picture(resize_image(image, height, width), self._reader.bands.names)
         truth = resize_mask(mask, height, width)

@@ -40,7 +40,8 @@ def image_rows(
         row |= {"precision": one.precision, "recall": one.recall, "accuracy": one.accuracy}
         row |= {f"boundary_f1_{radius}px": score for radius, score in zip(radii, result.boundary, strict=True)}
         row |= {"foreground_true": true, "foreground_predicted": predicted, "area_error": predicted - true}
-        row |= {"brightness": result.brightness, "sharpness": result.sharpness, **_cells(matrix, spec)}
+        row |= {"brightness": result.brightness, "sharpness": result.sharpness, "input_shift": result.shift}
+        row |= _cells(matrix, spec)
         for name, other in result.matrices.items():
             if other is not matrix:
                 row[f"iou_{name}_model" if name == "other" else f"iou_{name}"] = float(

@@ -13,6 +13,7 @@ from flood_seg.errors import DisagreementError, ModelError, UsageError
 from flood_seg.evaluation.agreement import Agreement, compare
 from flood_seg.evaluation.photos import load_photos
 from flood_seg.evaluation.process import EngineProcess
+from flood_seg.imaging.postprocess import check_logits
 from flood_seg.imaging.preprocess import preprocess
 from flood_seg.imaging.write import write_json
 from flood_seg.inference.engines import parse_engine, short_name
@@ -101,7 +102,7 @@ def _answer(running: EngineProcess, batches: list[np.ndarray]) -> Answers:
     running.run(batches[0])  # a first run prepares what the later ones need
     for batch in track(batches, running.description, len(batches)):
         timed = running.run(batch)
-        logits.append(timed.logits[0])
+        logits.append(check_logits(timed.logits[0], str(running.engine)))
         seconds += timed.seconds
         memory = timed.memory_mb
     return Answers(str(running.engine), running.description, logits, statistics.median(seconds) * 1e3, memory)

@@ -12,7 +12,7 @@ import numpy as np
 from flood_seg.console import say, track
 from flood_seg.errors import ModelError
 from flood_seg.evaluation.metrics import confusion_matrix, task_metrics
-from flood_seg.imaging.postprocess import to_classes
+from flood_seg.imaging.postprocess import check_logits, to_classes
 from flood_seg.imaging.preprocess import preprocess
 from flood_seg.inference.engines import Engine, open_backend
 
@@ -54,7 +54,7 @@ def measure(path: Path, engine: str, photos: Sequence[Photo]) -> Result:
     logits, matrices, seconds, spec = [], [], [], backend.spec
     for photo in track(photos, f"{path.stem}{path.suffix}", len(photos)):
         batch, started = preprocess(photo.image, spec)[None], time.perf_counter()
-        logits.append(backend.run(batch)[0])
+        logits.append(check_logits(backend.run(batch)[0], str(path)))
         seconds.append(time.perf_counter() - started)
         assert photo.mask is not None
         predicted = to_classes(logits[-1], spec.threshold, spec.temperature)

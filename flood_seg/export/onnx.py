@@ -14,6 +14,7 @@ import torch
 from flood_seg.errors import ModelError
 from flood_seg.export.float16 import store_as_float16
 from flood_seg.export.pooling import make_exportable
+from flood_seg.imaging.postprocess import check_logits
 from flood_seg.imaging.write import atomic_path
 from flood_seg.spec import METADATA_KEY
 
@@ -59,7 +60,7 @@ def export_onnx(
         the largest difference of a logit.
 
     Raises:
-        ModelError: the difference is above the tolerance.
+        ModelError: the difference is above the tolerance, or logits are not finite.
     """
     with atomic_path(path) as temporary:
         _trace(network, spec, temporary, opset)
@@ -69,7 +70,7 @@ def export_onnx(
         onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
         onnx.checker.check_model(model, full_check=True)
         onnx.save(model, temporary)
-        difference = _compare(network, spec, temporary, samples or _noise(spec, network.fixed_size))
+        difference = _compare(network, spec, temporary, samples or _noise(spec, network.fixed_size), path)
         if not difference <= tolerance:
             raise ModelError(
                 f"{path}: not written, its logits differ from PyTorch's by {difference:.2g} (tolerance {tolerance:g}); "
@@ -102,7 +103,7 @@ def _noise(spec: ModelSpec, fixed_size: bool) -> list[np.ndarray]:
     return [random.standard_normal((1, len(spec.bands), *size), np.float32) for size in sizes]
 
 
-def _compare(network: PaddedNetwork, spec: ModelSpec, path: Path, samples: Sequence[np.ndarray]) -> float:
+def _compare(network: PaddedNetwork, spec: ModelSpec, path: Path, samples: Sequence[np.ndarray], target: Path) -> float:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -111,6 +112,8 @@ def _compare(network: PaddedNetwork, spec: ModelSpec, path: Path, samples: Seque
         (answer,) = session.run([spec.output_name], {spec.input_name: sample})
         with torch.inference_mode():
             expected = network(torch.from_numpy(sample)).numpy()
+        for logits in (expected, answer):  # max() below would pass over NaN
+            check_logits(logits, f"{target}: not written")
         # Rounding grows with what is rounded: a network that is sure of itself answers with logits of a hundred.
         scale = max(1.0, float(np.abs(expected).max()) / USUAL)
         largest = max(largest, float(np.abs(answer - expected).max()) / scale)

@@ -14,7 +14,7 @@ import numpy as np
 from flood_seg.errors import ImageError
 from flood_seg.imaging.preprocess import resize_image
 from flood_seg.imaging.raster import Raster, Window, read_raster
-from flood_seg.imaging.read import decode_bands, image_suffixes, is_raster, read_image
+from flood_seg.imaging.read import check_range_used, decode_bands, image_suffixes, is_raster, read_image
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -117,7 +117,9 @@ def _folder(bands: Bands, name: str) -> tuple[str, int]:
 def _read_layer(path: Path, bands: Bands, window: Window | None) -> Raster:
     layer = read_raster(path, window) if window or is_raster(path) else Raster(*decode_bands(path))
     if bands.value_scale == PHOTO_SCALE and layer.values.dtype == np.uint16 and set(bands.names) <= set(RGB):
-        return Raster((layer.values >> 8).astype(np.uint8), layer.names, layer.valid)
+        reduced = (layer.values >> 8).astype(np.uint8)
+        # A window may hold nothing but dark water.
+        return Raster(reduced if window else check_range_used(reduced, path), layer.names, layer.valid)
     return layer
 
 

@@ -12,8 +12,32 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from flood_seg.errors import LogitsError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+def check_logits(logits: np.ndarray, where: str = "") -> np.ndarray:
+    """Returns `logits`, float32 of any shape, where all are finite.
+
+    Comparing NaN with a threshold is False: without this check the mask of a broken model is background.
+
+    Args:
+        logits: of one image or several.
+        where: the model's or the image's name, which the error starts with.
+
+    Raises:
+        LogitsError: some are NaN or infinite.
+    """
+    if np.isfinite(logits).all():
+        return logits
+    share = 1 - np.count_nonzero(np.isfinite(logits)) / logits.size
+    prefix = f"{where}: " if where else ""
+    raise LogitsError(
+        f"{prefix}the model answers NaN or infinity for {share:.1%} of the logits, no mask is made; its weights are "
+        "damaged or its arithmetic overflows; use another checkpoint, or run it in float32"
+    )
 
 
 def resize_logits(logits: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flood_seg.console import say, track, warn
+from flood_seg.console import counted, say, track, warn
 from flood_seg.errors import FloodSegError, OutputError, PartialFailureError
+from flood_seg.imaging.values import unusual_values
 from flood_seg.imaging.write import write_json
 from flood_seg.inference.engines import open_backend, with_streams
 from flood_seg.inference.files import Job, plan
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from flood_seg.inference.predictor import Backend
     from flood_seg.inference.segment import Photo
     from flood_seg.schema import InferConfig
+
+NAMED = 3  # images with unusual values that are named on the terminal
 
 
 def infer(
@@ -55,9 +58,9 @@ def infer(
     model, origin = (model, "as given") if model else _default(config)
     backend = open_backend(with_streams(config.backend, -(-len(jobs) // config.batch_size)), model, config.warmup)
     say(f"Model {model} ({origin}), {backend.description}")
-    predictor = Predictor(backend, config.threshold)
+    predictor = Predictor(backend, config.threshold, config.value_scale)
     segmenter = Segmenter(predictor, config.output, overlay)
-    records, failures = [], list[FloodSegError]()
+    records, failures, unusual = [], list[FloodSegError](), list[str]()
     for photo in track(_segment(segmenter, backend, jobs, config.batch_size), "Segmenting", len(jobs)):
         if photo.error:
             failures.append(photo.error)
@@ -65,12 +68,23 @@ def infer(
                 warn(str(photo.error))
             continue
         records.append(describe(photo, overlay))
+        if photo.shift > config.max_input_shift:
+            unusual.append(f"{photo.job.image}: {unusual_values(photo.shift, config.max_input_shift)}")
         if len(jobs) == 1:
             say(_line(records[0]))
     if json:
         report = {"model": model, "engine": backend.description, "threshold": predictor.threshold}
-        write_json(json, report | {"images": records, "failed": [str(failure) for failure in failures]})
+        failed = [str(failure) for failure in failures]
+        write_json(json, report | {"images": records, "failed": failed, "warnings": unusual})
+    _warn_of(unusual, len(jobs))
     _conclude(jobs, records, failures, time.perf_counter() - started)
+
+
+def _warn_of(unusual: list[str], images: int) -> None:
+    for line in unusual[:NAMED]:
+        warn(line)
+    if len(unusual) > NAMED:
+        warn(f"{len(unusual)} of {counted(images, 'image')} have unusual values; --json lists them all")
 
 
 def _default(config: InferConfig) -> tuple[str, str]:
@@ -109,6 +123,4 @@ def _conclude(jobs: list[Job], records: list[dict[str, Any]], failures: list[Flo
     if records:
         say(f"{folder}: {len(records)} masks, {_shares(records)} on average, {seconds:.1f} s")
     if failures:
-        raise PartialFailureError(
-            f"{len(failures)} of {len(jobs)} photos could not be read, see above; the rest is done"
-        )
+        raise PartialFailureError(f"{len(failures)} of {len(jobs)} photos have no mask, see above; the rest is done")

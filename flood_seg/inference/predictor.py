@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
 from flood_seg.errors import ImageError
-from flood_seg.imaging.postprocess import resize_logits, to_classes, to_probabilities
+from flood_seg.imaging.postprocess import check_logits, resize_logits, to_classes, to_probabilities
 from flood_seg.imaging.preprocess import preprocess
+from flood_seg.imaging.values import measure_shift
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,29 +60,47 @@ class Prediction:
         return {name: count / self.mask.size for name, count in counts.items()}
 
 
+class Prepared(NamedTuple):
+    """An image as the network is fed with it.
+
+    tensor: float32 [bands, height, width]; shift: see `measure_shift`.
+    """
+
+    tensor: np.ndarray
+    shift: float
+
+
 class Predictor:
     """Runs images through preprocess, a backend and postprocess."""
 
-    def __init__(self, backend: Backend, threshold: float | None = None) -> None:
-        """Takes the spec of the backend's model, and its threshold unless another is given."""
+    def __init__(self, backend: Backend, threshold: float | None = None, value_scale: float | None = None) -> None:
+        """Takes the spec of the backend's model, with its threshold and value scale unless others are given."""
         self.backend, self.spec = backend, backend.spec
+        if value_scale is not None:
+            self.spec = replace(self.spec, value_scale=value_scale)
         self.threshold = self.spec.threshold if threshold is None else threshold
 
     def predict(self, image: np.ndarray) -> Prediction:
         """Predicts an image, any dtype [H, W, bands] with raw values.
 
         Raises:
-            ImageError: the number of bands is not the model's.
+            ImageError: the number of bands is not the model's, or the values cannot be on its scale.
+            LogitsError: the model answers NaN or infinity.
         """
-        return self.finish(self.backend.run(self.prepare(image)[None])[0], *image.shape[:2])
+        return self.finish(self.backend.run(self.prepare(image).tensor[None])[0], *image.shape[:2])
 
-    def prepare(self, image: np.ndarray) -> np.ndarray:
-        """Returns the backend's input of an image, float32 [bands, height, width]; see `predict`."""
+    def prepare(self, image: np.ndarray) -> Prepared:
+        """Returns the backend's input of an image, any dtype [H, W, bands] with raw values; raises as `predict`."""
         if image.ndim != 3 or image.shape[2] != len(self.spec.bands):
             bands = ", ".join(self.spec.bands)
-            raise ImageError(f"image of shape {image.shape}: the model wants [height, width, bands] with {bands}")
-        return preprocess(image, self.spec)
+            raise ImageError(f"image of shape {image.shape}: the model requires [height, width, bands] with {bands}")
+        tensor = preprocess(image, self.spec)
+        return Prepared(tensor, measure_shift(tensor, self.spec, image.dtype))
 
     def finish(self, logits: np.ndarray, height: int, width: int) -> Prediction:
-        """Returns the prediction of an image of height x width from the backend's logits, float32 [channels, h, w]."""
-        return Prediction(resize_logits(logits, height, width), self.threshold, self.spec.temperature)
+        """Returns the prediction of an image of height x width from the backend's logits, float32 [channels, h, w].
+
+        Raises:
+            LogitsError: they are not finite.
+        """
+        return Prediction(resize_logits(check_logits(logits), height, width), self.threshold, self.spec.temperature)

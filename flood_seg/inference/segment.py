@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flood_seg.errors import ImageError
+from flood_seg.errors import FloodSegError, ImageError, LogitsError
 from flood_seg.imaging.bands import Bands, read_bands
 from flood_seg.imaging.display import class_colors, draw_classes, to_picture
 from flood_seg.imaging.postprocess import to_labels
@@ -28,20 +28,22 @@ class Photo:
 
     Attributes:
         job: its files.
-        error: why it could not be read; the later stages pass it on.
+        error: why it could not be read or predicted; the later stages pass it on.
         size: height and width in pixels.
         image: any dtype [H, W, bands]; kept only where an overlay is drawn.
         tensor: the network's input, float32 [bands, height, width], then its answer, float32 [channels, height, width].
         seconds: of each stage.
+        shift: of the values from the training data's; see `measure_shift`.
         shares: of each class but the background, in [0, 1].
     """
 
     job: Job
-    error: ImageError | None = None
+    error: FloodSegError | None = None
     size: tuple[int, int] = (0, 0)
     image: np.ndarray | None = None
     tensor: np.ndarray | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    shift: float = 0.0
     shares: dict[str, float] = field(default_factory=dict)
 
 
@@ -63,10 +65,15 @@ class Segmenter:
         photo = Photo(job)
         try:
             image = read_bands(job.image, self._bands).values
-            photo.tensor, photo.size = self._predictor.prepare(image), image.shape[:2]
         except ImageError as error:
             photo.error = error
             return photo
+        try:
+            photo.tensor, photo.shift = self._predictor.prepare(image)
+        except ImageError as error:
+            photo.error = ImageError(f"{job.image}: {error}")
+            return photo
+        photo.size = image.shape[:2]
         photo.image = image if self._overlay else None
         photo.seconds["read"] = time.perf_counter() - started
         return photo
@@ -83,10 +90,14 @@ class Segmenter:
         return photos
 
     def write(self, photos: list[Photo]) -> list[Photo]:
-        """Makes and writes masks and overlays."""
+        """Makes and writes masks and overlays; an answer of which no mask can be made is a photo with an error."""
         for photo in photos:
             if photo.tensor is not None:
-                self._write(photo, photo.tensor)
+                try:
+                    self._write(photo, photo.tensor)
+                except LogitsError as error:
+                    photo.error = LogitsError(f"{photo.job.image}: {error}")
+                    photo.image = photo.tensor = None
         return photos
 
     def _write(self, photo: Photo, logits: np.ndarray) -> None:
@@ -120,6 +131,7 @@ def describe(photo: Photo, overlay: bool) -> dict[str, Any]:
         "foreground_share": sum(photo.shares.values()),
         "shares": photo.shares,
         **_water_share(photo.shares),
+        "input_shift": round(photo.shift, 3),
         "milliseconds": {name: round(value * 1e3, 2) for name, value in seconds.items()},
     }
 

@@ -35,6 +35,8 @@ class InferConfig:
     backend: dict[str, Any] = field(default_factory=dict)
     output: OutputConfig = field(default_factory=OutputConfig)
     threshold: float | None = None
+    value_scale: float | None = None
+    max_input_shift: float = 2.0
     batch_size: int = 1
     warmup: int = 0
     output_dir: str = "outputs"
@@ -42,6 +44,8 @@ class InferConfig:
     def __post_init__(self) -> None:
         check_range("batch_size", self.batch_size, 1)
         check_range("warmup", self.warmup, 0)
+        check_range("max_input_shift", self.max_input_shift, 0)
+        check_range("value_scale", 1 if self.value_scale is None else self.value_scale, 0, open_low=True)
         check_range("threshold", 0.5 if self.threshold is None else self.threshold, 0, 1)
 
 
@@ -79,11 +83,15 @@ class EvaluateConfig:
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
     logger: dict[str, Any] = field(default_factory=dict)
     threshold: float | None = None
+    value_scale: float | None = None
+    max_input_shift: float = 2.0
     part: str = "auto"
     output_dir: str = "outputs"
 
     def __post_init__(self) -> None:
         check_range("threshold", 0.5 if self.threshold is None else self.threshold, 0, 1)
+        check_range("max_input_shift", self.max_input_shift, 0)
+        check_range("value_scale", 1 if self.value_scale is None else self.value_scale, 0, open_low=True)
         check_choice("part", self.part, ("auto", "train", "val", "test", "all"))
 
 

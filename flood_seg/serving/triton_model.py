@@ -19,6 +19,8 @@ from typing import Any  # noqa: E402
 import numpy as np  # noqa: E402
 import triton_python_backend_utils as triton  # noqa: E402
 
+from flood_seg.errors import LogitsError  # noqa: E402
+from flood_seg.imaging.postprocess import check_logits  # noqa: E402
 from flood_seg.inference.backends.streams import streams_for  # noqa: E402
 from flood_seg.inference.engines import open_backend  # noqa: E402
 from flood_seg.serving.repository import ENGINE_KEY  # noqa: E402
@@ -40,7 +42,7 @@ class TritonPythonModel:
         self._pool = ThreadPoolExecutor(self._several.concurrency)
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Runs the requests that were waiting, all of one height and width."""
+        """Runs the requests that were waiting, all of one height and width; NaN fails its own request alone."""
         name = self._backend.spec.input_name
         # DLPack, because Triton's conversion from and to arrays predates NumPy 2 and would send nothing.
         batches = [np.from_dlpack(triton.get_input_tensor_by_name(request, name)) for request in requests]
@@ -55,5 +57,9 @@ class TritonPythonModel:
         return np.split(self._several.run(np.concatenate(batches)), ends)
 
     def _answer(self, logits: np.ndarray) -> Any:
+        try:
+            check_logits(logits, "output")
+        except LogitsError as error:
+            return triton.InferenceResponse(error=triton.TritonError(str(error)))
         tensor = triton.Tensor.from_dlpack(self._backend.spec.output_name, np.ascontiguousarray(logits))
         return triton.InferenceResponse([tensor])

@@ -14,9 +14,12 @@ import torch
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 
+from flood_seg.classes import IGNORED
 from flood_seg.config import instantiate
-from flood_seg.errors import ConfigError
+from flood_seg.errors import ConfigError, DataError, ImageError
 from flood_seg.imaging.bands import Bands
+from flood_seg.imaging.preprocess import normalize
+from flood_seg.imaging.values import measure_shift
 from flood_seg.spec import ModelSpec
 from flood_seg.training.checkpoint import AtomicCheckpointIO
 from flood_seg.training.losses import build_loss
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from flood_seg.training.trackers.several import Trackers
 
 PROFILE = "profile"
+VALUES_CHECKED = 16  # training images, before the first step
 
 
 def check_leaves(config: TrainConfig) -> None:
@@ -144,6 +148,28 @@ def check_batches(config: TrainConfig, data: FloodDataModule) -> None:
             raise ConfigError(
                 f"{key}: leaves nothing of {batches} batches; give at least {1 / batches:.2g}, or 2.0 for two"
             )
+
+
+def check_values(data: FloodDataModule, spec: ModelSpec) -> None:
+    """Looks at some training images before the first step.
+
+    Raises:
+        DataError: the values of most cannot be on the configured scale; see `measure_shift`.
+    """
+    store, indices = data.train_set.store, data.train_set.indices
+    chosen = indices[:: max(1, len(indices) // VALUES_CHECKED)]
+    failures = []
+    for index in chosen:
+        image, mask = store[index]
+        try:
+            measure_shift(normalize(image, spec), spec, image.dtype, mask != IGNORED)
+        except ImageError as error:
+            failures.append(f"{store.pairs[index].image}: {error}")
+    if len(failures) > len(chosen) / 2:
+        raise DataError(
+            f"{failures[0]} (and {len(failures) - 1} more of {len(chosen)} training images looked at); the key is "
+            "datamodule.value_scale, and datamodule.mean=auto datamodule.std=auto measures the rest"
+        )
 
 
 def build_trainer(config: TrainConfig, run: Run, trackers: Trackers, history: History) -> pl.Trainer:

@@ -59,10 +59,12 @@ def find_lr(config: TrainConfig, module: SegmentationModule, data: FloodDataModu
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        module.stops_at_nan = False
         found = Tuner(trainer).lr_find(
             module, datamodule=data, min_lr=options.min_lr, max_lr=options.max_lr, num_training=options.steps,
             update_attr=False,
         )  # fmt: skip
+    module.stops_at_nan = True
     best = found.suggestion() if found else None
     if found is None or best is None:
         raise ConfigError(f"tuner.find_lr: the loss falls nowhere from {options.min_lr:g} to {options.max_lr:g}")

@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from flood_seg.errors import TrainingError
 from flood_seg.evaluation.metrics import by_class, confusion_matrices, task_metrics
 from flood_seg.spec import METADATA_KEY, ModelSpec
 from flood_seg.training.ranks import gather, share_buffers
@@ -80,6 +81,7 @@ class SegmentationModule(pl.LightningModule):
         self._counts: dict[str, list[Tensor]] = {stage: [] for stage in ("train", *self._stages)}
         self._losses: dict[str, list[Tensor]] = {stage: [] for stage in self._counts}
         self._confusion: list[list[int]] = []
+        self.stops_at_nan = True  # the search for a learning rate goes on until the loss diverges
 
     def forward(self, images: Tensor) -> Tensor:
         """Maps float32 [batch, bands, height, width] to logits [batch, classes or 1, height, width]."""
@@ -104,12 +106,24 @@ class SegmentationModule(pl.LightningModule):
         images, masks = batch["image"], batch["mask"]
         logits = self(images).float()  # the loss is taken in float32 whatever the network's precision
         loss: Tensor = self.loss(logits, masks)
+        if self.stops_at_nan and not torch.isfinite(loss):
+            raise TrainingError(self._diverged(loss.item(), stage))
         with torch.no_grad():
             predicted = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(1)
             matrices = confusion_matrices(predicted, masks, len(self.spec.class_names))
             self._counts[stage].append(matrices)
             self._losses[stage].append(loss.detach() * len(images))
         return {"loss": loss, "predicted": predicted, "matrices": matrices}
+
+    def _diverged(self, loss: float, stage: str) -> str:
+        where = "training" if stage == "train" else "validation"
+        half = "" if str(self.trainer.precision).startswith("32") else ", trainer.precision=32-true"
+        lr = self.trainer.optimizers[0].param_groups[0]["lr"] if self.trainer.optimizers else 0.0
+        return (
+            f"the {where} loss is {loss} at step {self.global_step} (epoch {self.current_epoch}); training stops and "
+            f"exports no model; try a lower optimizer.lr (now {lr:.3g}), trainer.gradient_clip_val=1{half}, and "
+            "look for odd values with 'flood-seg data stats'"
+        )
 
     def on_train_epoch_start(self) -> None:
         """Starts the counts anew."""

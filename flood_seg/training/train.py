@@ -33,6 +33,7 @@ from flood_seg.training.build import (
     build_trainer,
     check_batches,
     check_leaves,
+    check_values,
     make_spec,
 )
 from flood_seg.training.checkpoint import load_network
@@ -78,6 +79,7 @@ def train(config: TrainConfig, overrides: Sequence[str] = (), folder: Path | Non
     network = build_network_for(config, resumes=run is not None)
     data, spec = _load_data(config)
     check_batches(config, data)
+    check_values(data, spec)
     quieten_lightning()
     module = build_module(config, network, spec, data.count_pixels)
     if run is None:

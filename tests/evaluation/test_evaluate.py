@@ -209,3 +209,25 @@ def test_several_classes_have_a_page_without_thresholds(tmp_path):
     assert "thresholds" not in evaluated.record and set(evaluated.record["classes"]) == {"land", "water", "road"}
     assert evaluated.record["calibration"]["ece_at_best"] < evaluated.record["calibration"]["ece"]
     assert "Each class" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_model_that_answers_nan_has_no_figures(reds, capsys):
+    _, folder, _ = reds
+    model = write_model(folder.parent / "nan.onnx", red_spec(), bias=[float("nan")])
+    with pytest.raises(DataError, match="no usable pair among 3"):
+        run(model, folder)
+    assert "a left out: the model answers NaN" in capsys.readouterr().err
+
+
+def test_photos_of_another_scale_are_left_out_and_unusual_ones_named(reds, tmp_path, capsys):
+    _, folder, _ = reds
+    model = write_model(tmp_path / "red.onnx", make_spec())
+    photo = np.array(Image.open(folder / "images" / "b.png"))
+    Image.fromarray(photo // 128).save(folder / "images" / "b.png")
+    Image.fromarray(np.maximum(photo, 252)).save(folder / "images" / "c.png")
+    record = run(model, folder, tmp_path / "out")
+    assert record["left_out"] == ["b"] and record["unusual_values"] == ["c"]
+    err = capsys.readouterr().err
+    assert "b left out: values from 0 to 1 do not fit" in err and "1 photo with unusual values" in err
+    shifts = {row["stem"]: row["input_shift"] for row in json.loads((tmp_path / "out" / "images.json").read_text())}
+    assert shifts["a"] < 1 < 2 < shifts["c"]

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -49,6 +51,15 @@ def test_above_the_tolerance_nothing_is_written_and_an_older_file_is_kept(networ
     with pytest.raises(ModelError, match="not written, its logits differ"):
         export_onnx(network, make_spec(), path, tolerance=1e-12)
     assert path.read_bytes() == b"older" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_network_that_answers_nan_is_not_exported(network, tmp_path):
+    broken = copy.deepcopy(network)
+    with torch.no_grad():
+        next(broken.parameters())[0] = torch.nan
+    with pytest.raises(ModelError, match="model.onnx: not written: the model answers NaN"):
+        export_onnx(broken, make_spec(), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 def test_float16_weights_halve_the_file_and_little_else(exported, network, tmp_path):

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import rasterio
@@ -139,3 +140,15 @@ def test_damaged_rasters_are_one_line(tmp_path):
 def _made(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_reflectance_in_16_bits_is_not_taken_for_a_photo_of_16_bits(tmp_path, suffix):
+    path = tmp_path / f"scene.{suffix}"
+    values = np.random.default_rng(0).integers(0, 10001, (16, 16, 3), np.uint16)
+    values[0, 0] = 10000
+    cv2.imwrite(str(path), values)
+    with pytest.raises(ImageError, match=r"scene.\w+: 16-bit values up to 10239 use only 15% of the range"):
+        read_bands(path, Bands())
+    cv2.imwrite(str(path), values * 6)
+    assert read_bands(path, Bands()).values.max() == 60000 >> 8

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flood_seg.errors import ImageError, OutputError, PartialFailureError
+from flood_seg.errors import ImageError, LogitsError, OutputError, PartialFailureError
 from flood_seg.imaging import bands as bands_module
 from flood_seg.inference import infer as infer_module
 from flood_seg.inference.infer import infer
 from flood_seg.schema import InferConfig, OutputConfig
+from tests.conftest import make_spec
 from tests.inference.conftest import red_spec, write_model
 
 BACKEND = {"_target_": "flood_seg.inference.backends.onnxruntime.OnnxRuntimeBackend"}
@@ -182,3 +183,76 @@ def test_infer_loads_no_torch(red_model, photo):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]" and not done.stderr
+
+
+class Broken:
+    """A backend that answers NaN for images whose first value is 1, and red else."""
+
+    description, concurrency = "broken", 1
+
+    def __init__(self) -> None:
+        self.spec = red_spec()
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        logits = batch[:, :1] * 25.5 - 12.75
+        logits[batch[:, 0, 0, 0] == 1] = np.nan
+        return logits
+
+
+def test_an_answer_of_nan_is_an_error_of_that_image_and_never_a_dry_mask(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(infer_module, "open_backend", lambda *_: Broken())
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    Image.fromarray(PHOTO).save(folder / "good.png")
+    bad = PHOTO.copy()
+    bad[0, 0] = 255
+    Image.fromarray(bad).save(folder / "nan.png")
+    with pytest.raises(PartialFailureError, match="1 of 2"):
+        run(Path("any.onnx"), folder, out, json=tmp_path / "r.json", overlay=True)
+    assert sorted(path.name for path in out.iterdir()) == ["good.png", "good_overlay.jpg"]
+    (failed,) = json.loads((tmp_path / "r.json").read_text())["failed"]
+    assert failed.startswith(f"{folder / 'nan.png'}: the model answers NaN or infinity for 100.0% of the logits")
+    with pytest.raises(LogitsError, match="nan.png"):
+        run(Path("any.onnx"), folder / "nan.png", tmp_path / "m.png")
+    assert not (tmp_path / "m.png").exists()
+
+
+def test_an_image_of_another_scale_is_refused_and_read_where_the_scale_is_given(red_model, tmp_path):
+    import rasterio
+
+    with rasterio.open(
+        tmp_path / "float.tif", "w", driver="GTiff", height=64, width=64, count=3, dtype="float32"
+    ) as file:
+        file.write(np.moveaxis(PHOTO / np.float32(255), 2, 0))
+    with pytest.raises(ImageError, match=r"float.tif: values from 0 to 1 do not fit value_scale=255"):
+        run(red_model, tmp_path / "float.tif", tmp_path / "m.png")
+    assert not (tmp_path / "m.png").exists()
+    config = InferConfig(BACKEND, value_scale=1.0)
+    infer(config, str(red_model), str(tmp_path / "float.tif"), tmp_path / "m.png")
+    np.testing.assert_array_equal(np.array(Image.open(tmp_path / "m.png")) > 0, EXPECTED)
+
+
+def test_unusual_values_are_a_warning_and_a_figure_of_the_image(tmp_path, photo, capsys):
+    model = write_model(tmp_path / "red.onnx", make_spec())
+    run(model, photo, json=tmp_path / "r.json")
+    record = json.loads((tmp_path / "r.json").read_text())
+    assert record["images"][0]["input_shift"] < 0.6 and record["warnings"] == [] and not capsys.readouterr().err
+    Image.fromarray(np.maximum(PHOTO, 250)).save(photo)
+    run(model, photo, json=tmp_path / "r.json")
+    record = json.loads((tmp_path / "r.json").read_text())
+    mean = (np.maximum(PHOTO, 250)[:, :, 2].mean() / 255 - 0.406) / 0.225
+    assert record["images"][0]["input_shift"] == pytest.approx(mean, abs=1e-3)
+    (warning,) = record["warnings"]
+    assert warning.startswith(f"{photo}: unusual values: band means 2.6") and warning in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("photos", [3, 5])
+def test_many_images_of_unusual_values_are_counted_not_listed(tmp_path, photos, capsys):
+    model, folder = write_model(tmp_path / "red.onnx", make_spec()), tmp_path / "in"
+    folder.mkdir()
+    for number in range(photos):
+        Image.fromarray(np.maximum(PHOTO, 250)).save(folder / f"{number}.png")
+    run(model, folder, tmp_path / "out", json=tmp_path / "r.json")
+    lines = [line for line in capsys.readouterr().err.splitlines() if "unusual" in line]
+    assert len(lines) == (3 if photos == 3 else 4)
+    assert len(json.loads((tmp_path / "r.json").read_text())["warnings"]) == photos

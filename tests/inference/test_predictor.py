@@ -36,7 +36,7 @@ def test_at_network_size_the_mask_is_red_above_half():
 
 
 def test_the_answer_has_the_photos_own_size():
-    prediction = Predictor(Recorder()).predict(np.zeros((37, 91, 3), np.uint8))
+    prediction = Predictor(Recorder()).predict(np.full((37, 91, 3), 100, np.uint8))
     assert prediction.mask.shape == (37, 91) and prediction.probabilities.shape == (37, 91, 1)
     assert prediction.mask.dtype == np.uint8 and not prediction.mask.any()
 

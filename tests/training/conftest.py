@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import flood_seg.torchvision_compat  # noqa: F401 - before what imports torchvision
+
 import pytest
 
 from flood_seg.config import compose

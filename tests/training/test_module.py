@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from flood_seg.errors import TrainingError
 from flood_seg.training.losses import BCEWithLogits
 from flood_seg.training.module import SegmentationModule
 from tests.conftest import make_spec
@@ -45,3 +46,19 @@ def test_epoch_metrics_are_those_of_all_pixels_whatever_the_batch_size(batch_siz
     for name in ("iou", "image_iou", "accuracy"):
         assert result[f"val_{name}"] == pytest.approx(result[name], abs=1e-6)
     assert result["val_loss"] == pytest.approx(validate(7)["val_loss"], abs=1e-6)
+
+
+@pytest.mark.parametrize("stage", ["training", "validation"])
+def test_a_loss_that_is_not_finite_stops_with_its_step_and_what_to_try(stage):
+    sample = {"image": torch.full((3, 8, 8), torch.inf), "mask": torch.ones(8, 8, dtype=torch.uint8)}
+    good = {"image": torch.zeros(3, 8, 8), "mask": torch.zeros(8, 8, dtype=torch.uint8)}
+    samples = [one | {"index": torch.tensor(0)} for one in (good, sample)]
+    module = SegmentationModule(
+        Frozen(), make_spec(8, 8), BCEWithLogits(3.0), lambda network: torch.optim.SGD(network.parameters(), lr=0.25)
+    )
+    trainer = pl.Trainer(max_epochs=1, accelerator="cpu", logger=False, enable_progress_bar=False,
+                         enable_checkpointing=False, enable_model_summary=False, num_sanity_val_steps=0)  # fmt: skip
+    train, val = (samples, samples[:1]) if stage == "training" else (samples[:1] * 2, samples)
+    step = 1 if stage == "training" else 2
+    with pytest.raises(TrainingError, match=rf"the {stage} loss is nan at step {step} \(epoch 0\).*now 0.25"):
+        trainer.fit(module, DataLoader(train, 1), DataLoader(val, 1))

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import yaml
 from PIL import Image
 
 from flood_seg.config import compose
-from flood_seg.errors import ConfigError, DataError, TrackingError
+from flood_seg.errors import ConfigError, DataError, TrackingError, TrainingError
 from flood_seg.schema import TrainConfig
 from flood_seg.spec import METADATA_KEY, ModelSpec
 from flood_seg.training.history import COLUMNS, read_history
@@ -150,3 +151,22 @@ def test_a_tracker_that_does_not_answer_stops_it_and_leaves_no_empty_folder(shar
     with pytest.raises(TrackingError, match="no MLflow server answers there"):
         run_training(tmp_path, shared_ponds, "logger.mlflow.tracking_uri=http://127.0.0.1:1")
     assert not list((tmp_path / "outputs").iterdir())
+
+
+def test_training_images_of_another_scale_are_refused_before_the_first_step(tmp_path, shared_ponds):
+    folder = tmp_path / "data"
+    shutil.copytree(shared_ponds, folder)
+    for path in (folder / "images").iterdir():
+        Image.fromarray(np.asarray(Image.open(path)) // 100).save(path.with_suffix(".png"))
+        path.unlink()
+    with pytest.raises(DataError, match=r"png: values from 0 to [12] do not.*9 more of 10.*datamodule.value_scale"):
+        run_training(tmp_path, folder)
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_training_that_diverges_exports_no_model(tmp_path, shared_ponds):
+    with pytest.raises(TrainingError, match=r"loss is nan at step \d+ \(epoch \d\)"):
+        run_training(
+            tmp_path, shared_ponds, "model=tiny_unet", "optimizer.lr=1e30", "trainer.max_epochs=4", "logger=none"
+        )
+    assert not list((tmp_path / "outputs").rglob("model.onnx"))
