@@ -10,8 +10,11 @@ from flood_seg.data.reading import SampleReader
 from flood_seg.data.store import open_store
 from flood_seg.errors import BackendError
 from flood_seg.evaluation.evaluate import evaluate
+from flood_seg.imaging.bands import Bands, read_bands
+from flood_seg.inference.engines import open_backend, parse_engine
 from flood_seg.inference.models import boxed_model
-from flood_seg.schema import DataConfig, EvaluateConfig, QuantizeConfig, VerifyConfig, VerifyOptions
+from flood_seg.inference.predictor import Predictor
+from flood_seg.schema import DataConfig, EvaluateConfig, InferConfig, QuantizeConfig, VerifyConfig, VerifyOptions
 
 FLOOD = Path(os.environ.get("FLOOD_SEG_DATA", "data/raw"))
 pytestmark = [
@@ -28,6 +31,14 @@ def test_every_faulty_pair_of_the_public_set_is_named():
         ["1061", "14", "15"], "mask of another shape"
     )
     assert len(store.pairs) == 247
+
+
+def test_no_real_photo_is_unusual_to_the_bundled_model():
+    model = str(boxed_model())
+    predictor = Predictor(open_backend(parse_engine(model).node(), model))
+    bands = Bands.of(predictor.spec)
+    shifts = [predictor.prepare(read_bands(path, bands).values).shift for path in (FLOOD / "images").iterdir()]
+    assert len(shifts) == 250 and max(shifts) < InferConfig.max_input_shift
 
 
 @pytest.fixture(scope="module")
