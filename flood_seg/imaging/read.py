@@ -91,8 +91,8 @@ def check_range_used(image: np.ndarray, path: Path) -> np.ndarray:
     if top >= DIM:
         return image
     raise ImageError(
-        f"{path}: 16-bit values up to {256 * top + 255} use only {top / 255:.0%} of the range, so it is no photo of "
-        "16 bits (reflectance?); convert it to 8 bits, or set value_scale (datamodule.value_scale in training) to the "
+        f"{path}: 16-bit values up to {256 * top + 255} use only {top / 255:.0%} of the range, so this is not a 16-bit "
+        "photo (reflectance?); convert it to 8 bits, or set value_scale (datamodule.value_scale in training) to the "
         "scale of its values"
     )
 
