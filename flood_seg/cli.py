@@ -501,21 +501,26 @@ class FloodSeg:
             flood-seg data tile --data tiles --mosaic masks --out scene_water.tif
 
             Args:
-                *overrides: tile.* and datamodule.*, in configs/data.yaml.
+                *overrides: tile.* and datamodule.*, in configs/data.yaml; with --mosaic only tile.compress.
                 data: folder of the data set; without it datamodule.data_dir, which is data/raw.
                 image: one image or a folder of images, instead of a data set.
                 labels: mask or shapes of that one image.
                 out: new folder of the tiles; of a mosaic its .tif, or a folder.
                 mosaic: folder of predictions of the tiles in --data, to be put together.
             """
+            config = _compose_data(overrides, data)
             if mosaic:
-                if not data:
-                    raise UsageError("--mosaic: wants the folder of the tiles too: --data tiles")
+                from flood_seg.config import check_relevant
                 from flood_seg.data.tiles.mosaic import mosaic as assemble
 
-                assemble(Path(data), Path(mosaic), Path(out))
+                for flag, value in (("image", image), ("labels", labels)):
+                    if value:
+                        raise UsageError(f"--{flag}: has no effect with --mosaic; leave it out")
+                if not data:
+                    raise UsageError("--mosaic: requires the folder of the tiles: --data tiles")
+                check_relevant(overrides, ["tile.compress"], "--mosaic")
+                assemble(Path(data), Path(mosaic), Path(out), config.tile.compress)
                 return
-            config = _compose_data(overrides, data)
 
             from flood_seg.data.tiles.tile import tile
 
@@ -762,5 +767,6 @@ def _folder(data: str | None) -> list[str]:
 
 def _quoted(text: str) -> str:
     """A value that Hydra takes as it is, whatever characters a path has."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    from flood_seg.config import quoted
+
+    return quoted(text)

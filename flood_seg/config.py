@@ -36,6 +36,9 @@ RUN_KEYS = ("hydra.run.dir",)
 SEVERAL = ("logger", "loss")
 # Groups without a default, of which Hydra wants a + that nobody expects.
 ADDED = ("debug=", "experiment=")
+# Text that Hydra reads as text without quotes.
+PLAIN = re.compile(r"(?:[A-Za-z_/]|\.{1,2}/)[\w./-]*", re.ASCII)
+WORDS = ("null", "true", "false", "nan", "inf")
 # Dictionaries whose keys the user chooses.
 FREE_KEYS = tuple(f"datamodule.{name}" for name in ("band_sources", "colors", "extra_val", "labels"))
 
@@ -130,6 +133,46 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
         return parser.parse_overrides([_readable(override) for override in overrides])
     except OverrideParseException as error:
         raise ConfigError(_unreadable(error.override, str(error))) from error
+
+
+def check_relevant(overrides: Sequence[str], relevant: Sequence[str], flag: str) -> None:
+    """Raises ConfigError where an override is none of the keys that have an effect together with a flag."""
+    for override in parse_overrides(overrides):
+        if override.key_or_group not in relevant:
+            known = ", ".join(relevant)
+            raise ConfigError(
+                f"{override.input_line}: has no effect with {flag}, which takes {known} alone; leave it out"
+            )
+
+
+def as_override(key: str, value: Any) -> str:
+    """Returns `key=value` as Hydra reads it.
+
+    Args:
+        key: dotted.
+        value: text, a number, None, or a list or dictionary of these; a dictionary's keys are numbers or words, since
+            Hydra takes no quotes there.
+    """
+    return f"{key}={_as_text(value)}"
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{_as_text(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(_as_text, value)) + "]"
+    if not isinstance(value, str):
+        return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+    return value if PLAIN.fullmatch(value) and value.lower() not in WORDS else quoted(value)
+
+
+def quoted(text: str) -> str:
+    """Returns text in quotes that Hydra takes as it is, whatever characters it holds.
+
+    Hydra reads a backslash as one only before a quote.
+    """
+    escaped = re.sub(r'(\\*)(["]|$)', lambda found: found[1] * 2 + ("\\" + found[2] if found[2] else ""), text)
+    return f'"{escaped}"'
 
 
 def parse_overrides(overrides: Sequence[str]) -> list[Override]:

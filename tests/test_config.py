@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from flood_seg.config import compose, configs_dir, flatten, instantiate, load_overrides, save_config, sweep
+from flood_seg.config import as_override, compose, configs_dir, flatten, instantiate, load_overrides, save_config, sweep
 from flood_seg.errors import ConfigError
 from flood_seg.schema import EvaluateConfig, ExportConfig, InferConfig, TrainConfig
+from flood_seg.schema.workshop import DataToolsConfig
 
 CHOICES = [
     f"{'+' if path.parent.name in ('experiment', 'debug') else ''}{path.parent.name}={path.stem}"
@@ -184,3 +185,14 @@ def test_a_dictionary_of_the_users_keys_is_replaced_as_a_whole():
 def test_groups_without_a_default_want_no_plus(sign):
     assert compose("train", [f"{sign}debug=fast"], TrainConfig).trainer.limit_train_batches == 4
     assert compose("train", [f"{sign}experiment=pets"], TrainConfig).task == "multiclass"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["tiles", "/a/b c", "it's", 'say "x"', "back\\slash", "end\\", 'a\\"b', "1", "null", "True", "äö", ".5", "a,b",
+     "{x}", "a=b: [c]"],
+)  # fmt: skip
+def test_text_of_any_kind_survives_as_an_override(text):
+    overrides = [as_override("datamodule.data_dir", text), as_override("datamodule.labels", {0: "dry", 255: text})]
+    found = compose("data", overrides, DataToolsConfig).datamodule
+    assert (found.data_dir, found.labels) == (text, {0: "dry", 255: text})

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shutil
+from collections import Counter
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flood_seg.data.layout import choose_split, find_samples
-from flood_seg.errors import OutputError
+from flood_seg.errors import DataError, OutputError
 from flood_seg.imaging.write import check_writable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from flood_seg.data.pairing import Fault, Pair
     from flood_seg.schema import DataConfig
 
@@ -42,6 +47,31 @@ def place_of(root: Path, pair: Pair, part: str | None) -> Place:
     return Place(root, part, stem.replace("/", "_"))
 
 
+def places_of(root: Path, found: Sequence[tuple[Pair, str | None]]) -> list[Place]:
+    """Returns the place of each sample, no two alike: where stems clash, they are the whole names of the images.
+
+    Raises:
+        DataError: the whole names clash too.
+    """
+    places = [place_of(root, pair, part) for pair, part in found]
+    alike = Counter(map(_key, places))
+    places = [
+        place if alike[_key(place)] == 1 else replace(place, name=f"{place.name}{pair.image.suffix}")
+        for place, (pair, _) in zip(places, found, strict=True)
+    ]
+    seen = dict[tuple[str, str], Path]()
+    for place, (pair, _) in zip(places, found, strict=True):
+        other = seen.setdefault(_key(place), pair.image)
+        if other is not pair.image:
+            raise DataError(f"{pair.image} and {other}: would both be written as {place.name}; rename one of them")
+    return places
+
+
+def _key(place: Place) -> tuple[str, str]:
+    """Equal for places that are one file on some file systems."""
+    return place.part or "", place.name.casefold()
+
+
 def parts_of(config: DataConfig, pairs: list[Pair]) -> dict[str, str | None]:
     """Returns each stem's part as the layout or a split file says it; None where neither does."""
     if not config.split_file:
@@ -62,3 +92,22 @@ def check_empty(folder: Path) -> None:
     check_writable(folder)
     if folder.is_dir() and any(folder.iterdir()):
         raise OutputError(f"{folder}: is not empty; choose a new folder, so that nothing of yours is mixed up or lost")
+
+
+@contextmanager
+def whole_or_not_at_all(folder: Path) -> Iterator[None]:
+    """Empties a folder that was new or empty where the body does not reach its end, so that it can be written again.
+
+    Raises:
+        OutputError: as `check_empty`.
+    """
+    check_empty(folder)
+    was_there = folder.is_dir()
+    try:
+        yield
+    except BaseException:
+        for path in folder.iterdir() if folder.is_dir() else ():
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        with suppress(OSError):
+            None if was_there else folder.rmdir()
+        raise

@@ -27,6 +27,9 @@ class Source(Protocol):
     def read(self, part: Tile) -> tuple[np.ndarray, np.ndarray | None]:
         """Returns a part that lies inside: any dtype [bands, H, W], and where it has data, bool [H, W]; None: all."""
 
+    def keeps_validity(self, suffix: str) -> bool:
+        """Whether a tile of this suffix says by its own values where it has data."""
+
 
 class PhotoSource:
     """A photo, decoded once: its memory is that of the photo."""
@@ -42,6 +45,10 @@ class PhotoSource:
         """See Source."""
         rows, cols = slice(part.row, part.row + part.height), slice(part.col, part.col + part.width)
         return self._values[:, rows, cols], None
+
+    def keeps_validity(self, suffix: str) -> bool:
+        """See Source."""
+        return True
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,9 @@ class RasterSource:
         }  # fmt: skip
         from rasterio.enums import MaskFlags
 
-        self._whole = all(MaskFlags.all_valid in flags or MaskFlags.alpha in flags for flags in source.mask_flag_enums)
+        flags = source.mask_flag_enums
+        self._whole = all(MaskFlags.all_valid in kinds or MaskFlags.alpha in kinds for kinds in flags)
+        self._by_values = self._whole or all(MaskFlags.nodata in kinds for kinds in flags)
 
     def _handle(self) -> Any:
         if not hasattr(self._local, "handle"):
@@ -91,6 +100,10 @@ class RasterSource:
             finite = np.isfinite(values).all(axis=0)
             valid = finite if valid is None else valid & finite
         return values, valid
+
+    def keeps_validity(self, suffix: str) -> bool:
+        """See Source."""
+        return suffix == ".tif" and self._by_values
 
 
 def open_source(path: Path, stack: ExitStack) -> PhotoSource | RasterSource:

@@ -6,6 +6,7 @@ beginning to its end whatever its blocks are, and memory does not grow with it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -18,15 +19,15 @@ import numpy as np
 
 from flood_seg.classes import IGNORED
 from flood_seg.console import counted, say, track, warn
-from flood_seg.data.copy import IMAGES, MASKS, check_empty, find_with_parts, place_of
+from flood_seg.data.coding import Coding, image_overrides, on_command_line
+from flood_seg.data.copy import IMAGES, MASKS, Place, find_with_parts, places_of, whole_or_not_at_all
 from flood_seg.data.layout import has_masks, warn_of
 from flood_seg.data.pairing import Pair
 from flood_seg.data.reading import SampleReader, check_aspect, resize_mask
 from flood_seg.data.tiles.grid import Tile, tile_rows
 from flood_seg.data.tiles.source import PhotoSource, RasterSource, open_source
-from flood_seg.errors import DataError, FindingsError, ImageError, UsageError
+from flood_seg.errors import DataError, FindingsError, ImageError, OutputError, UsageError
 from flood_seg.imaging.bands import sibling_files
-from flood_seg.imaging.postprocess import to_labels
 from flood_seg.imaging.raster import Window, create_raster, import_rasterio
 from flood_seg.imaging.read import is_image_file
 from flood_seg.imaging.write import write_csv, write_image, write_json
@@ -47,8 +48,12 @@ class Scene:
     """An image that is cut, and its mask where there is one."""
 
     pair: Pair
-    part: str | None
+    place: Place  # of its tiles, which have names of their own
     labelled: bool
+
+    def tile(self, name: str) -> Place:
+        """Returns the place of a tile."""
+        return replace(self.place, name=name)
 
 
 @dataclass
@@ -74,42 +79,73 @@ def tile(config: DataToolsConfig, out: Path, image: str | None = None, labels: s
         DataError: there is no image.
         FindingsError: an image could not be read; the others are cut.
     """
-    check_empty(out)
-    scenes = _scenes(config, image, labels)
-    cutter = _Cutter(config, out)
-    cuts, failed = [], 0
-    with import_rasterio().Env(GDAL_CACHEMAX=GDAL_CACHE):
-        for scene in scenes:
-            try:
-                cuts.append(cutter.cut(scene))
-            except ImageError as error:
-                failed += 1
-                warn(f"{scene.pair.stem} left out: {error}")
-    _write_index(out, cuts, config.tile)
+    _check_finished(out)
+    with whole_or_not_at_all(out):
+        scenes, failed = _scenes(config, out, image, labels)
+        cutter, cuts = _Cutter(config), list[Cut]()
+        with import_rasterio().Env(GDAL_CACHEMAX=GDAL_CACHE):
+            for scene in scenes:
+                try:
+                    cuts.append(cutter.cut(scene))
+                except ImageError as error:
+                    failed += 1
+                    warn(f"{scene.pair.stem} left out: {error}")
+        overrides = _overrides(config, out, cutter, cuts) if any(scene.labelled for scene in scenes) else []
+        _write_index(out, cuts, config.tile, overrides)
     tiles, skipped = sum(len(cut.tiles) for cut in cuts), sum(cut.skipped for cut in cuts)
     say(f"{out}: {counted(tiles, 'tile')} of {counted(len(cuts), 'image')}, {skipped} left out as empty; {out / INDEX}")
+    if overrides:
+        say(f"train with {on_command_line(overrides)}")
     if failed:
-        raise FindingsError(f"{failed} of {len(scenes)} images could not be cut, see above; the rest is done")
+        raise FindingsError(f"{failed} of {len(cuts) + failed} images could not be cut, see above; the rest is done")
     return cuts
 
 
-def _scenes(config: DataToolsConfig, image: str | None, labels: str | None) -> list[Scene]:
-    data = config.datamodule
+def _check_finished(out: Path) -> None:
+    """Raises OutputError where `out` holds tiles, but no index of them."""
+    if out.is_dir() and not (out / INDEX).is_file() and next(out.rglob("*_r[0-9]*_c[0-9]*.*"), None):
+        raise OutputError(
+            f"{out}: holds tiles without {INDEX}, of a run that was killed; delete the folder, or choose another --out"
+        )
+
+
+def _overrides(config: DataToolsConfig, out: Path, cutter: _Cutter, cuts: Sequence[Cut]) -> list[str]:
+    """Returns the overrides by which training reads the tiles as it reads what was cut."""
+    ignored = any(line["ignored_share"] for cut in cuts for line in cut.tiles)
+    return [*cutter.coding.overrides(out, ignored=ignored), *image_overrides(config.datamodule)]
+
+
+def _scenes(config: DataToolsConfig, out: Path, image: str | None, labels: str | None) -> tuple[list[Scene], int]:
+    """Returns the images that are cut, and how many of the data set have no partner."""
+    data = replace(config.datamodule, windows=None)  # rasters are cut as a whole
     if labels and not image:
         raise UsageError("--labels: are of one image; give --image FILE too")
     if image is None and has_masks(data):
         placed, faults = find_with_parts(data)
         warn_of(faults)
-        return [Scene(pair, part, True) for pair, part in placed]
-    place = Path(image) if image else _images_folder(data.folders[0], data.images_dir)
+        places = places_of(out, placed)
+        return [Scene(pair, place, True) for (pair, _), place in zip(placed, places, strict=True)], len(faults)
+    found = _images(config, image, labels)
+    stems = Counter(path.stem.casefold() for path in found)
+    pairs = [
+        Pair(path.stem if stems[path.stem.casefold()] == 1 else path.name, path, Path(labels or path)) for path in found
+    ]
+    return [Scene(pair, Place(out, None, pair.stem), labels is not None) for pair in pairs], 0
+
+
+def _images(config: DataToolsConfig, image: str | None, labels: str | None) -> list[Path]:
+    """Returns the images of a file or a folder, in the order of their names."""
+    place = Path(image) if image else _images_folder(config.datamodule.folders[0], config.datamodule.images_dir)
+    if labels and not Path(labels).is_file():
+        raise DataError(f"{labels}: no such file; give --labels a mask or shapes")
     if place.is_file():
-        return [Scene(Pair(place.stem, place, Path(labels or place)), None, labels is not None)]
+        return [place]
     if labels or not place.is_dir():
         raise DataError(f"{place}: {'is a folder; --labels are of one image' if labels else 'no such file or folder'}")
     found = sorted(path for path in place.iterdir() if is_image_file(path))
     if not found:
         raise DataError(f"{place}: no image in it; give --image FILE or FOLDER, or --data")
-    return [Scene(Pair(path.stem, path, path), None, False) for path in found]
+    return found
 
 
 def _images_folder(folder: Path, images_dir: str) -> Path:
@@ -119,9 +155,10 @@ def _images_folder(folder: Path, images_dir: str) -> Path:
 class _Cutter:
     """Cuts scenes, a row of tiles a thread."""
 
-    def __init__(self, config: DataToolsConfig, out: Path) -> None:
-        self._options, self._out = config.tile, out
+    def __init__(self, config: DataToolsConfig) -> None:
+        self._options = config.tile
         self._reader = SampleReader.of(config.datamodule, config.task)
+        self.coding = Coding.of(self._reader.classes, config.task)
         self._workers = config.tile.workers or cores()
 
     def cut(self, scene: Scene) -> Cut:
@@ -177,7 +214,7 @@ class _Cutter:
             bands, _ = sibling.read(whole)
             for one in piece:
                 if one.col in kept:
-                    place = place_of(self._out, replace(scene.pair, stem=kept[one.col], part=None), scene.part)
+                    place = scene.tile(kept[one.col])
                     left = one.col - first.col
                     cut = _padded(bands[:, :, left : left + one.width], one, sibling.profile.get("nodata") or 0)
                     _write_values(place.file(folder, self._suffix(sibling)), cut, one, sibling, self._options)
@@ -203,29 +240,27 @@ class _Cutter:
         """Writes a tile and its mask; returns its line of the index, or None where it is left out."""
         options = self._options
         data = 1.0 if valid is None else float(valid.mean())  # of what lies inside the image
-        name = f"{place_of(self._out, scene.pair, scene.part).name}_r{one.row:06d}_c{one.col:06d}"
-        foreground = None
+        name = f"{scene.place.name}_r{one.row:06d}_c{one.col:06d}"
+        suffix, foreground, ignored = self._suffix(source), None, None
         if labels is not None:
+            if valid is not None and not source.keeps_validity(suffix):
+                labels = np.where(valid, labels, np.uint8(IGNORED))
             foreground = float(((labels > 0) & (labels != IGNORED)).mean())
         if data < options.min_data or (foreground == 0 and not _kept(name, options.empty)):
             return None
-        place = place_of(self._out, Pair(name, scene.pair.image, scene.pair.mask), scene.part)
-        image = place.file(IMAGES, self._suffix(source))
-        _write_values(image, _padded(values, one, source.profile.get("nodata") or 0), one, source, options)
+        place = scene.tile(name)
+        filled = _padded(values, one, source.profile.get("nodata") or 0)
+        _write_values(place.file(IMAGES, suffix), filled, one, source, options)
         if labels is not None:
-            drawn = _padded(to_labels(labels, self._label_values())[None], one, self._label_values()[0])
-            _write_values(place.file(MASKS, self._suffix(source)), drawn, one, source, options, mask=True)
+            labels = _padded(labels[None], one, IGNORED)[0]  # what reaches over the image is no background
+            ignored = float((labels == IGNORED).mean())  # not rounded: a single pixel counts
+            drawn = self.coding.encode(labels)[None]
+            _write_values(place.file(MASKS, suffix), drawn, one, source, options, mask=True)
         return {
-            "tile": name, "source": scene.pair.stem, "part": scene.part or "", "row": one.row, "col": one.col,
+            "tile": name, "source": scene.pair.stem, "part": scene.place.part or "", "row": one.row, "col": one.col,
             "height": one.height, "width": one.width, "data_share": round(data, 6),
-            "foreground_share": None if foreground is None else round(foreground, 6),
+            "foreground_share": None if foreground is None else round(foreground, 6), "ignored_share": ignored,
         }  # fmt: skip
-
-    def _label_values(self) -> list[int]:
-        classes = self._reader.classes
-        values = list(classes.label_values)
-        ignored = next((value for value in classes.ignored if isinstance(value, int)), IGNORED)
-        return [*values, *[ignored] * (256 - len(values))]
 
     def _suffix(self, source: PhotoSource | RasterSource) -> str:
         if self._options.format == "auto":
@@ -327,9 +362,12 @@ def _describe(scene: Scene, source: PhotoSource | RasterSource) -> dict[str, Any
     }
 
 
-def _write_index(out: Path, cuts: Sequence[Cut], options: TileConfig) -> None:
+def _write_index(out: Path, cuts: Sequence[Cut], options: TileConfig, overrides: Sequence[str]) -> None:
     tiles = [line for cut in cuts for line in cut.tiles]
-    record = {"size": options.size, "overlap": options.overlap, "sources": [cut.record for cut in cuts], "tiles": tiles}
+    record = {
+        "size": options.size, "overlap": options.overlap, "overrides": list(overrides),
+        "sources": [cut.record for cut in cuts], "tiles": tiles,
+    }  # fmt: skip
     write_json(out / INDEX, record)
     if tiles:
         write_csv(out / "index.csv", list(tiles[0]), [line.values() for line in tiles])
