@@ -110,3 +110,68 @@ def test_what_is_wrong_with_shapes_is_one_line(image, tmp_path):
 def test_a_file_without_shapes_is_all_background(image, tmp_path):
     (tmp_path / "none.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": []}))
     assert not draw_shapes(tmp_path / "none.geojson", image, TWO, None, None).any()
+
+
+def test_rows_that_run_northwards_lose_no_shape(tmp_path):
+    place = rasterio.Affine(10, 0, 500000, 0, 10, 5600000 - 10 * HEIGHT)  # the first row lies in the south
+    with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", height=HEIGHT, width=WIDTH, count=1, dtype="uint8",
+                       crs=CRS, transform=place) as out:  # fmt: skip
+        out.write(np.full((1, HEIGHT, WIDTH), 90, np.uint8))
+    labels = write_shapes(tmp_path / "masks" / "a.gpkg", kind=[1, 2])
+    np.testing.assert_array_equal(draw_shapes(labels, tmp_path / "a.tif", TWO, "kind", None), EXPECTED[::-1])
+    window = Window(13, 21, 30, 40, 40, (HEIGHT, WIDTH), (0, 0, HEIGHT, WIDTH))
+    drawn = draw_shapes(labels, tmp_path / "a.tif", TWO, "kind", window)
+    np.testing.assert_array_equal(drawn, EXPECTED[::-1][13:43, 21:61])
+
+
+def test_shapes_beside_the_image_are_an_error_but_a_window_may_have_none(image, tmp_path):
+    labels = write_shapes(tmp_path / "masks" / "a.gpkg", kind=[1, 2])
+    far = tmp_path / "far.tif"
+    with rasterio.open(image) as source, rasterio.open(
+        far, "w", **source.profile | {"transform": PLACE @ rasterio.Affine.translation(1000, 0)}
+    ) as out:  # fmt: skip
+        out.write(source.read())
+    with pytest.raises(ImageError, match=r"a\.gpkg: none of its 2 shapes lies on far\.tif; check the coordinate"):
+        draw_shapes(labels, far, TWO, "kind", None)
+    window = Window(0, WIDTH - 5, 5, 5, 5, (HEIGHT, WIDTH), (0, 0, HEIGHT, WIDTH))
+    assert not draw_shapes(labels, image, TWO, "kind", window).any()
+
+
+def test_a_second_layer_of_shapes_is_not_lost_in_silence(image, tmp_path):
+    labels = write_shapes(tmp_path / "masks" / "a.gpkg", kind=[1, 2])
+    lake = shapely.to_wkb(np.array([LAKE], object))
+    pyogrio.raw.write(labels, lake, [], [], geometry_type="Polygon", crs=CRS, layer="more")
+    with pytest.raises(ImageError, match="has 2 layers of shapes, a, more; keep one"):
+        draw_shapes(labels, image, TWO, None, None)
+
+
+def test_a_layer_of_styles_is_no_second_layer(image, tmp_path):
+    labels = write_shapes(tmp_path / "masks" / "a.gpkg", kind=[1, 2])
+    pyogrio.raw.write(labels, None, [np.array(["x"], object)], ["style"], layer="layer_styles")
+    np.testing.assert_array_equal(draw_shapes(labels, image, TWO, "kind", None), EXPECTED)
+
+
+def feature(geometry: object, kind: object) -> dict:
+    mapped = geometry if geometry is None else transform_geom(CRS, "EPSG:4326", shapely.geometry.mapping(geometry))
+    return {"type": "Feature", "properties": {"kind": kind}, "geometry": mapped}
+
+
+def test_shapes_without_area_are_counted_once(image, tmp_path, capsys):
+    features = [
+        feature(LAKE, 1),
+        feature(None, 1),
+        feature(shapely.LineString([(500000, 5599450), (500800, 5599600)]), 2),
+    ]
+    labels = tmp_path / "a.geojson"
+    labels.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    for _ in range(2):
+        draw_shapes(labels, image, TWO, "kind", None)
+    said = capsys.readouterr().err
+    assert said.count("1 of 3 shapes are points or lines") == 1 == said.count("1 of 3 shapes have no geometry")
+
+
+def test_a_shape_whose_class_is_missing_is_named(image, tmp_path):
+    labels = tmp_path / "a.geojson"
+    labels.write_text(json.dumps({"type": "FeatureCollection", "features": [feature(LAKE, 1), feature(ROAD, None)]}))
+    with pytest.raises(DataError, match="the value nan stands in 1 shapes"):
+        draw_shapes(labels, image, TWO, "kind", None)
