@@ -116,10 +116,15 @@ def _choose(component: type, words: list[str], program: str, path: list[str]) ->
 
 def _rewrite(verb: Callable[..., Any], words: Sequence[str], command: str) -> list[str]:
     known, rewritten, queue = parameters(verb), list[str](), list(words)
+    kinds = [parameter.kind for parameter in inspect.signature(verb).parameters.values()]
+    takes_overrides = inspect.Parameter.VAR_POSITIONAL in kinds
     while queue:
         word = queue.pop(0)
         if not word.startswith("-"):
-            rewritten.append(_override(word, known, rewritten, command))
+            override = _override(word, known, rewritten, command)
+            if not takes_overrides:  # python-fire would take it for the value of the first flag
+                raise UsageError(f"{word}: {command} takes no key=value overrides; see {command} --help")
+            rewritten.append(override)
             continue
         flag, equals, value = word.partition("=")
         name = SHORT_FLAGS.get(flag, flag).lstrip("-").replace("_", "-")

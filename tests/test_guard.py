@@ -178,3 +178,10 @@ def test_help_says_of_every_flag_what_it_is_its_kind_and_default():
 )  # fmt: skip
 def test_a_flag_of_several_values_takes_the_words_up_to_the_next_flag_or_override(words, expected):
     assert run("several", *words) == expected
+
+
+def test_an_override_is_no_value_of_a_flag():
+    _calls.clear()
+    with pytest.raises(UsageError, match="a=b: toy group inner takes no key=value overrides; see toy group inner"):
+        run("group", "inner", "a=b")
+    assert not _calls

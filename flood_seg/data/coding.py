@@ -67,8 +67,10 @@ class Coding:
         """Returns the coding of classes that only have names: 0 and 255 of two, else the classes' indices.
 
         Raises:
-            DataError: more classes than 8 bits hold beside the ignored value.
+            DataError: no class beside the background, or more than 8 bits hold beside the ignored value.
         """
+        if len(names) < 2:
+            raise DataError("there is no class beside the background, so the masks would be empty")
         if len(names) > IGNORED:
             raise DataError(f"{len(names) - 1} classes; a mask holds at most {IGNORED - 1} beside the background")
         values = TWO if len(names) == 2 else tuple(range(len(names)))
@@ -98,7 +100,8 @@ class Coding:
 def _free(values: Sequence[int], taken: Collection[int]) -> int:
     """Returns a value that no class has: 255, or mid-grey between 0 and 255; of 16 bits where 8 have none."""
     wished = MID_GREY if 255 in values else IGNORED
-    return next(value for value in (wished, *range(254, -1, -1), *range(256, LARGEST + 1)) if value not in taken)
+    candidates: list[int] = [wished, *range(254, -1, -1), *range(256, LARGEST + 1)]
+    return next(value for value in candidates if value not in taken)
 
 
 def image_overrides(config: DataConfig) -> list[str]:

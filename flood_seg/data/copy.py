@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flood_seg.data.layout import choose_split, find_samples
-from flood_seg.errors import DataError, OutputError
+from flood_seg.errors import DataError, FindingsError, OutputError
 from flood_seg.imaging.write import check_writable
 
 if TYPE_CHECKING:
@@ -105,6 +105,8 @@ def whole_or_not_at_all(folder: Path) -> Iterator[None]:
     was_there = folder.is_dir()
     try:
         yield
+    except FindingsError:  # what could be done is done
+        raise
     except BaseException:
         for path in folder.iterdir() if folder.is_dir() else ():
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)

@@ -47,8 +47,8 @@ def draw_shapes(labels: Path, image: Path, classes: Classes, field: str | None, 
     near = _near(bounds, shape, transform)
     if len(shapes) and not near.any():
         raise ImageError(
-            f"{labels}: none of its {len(shapes)} shapes lies on {image.name}; check the coordinate reference systems of "
-            "both, or give a file without shapes where there is nothing to label"
+            f"{labels}: none of its {len(shapes)} shapes lies on {image.name}; check the coordinate reference systems "
+            "of both, or give a file without shapes where there is nothing to label"
         )
     if window is not None:
         transform, shape = window_transform(window.slices, transform), (window.height, window.width)

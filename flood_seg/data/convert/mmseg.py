@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flood_seg.classes import IGNORE, IGNORED, to_rgb
 from flood_seg.console import counted, say
-from flood_seg.data.convert.samples import SetWriter, copy_image, read_samples, to_place
-from flood_seg.data.copy import Place, find_with_parts
+from flood_seg.data.convert.samples import SetWriter, Tally, copy_image, read_samples
+from flood_seg.data.copy import Place, find_with_parts, whole_or_not_at_all
 from flood_seg.data.split import random_split
+from flood_seg.errors import DataError, FindingsError, UsageError
 from flood_seg.imaging.write import write_image, write_json
 
 if TYPE_CHECKING:
     from flood_seg.data.convert.samples import Sample
     from flood_seg.schema.workshop import DataToolsConfig
 
-IMAGES, MASKS = "img_dir", "ann_dir"
+IMAGES, MASKS, CLASSES = "img_dir", "ann_dir", "classes.json"
 
 
 def to_mmseg(config: DataToolsConfig, out: Path) -> None:
@@ -35,36 +39,64 @@ def to_mmseg(config: DataToolsConfig, out: Path) -> None:
     def part_of(sample: Sample) -> str | None:
         return sample.part if drawn is None else "val" if sample.pair.stem in drawn else "train"
 
-    count = 0
-    try:
-        for sample in read_samples(config, out):
-            part = part_of(sample)
-            if part is None:  # a split file leaves it out
-                continue
-            name = to_place(out, sample).name
-            copy_image(sample.pair.image, Place(out, None, name), f"{IMAGES}/{part}")
-            write_image(out / MASKS / part / f"{name}.png", sample.mask)
-            count += 1
-    finally:
-        if count:
-            palette = [[int(color[place : place + 2], 16) for place in (1, 3, 5)] for color in classes.colors]
-            write_json(out / "classes.json", {"classes": list(classes.names), "palette": palette, "ignore_index": 255})
-            say(f"{out}: {counted(count, 'sample')} in {IMAGES} and {MASKS}")
+    left_out, count, findings = Tally(), 0, None
+    with whole_or_not_at_all(out):
+        try:
+            for sample in read_samples(config, out):
+                part = part_of(sample)
+                if part is None:
+                    left_out.note("{} samples left out, which datamodule.split_file does not name", sample.pair.stem)
+                    continue
+                copy_image(sample.pair.image, Place(out, None, sample.place.name), f"{IMAGES}/{part}")
+                write_image(out / MASKS / part / f"{sample.place.name}.png", sample.mask)
+                count += 1
+        except FindingsError as error:  # what could be read is worth having though something else could not
+            findings = error
+        palette = [list(to_rgb(color)) for color in classes.colors]
+        write_json(out / CLASSES, {"classes": list(classes.names), "palette": palette, "ignore_index": IGNORED})
+    left_out.show()
+    say(f"{out}: {counted(count, 'sample')} in {IMAGES} and {MASKS}")
+    if findings:
+        raise findings
 
 
 def from_mmseg(config: DataToolsConfig, out: Path) -> None:
     """Writes images/ and masks/ of MMSegmentation's folders, or of any layout that training takes.
 
     Raises:
+        UsageError: nothing says what the masks' values mean.
         FindingsError, OutputError, UsageError: as `read_samples`.
     """
-    classes = config.datamodule.classes(config.task)
-    writer: SetWriter | None = None
+    config = _with_classes(config)
+    names = config.datamodule.classes(config.task).names
+    writer, findings = SetWriter(out, names[1:], background=names[0]), None
+    with whole_or_not_at_all(out):
+        try:
+            for sample in read_samples(config, out):
+                writer.add(sample.pair.image, sample.mask, sample.part, f"{sample.place.name}.png")
+        except FindingsError as error:
+            findings = error
+        writer.finish()
+        if findings:
+            raise findings
+
+
+def _with_classes(config: DataToolsConfig) -> DataToolsConfig:
+    """Returns the configuration with the classes of `classes.json`, where it does not name any itself."""
+    data = config.datamodule
+    if data.labels or data.max_label is not None or data.ignore_index is not None:
+        return config
+    path = data.folders[0] / CLASSES
+    if not path.is_file():
+        raise UsageError(
+            f"{path}: no such file, so nothing says which classes the masks' indices are; give "
+            "datamodule.max_label=1 datamodule.ignore_index=255, or datamodule.labels={0:background,1:water,255:ignore}"
+        )
     try:
-        for sample in read_samples(config, out):
-            if writer is None:
-                writer = SetWriter(out, classes.names[1:], ignored=bool(classes.ignored))
-            writer.add(sample.pair.image, sample.mask, sample.part, f"{to_place(out, sample).name}.png")
-    finally:
-        if writer:
-            writer.finish()
+        record = json.loads(path.read_text(encoding="utf-8"))
+        names, ignored = [str(name) for name in record["classes"]], int(record.get("ignore_index", IGNORED))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: holds no list of classes ({error}); give datamodule.labels") from error
+    labels = dict(enumerate(names)) | {ignored: IGNORE}
+    task = config.task if len(names) == 2 else "multiclass"
+    return replace(config, task=task, datamodule=replace(data, labels=labels))

@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from flood_seg.classes import BACKGROUND, IGNORE, IGNORED
 from flood_seg.console import counted, say, track, warn
-from flood_seg.data.copy import IMAGES, MASKS, Place, check_empty, find_with_parts, place_of
+from flood_seg.data.coding import Coding, on_command_line
+from flood_seg.data.copy import IMAGES, MASKS, Place, check_empty, find_with_parts, places_of
 from flood_seg.data.reading import SampleReader, check_aspect, resize_mask
 from flood_seg.errors import DataError, FindingsError, ImageError, UsageError
 from flood_seg.imaging.header import describe_file
-from flood_seg.imaging.postprocess import to_labels
-from flood_seg.imaging.read import is_raster, read_size
-from flood_seg.imaging.write import copy_file, write_image
+from flood_seg.imaging.read import image_suffixes, is_raster, read_size
+from flood_seg.imaging.write import copy_file, write_image, write_json
 from flood_seg.processors import cores
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from flood_seg.data.pairing import Pair
     from flood_seg.schema.workshop import DataToolsConfig
 
 
+CONVERSION = "conversion.json"
+
+
 @dataclass(frozen=True)
 class Sample:
-    """A pair with its class indices, uint8 [H, W], at the image's size."""
+    """A pair with its place below the written folder, and its class indices, uint8 [H, W], at the image's size."""
 
     pair: Pair
-    part: str | None
+    place: Place
     mask: np.ndarray
+
+    @property
+    def part(self) -> str | None:
+        """Train, val or test, where the layout or a split file says it."""
+        return self.place.part
 
 
 def read_samples(config: DataToolsConfig, out: Path) -> Iterator[Sample]:
@@ -49,6 +59,7 @@ def read_samples(config: DataToolsConfig, out: Path) -> Iterator[Sample]:
         raise UsageError("datamodule=rasters: convert tiles; cut the rasters by flood-seg data tile first")
     check_empty(out)
     placed, faults = find_with_parts(config.datamodule)
+    places = places_of(out, placed)
     reader = SampleReader.of(config.datamodule, config.task)
     failed = [f"{fault.path.name}: {fault.reason}" for fault in faults]
 
@@ -63,11 +74,12 @@ def read_samples(config: DataToolsConfig, out: Path) -> Iterator[Sample]:
 
     with ThreadPoolExecutor(min(4, cores())) as pool:
         masks = pool.map(read, [pair for pair, _ in placed])
-        for (pair, part), mask in track(zip(placed, masks, strict=True), "Converting", len(placed)):
+        samples = zip(placed, places, masks, strict=True)
+        for (pair, _), place, mask in track(samples, "Converting", len(placed)):
             if isinstance(mask, ImageError):
                 failed.append(f"{pair.stem}: {mask}")
             else:
-                yield Sample(pair, part, mask)
+                yield Sample(pair, place, mask)
     if failed:
         for line in failed:
             warn(f"left out: {line}")
@@ -86,95 +98,174 @@ def copy_image(image: Path, place: Place, folder: str = IMAGES) -> Path:
     return target
 
 
-def to_place(root: Path, sample: Sample) -> Place:
-    """Returns where a sample lies in a written data set."""
-    return place_of(root, sample.pair, sample.part)
+class Tally:
+    """Counts what was not taken as it stands, a line for each kind.
+
+    Attributes:
+        total: of what is counted, where a line says "of %d".
+    """
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._counts, self._examples = Counter[str](), dict[str, str]()
+
+    def note(self, text: str, example: str = "", count: int = 1) -> None:
+        """Counts; `text` has `{}` where the number goes and maybe `%d` for `total`; `example` is the first one."""
+        self._counts[text] += count
+        if count:
+            self._examples.setdefault(text, example)
+
+    @property
+    def lines(self) -> list[str]:
+        """What was counted."""
+        lines = list[str]()
+        for text, count in self._counts.items():
+            example = self._examples.get(text)
+            text = text.replace("%d", str(self.total))
+            lines += [text.format(count) + (f" (the first: {example})" if example else "")] if count else []
+        return lines
+
+    def show(self) -> None:
+        """Says each line."""
+        for line in self.lines:
+            warn(line)
 
 
 class SetWriter:
     """Writes images and masks that training takes, and says by which overrides."""
 
-    def __init__(self, root: Path, names: Sequence[str], *, ignored: bool) -> None:
-        """Begins a data set.
+    def __init__(
+        self, root: Path, names: Sequence[str], *, background: str = BACKGROUND, part: str | None = None
+    ) -> None:
+        """Begins a data set, or the next part of one.
 
         Args:
             root: its folder.
             names: of all classes but the background.
-            ignored: whether any pixel counts nowhere, which changes the masks' values.
+            background: the name of class 0.
+            part: the only part that is written; None: several, or none.
 
         Raises:
-            OutputError: `root` holds files.
+            OutputError: `root`, or the part's folder, holds files.
+            DataError: too many classes or none, or other ones than those of the parts that are there.
         """
-        check_empty(root)
-        self._root, self._names, self._ignored, self._count = root, list(names), ignored, 0
-        self.failed, self._written = list[str](), set[Place]()
+        self._coding = Coding.of_names([background, *names])
+        self._root, self._part = root, part
+        self._before = _read_parts(root) if part else {}
+        check_empty(root / part if part and self._before else root)
+        if self._before and self._before["classes"] != list(self._coding.names):
+            raise DataError(
+                f"{root}: its other parts have the classes {', '.join(self._before['classes'])}, this one has "
+                f"{', '.join(self._coding.names)}; a data set has one list of classes"
+            )
+        self._count, self._ignored = 0, bool(self._before.get("ignored"))
+        self.failed, self.tally, self._written = list[str](), Tally(), set[tuple[str, str]]()
 
     @property
-    def _values(self) -> list[int]:
-        """Of two classes 0 and 255, unless 255 is ignored; else the classes' indices."""
-        two = len(self._names) == 1 and not self._ignored
-        return [0, 255] if two else [*range(len(self._names) + 1), *[IGNORED] * (255 - len(self._names))]
+    def folder(self) -> Path:
+        """What is written: the data set's folder, or its next part's."""
+        return self._root / self._part if self._part else self._root
+
+    def size(self, image: Path, sizes: Iterable[tuple[int, int]]) -> tuple[int, int] | None:
+        """Returns (height, width) of an image, or None where it cannot be read or annotations are of another size."""
+        try:
+            size = image_size(image)
+        except ImageError as error:
+            self.fail(str(error))
+            return None
+        for height, width in sizes:
+            if (height, width) != size:
+                self.fail(f"{image}: is {size[1]}×{size[0]}, its annotations are of {width}×{height}")
+                return None
+        return size
 
     def add(self, image: Path, mask: np.ndarray, part: str | None, name: str) -> None:
         """Writes a sample.
 
         Args:
             image: is copied.
-            mask: class indices, uint8 [H, W].
+            mask: class indices, uint8 [H, W], of the image's size.
             part: train, val, test, or None.
             name: the image's file name, maybe with folders, which become a part of the stem.
         """
-        stem = "_".join(step for step in Path(name).with_suffix("").parts if step not in ("..", "/"))
-        place = Place(self._root, part, stem)
-        try:
-            size = image_size(image)
-        except ImageError as error:
-            self.fail(str(error))
+        if image.suffix.lower() not in image_suffixes():
+            self.fail(f"{image}: its name does not end as an image's does; rename it")
             return
-        if size != mask.shape:
-            self.fail(f"{image}: is {size[1]}×{size[0]}, its annotations are of {mask.shape[1]}×{mask.shape[0]}")
+        place = self._place(part, name)
+        if place is None:
+            self.fail(f"{image}: another image would be written by the same name, {Path(name).name}")
             return
-        if place in self._written:
-            self.fail(f"{image}: another image has the same stem, {stem}")
-            return
-        self._written.add(place)
+        self._ignored |= bool((mask == IGNORED).any())
         copy_image(image, place)
-        write_image(place.file(MASKS, ".png"), to_labels(mask, self._values))
+        write_image(place.file(MASKS, ".png"), self._coding.encode(mask))
         self._count += 1
+
+    def _place(self, part: str | None, name: str) -> Place | None:
+        """Returns a place of its own: of the stem, else of the whole name; None where both are taken."""
+        path = Path(name)
+        for whole in (path.with_suffix(""), path):
+            stem = "_".join(step for step in whole.parts if step not in ("..", "/")).lstrip(".")
+            key = part or "", stem.casefold()  # one file on some file systems
+            if key not in self._written:
+                self._written.add(key)
+                return Place(self._root, part, stem)
+        return None
 
     def fail(self, line: str) -> None:
         """Notes what could not be used."""
         self.failed.append(line)
 
     def finish(self) -> None:
-        """Says what was written.
+        """Says what was written, and writes it to `conversion.json`.
 
         Raises:
             FindingsError: something could not be used; the rest is done.
         """
-        say(f"{self._root}: {counted(self._count, 'image')} with masks; train with {self.overrides}")
+        overrides = self._coding.overrides(self._root, ignored=self._ignored)
+        done = {"images": self._count, "notes": self.tally.lines, "left_out": self.failed}
+        parts = self._before.get("parts", {}) | {self._part or "all": done}
+        record = {"classes": list(self._coding.names), "ignored": self._ignored, "overrides": overrides, "parts": parts}
+        write_json(self._root / CONVERSION, record)
+        self.tally.show()
         for line in self.failed:
             warn(f"left out: {line}")
+        say(f"{self._root}: {counted(self._count, 'image')} with masks; train with {on_command_line(overrides)}")
         if self.failed:
             raise FindingsError(f"{len(self.failed)} entries could not be used, see above; the rest is done")
 
-    @property
-    def overrides(self) -> str:
-        """What training wants to know of the written set."""
-        plain = f"datamodule.data_dir={self._root}"
-        if self._values == [0, 255]:
-            return plain + (
-                "" if self._names == ["water"] else f" 'datamodule.class_names=[background,{self._names[0]}]'"
-            )
-        labels = {value: name for value, name in enumerate([BACKGROUND, *self._names])}
-        if self._ignored:
-            labels[IGNORED] = IGNORE
-        listed = ",".join(f"{value}:{name}" for value, name in labels.items())
-        task = "" if len(self._names) == 1 else "task=multiclass "
-        return f"{task}{plain} 'datamodule.labels={{{listed}}}'"
+
+def _read_parts(root: Path) -> dict[str, Any]:
+    """Returns the record of the parts that are there already; empty where there are none."""
+    path = root / CONVERSION
+    if not path.is_file():
+        return {}
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        _ = [*record["classes"], *record["parts"], record["ignored"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); choose a new folder") from error
+    return record
+
+
+def index_classes(names: Iterable[str], background: str = BACKGROUND) -> tuple[list[str], dict[str, int]]:
+    """Returns the classes in their order, without background and `ignore`, and the class index of each name."""
+    classes = [name for name in dict.fromkeys(names) if name not in (background, BACKGROUND, IGNORE)]
+    known = {background: 0, BACKGROUND: 0, IGNORE: IGNORED}
+    return classes, {name: place for place, name in enumerate(classes, 1)} | known
+
+
+def find_file(*places: Path) -> Path | None:
+    """Returns the first that is a file; names that no file can have are none."""
+    for place in places:
+        try:
+            if place.is_file():
+                return place
+        except (OSError, ValueError):  # too long, a null character
+            continue
+    return None
 
 
 def check_file(path: Path, what: str) -> None:
     """Raises DataError where there is no such file."""
     if not path.is_file():
-        raise DataError(f"{path}: no such file; give {what}")
+        raise DataError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}; give {what}")
