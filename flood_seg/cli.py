@@ -592,12 +592,13 @@ class FloodSeg:
         ) -> None:
             """Writes images and masks of COCO's instances.
 
-            flood-seg data from-coco --annotations instances_train.json --images train2017 --out data/raw
+            flood-seg data from-coco --annotations instances_train.json --images train2017 --out data/raw --part train
+            flood-seg data from-coco --annotations instances_val.json --images val2017 --out data/raw --part val
 
             Args:
                 annotations: the JSON file.
                 images: folder that its file names are relative to.
-                out: new folder.
+                out: new folder, or one that holds other parts which this verb wrote.
                 part: train, val or test: a folder below --out.
             """
             files = _wanted(annotations=annotations, images=images)
@@ -624,7 +625,7 @@ class FloodSeg:
             to_cvat(config, Path(out))
 
         def from_cvat(self, annotations: str | None = None, images: str | None = None, out: str = "data/raw") -> None:
-            """Writes images and masks of CVAT for images 1.1: polygons, masks and boxes.
+            """Writes images and masks of CVAT for images 1.1: polygons, masks, boxes and ellipses.
 
             flood-seg data from-cvat --annotations annotations.xml --images images --out data/raw
 
@@ -660,7 +661,7 @@ class FloodSeg:
             flood-seg data from-mmseg --data mmseg --out data/raw datamodule.max_label=1 datamodule.ignore_index=255
 
             Args:
-                *overrides: datamodule.*, in configs/data.yaml.
+                *overrides: datamodule.*, in configs/data.yaml; the classes are needed where there is no classes.json.
                 data: folder of img_dir and ann_dir.
                 out: new folder.
             """

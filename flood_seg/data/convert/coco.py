@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from flood_seg.schema.workshop import CocoConfig, DataToolsConfig
 
 ALL = "annotations"
+NO_PIXEL = "{} of %d annotations cover no pixel of their image and are not drawn"
 
 
 def to_coco(config: DataToolsConfig, out: Path) -> list[Path]:
@@ -146,7 +147,7 @@ def _write_all(
         writer.add(file, mask, part, name)
     for number, lost in of_image.items():
         writer.fail(f"{counted(len(lost), 'annotation')} of image {number!r}, which is not among the images")
-    if empty and record["annotations"]:
+    if empty and writer.tally.count(NO_PIXEL):
         writer.fail("all masks are background alone, though there are annotations; are their coordinates in pixels?")
     writer.tally.total = len(record["annotations"])
 
@@ -187,7 +188,7 @@ def _draw(
             writer.fail(f"{where} cannot be drawn ({error})")
             continue
         if not area.pixels:
-            writer.tally.note("{} of %d annotations cover no pixel of their image and are not drawn", where)
+            writer.tally.note(NO_PIXEL, where)
         if crowd:
             writer.tally.note("{} of %d annotations are crowds, which count nowhere; their pixels are ignored", where)
         areas.append((crowd, -area.pixels, of_category[one["category_id"]], area))

@@ -165,7 +165,7 @@ def _count_others(images: list[ElementTree.Element], writer: SetWriter) -> None:
     for image in images:
         for shape in image:
             if shape.tag not in DRAWN:
-                writer.tally.note(f"{{}} of {shape.tag}: no areas, not drawn", str(image.get("name")))
+                writer.tally.note(f"{{}} <{shape.tag}> shapes are not areas and are not drawn", str(image.get("name")))
     outside = [image for image in images if _part(image) is None]
     if len(outside) < len(images):
         for image in outside:

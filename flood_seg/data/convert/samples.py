@@ -115,6 +115,10 @@ class Tally:
         if count:
             self._examples.setdefault(text, example)
 
+    def count(self, text: str) -> int:
+        """How often a line was noted."""
+        return self._counts[text]
+
     @property
     def lines(self) -> list[str]:
         """What was counted."""

@@ -107,8 +107,8 @@ def test_what_is_no_area_is_counted(tmp_path, capsys):
               '<cuboid label="boat" xtl1="1"/>']  # fmt: skip
     mask, said = convert(tmp_path, SQUARE, *others, capsys=capsys)
     assert mask.sum() == 400
-    for line in ("3 of points", "1 of polyline", "1 of skeleton", "1 of tag", "1 of cuboid"):
-        assert f"{line}: no areas, not drawn (the first: a.png)" in said
+    for line in ("3 <points>", "1 <polyline>", "1 <skeleton>", "1 <tag>", "1 <cuboid>"):
+        assert f"{line} shapes are not areas and are not drawn (the first: a.png)" in said
     notes = json.loads((tmp_path / "out" / "conversion.json").read_text())["parts"]["all"]["notes"]
     assert len(notes) == 5
 
