@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from flood_seg.console import say, show_table
 from flood_seg.data.dataset import Batch, EpochSampler, FloodDataset
-from flood_seg.data.layout import choose_pairs, find_samples
+from flood_seg.data.layout import choose_part, find_samples
 from flood_seg.data.pairing import Fault
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.remember import remembered
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from flood_seg.spec import ModelSpec
 
 
-def load_store(config: DataConfig, task: str) -> SampleStore:
-    """Pairs, decodes and checks the data set; names what is faulty in one table.
+def load_store(config: DataConfig, task: str, part: str | None = None) -> SampleStore:
+    """Pairs, decodes and checks the data set; names what is faulty in one table; `part` as of `find_samples`.
 
     Raises:
         DataError: a folder is missing, no pair is usable, one is faulty and `on_bad_sample` is `fail`, or a mask has a
@@ -42,7 +42,7 @@ def load_store(config: DataConfig, task: str) -> SampleStore:
         from flood_seg.data.sample import write_sample
 
         write_sample(config.folders[0], config.sample)
-    pairs, unpaired = find_samples(config)
+    pairs, unpaired = find_samples(config, part)
     cache_dir = Path(config.cache_dir) if config.cache_dir else None
     store = open_store(pairs, SampleReader.of(config, task), config.height, config.width, config.cache, cache_dir)
     _report_faults(unpaired + store.faults, len(store.pairs), config)
@@ -65,12 +65,16 @@ def _report_faults(faults: list[Fault], usable: int, config: DataConfig) -> None
 def _whole_set(config: DataConfig, spec: ModelSpec, name: str) -> FloodDataset:
     """Returns a further validation set: its validation part where something says which that is, else all of it."""
     say(f"Validation set {name}:")
-    store, chosen = load_store(config, spec.task), {pair.stem for pair in choose_pairs(config)}
+    store = load_store(config, spec.task, part="val")
+    chosen = {pair.stem for pair in choose_part(config, store.pairs, "auto")}
     return FloodDataset(store, [i for i, pair in enumerate(store.pairs) if pair.stem in chosen], spec)
 
 
 class FloodDataModule(pl.LightningDataModule):
-    """Batches of the training and the validation part."""
+    """Batches of the training and the validation part, and of further validation sets.
+
+    With `extra_val_only` there are only the further ones; `val_set`, which pictures are made of, is the first of them.
+    """
 
     def __init__(
         self,
@@ -85,8 +89,10 @@ class FloodDataModule(pl.LightningDataModule):
         self.config, self.spec, self.store, self.split, self.seed = config, spec, store, split, seed
         place = {pair.stem: index for index, pair in enumerate(store.pairs)}
         self.train_set = FloodDataset(store, [place[s] for s in split.train], spec, augmentation, seed, training=True)
-        self.val_set = FloodDataset(store, [place[s] for s in split.val], spec)
-        self.extra_val = [_whole_set(config.extra(name), spec, name) for name in config.extra_val or ()]
+        extra = [_whole_set(config.extra(name), spec, name) for name in config.extra_val or ()]
+        own = [] if config.extra_val_only else [FloodDataset(store, [place[s] for s in split.val], spec)]
+        self.val_sets = [*own, *extra]
+        self.val_set = self.val_sets[0]
 
     @property
     def fingerprint(self) -> str:
@@ -114,13 +120,12 @@ class FloodDataModule(pl.LightningDataModule):
         return self._loader(self.train_set, sampler=sampler, drop_last=drop_last)
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:
-        """Every sample of the validation part once, in alphabetical order of the stems; then those of further sets.
+        """A loader for each of `val_sets`: every sample once, in alphabetical order of the stems.
 
         Of several processes each has its share, some one more than others; no sample is counted twice.
         """
         rank, processes = self._rank()
-        sets = (self.val_set, *self.extra_val)
-        return [self._loader(samples, sampler=range(rank, len(samples), processes)) for samples in sets]
+        return [self._loader(samples, sampler=range(rank, len(samples), processes)) for samples in self.val_sets]
 
     def _rank(self) -> tuple[int, int]:
         """Returns this process's number and how many there are."""

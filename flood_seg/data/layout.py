@@ -17,6 +17,8 @@ from flood_seg.data.pairing import Fault, Pair, find_pairs
 from flood_seg.data.split import OPTIONAL, PARTS, Split, parts_split, random_split, read_split
 from flood_seg.data.tracked import ensure_here
 from flood_seg.errors import DataError
+from flood_seg.imaging.read import is_image_file
+from flood_seg.schema.extra_val import ALIASES, part_of_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,14 +26,18 @@ if TYPE_CHECKING:
     from flood_seg.schema import DataConfig
 
 Found = tuple[list[Pair], list[Fault]]
-ALIASES = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
+SEED = 42  # of training, where nothing else is said
 
 
-def find_samples(config: DataConfig) -> Found:
+def find_samples(config: DataConfig, part: str | None = None) -> Found:
     """Finds the pairs of all of `config.data_dir`, or the windows that they are cut into.
 
     A stem is unique: it begins with the part's name where a folder says the part, and with the data set's where there
     are several.
+
+    Args:
+        config: of the data set.
+        part: of the pairs of which nothing says it; None: it is left open, and windows are divided by their blocks.
 
     Returns:
         the pairs in the order of their stems, and a fault for each file without a partner.
@@ -41,6 +47,8 @@ def find_samples(config: DataConfig) -> Found:
     """
     ensure_here(config.folders, config.dvc_pull)
     pairs, faults = _find_files(config)
+    if part := part or ("train" if config.extra_val_only else None):
+        pairs = [replace(pair, part=pair.part or part) for pair in pairs]
     if config.windows is not None:
         from flood_seg.data.windows import cut_windows
 
@@ -56,8 +64,6 @@ def warn_of(faults: Sequence[Fault]) -> None:
 
 def _find_files(config: DataConfig) -> Found:
     folders = config.folders
-    if config.pairs_file:
-        return _read_table(folders[0] / config.pairs_file)
     if len(folders) == 1:
         return _find_in(folders[0], config)
     names = [folder.name for folder in folders]
@@ -66,15 +72,21 @@ def _find_files(config: DataConfig) -> Found:
     pairs, faults = list[Pair](), list[Fault]()
     for folder, name in zip(folders, names, strict=True):
         found, wrong = _find_in(folder, config)
-        pairs += [replace(pair, stem=f"{name}/{pair.stem}") for pair in found]
+        its = part_of_folder(folder)  # of several folders one may be the part of a data set: [data/a, data/b/val]
+        pairs += [replace(pair, stem=f"{name}/{pair.stem}", part=pair.part or its) for pair in found]
         faults += [replace(fault, stem=f"{name}/{fault.stem}") for fault in wrong]
     return pairs, faults
 
 
 def _find_in(folder: Path, config: DataConfig) -> Found:
+    if config.pairs_file:
+        return _read_table(folder / config.pairs_file)
     places = {part: _part_folders(folder, part, config) for part in ALIASES}
-    if places["train"] is None:
-        return find_pairs(folder / config.images_dir, folder / config.masks_dir, config.mask_suffix)
+    whole = folder / config.images_dir, folder / config.masks_dir
+    if not any(places.values()):
+        return find_pairs(*whole, config.mask_suffix)
+    if places["train"] is None and _holds_images(whole[0]):
+        places["train"] = whole  # beside a val/ or test/ of its own
     pairs, faults = list[Pair](), list[Fault]()
     for part, place in places.items():
         if place is not None:
@@ -82,6 +94,10 @@ def _find_in(folder: Path, config: DataConfig) -> Found:
             pairs += [replace(pair, stem=f"{part}/{pair.stem}", part=part) for pair in found]
             faults += [replace(fault, stem=f"{part}/{fault.stem}") for fault in wrong]
     return sorted(pairs, key=lambda pair: pair.stem), faults
+
+
+def _holds_images(folder: Path) -> bool:
+    return folder.is_dir() and any(is_image_file(path) for path in folder.iterdir())
 
 
 def has_masks(config: DataConfig) -> bool:
@@ -140,17 +156,27 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 def choose_split(config: DataConfig, pairs: Sequence[Pair], seed: int) -> Split:
     """Reads `config.split_file`, else takes the parts that the layout names, else draws a split by the seed.
 
-    Where the layout names no validation part, it is drawn from the training part.
+    Where the layout names no validation part, it is drawn from the training part. With `extra_val_only` there is none.
 
     Raises:
         DataError: the file cannot be used, or a part would be empty.
     """
     stems = [pair.stem for pair in pairs]
+    if config.extra_val_only:
+        return _without_val(config, pairs)
     if config.split_file:
         return read_split(Path(config.split_file), stems)
     if any(pair.part for pair in pairs):
         return parts_split({pair.stem: pair.part for pair in pairs}, config.val_split, seed)
     return random_split(stems, config.val_split, seed)
+
+
+def _without_val(config: DataConfig, pairs: Sequence[Pair]) -> Split:
+    """Returns all but a validation part: what the layout or a split file calls so is not trained on either."""
+    if config.split_file:
+        return replace(read_split(Path(config.split_file), [pair.stem for pair in pairs], ("train",)), val=())
+    stems = {part: tuple(pair.stem for pair in pairs if pair.part == part) for part in ("train", "test")}
+    return Split(stems["train"], (), stems["test"])
 
 
 def choose_pairs(config: DataConfig, part: str = "auto") -> list[Pair]:
@@ -164,13 +190,17 @@ def choose_pairs(config: DataConfig, part: str = "auto") -> list[Pair]:
     Raises:
         DataError: a folder or the split file is missing or wrong, or there is no such part.
     """
-    pairs, _ = find_samples(config)
+    return choose_part(config, find_samples(config)[0], part)
+
+
+def choose_part(config: DataConfig, pairs: list[Pair], part: str) -> list[Pair]:
+    """Returns those of the pairs that are of a part; see `choose_pairs`."""
     named = bool(config.split_file) or any(pair.part for pair in pairs)
     if part == "all" or (part == "auto" and not named):
         return pairs
     if not named:
         raise DataError(f"part={part}: nothing says which pairs are of that part; give datamodule.split_file")
-    chosen = set(getattr(choose_split(config, pairs, seed=0), "val" if part == "auto" else part))
+    chosen = set(getattr(choose_split(config, pairs, SEED), "val" if part == "auto" else part))
     if not chosen:
         raise DataError(f"part={part}: is empty; allowed are {', '.join((*PARTS, *OPTIONAL))} and all")
     return [pair for pair in pairs if pair.stem in chosen]

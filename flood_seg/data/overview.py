@@ -57,7 +57,8 @@ def stats(config: DataToolsConfig, out: Path | None = None, write_config: Path |
         check_writable(write_config, folder=False)
     pairs, faults = find_samples(data)
     warn_of(faults)
-    train = set(choose_split(data, pairs, config.seed).train) if len(pairs) > 1 else {pair.stem for pair in pairs}
+    divided = choose_split(data, pairs, config.seed).train if len(pairs) > 1 else ()
+    train = set(divided) or {pair.stem for pair in pairs}  # of validation alone, all of it
     looks = survey(pairs, SampleReader.of(data, config.task), data.value_scale)
     bands = BandStats(len(data.bands))
     for look in looks:

@@ -10,7 +10,7 @@ from flood_seg.errors import DataError
 from flood_seg.imaging.write import atomic_path
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
 PARTS = ("train", "val")
@@ -51,17 +51,24 @@ def random_split(stems: Collection[str], val_split: float, seed: int) -> Split:
 
 
 def parts_split(parts: Mapping[str, str | None], val_split: float, seed: int) -> Split:
-    """Takes the part that each stem is known to be of; draws a validation part from training where none is named.
+    """Takes the part that each stem is known to be of.
+
+    Stems of no part are divided into training and validation as they would be alone, be it that other stems have a
+    part; where none is of validation, it is drawn from training.
 
     Raises:
-        DataError: the training part is empty, or too small to draw from.
+        DataError: too few to draw from.
     """
     stems = {part: sorted(stem for stem, its in parts.items() if its == part) for part in (*PARTS, *OPTIONAL)}
-    if not stems["train"]:
-        raise DataError("the training part is empty; see docs/data.md for the layouts that are understood")
-    if not stems["val"]:
-        drawn = random_split(stems["train"], val_split, seed)
-        stems |= {"train": list(drawn.train), "val": list(drawn.val)}
+    rest = sorted(stem for stem, its in parts.items() if its is None)
+    if not stems["val"] and (stems["train"] or rest):
+        stems["train"], rest = [], sorted(stems["train"] + rest)
+    if len(rest) == 1 and stems["val"]:
+        stems["train"], rest = sorted(stems["train"] + rest), []
+    if rest:
+        drawn = random_split(rest, val_split, seed)
+        stems["train"] = sorted([*stems["train"], *drawn.train])
+        stems["val"] = sorted([*stems["val"], *drawn.val])
     return Split(*(tuple(stems[part]) for part in (*PARTS, *OPTIONAL)))
 
 
@@ -72,13 +79,14 @@ def write_split(path: Path, split: Split) -> None:
         temporary.write_text("".join(lines), encoding="utf-8")
 
 
-def read_split(path: Path, stems: Collection[str]) -> Split:
+def read_split(path: Path, stems: Collection[str], required: Sequence[str] = PARTS) -> Split:
     """Reads what `write_split` wrote, or a folder of `train.txt`, `val.txt` and maybe `test.txt`, a stem a line.
 
     Args:
         path: the split file, or the folder.
         stems: of the usable pairs; a stem of the file that is not among them is an error, so that a changed data
             set is noticed; pairs that the file does not name are left out.
+        required: parts that must not be empty.
 
     Raises:
         DataError: the file is missing, a line is not `part<TAB>stem`, a stem is named twice or has no usable pair,
@@ -96,7 +104,7 @@ def read_split(path: Path, stems: Collection[str]) -> Split:
         parts[part].append(stem)
     if missing := sorted(seen - set(stems)):
         raise DataError(f"{path}: {len(missing)} stems have no usable pair, the first is {missing[0]!r}")
-    for part in PARTS:
+    for part in required:
         if not parts[part]:
             raise DataError(f"{path}: the {part} part is empty; name at least one stem as '{part}<TAB>stem'")
     return Split(*(tuple(sorted(parts[part])) for part in (*PARTS, *OPTIONAL)))

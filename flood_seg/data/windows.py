@@ -69,13 +69,13 @@ def cut_windows(pairs: Sequence[Pair], config: DataConfig, options: WindowsConfi
                 found = [w for w in _windows(block, source, options.size) if _data(valid, w) >= options.min_data]
                 windows += [(block, window) for window in found]
                 blocks += [block] if found else []
-    parts = {pair.stem: pair.part for pair in pairs}
-    drawn = {} if any(parts.values()) else _draw_parts(blocks, config.val_split, options.seed)
+    undivided = [block for block in blocks if block.pair.part is None]
+    drawn = _divide(undivided, config, options, any(pair.part for pair in pairs))
     return [
         replace(
             block.pair,
             stem=f"{block.pair.stem}/r{window.row}c{window.col}",
-            part=drawn.get(block.key, block.pair.part),
+            part=block.pair.part or drawn[block.key],
             window=window,
         )
         for block, window in windows
@@ -136,6 +136,13 @@ def _data(valid: np.ndarray, window: Window) -> float:
     bottom = max(top + 1, math.ceil((window.row + window.height) * rows))
     right = max(left + 1, math.ceil((window.col + window.width) * columns))
     return float(valid[top:bottom, left:right].mean())
+
+
+def _divide(blocks: Sequence[Block], config: DataConfig, options: WindowsConfig, others: bool) -> dict[str, str]:
+    """Draws the part of each block whose raster has none; one alone is trained on where `others` have parts."""
+    if others and len({block.key for block in blocks}) < 2:
+        return {block.key: "train" for block in blocks}
+    return _draw_parts(blocks, config.val_split, options.seed)
 
 
 def _draw_parts(blocks: Sequence[Block], val_split: float, seed: int) -> dict[str, str]:

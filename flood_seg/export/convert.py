@@ -84,7 +84,7 @@ def _samples(run_dir: Path, spec: ModelSpec, fixed_size: bool) -> tuple[list[np.
     if photo is None:
         noise = np.random.default_rng(0).random((spec.height, spec.width, len(spec.bands)), np.float32)
         photo = noise * np.float32(spec.value_scale)  # 8 bits would be nearly black for a model of reflectance
-        kind = "noise (the run's photos are not found)"
+        kind = "noise (no validation photo of the run is found)"
     sizes = (
         (spec.height, spec.width),
         (spec.height // 2, spec.width),

@@ -104,9 +104,12 @@ def _split(config: QuantizeConfig, source: Path, pairs: list[Pair]) -> Split:
     if beside.is_file() and not config.datamodule.split_file:
         try:
             return read_split(beside, [pair.stem for pair in pairs])
-        except DataError:
-            say(f"{beside} is of another data set; the split is drawn by seed={config.seed}")
-    return choose_split(config.datamodule, pairs, config.seed)
+        except DataError as error:
+            say(f"{error}: the split is drawn by seed={config.seed}")
+    split = choose_split(config.datamodule, pairs, config.seed)
+    if not split.train:
+        raise DataError(f"{config.datamodule.place}: the training part is empty; quantizing is calibrated on it")
+    return split
 
 
 def _to_int8(

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from flood_seg.classes import Classes, parse_classes
-from flood_seg.errors import ConfigError, did_you_mean
+from flood_seg.errors import ConfigError
 from flood_seg.schema.checks import check_choice, check_range
+from flood_seg.schema.extra_val import read_extra_sets
 
 AUTO = "auto"  # mean and std that are measured
-# What a further validation set may say of itself; all else it shares with the data set.
-EXTRA_KEYS = ("data_dir", "images_dir", "masks_dir", "mask_suffix", "pairs_file", "split_file", "labels",
-              "max_label", "ignore_index", "unlisted", "band_sources")  # fmt: skip
 
 
 @dataclass
@@ -76,8 +73,9 @@ class DataConfig:
     colors: dict[str, str] | None = None
     val_split: float = 0.2
     split_file: str | None = None
-    extra_val: dict[str, Any] | None = None
+    extra_val: Any = None  # see `read_extra_sets`; a dictionary of sets once it is checked
     extra_val_every: int = 1
+    extra_val_only: bool = False
     on_bad_sample: str = "skip"
     batch_size: int = 16
     num_workers: int | None = None
@@ -117,20 +115,18 @@ class DataConfig:
 
     def _check_extra_val(self) -> None:
         check_range("datamodule.extra_val_every", self.extra_val_every, 1)
-        for name, changes in (self.extra_val or {}).items():
-            key = f"datamodule.extra_val.{name}"
-            if not re.fullmatch(r"\w+", name):
-                raise ConfigError(f"{key}: its name is part of a metric's; letters, digits and '_' alone")
-            if not isinstance(changes, dict) or not changes.get("data_dir"):
-                raise ConfigError(f"{key}={changes}: give its folder, {key}.data_dir=data/more")
-            for wrong in [other for other in changes if other not in EXTRA_KEYS]:
-                hint = did_you_mean(wrong, EXTRA_KEYS)
-                raise ConfigError(f"{key}.{wrong}: no such key{hint}; allowed are {', '.join(EXTRA_KEYS)}")
+        self.extra_val = read_extra_sets(self.extra_val) if self.extra_val else None
+        if self.extra_val_only and not self.extra_val:
+            raise ConfigError("datamodule.extra_val_only=true: give these sets, datamodule.extra_val=[FOLDER]")
+        if self.extra_val_only and self.extra_val_every > 1:
+            raise ConfigError(
+                "datamodule.extra_val_only=true: its sets are measured in each epoch; leave out extra_val_every"
+            )
 
     def extra(self, name: str) -> DataConfig:
         """Returns the configuration of a further validation set: this one, but for what `extra_val` says."""
         own: dict[str, Any] = dict.fromkeys(("sample", "split_file", "pairs_file", "extra_val", "stats_file"))
-        return replace(self, **(own | (self.extra_val or {})[name]))
+        return replace(self, **(own | {"extra_val_only": False} | self.extra_val[name]))
 
     def _check_labels(self) -> None:
         check_choice("datamodule.unlisted", self.unlisted, ("fail", "ignore"))

@@ -164,4 +164,14 @@ class TrainConfig:
         watching = {"scheduler": self.scheduler} | {f"callbacks.{name}": node for name, node in self.callbacks.items()}
         for name, node in watching.items():
             if node and "monitor" in node:
-                check_choice(f"{name}.monitor", str(node["monitor"]), monitors(self.datamodule.extra_val or ()))
+                self._check_monitor(f"{name}.monitor", str(node["monitor"]))
+        if self.datamodule.extra_val_only and self.trainer.overfit_batches:
+            raise ConfigError(
+                "trainer.overfit_batches: validates on what it trains on; leave out datamodule.extra_val_only"
+            )
+
+    def _check_monitor(self, key: str, metric: str) -> None:
+        data = self.datamodule
+        check_choice(key, metric, monitors(data.extra_val or ()))
+        if metric not in monitors() and data.extra_val_every > 1:
+            raise ConfigError(f"{key}={metric}: is not measured in each epoch; leave out datamodule.extra_val_every")

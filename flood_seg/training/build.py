@@ -127,13 +127,14 @@ def build_module(
         config.scheduler.get("interval", "epoch"),
         list(config.datamodule.extra_val or ()),
         config.datamodule.extra_val_every,
+        config.datamodule.extra_val_only,
     )
 
 
 def check_batches(config: TrainConfig, data: FloodDataModule) -> None:
     """Raises ConfigError where a process, or a limit, would be left without a batch."""
     processes = count_processes(config.trainer)
-    options, sizes = config.trainer, {"train": len(data.train_set), "val": len(data.val_set)}
+    options, sizes = config.trainer, {"train": len(data.train_set), "val": min(map(len, data.val_sets))}
     for part, samples in sizes.items():
         if samples < processes:
             raise ConfigError(

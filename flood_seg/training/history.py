@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,13 @@ class History(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes the rows of a checkpoint; those of epochs after it are in no checkpoint, and so are dropped."""
         self.rows, self._resumed = list(state_dict["rows"]), True
+
+
+def best_row(rows: list[Row], monitor: str = "val_iou", mode: str = "max") -> Row:
+    """Returns the row of the best epoch, the first of several: as the checkpoint's callback chooses."""
+    measured = [row for row in rows if math.isfinite(row.get(monitor, math.nan))] or rows
+    sign = 1 if mode == "max" else -1
+    return max(measured, key=lambda row: sign * row.get(monitor, math.nan))
 
 
 def write_history(path: Path, rows: list[Row]) -> None:

@@ -58,6 +58,7 @@ class SegmentationModule(pl.LightningModule):
         interval: str = "epoch",
         extra_val: Sequence[str] = (),
         extra_val_every: int = 1,
+        extra_val_only: bool = False,
     ) -> None:
         """Takes what a run is made of.
 
@@ -69,16 +70,20 @@ class SegmentationModule(pl.LightningModule):
             make_scheduler: of the optimizer and the number of steps of the run; None: the learning rate stays.
             monitor: the metric that the scheduler watches.
             interval: whether the scheduler steps with each `epoch` or with each optimizer `step`.
-            extra_val: names of the further validation sets, in the order of their dataloaders after the first.
+            extra_val: names of the further validation sets, in the order of their dataloaders, which come after that
+                of the validation part.
             extra_val_every: in every how many epochs they are measured.
+            extra_val_only: whether there is no validation part of its own; its metrics are then those of all further
+                sets' images together.
         """
         super().__init__()
         self.network, self.spec, self.loss = network, spec, loss
         self._make_optimizer, self._make_scheduler = make_optimizer, make_scheduler
         self._monitor, self._interval = monitor, interval
-        self._stages = ["val", *(f"val_{name}" for name in extra_val)]
-        self._extra_val_every = extra_val_every
-        self._counts: dict[str, list[Tensor]] = {stage: [] for stage in ("train", *self._stages)}
+        further = [f"val_{name}" for name in extra_val]
+        self._stages = further if extra_val_only else ["val", *further]  # of each dataloader
+        self._extra_val_every, self._extra_val_only = extra_val_every, extra_val_only
+        self._counts: dict[str, list[Tensor]] = {stage: [] for stage in ("train", "val", *further)}
         self._losses: dict[str, list[Tensor]] = {stage: [] for stage in self._counts}
         self._confusion: list[list[int]] = []
         self.stops_at_nan = True  # the search for a learning rate goes on until the loss diverges
@@ -131,7 +136,7 @@ class SegmentationModule(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Starts the counts anew; all processes validate with the running averages of the first."""
-        self._clear(*self._stages)
+        self._clear("val", *self._stages)
         share_buffers(self.network.buffers())
 
     def _clear(self, *stages: str) -> None:
@@ -145,6 +150,10 @@ class SegmentationModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Logs the epoch's validation metrics."""
+        if self._extra_val_only:
+            for kept in (self._counts, self._losses):
+                kept["val"] = [batch for stage in self._stages for batch in kept[stage]]
+            self._log_metrics("val")
         for stage in self._stages if self._has_turn() else self._stages[:1]:
             self._log_metrics(stage)
 

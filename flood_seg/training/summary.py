@@ -21,6 +21,8 @@ class Summary:
     plots: Path
     seconds: float
     tracking: str
+    monitor: str = "val_iou"  # what the best epoch is chosen by
+    validated_on: str = "validation part"
 
 
 NAMES = {
@@ -34,9 +36,12 @@ NAMES = {
 
 def print_summary(summary: Summary) -> None:
     """Writes the summary to stdout."""
-    rows = [(name, f"{summary.metrics[key]:.4f}") for key, name in NAMES.items() if key in summary.metrics]
+    named = NAMES if summary.monitor in NAMES else {summary.monitor: summary.monitor, **NAMES}
+    rows = [(name, f"{summary.metrics[key]:.4f}") for key, name in named.items() if key in summary.metrics]
     epochs = f"{summary.epochs} epoch{'' if summary.epochs == 1 else 's'}, counted from 0"
-    title = f"Best epoch {summary.best_epoch} ({epochs}), validation part, {_duration(summary.seconds)} in all"
+    by = "" if summary.monitor == "val_iou" else f" by {summary.monitor}"
+    best = f"Best epoch {summary.best_epoch}{by} ({epochs})"
+    title = f"{best}, {summary.validated_on}, {_duration(summary.seconds)} in all"
     show_table(title, ("metric", "value"), rows)
     if summary.best_checkpoint.exists():  # a fast_dev_run keeps none
         say(f"checkpoint  {shorten(summary.best_checkpoint)}")

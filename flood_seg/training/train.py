@@ -18,7 +18,7 @@ from flood_seg.data.datamodule import FloodDataModule, load_store
 from flood_seg.data.layout import choose_split
 from flood_seg.data.split import Split, write_split
 from flood_seg.data.stats import measure_bands
-from flood_seg.errors import ConfigError, FloodSegError
+from flood_seg.errors import ConfigError, DataError, FloodSegError
 from flood_seg.evaluation.classes import plot_confusion, show_classes
 from flood_seg.evaluation.metrics import by_class
 from flood_seg.export.onnx import export_onnx
@@ -38,7 +38,7 @@ from flood_seg.training.build import (
 )
 from flood_seg.training.checkpoint import load_network
 from flood_seg.training.finders import find_batch_size, find_lr
-from flood_seg.training.history import History
+from flood_seg.training.history import History, best_row
 from flood_seg.training.plots import plot_history
 from flood_seg.training.preview import plot_validation
 from flood_seg.training.progress import quieten_lightning
@@ -90,9 +90,7 @@ def train(config: TrainConfig, overrides: Sequence[str] = (), folder: Path | Non
         _save_inputs(run, config, overrides, data, spec, link=folder is None)
     history = History(run.folder)
     trainer = build_trainer(config, run, trackers, history)
-    say(
-        f"Run {run.folder}: {len(data.train_set)} samples to train, {len(data.val_set)} to validate, {_device(trainer)}"
-    )
+    say(f"Run {run.folder}: {_counts(config, data)}, {_device(trainer)}")
     spec.provenance["precision"] = str(trainer.precision)
     try:
         trainer.fit(module, data, ckpt_path=run.last if resumes else None, weights_only=True)
@@ -109,6 +107,16 @@ def train(config: TrainConfig, overrides: Sequence[str] = (), folder: Path | Non
     if not trainer.is_global_zero:
         return None
     return _finish(config, run, data, trackers, history, time.monotonic() - started)
+
+
+def _counts(config: TrainConfig, data: FloodDataModule) -> str:
+    """Says how many samples there are of each part, and where validation is done if not on the validation part."""
+    names = list(config.datamodule.extra_val or ())
+    only, rest = config.datamodule.extra_val_only, len(data.split.test)
+    val = sum(map(len, data.val_sets)) if only else len(data.val_set)
+    where = f" on {' and '.join(names)} alone" if only else ""
+    held = f", {rest} held out for test" if rest else ""
+    return f"{len(data.train_set)} samples to train, {val} to validate{where}{held}"
 
 
 def _new_run(config: TrainConfig, folder: Path | None) -> Run:
@@ -147,6 +155,8 @@ def _open_run(config: TrainConfig, overrides: list[str]) -> tuple[TrainConfig, l
 def _load_data(config: TrainConfig) -> tuple[FloodDataModule, ModelSpec]:
     store = load_store(config.datamodule, config.task)
     split = choose_split(config.datamodule, store.pairs, config.seed)
+    if not split.train:
+        raise DataError(f"{config.datamodule.place}: the training part is empty; see docs/data.md for the layouts")
     if config.trainer.overfit_batches:
         few = split.train[: config.trainer.overfit_batches * config.datamodule.batch_size]
         split = Split(few, few)
@@ -192,7 +202,8 @@ def _finish(
     config: TrainConfig, run: Run, data: FloodDataModule, trackers: Trackers, history: History, seconds: float
 ) -> Summary:
     """Exports the best checkpoint, draws the plots, hands all to the tracker and says what came out."""
-    best = max(history.rows, key=lambda row: row["val_iou"])
+    monitor, mode = _monitored(config)
+    best = best_row(history.rows, monitor, mode)
     plots = Path(config.plots_dir) / (config.run_name or run.name)
     files = plot_history(history.rows, plots)
     onnx = None
@@ -209,6 +220,8 @@ def _finish(
         run_dir=run.folder,
         epochs=len(history.rows),
         best_epoch=int(best["epoch"]),
+        monitor=monitor,
+        validated_on=_validated_on(config),
         metrics={name: float(value) for name, value in best.items() if name.startswith("val_")},
         best_checkpoint=run.best,
         onnx=onnx,
@@ -221,6 +234,17 @@ def _finish(
         say(table.read_text(encoding="utf-8"))
     print_summary(summary)
     return summary
+
+
+def _monitored(config: TrainConfig) -> tuple[str, str]:
+    """Returns the metric that the best checkpoint is chosen by, and whether its `max` or its `min` is the best."""
+    checkpoint = config.callbacks.get("checkpoint") or {}
+    return str(checkpoint.get("monitor", "val_iou")), str(checkpoint.get("mode", "max"))
+
+
+def _validated_on(config: TrainConfig) -> str:
+    data = config.datamodule
+    return f"{' and '.join(data.extra_val)} alone" if data.extra_val_only else "validation part"
 
 
 def _existing(path: Path) -> list[Path]:

@@ -4,7 +4,7 @@ import pytest
 
 from flood_seg.data.layout import choose_pairs, choose_split, find_samples
 from flood_seg.errors import DataError
-from flood_seg.schema import DataConfig
+from flood_seg.schema import DataConfig, TrainConfig
 from tests.conftest import write_ponds
 
 
@@ -70,6 +70,65 @@ def test_several_data_sets_are_one(tmp_path):
     pairs, _ = find_samples(DataConfig(data_dir=folders))
     assert [pair.stem for pair in pairs] == [f"{name}/{n:02d}" for name in ("spring", "autumn") for n in range(3)]
     assert len({pair.image for pair in pairs}) == 6
+
+
+@pytest.mark.parametrize("listed", ["b", "b/val"])
+def test_a_data_set_of_validation_alone_is_added_to_validation(listed, tmp_path):
+    for part in ("train", "val"):
+        write_ponds(tmp_path / "a" / part, 3)
+    write_ponds(tmp_path / "b" / "val", 4)
+    split = split_of(DataConfig(data_dir=[str(tmp_path / "a"), str(tmp_path / listed)]))
+    its = "b/val" if listed == "b" else "val"
+    assert split.train == tuple(f"a/train/{n:02d}" for n in range(3))
+    assert split.val == (*(f"a/val/{n:02d}" for n in range(3)), *(f"{its}/{n:02d}" for n in range(4)))
+
+
+@pytest.mark.parametrize("listed", ["b", "b/val"])
+def test_a_data_set_without_parts_is_divided_beside_one_of_validation(listed, tmp_path):
+    write_ponds(tmp_path / "a", 10)
+    write_ponds(tmp_path / "b" / "val", 4)
+    config = DataConfig(data_dir=[str(tmp_path / "a"), str(tmp_path / listed)], val_split=0.3)
+    split = split_of(config)
+    alone = split_of(DataConfig(data_dir=str(tmp_path / "a"), val_split=0.3))
+    assert len(split.train) == len(alone.train) == 7 and len(split.val) == 3 + 4, "no sample is lost"
+    assert {stem for stem in split.train if not stem.startswith("a/")} == set()
+    assert len(choose_pairs(config)) == 7 and len(choose_pairs(config, "all")) == 14
+
+
+def test_rows_of_a_table_without_a_part_are_not_lost(ponds):
+    rows = [f"images/{n:02d}.jpg,masks/{n:02d}.png,{'val' if n > 7 else ''}" for n in range(10)]
+    (ponds / "pairs.csv").write_text("\n".join(["image,mask,part", *rows]))
+    split = split_of(DataConfig(data_dir=str(ponds), pairs_file="pairs.csv"))
+    assert len(split.train) + len(split.val) == 10 and {"08", "09"} < set(split.val)
+
+
+def test_a_table_is_read_in_each_of_several_folders(tmp_path):
+    for name in "ab":
+        folder = write_ponds(tmp_path / name, 2)
+        (folder / "pairs.csv").write_text("image,mask\nimages/00.jpg,masks/00.png\nimages/01.jpg,masks/01.png\n")
+    config = DataConfig(data_dir=[str(tmp_path / name) for name in "ab"], pairs_file="pairs.csv")
+    assert [pair.stem for pair in find_samples(config)[0]] == ["a/00", "a/01", "b/00", "b/01"]
+
+
+def test_images_beside_a_validation_folder_are_for_training(ponds):
+    move(ponds, "val/images", "val/masks", "08 09")
+    split = split_of(DataConfig(data_dir=str(ponds)))
+    assert split.val == ("val/08", "val/09") and len(split.train) == 8
+
+
+def test_a_data_set_of_validation_alone_can_be_evaluated_but_not_trained_on(tmp_path):
+    write_ponds(tmp_path / "b" / "val", 4)
+    config = DataConfig(data_dir=str(tmp_path / "b"))
+    assert len(choose_pairs(config)) == 4 and split_of(config).train == ()
+    assert len(choose_pairs(DataConfig(data_dir=str(tmp_path / "b" / "val")))) == 4
+
+
+def test_a_part_that_is_drawn_is_the_one_that_training_draws(tmp_path):
+    write_ponds(tmp_path / "train", 20)
+    write_ponds(tmp_path / "test", 1)
+    config = DataConfig(data_dir=str(tmp_path))
+    trained = choose_split(config, find_samples(config)[0], TrainConfig().seed)
+    assert {pair.stem for pair in choose_pairs(config)} == set(trained.val)
 
 
 def test_a_mask_may_have_a_suffix(ponds):

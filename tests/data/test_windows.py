@@ -115,6 +115,18 @@ def test_a_layouts_own_parts_stay(tmp_path):
     assert {pair.stem.split("/")[0]: pair.part for pair in pairs} == {"train": "train", "val": "val"}
 
 
+def test_rasters_without_a_part_are_divided_by_blocks_beside_others_of_validation(tmp_path):
+    write_scene(tmp_path / "flat", "a", 300, 300)
+    write_scene(tmp_path / "more" / "val", "b", 128, 128, east=9000)
+    config = replace(config_of(tmp_path), data_dir=[str(tmp_path / "flat"), str(tmp_path / "more")])
+    alone, _ = find_samples(config_of(tmp_path / "flat"))
+    pairs, _ = find_samples(config)
+    assert {pair.stem: pair.part for pair in pairs if pair.stem.startswith("flat/")} == {
+        f"flat/{pair.stem}": pair.part for pair in alone
+    }
+    assert {pair.part for pair in pairs if pair.stem.startswith("more/")} == {"val"}
+
+
 def test_a_raster_too_small_for_two_blocks_is_one_line(tmp_path):
     write_scene(tmp_path, "a", 70, 70, transform=rasterio.Affine(10, 0, 0, 0, -10, 700))
     with pytest.raises(DataError, match="1 block of a raster.*datamodule.windows.block"):
