@@ -434,10 +434,7 @@ class FloodSeg:
                 out: the picture.
                 count: of samples.
             """
-            from flood_seg.config import compose
-            from flood_seg.schema import TrainConfig
-
-            config = compose("train", overrides, TrainConfig)
+            config = _compose_data(overrides, None)
 
             from flood_seg.data.preview import preview
 

@@ -396,7 +396,7 @@ def instantiate(node: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         ConfigError: a target outside ALLOWED_TARGETS or not there, or arguments that do not fit it.
     """
     target = str(node.get("_target_", ""))
-    build = _find_target(target)
+    build = find_target(target)
     arguments = {key: value for key, value in node.items() if key != "_target_"} | kwargs
     try:
         inspect.signature(build).bind(*args, **arguments)
@@ -412,7 +412,8 @@ def instantiate(node: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         raise ConfigError(f"{target} does not take {given}: {' '.join(str(error).split())}") from error
 
 
-def _find_target(target: str) -> Any:
+def find_target(target: str) -> Any:
+    """Returns what a `_target_` names, a class or a function; raises as `instantiate`."""
     if not target.startswith(ALLOWED_TARGETS):
         raise ConfigError(f"_target_={target}: must start with one of {', '.join(ALLOWED_TARGETS)}")
     module_name, _, name = target.rpartition(".")

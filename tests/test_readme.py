@@ -57,6 +57,7 @@ STATS = "{bands: [red, green, blue, nir], value_scale: 10000.0, mean: [1, 1, 1, 
 def test_a_command_of_the_docs_is_one(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("stats.yaml").write_text(STATS)  # what an earlier command wrote
+    Path("sets.txt").write_text("rain\n")
     words = shlex.split(command.partition(" | ")[0])[1:]
     assert guard(FloodSeg, words, "flood-seg") is not None
     overrides = [word for word in words if re.match(r"[+~]?[a-z_./]+=", word)]

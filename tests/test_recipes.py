@@ -3,13 +3,19 @@
 import importlib
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+import yaml
 
 from flood_seg.config import compose, configs_dir
+from flood_seg.errors import ConfigError
 from flood_seg.schema import InferConfig, TrainConfig
-from flood_seg.training.build import check_leaves
+from flood_seg.spec import ModelSpec
+from flood_seg.training.build import build_module, check_leaves
 
 ROOT = Path(__file__).parent.parent
 CHOICES = sorted((path.parent.name, path.stem) for path in configs_dir().glob("*/*.yaml"))
@@ -23,10 +29,87 @@ def test_every_choice_composes_and_builds(group, choice, tmp_path, monkeypatch):
         assert callable(getattr(importlib.import_module(module), name))
         return
     override = f"{'+' if group in ('experiment', 'debug') else ''}{group}={choice}"
-    several = ["task=multiclass", "datamodule.max_label=2"] if choice in ("ce", "ce_dice") else []
+    several = ["task=multiclass", "datamodule.max_label=2"] if choice in OF_SEVERAL else []
     check_leaves(compose("train", [override, *several], TrainConfig))
 
 
 def test_the_page_of_recipes_is_what_the_files_say():
     done = subprocess.run([sys.executable, "docs/recipes.py", "--check"], cwd=ROOT, check=False)
     assert done.returncode == 0, "run python docs/recipes.py"
+
+
+RECIPES = sorted(path.stem for path in configs_dir().glob("experiment/*.yaml"))
+LOSSES = [*(choice for group, choice in CHOICES if group == "loss"), "[dice,focal]"]
+OF_TWO_CLASSES = {"bce", "bce_dice", "bce_dice_auto", "boundary", "mcc"}
+OF_SEVERAL = {"ce", "ce_dice", "ce_dice_auto"}
+
+
+def choices_of(group: str) -> list[str]:
+    return [choice for its, choice in CHOICES if its == group]
+
+
+def jobs(recipe: str) -> list[tuple[str, list[str]]]:
+    """Each loss with the recipe, and in turn each model, optimizer, scheduler and augmentation."""
+    others = ("model", "optimizer", "scheduler", "augmentation")
+    assert all(len(choices_of(group)) <= len(LOSSES) for group in others)
+    return [
+        (loss, [f"+experiment={recipe}", f"loss={loss}",
+                *(f"{group}={choices_of(group)[turn % len(choices_of(group))]}" for group in others)])
+        for turn, loss in enumerate(LOSSES)
+    ]  # fmt: skip
+
+
+class Dot(torch.nn.Module):
+    """A network of one pixel's width, with an encoder by name."""
+
+    def __init__(self, bands: int, channels: int) -> None:
+        super().__init__()
+        self.encoder, self.head = torch.nn.Conv2d(bands, 4, 1), torch.nn.Conv2d(4, channels, 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.encoder(images))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_takes_each_loss_model_optimizer_and_scheduler_and_a_step_with_it(recipe):
+    for loss, overrides in jobs(recipe):
+        config = compose("train", overrides, TrainConfig)
+        if loss in (OF_SEVERAL if config.task == "binary" else OF_TWO_CLASSES):
+            with pytest.raises(ConfigError, match=rf"^loss\.\w+: is for task=\w+, not for task={config.task}; see .*$"):
+                check_leaves(config)
+            continue
+        check_leaves(config)
+        assert config.loss == loss_alone(loss, config.task), f"{overrides}: nothing of the recipe's loss is left"
+        take_a_step(config)
+
+
+@cache
+def loss_alone(loss: str, task: str) -> dict:
+    return compose("train", [f"task={task}", "datamodule.max_label=1", f"loss={loss}"], TrainConfig).loss
+
+
+def take_a_step(config: TrainConfig) -> None:
+    data, classes = config.datamodule, config.datamodule.classes(config.task)
+    torch.manual_seed(0)
+    network = Dot(len(data.bands), 1 if config.task == "binary" else len(classes.names))
+    images, masks = torch.randn(2, len(data.bands), 8, 8), torch.randint(0, len(classes.names), (2, 8, 8))
+    spec = ModelSpec(config.task, classes.names, classes.label_values, tuple(data.bands), 32, 32, 1.0,
+                     (0.0,) * len(data.bands), (1.0,) * len(data.bands))  # fmt: skip
+    module = build_module(config, network, spec, lambda: np.arange(1, len(classes.names) + 1))
+    optimizer = module._make_optimizer(network)
+    scheduler = module._make_scheduler(optimizer, 10) if config.scheduler else None
+    before = [weights.detach().clone() for weights in network.parameters()]
+    module.loss(network(images), masks.to(torch.uint8)).backward()
+    optimizer.step()
+    if scheduler is not None:
+        scheduler.step(*([0.5] if "monitor" in config.scheduler else []))
+    after = list(network.parameters())
+    assert all(torch.isfinite(weights).all() for weights in after)
+    assert any((weights != old).any() for weights, old in zip(after, before, strict=True))
+
+
+def test_no_recipe_changes_keys_of_a_choice_that_another_may_replace():
+    """Of another optimizer its learning rate would stay, of another loss a term without a target."""
+    for recipe in RECIPES:
+        changed = yaml.safe_load((configs_dir() / "experiment" / f"{recipe}.yaml").read_text("utf-8"))
+        assert not {"loss", "optimizer", "scheduler"} & set(changed), recipe

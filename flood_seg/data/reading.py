@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -14,6 +14,7 @@ from flood_seg.data.pairing import VECTORS
 from flood_seg.errors import ConfigError, ImageError
 from flood_seg.imaging.bands import Bands, read_bands
 from flood_seg.imaging.preprocess import resize_image
+from flood_seg.schema.data import BANDS, VALUE_SCALE
 
 if TYPE_CHECKING:
     from flood_seg.data.pairing import Pair
@@ -45,19 +46,22 @@ class SampleReader:
         Where the configuration names no labels, those that the model was trained with are meant.
 
         Raises:
-            ConfigError: the configuration's classes are not as many as the model's.
+            ConfigError: the configuration's classes are not as many as the model's, or it says other bands.
         """
+        bands = _bands_for_model(config, spec)
         if config.labels or config.max_label is not None:
             classes = config.classes(spec.task)
         else:
             labels = dict(spec.provenance.get("labels", ()))
-            classes = parse_classes(spec.task, spec.class_names, labels, unlisted=config.unlisted)
+            classes = parse_classes(
+                spec.task, spec.class_names, labels, ignore_index=config.ignore_index, unlisted=config.unlisted
+            )
         if len(classes.names) != len(spec.class_names):
             raise ConfigError(
                 f"datamodule.labels: {len(classes.names)} classes ({', '.join(classes.names)}), the model knows "
                 f"{len(spec.class_names)} ({', '.join(spec.class_names)})"
             )
-        return cls(classes, Bands.of(spec), config.label_field)
+        return cls(classes, bands, config.label_field)
 
     def load(self, pair: Pair) -> Sample:
         """Decodes a pair, or its window, at the image's own size.
@@ -94,6 +98,18 @@ class SampleReader:
         """Decodes a pair and resizes it to the network's size; raises as `load`."""
         image, mask = self.load(pair)
         return resize_image(image, height, width), resize_mask(mask, height, width)
+
+
+def _bands_for_model(config: DataConfig, spec: ModelSpec) -> Bands:
+    """Returns the model's bands, from where the configuration says if it does."""
+    bands = Bands.of(spec)
+    for name, given, usual, its in (
+        ("bands", tuple(config.bands), BANDS, bands.names),
+        ("value_scale", config.value_scale, VALUE_SCALE, bands.value_scale),
+    ):
+        if given not in (usual, its):
+            raise ConfigError(f"datamodule.{name}={given}: the model was trained on {its}; leave it out")
+    return replace(bands, sources={**bands.sources, **(config.band_sources or {})})
 
 
 def _filled_up(image: np.ndarray, mask: np.ndarray, size: int) -> Sample:

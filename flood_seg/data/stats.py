@@ -123,12 +123,13 @@ def _measure(pair: Pair, reader: SampleReader) -> BandStats:
 
 
 def write_stats(path: Path, total: BandStats, config: TrainConfig) -> None:
-    """Writes what `datamodule.stats_file` reads: mean and standard deviation on the scale of `value_scale`."""
+    """Writes what `datamodule.stats_file` reads: the bands, and mean and deviation on the scale of `value_scale`."""
     import yaml
 
     scale = config.datamodule.value_scale
     record = {
         "bands": list(config.datamodule.bands),
+        "band_sources": dict(config.datamodule.band_sources or {}),
         "value_scale": scale,
         "mean": [round(float(mean), 6) for mean in total.mean / scale],
         "std": [round(float(std), 6) for std in total.std / scale],

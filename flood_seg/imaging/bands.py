@@ -124,7 +124,10 @@ def _read_layer(path: Path, bands: Bands, window: Window | None) -> Raster:
 
 
 def _places(path: Path, layer: Raster, wanted: Sequence[str], bands: Bands) -> dict[str, int]:
-    """Finds each wanted band in the file: by number, else all by their names, else all by their order."""
+    """Finds each wanted band in the file: by number, the rest by their names, else by their order.
+
+    Order decides where as many bands are left as are wanted; beside numbers, only of those without a name in the file.
+    """
     count = layer.values.shape[2]
     numbered = {name: str(bands.sources.get(name, name)) for name in wanted}
     places = {name: int(number) - 1 for name, number in numbered.items() if number.isdigit()}
@@ -134,8 +137,9 @@ def _places(path: Path, layer: Raster, wanted: Sequence[str], bands: Bands) -> d
     rest = [name for name in wanted if name not in places]
     if all(name.lower() in layer.names for name in rest):
         return places | {name: layer.names.index(name.lower()) for name in rest}
-    if not places and len(rest) == count:
-        return {name: place for place, name in enumerate(rest)}
+    left = [place for place in range(count) if place not in places.values()]
+    if len(rest) == len(left) and not (places and any(layer.names[place] for place in left)):
+        return places | dict(zip(rest, left, strict=True))
     if tuple(wanted) == RGB and count == 1:
         return dict.fromkeys(wanted, 0)
     there = ", ".join(name or str(number) for number, name in enumerate(layer.names, 1))

@@ -12,6 +12,8 @@ from flood_seg.schema.checks import check_choice, check_range
 from flood_seg.schema.extra_val import read_extra_sets
 
 AUTO = "auto"  # mean and std that are measured
+BANDS, VALUE_SCALE = ("red", "green", "blue"), 255.0  # where neither the configuration nor stats_file says them
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 
 
 @dataclass
@@ -59,11 +61,11 @@ class DataConfig:
     sample: SampleConfig | None = None
     height: int = 512
     width: int = 512
-    bands: list[str] = field(default_factory=lambda: ["red", "green", "blue"])
+    bands: list[str] = field(default_factory=list)  # empty until it is checked, then BANDS
     band_sources: dict[str, str] | None = None
-    value_scale: float = 255.0
-    mean: Any = field(default_factory=lambda: [0.485, 0.456, 0.406])  # numbers, or AUTO until they are measured
-    std: Any = field(default_factory=lambda: [0.229, 0.224, 0.225])
+    value_scale: float = 0.0  # until it is checked, then VALUE_SCALE
+    mean: Any = field(default_factory=lambda: list(MEAN))  # numbers, or AUTO until they are measured
+    std: Any = field(default_factory=lambda: list(STD))
     stats_file: str | None = None
     class_names: list[str] = field(default_factory=lambda: ["background", "water"])
     labels: dict[Any, str] | None = None
@@ -87,6 +89,8 @@ class DataConfig:
             raise ConfigError(f"datamodule.data_dir={self.data_dir}: give a folder, or a list of folders")
         if self.stats_file:
             self._read_stats(Path(self.stats_file))
+        self.bands = list(self.bands) or list(BANDS)
+        self.value_scale = self.value_scale or VALUE_SCALE
         check_range("datamodule.height", self.height, 32)
         check_range("datamodule.width", self.width, 32)
         check_range("datamodule.val_split", self.val_split, 0, 0.95, open_low=True)
@@ -137,23 +141,28 @@ class DataConfig:
             raise ConfigError(f"datamodule.bands: one stands twice among {', '.join(self.bands)}")
 
     def _read_stats(self, path: Path) -> None:
-        """Takes mean and std from what `data stats --write-config` wrote."""
+        """Takes bands, scale, mean and std from what `data stats --write-config` wrote; none may contradict it."""
         import yaml
 
         key = f"datamodule.stats_file={path}"
         try:
             record = yaml.safe_load(path.read_text(encoding="utf-8"))
-            bands, scale, mean, std = (record[name] for name in ("bands", "value_scale", "mean", "std"))
-        except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+            found = {name: record[name] for name in ("bands", "value_scale", "mean", "std")}
+            if "band_sources" in record:
+                found["band_sources"] = {name: str(place) for name, place in record["band_sources"].items()}
+        except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
             raise ConfigError(
                 f"{key}: cannot be read ({error!r}); write one by flood-seg data stats --write-config"
             ) from error
-        if list(bands) != list(self.bands) or scale != self.value_scale:
-            raise ConfigError(
-                f"{key}: is of bands {', '.join(bands)} with value_scale {scale}, not of {', '.join(self.bands)} with "
-                f"{self.value_scale}; run flood-seg data stats again"
-            )
-        self.mean, self.std = list(mean), list(std)
+        open_ones: dict[str, tuple[Any, ...]] = {
+            "mean": (AUTO, list(MEAN)), "std": (AUTO, list(STD)), "bands": ([],), "value_scale": (0,),
+            "band_sources": (None,),
+        }  # fmt: skip
+        for name, value in found.items():
+            given = getattr(self, name)
+            if given != value and given not in open_ones[name]:
+                raise ConfigError(f"{key}: its {name} is {value}, not {given}; leave one out, or measure them again")
+            setattr(self, name, value or given)
 
     @property
     def folders(self) -> list[Path]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from flood_seg.classes import IGNORED
-from flood_seg.config import instantiate
+from flood_seg.config import find_target, instantiate
 from flood_seg.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -88,10 +88,11 @@ def build_loss(
         weight = node.get(WEIGHT, 1.0)
         if isinstance(weight, bool) or not isinstance(weight, int | float) or weight <= 0:
             raise ConfigError(f"loss.{name}.weight={weight}: must be a number above 0; leave the loss out instead")
+        its = getattr(find_target(str(node["_target_"])), "task", task)
+        if its != task:
+            raise ConfigError(f"loss.{name}: is for task={its}, not for task={task}; see docs/recipes.md")
         arguments = {key: _resolved(name, key, value, classes, count) for key, value in node.items() if key != WEIGHT}
         loss = instantiate(arguments)
-        if getattr(loss, "task", task) != task:
-            raise ConfigError(f"loss.{name}: is for task={loss.task}, not for task={task}; see docs/recipes.md")
         terms[name] = (loss, float(weight))
     if not terms:
         raise ConfigError("loss: there is none; choose one or more, as in loss=[bce,dice]")

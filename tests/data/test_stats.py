@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import rasterio
 
+from flood_seg import cli
 from flood_seg.config import compose
 from flood_seg.data.overview import stats
 from flood_seg.data.stats import BandStats
 from flood_seg.errors import ConfigError
 from flood_seg.schema import TrainConfig
 from flood_seg.schema.workshop import DataToolsConfig
+from flood_seg.spec import ModelSpec
 
 
 def write(folder: Path, count: int = 6) -> np.ndarray:
@@ -76,9 +78,15 @@ def test_sets_are_joined_without_loss_of_digits():
 
 def test_a_file_of_other_bands_or_none_is_named(tmp_path):
     path = tmp_path / "s.yaml"
-    path.write_text("bands: [x]\nvalue_scale: 1.0\nmean: [1]\nstd: [1]\n")
-    with pytest.raises(ConfigError, match="is of bands x with value_scale 1.0, not of red, green, blue with 255"):
-        compose("train", [f"datamodule.stats_file='{path}'"], TrainConfig)
+    path.write_text("bands: [x]\nband_sources: {x: 1}\nvalue_scale: 1.0\nmean: [1]\nstd: [1]\n")
+    for given, message in (
+        ("bands=[red]", r"its bands is \['x'\], not \['red'\]"),
+        ("value_scale=255", "its value_scale is 1.0, not 255"),
+        ("mean=[0.5]", r"its mean is \[1\], not \[0.5\]"),
+        ("band_sources={x:2}", "its band_sources is {'x': '1'}, not {'x': '2'}"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            compose("train", [f"datamodule.stats_file='{path}'", f"datamodule.{given}"], TrainConfig)
     path.write_text("nothing")
     with pytest.raises(ConfigError, match="s.yaml: cannot be read"):
         compose("train", [f"datamodule.stats_file='{path}'"], TrainConfig)
@@ -86,3 +94,40 @@ def test_a_file_of_other_bands_or_none_is_named(tmp_path):
         compose("train", ["datamodule.bands=[r,g,b,n]"], TrainConfig)
     with pytest.raises(ConfigError, match="mean=automatic: give a number a band, or auto"):
         compose("train", ["datamodule.mean=automatic"], TrainConfig)
+
+
+def write_nir(folder: Path) -> None:
+    """Reflectance of four bands without names, as most tools write them, and masks."""
+    random = np.random.default_rng(0)
+    for number in range(6):
+        values = (random.random((4, 64, 64)) * (1000, 2000, 3000, 4000)[number % 4]).astype(np.uint16)
+        values[3] = 7000 + number
+        for kind, array in (("images", values), ("masks", (values[:1] > 500).astype(np.uint8))):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+            shape = {"height": 64, "width": 64, "count": len(array), "dtype": array.dtype, "driver": "GTiff"}
+            with rasterio.open(folder / kind / f"{number}.tif", "w", **shape) as out:
+                out.write(array)
+
+
+def test_bands_are_measured_without_a_mean_and_trained_on_without_being_named_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write_nir(tmp_path / "data")
+    bands = ["datamodule.bands=[red,green,blue,nir]", "datamodule.band_sources={nir:4}", "datamodule.value_scale=10000"]
+    cli.main(["data", "check", "--data", "data", *bands])
+    cli.main(["data", "stats", "--data", "data", "--write-config", "stats.yaml", *bands])
+    cli.main(["data", "preview", "datamodule.data_dir=data", "--count", "2", *bands])
+
+    data = compose("train", ["datamodule.stats_file=stats.yaml"], TrainConfig).datamodule
+    assert data.bands == ["red", "green", "blue", "nir"] and data.band_sources == {"nir": "4"}
+    assert data.value_scale == 10000 and data.mean[3] == pytest.approx(0.7, abs=0.001) and len(data.std) == 4
+    assert compose("train", ["datamodule.stats_file=stats.yaml", *bands], TrainConfig).datamodule == data
+    with pytest.raises(ConfigError, match=r"stats.yaml: its bands is .*'nir'\], not \['red', 'green', 'blue'\]"):
+        compose("train", ["datamodule.stats_file=stats.yaml", "datamodule.bands=[red,green,blue]"], TrainConfig)
+    with pytest.raises(ConfigError, match="4 bands, 3 values in mean"):
+        compose("train", bands, TrainConfig)
+
+    cli.main(["train", "datamodule.stats_file=stats.yaml", "datamodule.data_dir=data", "datamodule.height=64",
+              "datamodule.batch_size=2", "model=tiny_unet", "trainer.max_epochs=1", "logger=none"])  # fmt: skip
+    spec = ModelSpec.from_json((tmp_path / "outputs/latest/spec.json").read_text())
+    assert spec.bands == ("red", "green", "blue", "nir") and spec.mean == tuple(data.mean)

@@ -52,6 +52,23 @@ def test_bands_without_names_are_taken_in_their_order_where_the_number_fits(tmp_
         read(path, "5")
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])  # GDAL calls the bands of the first red, green, blue and alpha
+def test_one_band_by_number_leaves_the_others_their_order(dtype, tmp_path):
+    path = write_raster(tmp_path / "a.tif", values := noise(4, dtype))
+    found = read(path, "red", "green", "blue", "nir", nir="4")
+    np.testing.assert_array_equal(found, np.moveaxis(values, 0, 2))
+    path = write_raster(tmp_path / "b.tif", values := noise(4))
+    np.testing.assert_array_equal(read(path, "nir", "red", "green", "blue", nir="1"), np.moveaxis(values, 0, 2))
+    with pytest.raises(ImageError, match=r"not red, green; choose by number"):
+        read(path, "red", "green", "nir", nir="4")  # three are left for two
+
+
+def test_bands_with_other_names_are_not_taken_by_their_order(tmp_path):
+    path = write_raster(tmp_path / "a.tif", noise(4), ("B02", "B03", "B04", "B08"))
+    with pytest.raises(ImageError, match=r"has 4 bands \(b02, b03, b04, b08\), not red, green, blue; choose by number"):
+        read(path, "red", "green", "blue", "nir", nir="4")
+
+
 def test_colours_that_a_file_knows_are_names(tmp_path):
     path = write_raster(tmp_path / "a.tif", values := noise(4, "uint8"), photometric="RGB")
     with rasterio.open(path, "r+") as raster:

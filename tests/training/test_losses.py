@@ -15,7 +15,7 @@ from flood_seg.training.losses import BoundaryBCE, build_loss, inverse_frequenci
 NAMES = sorted(path.stem for path in (configs_dir() / "loss").glob("*.yaml"))
 
 
-SEVERAL = ("ce", "ce_dice")  # for tasks of several classes alone
+SEVERAL = ("ce", "ce_dice", "ce_dice_auto")  # for tasks of several classes alone
 
 
 def loss(*overrides: str):
