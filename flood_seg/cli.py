@@ -57,6 +57,7 @@ class FloodSeg:
     def train(
         self,
         *overrides: str,
+        data: str | None = None,
         multirun: bool = False,
         cfg: str | None = None,
         image_size: int | None = None,
@@ -65,7 +66,7 @@ class FloodSeg:
     ) -> None:
         """Trains a model; Hydra overrides choose how.
 
-        flood-seg train model=mobilenet_unet datamodule.data_dir=data/raw trainer.max_epochs=50
+        flood-seg train --data data/raw model=mobilenet_unet trainer.max_epochs=50
         flood-seg train resume=auto
         flood-seg train -m model=mobilenet_unet,resnet34_unet optimizer.lr=1e-3,3e-4 hydra/launcher=joblib
         flood-seg train -m hydra/sweeper=optuna 'optimizer.lr=tag(log,interval(1e-4,1e-2))' hydra.sweeper.n_trials=20
@@ -75,6 +76,7 @@ class FloodSeg:
 
         Args:
             *overrides: any key of configs/train.yaml and a choice of each of its groups; docs/recipes.md lists them.
+            data: folder of the data set; without it datamodule.data_dir, which is data/raw.
             multirun: sweep over values in commas; -m for short.
             cfg: print the configuration (job, hydra or all) and stop.
             image_size: side of the network's input in pixels, instead of datamodule.height and width.
@@ -87,7 +89,8 @@ class FloodSeg:
         check_choice("--cfg", cfg or "job", ("job", "hydra", "all"))
         flags: dict[str, object] = {"datamodule.height": image_size, "datamodule.width": image_size}
         flags |= {"tuner.find_lr": find_lr or None, "tuner.find_batch_size": find_batch_size or None}
-        overrides = (*overrides, *(f"{key}={value}" for key, value in flags.items() if value is not None))
+        given = (f"{key}={value}" for key, value in flags.items() if value is not None)
+        overrides = (*overrides, *_folder(data), *given)
         jobs = sweep(overrides) if multirun else [list(overrides)]
         configs = [compose("train", job, TrainConfig) for job in jobs]  # all are checked before the first one starts
         if cfg:
@@ -134,8 +137,8 @@ class FloodSeg:
 
         Args:
             *overrides: evaluation.*, datamodule.*, backend=ENGINE, threshold and part, all in configs/evaluate.yaml.
-            model: ENGINE:MODEL or a file (.onnx, .ckpt, .xml, .plan) or triton:HOST:PORT/NAME; without it
-                the newest run's, else the one in the box.
+            model: ENGINE:MODEL, a file (.onnx, .ckpt, .xml, .plan), a run's folder or triton:HOST:PORT/NAME;
+                without it the newest run's, else the one in the box.
             data: folder of the data set; without it datamodule.data_dir, which is data/raw.
             out: folder of report.html and the figures; without it they are only shown.
             at_network_size: count at the network's size, as training does, instead of each photo's own.
@@ -147,13 +150,14 @@ class FloodSeg:
             groups: FILE.csv:COLUMN, or folder: figures of each group too.
         """
         from flood_seg.config import compose
-        from flood_seg.inference.engines import with_engine
+        from flood_seg.inference.engines import choose_engine
         from flood_seg.schema import EvaluateConfig
 
         flags: dict[str, object] = {"goal": goal, "compare": compare, "groups": groups}
         given = [f"evaluation.{key}={_quoted(str(value))}" for key, value in flags.items() if value is not None]
         given += [f"evaluation.{key}=true" for key, value in (("calibrate", calibrate), ("tta", tta)) if value]
-        config = compose("evaluate", [*with_engine(overrides, model), *_folder(data), *given], EvaluateConfig)
+        engine, model = choose_engine(overrides, model)
+        config = compose("evaluate", [*engine, *_folder(data), *given], EvaluateConfig)
 
         from flood_seg.evaluation.verb import run_evaluate
 
@@ -173,7 +177,7 @@ class FloodSeg:
 
         Args:
             *overrides: keys of configs/export.yaml.
-            ckpt: the checkpoint; without it the newest run's best.
+            ckpt: the checkpoint, or a run's folder; without it the newest run's best.
             onnx: where to write; without it model.onnx beside the checkpoint.
             height: that photos are resized to, in pixels; without it as trained.
             width: likewise.
@@ -235,8 +239,8 @@ class FloodSeg:
 
         Args:
             *overrides: output.*, backend=ENGINE, threshold and batch_size, all in configs/infer.yaml.
-            onnx: ENGINE:MODEL or a file (.onnx, .ckpt, .xml, .plan) or triton:HOST:PORT/NAME; without it
-                the newest run's, else the one in the box.
+            onnx: ENGINE:MODEL, a file (.onnx, .ckpt, .xml, .plan), a run's folder or triton:HOST:PORT/NAME;
+                without it the newest run's, else the one in the box.
             image: a photo, a folder, or a pattern in quotes.
             out: the mask, or a folder of masks; without it beside the photos.
             overlay: also write the photo with its classes tinted.
@@ -245,11 +249,12 @@ class FloodSeg:
         if image is None:
             raise UsageError("--image is missing: flood-seg infer --image photo.jpg")
         from flood_seg.config import compose
-        from flood_seg.inference.engines import with_engine
+        from flood_seg.inference.engines import choose_engine
         from flood_seg.inference.infer import infer
         from flood_seg.schema import InferConfig
 
-        config = compose("infer", with_engine(overrides, onnx), InferConfig)
+        engine, onnx = choose_engine(overrides, onnx)
+        config = compose("infer", engine, InferConfig)
         infer(config, onnx, image, _path(out), overlay, _path(json))
 
     def quantize(
@@ -354,13 +359,14 @@ class FloodSeg:
             stop: end the server that --detach left running.
         """
         from flood_seg.config import compose
-        from flood_seg.inference.engines import with_engine
+        from flood_seg.inference.engines import choose_engine
         from flood_seg.schema import TritonServerConfig
 
         flags = {"container_name": container_name, "host": host, "http_port": http_port}
         flags |= {"docker_version": docker_version, "use_gpus": use_gpus or None}
         given = [f"triton.{key}={_quoted(str(value))}" for key, value in flags.items() if value is not None]
-        config = compose("triton_server", [*with_engine(overrides, model_path), *given], TritonServerConfig)
+        engine, model_path = choose_engine(overrides, model_path)
+        config = compose("triton_server", [*engine, *given], TritonServerConfig)
 
         from flood_seg.serving.server import stop_server, triton_server
 
@@ -472,11 +478,12 @@ class FloodSeg:
                 *overrides: overlay.* and datamodule.*, in configs/data.yaml.
                 data: folder of the data set; without it datamodule.data_dir, which is data/raw.
                 out: folder of the pictures.
-                model: show truth, prediction and difference of this model.
+                model: show truth, prediction and difference of this model, given as --model of evaluate.
             """
-            from flood_seg.inference.engines import with_engine
+            from flood_seg.inference.engines import choose_engine
 
-            config = _compose_data(with_engine(overrides, model), data)
+            engine, model = choose_engine(overrides, model)
+            config = _compose_data(engine, data)
 
             from flood_seg.evaluation.overlay import overlay
 

@@ -11,7 +11,8 @@ from flood_seg.guard import help_text, parameters, verbs
 
 # Names and flags that scripts rely on; whoever changes this table breaks them.
 FROZEN = {
-    "train": {"multirun": False, "cfg": None, "image-size": None, "find-lr": False, "find-batch-size": False},
+    "train": {"data": None, "multirun": False, "cfg": None, "image-size": None, "find-lr": False,
+              "find-batch-size": False},
     "evaluate": {"model": None, "data": None, "out": None, "at-network-size": False, "goal": None, "calibrate": False,
                  "save": False, "tta": False, "compare": None, "groups": None},
     "convert-to-onnx": {"ckpt": None, "onnx": None, "height": None, "width": None},
@@ -130,6 +131,16 @@ def test_cfg_prints_the_configuration_and_trains_nothing(tmp_path, capsys, monke
     with pytest.raises(SystemExit):
         cli.main(["train", "--cfg", "jobs"])
     assert "--cfg=jobs: allowed are job, hydra, all (did you mean 'job'?)" in capsys.readouterr().err
+
+
+def test_training_takes_its_data_as_all_verbs_do(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    folder = "data/Überflutung, (2023)"
+    cli.main(["train", "--cfg", "job", "--data", folder])
+    assert yaml.safe_load(capsys.readouterr().out)["datamodule"]["data_dir"] == folder
+    cli.main(["train", "-m", "--cfg", "job", "--data", folder, "seed=1,2"])
+    jobs = list(yaml.safe_load_all(capsys.readouterr().out))
+    assert [(job["seed"], job["datamodule"]["data_dir"]) for job in jobs] == [(1, folder), (2, folder)]
 
 
 def test_without_the_train_extra_the_message_says_what_to_install():

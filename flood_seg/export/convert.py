@@ -12,7 +12,7 @@ from flood_seg.console import say, warn
 from flood_seg.errors import ModelError, UsageError
 from flood_seg.export.onnx import export_onnx
 from flood_seg.imaging.preprocess import preprocess
-from flood_seg.inference.models import newest_run_file
+from flood_seg.inference.models import newest_run_file, run_model
 from flood_seg.training.checkpoint import load_network
 from flood_seg.training.network import check_size
 from flood_seg.training.run import BEST, Run
@@ -35,7 +35,7 @@ def convert_to_onnx(
 
     Args:
         config: operator set, weights' type, tolerance.
-        ckpt: the checkpoint; None: the newest run's best.
+        ckpt: the checkpoint, or a run's folder; None: the newest run's best.
         onnx: where to write; None: `model.onnx` beside the checkpoint.
         height: that preprocessing will resize images to, in pixels; None: as trained.
         width: likewise.
@@ -44,6 +44,7 @@ def convert_to_onnx(
         ModelError: no checkpoint, a damaged one, or an answer that differs by more than the tolerance.
     """
     ckpt = ckpt or _newest_best(Path(config.output_dir))
+    ckpt = run_model(ckpt, "torch") if ckpt.is_dir() else ckpt
     network, spec = load_network(ckpt)
     spec = _resized(spec, height, width)
     path = onnx or ckpt.parent / Run(ckpt.parent).onnx.name

@@ -11,6 +11,7 @@ import numpy as np
 from flood_seg.config import compose, configs_dir, instantiate
 from flood_seg.errors import UsageError, did_you_mean
 from flood_seg.inference.backends.streams import streams_for
+from flood_seg.inference.models import run_model
 from flood_seg.schema import InferConfig
 
 if TYPE_CHECKING:
@@ -58,24 +59,46 @@ class Engine:
 
 
 def parse_engine(text: str) -> Engine:
-    """Reads `model`, `engine:model` or `engine,key=value,...:model`.
+    """Reads `model`, `engine:model` or `engine,key=value,...:model`; a run's folder stands for its model.
 
     `best.ckpt`, `openvino,precision=bfloat16:model.onnx` and `triton:localhost:8000/flood_area_segmentation` are such.
 
     Raises:
         UsageError: the engine is not known, or not told by the model's suffix.
+        ModelError: a folder without a model.
     """
+    if named := _named_engine(text):
+        return named
+    model = _in_folder(text, None)
+    if engine := engine_of(model):
+        return Engine(engine, (), model)
+    raise _unknown_engine(text)
+
+
+def _named_engine(text: str) -> Engine | None:
+    """Reads `engine:model`; None where no engine is named. Raises UsageError where one is mistyped."""
     named, _, model = text.partition(":")
     name, *options = named.split(",")
-    choices = sorted(path.stem for path in (configs_dir() / "backend").glob("*.yaml"))
-    if model and name in choices:
-        return Engine(name, tuple(options), model)
-    mistyped = model and not Path(text).exists() and did_you_mean(name, choices)
-    if (engine := engine_of(text)) and not mistyped:
-        return Engine(engine, (), text)
-    raise UsageError(
+    if model and name in _choices():
+        return Engine(name, tuple(options), _in_folder(model, name))
+    if model and not Path(text).exists() and did_you_mean(name, _choices()):
+        raise _unknown_engine(text)
+    return None
+
+
+def _in_folder(model: str, engine: str | None) -> str:
+    return str(run_model(Path(model), engine)) if Path(model).is_dir() else model
+
+
+def _choices() -> list[str]:
+    return sorted(path.stem for path in (configs_dir() / "backend").glob("*.yaml"))
+
+
+def _unknown_engine(text: str) -> UsageError:
+    name = text.partition(":")[0].split(",")[0]
+    return UsageError(
         f"{text}: no engine runs that; give a {', '.join(ENGINES)} file, or ENGINE:MODEL with one of "
-        f"{', '.join(choices)}{did_you_mean(name, choices)}"
+        f"{', '.join(_choices())}{did_you_mean(name, _choices())}"
     )
 
 
@@ -91,12 +114,33 @@ def engine_of(model: str) -> str | None:
     return ENGINES.get(Path(model).suffix.lower())
 
 
+def choose_engine(overrides: Sequence[str], model: str | None) -> tuple[list[str], str | None]:
+    """Returns Hydra overrides with the engine that a model is given with, and the model without it.
+
+    Args:
+        overrides: where `backend=...` is among them, it says the engine.
+        model: `model`, `engine:model` or `engine,key=value,...:model`; None: the default one.
+
+    Raises:
+        UsageError: a mistyped engine, or two engines.
+        ModelError: a folder without a model.
+    """
+    if model is None:
+        return list(overrides), None
+    chosen = next((override.partition("=")[2] for override in overrides if override.startswith("backend=")), None)
+    if named := _named_engine(model):
+        if chosen:
+            raise UsageError(f"{model}: names an engine, and so does backend={chosen}; leave one out")
+        options = (f"backend.{option}" for option in named.options)
+        return [f"backend={named.name}", *options, *overrides], named.model
+    model = _in_folder(model, chosen)
+    engine = chosen or engine_of(model)
+    return [f"backend={engine}", *overrides] if engine and not chosen else list(overrides), model
+
+
 def with_engine(overrides: Sequence[str], model: str | None) -> list[str]:
-    """Adds `backend=...` to Hydra overrides that name none, as the model's name tells."""
-    engine = engine_of(model) if model else None
-    if engine is None or any(override.startswith("backend=") for override in overrides):
-        return list(overrides)
-    return [f"backend={engine}", *overrides]
+    """Returns the overrides of `choose_engine` alone, where the model is a file's name."""
+    return choose_engine(overrides, model)[0]
 
 
 def with_streams(node: Mapping[str, Any], batches: int) -> dict[str, Any]:

@@ -6,13 +6,26 @@ from pathlib import Path
 
 from flood_seg.errors import ModelError
 
-MODEL_FILE = "model.onnx"
+MODEL_FILE, CHECKPOINT_FILE = "model.onnx", "best.ckpt"
 
 
 def newest_run_file(output_dir: Path, name: str) -> Path | None:
     """Returns the file of that name in the newest run that has one; runs lie in output_dir/{date}/{time}/."""
     runs = sorted(output_dir.glob("[0-9]*-*-*/[0-9]*"), key=lambda run: (run.parent.name, run.name), reverse=True)
     return next((run / name for run in runs if (run / name).is_file()), None)
+
+
+def run_model(folder: Path, engine: str | None = None) -> Path:
+    """Returns the model of a run's folder: what was exported, else the best checkpoint; for PyTorch that alone.
+
+    Raises:
+        ModelError: there is none.
+    """
+    names = {"torch": (CHECKPOINT_FILE,), None: (MODEL_FILE, CHECKPOINT_FILE)}.get(engine, (MODEL_FILE,))
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise ModelError(f"{folder}: holds no {' or '.join(names)}; give the folder of a run, or a model's file")
 
 
 def boxed_model() -> Path | None:

@@ -1,9 +1,22 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from flood_seg.errors import ConfigError, UsageError
+from flood_seg import cli
+from flood_seg.errors import ConfigError, ModelError, UsageError
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
-from flood_seg.inference.engines import Engine, open_backend, parse_engine, short_name, with_engine
+from flood_seg.inference.engines import (
+    Engine,
+    choose_engine,
+    open_backend,
+    parse_engine,
+    short_name,
+    with_engine,
+)
+from tests.conftest import write_ponds
+from tests.inference.conftest import red_spec, write_model
 
 
 @pytest.mark.parametrize(
@@ -43,6 +56,51 @@ def test_a_models_suffix_chooses_where_the_user_did_not():
     assert with_engine(["threshold=0.3"], "best.ckpt") == ["backend=torch", "threshold=0.3"]
     assert with_engine(["backend=openvino"], "model.onnx") == ["backend=openvino"]
     assert with_engine([], None) == [] and with_engine([], "model.unknown") == []
+
+
+def test_a_model_may_be_given_with_its_engine():
+    assert choose_engine(["threshold=0.3"], "openvino,threads=3,precision=float32:m.onnx") == (
+        ["backend=openvino", "backend.threads=3", "backend.precision=float32", "threshold=0.3"],
+        "m.onnx",
+    )
+    assert choose_engine([], "triton:host:8000/m") == (["backend=triton"], "host:8000/m")
+    assert choose_engine(["backend=openvino"], "m.onnx") == (["backend=openvino"], "m.onnx")
+    assert choose_engine([], "odd:name.onnx") == (["backend=onnxruntime"], "odd:name.onnx")
+    with pytest.raises(UsageError, match="names an engine, and so does backend=torch"):
+        choose_engine(["backend=torch"], "openvino:m.onnx")
+    with pytest.raises(UsageError, match="did you mean 'openvino'"):
+        choose_engine([], "openvnio:m.onnx")
+
+
+def test_a_runs_folder_stands_for_its_model(tmp_path):
+    (tmp_path / "best.ckpt").touch()
+    assert choose_engine([], str(tmp_path)) == (["backend=torch"], f"{tmp_path}/best.ckpt")
+    with pytest.raises(ModelError, match="holds no model.onnx; give the folder of a run"):
+        parse_engine(f"openvino:{tmp_path}")
+    (tmp_path / "model.onnx").touch()
+    assert choose_engine([], str(tmp_path)) == (["backend=onnxruntime"], f"{tmp_path}/model.onnx")
+    assert choose_engine(["backend=torch"], str(tmp_path)) == (["backend=torch"], f"{tmp_path}/best.ckpt")
+    assert parse_engine(str(tmp_path)) == Engine("onnxruntime", (), f"{tmp_path}/model.onnx")
+    assert parse_engine(f"torch:{tmp_path}") == Engine("torch", (), f"{tmp_path}/best.ckpt")
+
+
+def test_infer_evaluate_and_overlay_take_an_engine_with_the_model(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("openvino")
+    monkeypatch.chdir(tmp_path)
+    write_ponds(tmp_path / "data", 3)
+    write_model(tmp_path / "run" / "model.onnx", red_spec())
+    engine = "openvino,precision=float32:run/model.onnx"
+    cli.main(["infer", "--onnx", engine, "--image", "data/images/00.jpg", "--out", "m.png", "--json", "r.json"])
+    assert json.loads(Path("r.json").read_text())["engine"] == "openvino cpu float32" and Path("m.png").is_file()
+    cli.main(["evaluate", "--model", engine, "--data", "data", "--out", "by_openvino"])
+    cli.main(["evaluate", "--model", "run", "--data", "data", "--out", "by_folder"])
+    first, second = (json.loads(Path(f"by_{name}/metrics.json").read_text()) for name in ("openvino", "folder"))
+    assert first["engine"] == "openvino cpu float32" and second["engine"] == "onnxruntime cpu"
+    assert second["model"] == "run/model.onnx" and first["iou"] == pytest.approx(second["iou"], abs=0.01)
+    cli.main(["data", "overlay", "--data", "data", "--model", engine, "--out", "o"])
+    assert Path("o/sheet_1.jpg").is_file()
+    cli.main(["evaluate", "--model", engine, "--data", "data", "--goal", "f1", "--save"])
+    assert "run/model.onnx: threshold" in capsys.readouterr().out
 
 
 def test_a_warm_up_runs_before_the_first_image(red_model, monkeypatch):
