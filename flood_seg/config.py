@@ -92,8 +92,9 @@ def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
         except MissingConfigException as error:
             raise ConfigError(_missing_choice(str(error))) from error
         except ConfigCompositionException as error:
-            # A key that is not there; composing without overrides lists the keys that are.
-            known = _keys(hydra_compose(name))
+            # A key that is not there; composing with the choices of groups alone lists the keys that are.
+            choices = [override for override in hydra_arguments(overrides) if _is_choice(override)]
+            known = _keys(hydra_compose(name, overrides=choices))
             raise ConfigError(_unknown_key(str(error), str(error.__cause__ or ""), known)) from error
         except HydraException as error:
             raise ConfigError(str(error).replace("\n", " ")) from error
@@ -205,6 +206,11 @@ def _check_override(override: Override) -> None:
         return
     if not isinstance(choice, str):
         raise ConfigError(f"{line}: allowed are {', '.join(_choices(key))}")
+
+
+def _is_choice(override: str) -> bool:
+    group = override.partition("=")[0].lstrip("+")
+    return "=" in override and (configs_dir() / group).is_dir()
 
 
 def _choices(group: str) -> list[str]:

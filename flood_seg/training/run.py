@@ -61,9 +61,9 @@ class Run:
         return self.folder / "model.onnx"
 
     def discard_empty(self) -> None:
-        """Removes the folder, and the date's, where nothing lies in them yet."""
-        for folder in (self.folder, self.folder.parent):
-            if folder.is_dir() and not any(folder.iterdir()):
+        """Removes the folder, the date's and that of all runs, where nothing lies in them yet."""
+        for folder in (self.folder, *self.folder.parents[:2]):
+            if folder.is_dir() and not any(folder.iterdir()) and folder.resolve() != Path.cwd():
                 folder.rmdir()
 
 
