@@ -42,6 +42,9 @@ WORDS = ("null", "true", "false", "nan", "inf")
 # Dictionaries whose keys the user chooses.
 FREE_KEYS = tuple(f"datamodule.{name}" for name in ("band_sources", "colors", "extra_val", "labels"))
 
+# Names of files, which stay texts: 1e3, 1_000 and 2050 are stems, not numbers.
+NAMES = ("check.fix_swaps",)
+
 
 def configs_dir() -> Path:
     """Returns the folder of the configuration files: in a checkout, or inside an installed package."""
@@ -117,8 +120,16 @@ def hydra_arguments(overrides: Sequence[str]) -> list[str]:
 
 
 def _readable(override: str) -> str:
-    """Quotes a plain value with letters beyond ASCII, a path for example, which Hydra's grammar stumbles over."""
+    """Quotes a plain value with letters beyond ASCII, a path for example, which Hydra's grammar stumbles over.
+
+    Likewise the elements of a list of names, which would else become numbers.
+    """
     key, _, value = override.partition("=")
+    if key.lstrip("+") in NAMES and (listed := re.fullmatch(r"\s*\[([^'\"\[\]{}()\\]*)\]\s*", value)):
+        names = [f"'{name.strip()}'" for name in listed[1].split(",") if name.strip()]
+        return f"{key}=[{','.join(names)}]"
+    if key.lstrip("+") in NAMES and re.fullmatch(r"[\w.+-]+", value) and value.lower() not in ("true", "false", "null"):
+        return f"{key}='{value}'"
     plain = re.fullmatch(r"[^'\"\[\]{}(),$\\]*", value) and not value.isascii()
     return f"{key}='{value.strip()}'" if plain else override
 

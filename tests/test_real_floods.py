@@ -56,7 +56,7 @@ def test_the_check_names_what_is_faulty_swapped_and_doubled_and_nothing_else(che
                "1041 3033", "1049 3019", "15 2050", "26 3020"]  # fmt: skip
     assert found == {
         ("unpaired", "1024"), ("unpaired", "1084"), ("shape", "1061"), ("shape", "14"), ("shape", "15"),
-        ("swapped", "14", "15"), ("misfit", "1022", "21"), ("misfit", "2034", "2039"),
+        ("swapped", "14", "15"), ("misfit", "1022"), ("misfit", "2034"),
         ("contradiction", "1037", "3014"), ("contradiction", "1041", "3033"),
         *(("duplicate", *stems.split()) for stems in doubled),
     }  # fmt: skip
@@ -65,16 +65,26 @@ def test_the_check_names_what_is_faulty_swapped_and_doubled_and_nothing_else(che
 
 
 def test_masks_that_are_exchanged_on_purpose_are_found(checked):
-    """Every pair in turn, as docs/data.md says."""
+    """As docs/data.md says, and nothing else is; nor are the two that really are swapped an error of the fits alone."""
     import numpy as np
 
+    from flood_seg.data.check.evidence import find_swaps, weigh
     from flood_seg.data.check.fit import fits
 
-    seen = [one for one in checked.samples.values() if one.pair.stem not in ("14", "15")]
-    scores = fits([one.view for one in seen], [one.mask_view for one in seen])
-    own = np.diag(scores)
-    gains = (own[:, None] + own[None, :] - scores - scores.T)[np.triu_indices(len(seen), 1)]
-    assert np.mean(gains > 4) > 0.997 and (gains < -4).sum() == 0
+    seen = [
+        one for one in checked.samples.values() if one.pair.stem not in ("14", "15") and 0 < one.mask_view.mean() < 1
+    ]
+    table = fits([one.view for one in seen], [one.mask_view for one in seen])
+    assert find_swaps(weigh(table).scores, 0.01) == []
+    random, found = np.random.default_rng(0), []
+    for _ in range(60):
+        one, other = sorted(random.choice(len(seen), 2, replace=False).tolist())
+        order = np.arange(len(seen))
+        order[[one, other]] = other, one
+        found.append([(swap.first, swap.second) for swap in find_swaps(weigh(table[:, :, order]).scores, 0.01)])
+        assert found[-1] in ([], [(one, other)])
+    assert np.mean([bool(swaps) for swaps in found]) > 0.9
+    assert abs(np.mean([bool(swaps) for swaps in found]) - checked.trials[0].power) < 0.06  # what the report says
 
 
 def test_the_model_in_the_box_is_as_good_as_its_card_says():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from flood_seg.errors import ConfigError
 from flood_seg.schema.checks import check_choice, check_range
 from flood_seg.schema.training import TrainConfig
 
@@ -16,20 +17,35 @@ class CheckConfig:
     duplicate_bits: int = 10
     duplicate_correlation: float = 0.7
     mask_agreement: float = 0.7
-    swap_gain: float = 4.0
-    misfit_gain: float = 2.5
+    swap_warning: float = 0.01
+    swap_error: float = 1e-6
+    misfit_warning: float = 0.001
+    misfit_share: float = 0.01
+    fix_swaps: Any = False
     lossy_share: float = 0.005
     thumbnail: int = 320
     listed: int = 60
 
     def __post_init__(self) -> None:
         check_range("check.duplicate_bits", self.duplicate_bits, 0, 32)
-        for name in ("duplicate_correlation", "mask_agreement", "lossy_share"):
+        for name in ("duplicate_correlation", "mask_agreement", "lossy_share", "misfit_share"):
             check_range(f"check.{name}", getattr(self, name), 0, 1)
-        check_range("check.swap_gain", self.swap_gain, 0)
-        check_range("check.misfit_gain", self.misfit_gain, 0)
+        for name in ("swap_warning", "swap_error", "misfit_warning"):
+            check_range(f"check.{name}", getattr(self, name), 0, 1)
+        self.fix_swaps = _stems("check.fix_swaps", self.fix_swaps)
         check_range("check.thumbnail", self.thumbnail, 32, 2048)
         check_range("check.listed", self.listed, 1)
+
+
+def _stems(key: str, value: Any) -> bool | list[str]:
+    """Returns true, false or a list of stems; a number, which a yaml makes of 0014, is refused."""
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    stems = [value] if isinstance(value, str) else list(value) if isinstance(value, (list, tuple)) else [value]
+    for stem in stems:
+        if not isinstance(stem, str):
+            raise ConfigError(f"{key}: {stem!r} is no text; a stem of digits is quoted in a yaml: ['0014', '0015']")
+    return stems
 
 
 @dataclass

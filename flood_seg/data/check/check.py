@@ -12,8 +12,9 @@ import numpy as np
 
 from flood_seg.console import counted, track
 from flood_seg.data.check.alike import find_alike, groups_of, orientations
+from flood_seg.data.check.evidence import LEAST, find_misfits, find_swaps, find_unlike, power, weigh
 from flood_seg.data.check.examine import Examined, examine
-from flood_seg.data.check.fit import find_misfits, find_swaps, fits
+from flood_seg.data.check.fit import SIGNS, fits
 from flood_seg.data.check.kinds import SEVERITIES, Finding
 from flood_seg.data.copy import find_with_parts
 from flood_seg.data.reading import SampleReader
@@ -29,6 +30,29 @@ if TYPE_CHECKING:
 BLOCK = 2000  # images, in the order of their stems, whose masks are tried with each other
 
 
+@dataclass(frozen=True)
+class Trial:
+    """How well exchanged masks can be told in a block of a data set.
+
+    Attributes:
+        masks: that were tried on each other's images.
+        separation: of each sign, the share of other combinations that half of the own pairs fit better than.
+        power: the share of exchanges of two masks that would be found; 0: none can.
+    """
+
+    masks: int
+    separation: dict[str, float]
+    power: float
+
+    def describe(self) -> str:
+        """Says it in a line."""
+        if not self.separation:
+            return f"swapped masks cannot be found among {counted(self.masks, 'mask')}: it takes {LEAST}"
+        if not self.power:
+            return "swapped masks cannot be found here: masks fit their own images hardly better than others"
+        return f"swapped masks: of 100 exchanges of two {self.power * 100:.0f} would be found"
+
+
 @dataclass
 class Checked:
     """What is known of a data set after a check.
@@ -39,6 +63,8 @@ class Checked:
         findings: the errors first, then warnings and notes.
         swaps: stems whose masks fit better the other way round.
         groups: stems of near-duplicates.
+        alike: the pairs that these groups are made of.
+        trials: how well swaps can be told, of each block.
     """
 
     samples: dict[str, Examined]
@@ -46,6 +72,8 @@ class Checked:
     findings: list[Finding] = field(default_factory=list)
     swaps: list[tuple[str, str]] = field(default_factory=list)
     groups: list[list[str]] = field(default_factory=list)
+    alike: set[tuple[str, str]] = field(default_factory=set)
+    trials: list[Trial] = field(default_factory=list)
 
     def count(self, severity: str) -> int:
         """Returns how many findings are of a severity."""
@@ -62,10 +90,10 @@ def check(config: DataToolsConfig, out: Path, fix: Path | None = None) -> Checke
 
     Raises:
         FindingsError: there are errors; the report is written.
-        DataError: a folder is missing or empty.
+        DataError: a folder is missing or empty, or `check.fix_swaps` lists a stem that is in no swap.
         OutputError: the report or the copy cannot be written.
     """
-    from flood_seg.data.check.fix import check_fixable, write_fixed
+    from flood_seg.data.check.fix import check_fixable, choose_swaps, write_fixed
     from flood_seg.data.check.report import show, write_report
 
     check_writable(out)
@@ -75,7 +103,7 @@ def check(config: DataToolsConfig, out: Path, fix: Path | None = None) -> Checke
     show(checked, config.datamodule.place)
     write_report(checked, config, out)
     if fix:
-        write_fixed(checked, config, fix)
+        write_fixed(checked, config, fix, choose_swaps(checked, config))
     if errors := checked.count("error"):
         hint = "" if fix or config.datamodule.windows else "; --fix FOLDER writes a corrected copy"
         raise FindingsError(f"{config.datamodule.place}: {counted(errors, 'error')}, see {out / 'report.html'}{hint}")
@@ -97,8 +125,8 @@ def look(config: DataToolsConfig) -> Checked:
     checked.findings = [Finding("unpaired", (fault.stem,), fault.path.name, fault.reason) for fault in faults]
     checked.findings += _once_a_file([finding for seen in samples.values() for finding in seen.findings])
     checked.findings += _odd_channels(samples)
-    alike = _compare_images(checked, options)
-    _compare_masks(checked, alike, options)
+    _compare_images(checked, options)
+    _compare_masks(checked, options)
     checked.findings = [_with_owner(finding, checked) for finding in checked.findings]
     order = {severity: place for place, severity in enumerate(SEVERITIES)}
     checked.findings.sort(key=lambda finding: order[finding.severity])
@@ -141,8 +169,8 @@ def _odd_channels(samples: dict[str, Examined]) -> list[Finding]:
     return _once_a_file(found)
 
 
-def _compare_images(checked: Checked, options: CheckConfig) -> set[tuple[str, str]]:
-    """Adds groups of near-duplicates; returns the pairs of stems."""
+def _compare_images(checked: Checked, options: CheckConfig) -> None:
+    """Adds near-duplicates and their groups."""
     # Windows of one raster lie side by side and may well look alike: water does.
     seen = [one for one in checked.samples.values() if one.view is not None and one.pair.window is None]
     stems = [one.pair.stem for one in seen]
@@ -155,21 +183,16 @@ def _compare_images(checked: Checked, options: CheckConfig) -> set[tuple[str, st
         named = ", ".join(f"{stem} ({checked.parts[stem]})" if parts else stem for stem in members)
         kind = "leak" if len(parts) > 1 else "duplicate"
         checked.findings.append(Finding(kind, tuple(members), seen[group[0]].pair.image.name, named))
-    return {(stems[i], stems[j]) for i, j in pairs}
+    checked.alike = {(stems[i], stems[j]) for i, j in pairs}
 
 
-def _compare_masks(checked: Checked, alike: set[tuple[str, str]], options: CheckConfig) -> None:
-    """Tries the masks of neighbouring stems with each other's images."""
-    usable = [
-        one for one in checked.samples.values()
-        if one.view is not None and one.mask_view is not None and 0 < one.mask_view.mean() < 1
-    ]  # fmt: skip
+def _compare_masks(checked: Checked, options: CheckConfig) -> None:
+    """Tries the masks of neighbouring stems with each other's images; compares those of near-duplicates."""
+    usable = [one for one in checked.samples.values() if one.view is not None and _says_something(one)]
     for start in range(0, len(usable), BLOCK):
-        block = usable[start : start + BLOCK]
-        if len(block) > 1:
-            _compare_block(block, checked, alike, options)
+        _compare_block(usable[start : start + BLOCK], checked, options)
     swapped = {stem for swap in checked.swaps for stem in swap}
-    for first, second in sorted(alike):
+    for first, second in sorted(checked.alike):
         one, other = checked.samples[first].mask_view, checked.samples[second].mask_view
         if {first, second} & swapped or one is None or other is None:
             continue
@@ -181,27 +204,71 @@ def _compare_masks(checked: Checked, alike: set[tuple[str, str]], options: Check
             checked.findings.append(Finding("contradiction", (first, second), file, text))
 
 
-def _compare_block(
-    block: Sequence[Examined], checked: Checked, alike: set[tuple[str, str]], options: CheckConfig
-) -> None:
-    stems = [one.pair.stem for one in block]
-    place = {stem: index for index, stem in enumerate(stems)}
-    near = [(place[a], place[b]) for a, b in alike if a in place and b in place]
-    scores = fits([one.view for one in block if one.view is not None],
-                  [one.mask_view for one in block if one.mask_view is not None])  # fmt: skip
-    swaps = [swap for swap in find_swaps(scores, options.swap_gain) if swap[:2] not in near]
-    for i, j, rise in swaps:
-        one, other = block[i], block[j]
+def _mask_of(one: Examined) -> np.ndarray | None:
+    """What `fits` takes: the indices of several classes, else the share of the foreground."""
+    return one.mask_view if one.class_view is None else one.class_view
+
+
+def _says_something(one: Examined) -> bool:
+    mask = _mask_of(one)
+    return mask is not None and bool((mask != mask.flat[0]).any())
+
+
+def _compare_block(block: Sequence[Examined], checked: Checked, options: CheckConfig) -> None:
+    if len(block) < LEAST:
+        checked.trials += [Trial(len(block), {}, 0.0)] if block else []
+        return
+    evidence = weigh(fits([one.view for one in block if one.view is not None],
+                          [mask for one in block if (mask := _mask_of(one)) is not None]))  # fmt: skip
+    scores = evidence.scores
+    found = power(scores, options.swap_warning) if scores is not None else 0.0
+    checked.trials.append(Trial(len(block), dict(zip(SIGNS, evidence.separation, strict=True)), found))
+    if scores is not None:
+        settled = _add_swaps(block, scores, checked, options)
+        _add_misfits(block, scores, settled, checked, options)
+
+
+def _add_swaps(block: Sequence[Examined], scores: np.ndarray, checked: Checked, options: CheckConfig) -> set[int]:
+    """Returns which of the block are settled by them."""
+    settled = set[int]()
+    for found in find_swaps(scores, options.swap_warning):
+        one, other = block[found.first], block[found.second]
+        stems = (one.pair.stem, other.pair.stem)
+        if tuple(sorted(stems)) in checked.alike:
+            continue
         sizes = one.size != one.mask_size and one.size == other.mask_size and other.size == one.mask_size
-        text = f"the masks of {stems[i]} and {stems[j]} fit better exchanged (by {rise:.1f}"
+        text = f"the masks of {stems[0]} and {stems[1]} fit better exchanged ({_by_chance(found.chance)}"
         text += "; their sizes then fit too)" if sizes else ")"
-        checked.swaps.append((stems[i], stems[j]))
-        checked.findings.append(Finding("swapped", (stems[i], stems[j]), one.pair.mask.name, text))
-    settled = {index for swap in swaps for index in swap[:2]}
-    for mask, image, better in find_misfits(scores, options.misfit_gain, near):
-        if mask not in settled:
-            text = f"fits {block[image].pair.image.name} better than its own image (by {better:.1f})"
-            checked.findings.append(Finding("misfit", (stems[mask], stems[image]), block[mask].pair.mask.name, text))
+        kind = "swapped" if sizes or found.chance < options.swap_error else "maybe_swapped"
+        checked.swaps.append(stems)
+        checked.findings.append(Finding(kind, stems, one.pair.mask.name, text))
+        settled |= {found.first, found.second}
+    return settled
+
+
+def _add_misfits(
+    block: Sequence[Examined], scores: np.ndarray, settled: set[int], checked: Checked, options: CheckConfig
+) -> None:
+    """Names masks that another image explains better, and those that fit their own as badly as any."""
+    place = {one.pair.stem: index for index, one in enumerate(block)}
+    near = [(place[a], place[b]) for a, b in checked.alike if a in place and b in place]
+    for found in find_misfits(scores, options.misfit_warning, near):
+        if found.second not in settled:
+            image, mask = block[found.first].pair, block[found.second].pair
+            text = f"fits {image.image.name} better than its own image ({_by_chance(found.chance)})"
+            checked.findings.append(Finding("misfit", (mask.stem, image.stem), mask.mask.name, text))
+            settled = settled | {found.second}
+    rest = [index for index in range(len(block)) if index not in settled]
+    if len(rest) < LEAST:
+        return
+    for index in find_unlike(scores[np.ix_(rest, rest)], options.misfit_share):
+        mask = block[rest[index]].pair
+        text = "fits its image no better than masks of other images do"
+        checked.findings.append(Finding("misfit", (mask.stem,), mask.mask.name, text))
+
+
+def _by_chance(expected: float) -> str:
+    return f"expected by chance in this data set: {expected:.1g}"
 
 
 def _soft_iou(one: np.ndarray, other: np.ndarray) -> float:

@@ -46,6 +46,7 @@ class Examined:
         mask_size: likewise.
         view: the image at 64×64, uint8 [64, 64, 3] RGB.
         mask_view: the share of pixels of any class but the background at 64×64, float32 in [0, 1].
+        class_view: the class indices at 64×64, uint8, where there are more than two; None: `mask_view` says it all.
         photo: a small JPEG of the image.
         mask: its mask at the same size, a PNG of class indices.
     """
@@ -58,6 +59,7 @@ class Examined:
     mask_size: tuple[int, int] | None = None
     view: np.ndarray | None = None
     mask_view: np.ndarray | None = None
+    class_view: np.ndarray | None = None
     photo: bytes = b""
     mask: bytes = b""
 
@@ -81,6 +83,8 @@ def examine(pair: Pair, reader: SampleReader, options: CheckConfig) -> Examined:
             seen.mask = cv2.imencode(".png", resize_mask(mask, *small.shape[:2]))[1].tobytes()
     if mask is not None:
         seen.mask_view = _small(((mask > 0) & (mask != IGNORED)).astype(np.float32))
+        if len(reader.classes.names) > 2:
+            seen.class_view = np.asarray(cv2.resize(mask, (VIEW, VIEW), interpolation=cv2.INTER_NEAREST_EXACT))
         _look_for_one_class(seen, mask, reader)
     _compare_places(seen)
     return seen

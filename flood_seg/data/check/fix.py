@@ -1,7 +1,7 @@
 """Writes a corrected copy of a data set; the data set itself is never touched.
 
 Files are copied byte by byte wherever nothing is wrong with them. What is changed and what is left out stands in
-`fixes.json`.
+`fixes.json`. A mask is never exchanged unless it is asked for, and no label is filled up where it does not reach.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from flood_seg.data.copy import IMAGES, MASKS, Place, check_empty, place_of
 from flood_seg.data.pairing import VECTORS
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.split import Split, write_split
-from flood_seg.errors import OutputError, UsageError
+from flood_seg.errors import DataError, OutputError, UsageError, did_you_mean
 from flood_seg.imaging.bands import sibling_files
 from flood_seg.imaging.header import SUFFIXES
 from flood_seg.imaging.raster import create_raster, open_raster
@@ -25,7 +25,7 @@ from flood_seg.imaging.read import decode_bands, is_raster, read_labels, read_ma
 from flood_seg.imaging.write import copy_file, write_image, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from flood_seg.data.check.check import Checked
     from flood_seg.data.check.examine import Examined
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 FATAL = frozenset({"unreadable", "labels"})
 REWRITTEN = frozenset({"size", "lossy", "soft"})  # masks
 KEPT_FIRST = ("test", "val", "train", None)  # of a leak
+WHOLE = 0.995  # share of the image that a label must cover to be warped: half a pixel is missing at an edge
 
 
 def check_fixable(config: DataToolsConfig, fix: Path, out: Path) -> None:
@@ -54,10 +55,38 @@ def check_fixable(config: DataToolsConfig, fix: Path, out: Path) -> None:
     check_empty(fix)
 
 
-def write_fixed(checked: Checked, config: DataToolsConfig, root: Path) -> None:
-    """Writes images, masks, `fixes.json`, and `split.txt` where parts are known but no folders say them."""
+def choose_swaps(checked: Checked, config: DataToolsConfig) -> list[tuple[str, str]]:
+    """Returns the pairs of stems whose masks the copy exchanges: those of `check.fix_swaps`.
+
+    Raises:
+        DataError: a stem is listed that belongs to no swap.
+    """
+    wanted = config.check.fix_swaps
+    if isinstance(wanted, bool):
+        sure = {finding.stems for finding in checked.findings if finding.kind == "swapped"}
+        return [swap for swap in checked.swaps if wanted and swap in sure]
+    known = {stem for swap in checked.swaps for stem in swap}
+    if unknown := [stem for stem in wanted if stem not in known]:
+        found = ", ".join(" and ".join(swap) for swap in checked.swaps[:3]) or "none"
+        more = ", ..." if len(checked.swaps) > 3 else ""
+        raise DataError(
+            f"check.fix_swaps: {unknown[0]} is in no pair of swapped masks; found are {found}{more}"
+            f"{did_you_mean(unknown[0], known)}; no copy is written"
+        )
+    return [swap for swap in checked.swaps if set(swap) & set(wanted)]
+
+
+def write_fixed(checked: Checked, config: DataToolsConfig, root: Path, swaps: Sequence[tuple[str, str]]) -> None:
+    """Writes images, masks, `fixes.json`, and `split.txt` where parts are known but no folders say them.
+
+    Args:
+        checked: the data set.
+        config: how it is read.
+        root: folder of the copy.
+        swaps: of `choose_swaps`.
+    """
     reader = SampleReader.of(config.datamodule, config.task)
-    partners = {a: b for one, other in checked.swaps for a, b in ((one, other), (other, one))}
+    partners = {a: b for one, other in swaps for a, b in ((one, other), (other, one))}
     dropped = _dropped(checked, partners)
     changes: dict[str, list[str]] = {stem: [f"left out: {why}"] for stem, why in dropped.items()}
     changes |= {f.stems[0]: [f"left out: {f.file}: {f.text}"] for f in checked.findings if f.kind == "unpaired"}
@@ -77,26 +106,48 @@ def write_fixed(checked: Checked, config: DataToolsConfig, root: Path) -> None:
             parts[part].append(place.name)
     if not by_folder and any(parts.values()):
         write_split(root / "split.txt", Split(*(tuple(sorted(parts[part])) for part in ("train", "val", "test"))))
-    write_json(root / "fixes.json", {"copied": len(kept), "changes": changes})
+    unchanged = [swap for swap in checked.swaps if swap not in swaps]
+    write_json(root / "fixes.json", {"copied": len(kept), "changes": changes, "swaps_left": unchanged})
     mended = sum(seen.pair.stem in changes for seen in kept)
     left = len(changes) - mended
     say(f"{root}: {counted(len(kept), 'pair')} copied, {mended} of them mended, {left} left out; {root / 'fixes.json'}")
+    if unchanged:
+        say(_left_alone(unchanged))
+
+
+def _left_alone(swaps: Sequence[tuple[str, str]]) -> str:
+    names = ", ".join(" and ".join(swap) for swap in swaps[:3]) + (", ..." if len(swaps) > 3 else "")
+    return (
+        f"not exchanged: the masks of {counted(len(swaps), 'pair')} that fit better the other way round ({names}); "
+        f"look at them, then check.fix_swaps=[{','.join(swaps[0])}] exchanges those that are swapped"
+    )
 
 
 def _dropped(checked: Checked, partners: dict[str, str]) -> dict[str, str]:
     """Returns why each sample is left out that is."""
-    dropped = {}
+    dropped = _leaking(checked)
     for stem, seen in checked.samples.items():
+        # A mask whose own sample cannot be used may still be the partner's.
+        source = checked.samples[partners.get(stem, stem)]
+        warped = "place" in _kinds(source, source.pair.mask) and not _is_vector(source.pair.mask)
         for finding in seen.findings:
-            if finding.kind in FATAL or (finding.kind == "shape" and stem not in partners):
+            # Of another shape: the mask is exchanged, or cut to its image on the map.
+            if finding.kind in FATAL or (finding.kind == "shape" and stem not in partners and not warped):
                 dropped[stem] = finding.text
-    for finding in checked.findings:
-        if finding.kind == "leak":
-            ranked = [part for part in KEPT_FIRST if any(checked.parts[stem] == part for stem in finding.stems)]
-            for stem in finding.stems:
-                if checked.parts[stem] != ranked[0]:
-                    dropped[stem] = f"near-duplicate of a sample of the {ranked[0]} part"
-    # A mask whose own sample cannot be used may still be the partner's.
+        if warped and (reach := _reach(source.pair.mask, seen.pair.image)) < WHOLE:
+            dropped[stem] = f"its label covers {reach:.1%} of the image on the map; the rest would be made up"
+    return dropped
+
+
+def _leaking(checked: Checked) -> dict[str, str]:
+    """Near-duplicates of a sample of another part that is kept; what merely resembles those in turn stays."""
+    rank = {part: place for place, part in enumerate(KEPT_FIRST)}
+    dropped = {}
+    for pair in checked.alike:
+        kept, other = sorted(pair, key=lambda stem: rank[checked.parts[stem]])
+        part = checked.parts[kept]
+        if part and checked.parts[other] and part != checked.parts[other]:
+            dropped[other] = f"near-duplicate of {kept}, of the {part} part"
     return dropped
 
 
@@ -136,7 +187,7 @@ def _copy(file: Path, target: Path, mates: Iterable[str] = ()) -> None:
 def _copy_mask(seen: Examined, source: Examined, place: Place, reader: SampleReader) -> list[str]:
     """Copies the mask of `source` as that of `seen`; returns what was changed."""
     file, kinds = source.pair.mask, _kinds(source, source.pair.mask)
-    if file.suffix.lower() in VECTORS:
+    if _is_vector(file):
         _copy(file, place.file(MASKS, file.suffix), (".shx", ".dbf", ".prj", ".cpg") if file.suffix == ".shp" else ())
         return []
     if "place" in kinds:
@@ -156,6 +207,20 @@ def _copy_mask(seen: Examined, source: Examined, place: Place, reader: SampleRea
     else:
         write_image(place.file(MASKS, ".png"), values)
     return [f"mask written anew ({', '.join(sorted(kinds & {*REWRITTEN, 'exif'})) or 'size'})"]
+
+
+def _is_vector(file: Path) -> bool:
+    return file.suffix.lower() in VECTORS
+
+
+def _reach(mask: Path, image: Path) -> float:
+    """Returns the share of an image's rectangle on the map that its label covers, in [0, 1]."""
+    from rasterio.vrt import WarpedVRT
+
+    # Without its nodata value, which is often that of the background.
+    options = {"add_alpha": True, "src_nodata": None, "nodata": None}
+    with open_raster(mask) as source, WarpedVRT(source, **options, **_grid(image)) as warped:
+        return float((warped.read(warped.count) > 0).mean())
 
 
 def _values(file: Path, reader: SampleReader) -> np.ndarray:

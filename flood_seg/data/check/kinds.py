@@ -31,17 +31,18 @@ KINDS = {
     "unreadable": Kind("error", "unreadable", "A file is empty, damaged, truncated or no image.", "left out"),
     "shape": Kind(
         "error", "another shape", "Image and mask have different aspect ratios, so they are not of one photo.",
-        "left out, unless a swap mends it",
+        "left out, unless an exchange or the map mends it",
     ),
     "labels": Kind(
         "error", "unknown values", "The mask holds values that are no class, or is no mask of two values.", "left out"
     ),
     "swapped": Kind(
-        "error", "swapped masks", "The masks of two images fit better the other way round.", "the masks are exchanged"
+        "error", "swapped masks", "The masks of two images fit better the other way round, beyond reasonable doubt.",
+        "exchanged with check.fix_swaps=true or their stems, else copied as they are",
     ),
     "place": Kind(
         "error", "another place", "Image and label lie on different grids of the map.",
-        "the label is warped to the image's grid",
+        "the label is warped to the image's grid where it covers all of it, else left out",
     ),
     "leak": Kind(
         "error", "in two parts", "Nearly the same image is in several parts, so a validation figure is too good.",
@@ -51,7 +52,13 @@ KINDS = {
     "contradiction": Kind(
         "warning", "masks disagree", "Near-duplicates have masks that differ: at least one is badly drawn."
     ),
-    "misfit": Kind("warning", "poor fit", "The mask's outlines fit another image better than its own."),
+    "maybe_swapped": Kind(
+        "warning", "maybe swapped masks", "The masks of two images fit better the other way round; look at them.",
+        "exchanged where check.fix_swaps lists their stems, else copied as they are",
+    ),
+    "misfit": Kind(
+        "warning", "poor fit", "The mask fits another image better than its own, or its own no better than others' do."
+    ),
     "size": Kind("warning", "another size", "The mask is larger or smaller than its image.", "resized to the image"),
     "lossy": Kind(
         "warning", "lossy mask", "The mask was saved as a JPEG once: its values waver far from any edge.",

@@ -32,6 +32,8 @@ OPACITY = 0.4
 def show(checked: Checked, place: str) -> None:
     """Prints a line a kind of finding, then each error and warning by itself."""
     say(f"{place}: {counted(len(checked.samples), 'pair')}, {_totals(checked)}")
+    for line in _trials(checked):
+        say(line)
     if not checked.findings:
         return
     counts = Counter(finding.kind for finding in checked.findings)
@@ -55,6 +57,11 @@ def _totals(checked: Checked) -> str:
     return ", ".join(counted(checked.count(severity), severity) for severity in SEVERITIES)
 
 
+def _trials(checked: Checked) -> list[str]:
+    """How well swapped masks can be told, once where blocks agree."""
+    return list(dict.fromkeys(trial.describe() for trial in checked.trials))
+
+
 def _examples(checked: Checked, kind: str, count: int = 4) -> str:
     stems = [finding.stems[0] for finding in checked.findings if finding.kind == kind]
     return ", ".join(stems[:count]) + (", ..." if len(stems) > count else "")
@@ -69,6 +76,7 @@ def write_report(checked: Checked, config: DataToolsConfig, folder: Path) -> Non
         "warnings": checked.count("warning"),
         "notes": checked.count("note"),
         "swaps": checked.swaps,
+        "mask_trials": [asdict(trial) for trial in checked.trials],
         "near_duplicates": checked.groups,
         "findings": [{"severity": finding.severity, **asdict(finding)} for finding in checked.findings],
     }
@@ -79,6 +87,7 @@ def write_report(checked: Checked, config: DataToolsConfig, folder: Path) -> Non
     write_page(
         folder / "report.html", "check.html",
         title=f"Check of {config.datamodule.place}", checked=checked, totals=_totals(checked),
+        trials=_trials(checked),
         sections=[_section(checked, name, config.check.listed, colors) for name in found],
         legend=list(zip(classes.names, classes.colors, strict=True))[1:],
     )  # fmt: skip
@@ -101,7 +110,7 @@ def _pictures(checked: Checked, finding: Finding, colors: Sequence[Color]) -> li
             stem, part = one.pair.stem, checked.parts.get(one.pair.stem)
             name = f"{stem} ({part})" if part else stem
             pictures.append({"source": data_uri(_drawn(one.photo, one.mask, colors)), "name": name})
-    for one, other in (seen, seen[::-1]) if finding.kind == "swapped" else ():
+    for one, other in (seen, seen[::-1]) if finding.kind in ("swapped", "maybe_swapped") else ():
         name = f"{one.pair.stem} with the mask of {other.pair.stem}"
         pictures.append({"source": data_uri(_drawn(one.photo, other.mask, colors)), "name": name})
     return pictures

@@ -11,26 +11,33 @@ import rasterio
 from PIL import Image
 from rasterio.transform import from_origin
 
-from flood_seg.config import compose
+from flood_seg.config import compose, parse_overrides
 from flood_seg.data.check.check import Checked, check, look
 from flood_seg.data.check.kinds import KINDS
 from flood_seg.data.scene import draw_scene
-from flood_seg.errors import FindingsError, OutputError, UsageError
-from flood_seg.schema.workshop import DataToolsConfig
+from flood_seg.errors import ConfigError, DataError, FindingsError, OutputError, UsageError
+from flood_seg.schema.workshop import CheckConfig, DataToolsConfig
 
 SIZE = 128
 COUNT = 12
+MANY = 20
 
 
 @pytest.fixture(scope="session")
 def scenes() -> list[tuple[np.ndarray, np.ndarray]]:
-    return [draw_scene(seed, SIZE, SIZE + 40) for seed in range(COUNT)]
+    return [draw_scene(seed, SIZE, SIZE + 40) for seed in range(MANY)]
 
 
 @pytest.fixture
 def folder(tmp_path, scenes) -> Path:
     """Twelve scenes without a flaw."""
-    return write(tmp_path / "set", scenes)
+    return write(tmp_path / "set", scenes[:COUNT])
+
+
+@pytest.fixture
+def many(tmp_path, scenes) -> Path:
+    """Twenty scenes without a flaw, enough to tell exchanged masks when some are broken."""
+    return write(tmp_path / "many", scenes)
 
 
 def write(root: Path, scenes) -> Path:
@@ -106,17 +113,53 @@ def test_each_flaw_of_a_file_is_named_and_nothing_else(folder, scenes, tmp_path)
     assert page.count("data:image/jpeg") >= 8 and all(KINDS[kind].title in page for kind, *_ in listed)
 
 
-def test_swapped_masks_of_one_size_are_found_by_their_outlines(folder, tmp_path):
+def test_swapped_masks_of_one_size_are_found_and_a_few_images_are_no_proof(folder, tmp_path):
     exchange(folder / "masks" / "03.png", folder / "masks" / "08.png")
     exchange(folder / "masks" / "05.png", folder / "masks" / "06.png")
-    checked = look(config_of(folder))
+    checked = check(config_of(folder), tmp_path / "out")  # warnings: no FindingsError
     assert {frozenset(swap) for swap in checked.swaps} == {frozenset({"03", "08"}), frozenset({"05", "06"})}
-    assert found(checked) == {("swapped", "03", "08"), ("swapped", "05", "06")}
+    assert found(checked) == {("maybe_swapped", "03", "08"), ("maybe_swapped", "05", "06")}
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "03 with the mask of 08" in page and "08 with the mask of 03" in page
 
 
-def test_a_mask_of_another_scene_fits_that_one_better(folder):
-    shutil.copy(folder / "masks" / "03.png", folder / "masks" / "07.png")
-    assert ("misfit", "03", "07") in found(look(config_of(folder)))
+def test_masks_swapped_with_their_sizes_are_an_error_in_few_images_too(many, scenes):
+    for number in (3, 8):
+        small = cv2.resize(scenes[11 - number][1], (SIZE, SIZE), interpolation=cv2.INTER_NEAREST)
+        shape = (SIZE, SIZE + 40) if number == 3 else (SIZE, SIZE)
+        Image.fromarray(cv2.resize(scenes[number][0], shape[::-1])).save(many / "images" / f"{number:02d}.jpg")
+        other = scenes[11 - number][1] if number == 8 else small
+        Image.fromarray(other).save(many / "masks" / f"{number:02d}.png")
+    assert {("swapped", "03", "08"), ("shape", "03"), ("shape", "08")} == found(look(config_of(many)))
+
+
+def test_the_report_says_how_well_swapped_masks_can_be_told(many, tmp_path, capsys):
+    check(config_of(many), tmp_path / "out")
+    (trial,) = json.loads((tmp_path / "out" / "report.json").read_text())["mask_trials"]
+    assert trial["masks"] == MANY and trial["power"] > 0.8 and min(trial["separation"].values()) > 0.9
+    assert (
+        f"swapped masks: of 100 exchanges of two {trial['power'] * 100:.0f} would be found" in capsys.readouterr().out
+    )
+
+
+def test_masks_of_what_the_images_do_not_show_are_not_judged_and_the_report_says_so(tmp_path, scenes, capsys):
+    root = write(
+        tmp_path / "set", [(image, scenes[(number + 7) % MANY][1]) for number, (image, _) in enumerate(scenes)]
+    )
+    checked = check(config_of(root), tmp_path / "out")
+    assert not {"swapped", "maybe_swapped", "misfit"} & {finding.kind for finding in checked.findings}
+    told = "swapped masks cannot be found here: masks fit their own images hardly better than others"
+    assert told in capsys.readouterr().out and told in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_mask_of_another_scene_fits_that_one_better(many):
+    shutil.copy(many / "masks" / "03.png", many / "masks" / "07.png")
+    assert ("misfit", "03", "07") in found(look(config_of(many)))
+
+
+def test_a_mask_that_fits_no_image_is_named_by_itself(many, scenes):
+    Image.fromarray(np.ascontiguousarray(scenes[8][1][::-1])).save(many / "masks" / "07.png")
+    assert found(look(config_of(many))) == {("misfit", "07")}
 
 
 def test_near_duplicates_are_found_however_they_were_changed(folder, scenes):
@@ -153,7 +196,7 @@ def test_dry_photos_that_are_there_twice_do_not_contradict_each_other(folder, sc
 
 def test_a_duplicate_in_two_parts_is_an_error_and_the_copy_keeps_it_out_of_training(tmp_path, scenes):
     root = tmp_path / "set"
-    write(root / "train", scenes[:8]), write(root / "val", scenes[8:])
+    write(root / "train", scenes[:8]), write(root / "val", scenes[8:COUNT])
     Image.fromarray(scenes[2][0]).save(root / "val" / "images" / "two.jpg", quality=70)
     Image.fromarray(scenes[2][1]).save(root / "val" / "masks" / "two.png")
     with pytest.raises(FindingsError):
@@ -176,25 +219,88 @@ def test_the_parts_of_a_split_file_count_and_are_kept(folder, scenes, tmp_path):
     assert kept == set(split.read_text().split("\n")) - {"train\t00"}
 
 
-def test_the_copy_is_mended_and_the_data_set_is_untouched(folder, scenes, tmp_path):
-    break_files(folder, scenes)
-    exchange(folder / "masks" / "08.png", folder / "masks" / "09.png")
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+def test_the_copy_is_mended_and_the_data_set_is_untouched(many, scenes, tmp_path):
+    break_files(many, scenes)
+    exchange(many / "masks" / "08.png", many / "masks" / "09.png")
+    before = {path: path.read_bytes() for path in many.rglob("*") if path.is_file()}
     with pytest.raises(FindingsError):
-        check(config_of(folder), tmp_path / "out", tmp_path / "fixed")
-    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+        check(config_of(many, "check.fix_swaps=[08,09]"), tmp_path / "out", tmp_path / "fixed")
+    assert {path: path.read_bytes() for path in many.rglob("*") if path.is_file()} == before
     fixed = tmp_path / "fixed"
-    assert {path.stem for path in (fixed / "images").iterdir()} == {"04", "05", "06", "07", "08", "09", "10"}
+    assert {path.stem for path in (fixed / "images").iterdir()} == {f"{number:02d}" for number in range(4, MANY)} - {
+        "11"
+    }
     for number in (5, 6, 8, 9):  # back with their images, and of two values
         written = np.array(Image.open(fixed / "masks" / f"{number:02d}.png"))
         assert set(np.unique(written)) == {0, 255} and np.mean(written != scenes[number][1]) < 0.01
     assert np.array(Image.open(fixed / "masks" / "04.png")).shape == scenes[4][1].shape
     upright = Image.open(fixed / "images" / "08.png")
     assert upright.size == (SIZE + 40, SIZE) and upright.getexif().get(0x0112, 1) == 1
-    assert (fixed / "images" / "09.webp").read_bytes() == (folder / "images" / "09.jpg").read_bytes()
+    assert (fixed / "images" / "09.webp").read_bytes() == (many / "images" / "09.jpg").read_bytes()
     assert found(look(config_of(fixed))) == {("constant", "07"), ("channels", "10")}
     changes = json.loads((fixed / "fixes.json").read_text())["changes"]
     assert changes["08"][0] == "mask of 09" and changes["02"][0].startswith("left out: 02.jpg: image without a mask")
+
+
+def masks_after_fix(folder: Path, fixed: Path, *more: str) -> dict[str, bytes]:
+    check(config_of(folder, *more), fixed.with_name(f"{fixed.name}_out"), fixed)
+    return {path.stem: path.read_bytes() for path in (fixed / "masks").iterdir()}
+
+
+def test_a_copy_exchanges_only_the_masks_that_are_named(many, tmp_path, capsys):
+    right = {path.stem: path.read_bytes() for path in (many / "masks").iterdir()}
+    for one, other in (("03", "08"), ("05", "06")):
+        exchange(many / "masks" / f"{one}.png", many / "masks" / f"{other}.png")
+    given = {path.stem: path.read_bytes() for path in (many / "masks").iterdir()}
+    assert masks_after_fix(many, tmp_path / "a") == given
+    told = capsys.readouterr().out.replace("\n", " ")
+    assert "not exchanged: the masks of 2 pairs" in told and "check.fix_swaps=[" in told
+    assert len(json.loads((tmp_path / "a" / "fixes.json").read_text())["swaps_left"]) == 2
+    assert masks_after_fix(many, tmp_path / "b", "check.fix_swaps=true") == given  # they are no errors
+    assert masks_after_fix(many, tmp_path / "c", "check.fix_swaps=[03]") == given | {n: right[n] for n in ("03", "08")}
+    # An error from here on, which `true` is enough for.
+    with pytest.raises(FindingsError):
+        masks_after_fix(many, tmp_path / "d", "check.fix_swaps=true", "check.swap_error=0.01")
+    assert {path.stem: path.read_bytes() for path in (tmp_path / "d" / "masks").iterdir()} == right
+
+
+def test_a_stem_that_is_in_no_swap_is_refused_before_anything_is_copied(many, tmp_path):
+    exchange(many / "masks" / "03.png", many / "masks" / "08.png")
+    with pytest.raises(DataError, match="check.fix_swaps: 04 is in no pair of swapped masks; found are 03 and 08"):
+        check(config_of(many, "check.fix_swaps=[03,04]"), tmp_path / "out", tmp_path / "fixed")
+    assert not (tmp_path / "fixed").exists() and (tmp_path / "out" / "report.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("[0014,0015]", ["0014", "0015"]), ("[14,15]", ["14", "15"]), ("[1_000, 1e3,0x14]", ["1_000", "1e3", "0x14"]),
+        ("[2020-01-01,3.10]", ["2020-01-01", "3.10"]), ("['0014',\"0015\"]", ["0014", "0015"]), ("0014", ["0014"]),
+        ("2050", ["2050"]), ("[train/0014,true]", ["train/0014", "true"]), ("[überflutet]", ["überflutet"]),
+        ("true", True), ("false", False), ("null", False), ("[]", []),
+    ],
+)  # fmt: skip
+def test_stems_on_the_command_line_stay_texts(given, wanted):
+    (override,) = parse_overrides([f"check.fix_swaps={given}"])
+    assert CheckConfig(fix_swaps=override.value()).fix_swaps == wanted
+
+
+def test_stems_on_the_command_line_reach_the_check_as_texts(folder):
+    assert config_of(folder, "check.fix_swaps=[0014,2050]").check.fix_swaps == ["0014", "2050"]
+
+
+def test_a_stem_that_a_yaml_made_a_number_is_refused():
+    with pytest.raises(ConfigError, match="check.fix_swaps: 12 is no text; a stem of digits is quoted in a yaml"):
+        CheckConfig(fix_swaps=[12])
+
+
+def test_only_the_direct_neighbours_of_another_part_are_kept_out_of_training(many, scenes):
+    from flood_seg.data.check.fix import _leaking
+
+    checked = look(config_of(many))
+    checked.parts = {stem: "train" for stem in checked.parts} | {"02": "val", "03": "test"}
+    checked.alike = {("00", "01"), ("01", "02"), ("02", "03"), ("04", "05")}  # a chain: 00 does not resemble 02
+    assert set(_leaking(checked)) == {"01", "02"}
 
 
 def write_raster(path: Path, values: np.ndarray, west: float = 500000, crs: str = "EPSG:32632", **more) -> None:
@@ -216,8 +322,8 @@ def test_labels_that_lie_elsewhere_on_the_map_are_found_and_warped_back(tmp_path
             bands[:, :, :30] = 0
         write_raster(root / "images" / f"{number}.tif", bands, nodata=0)
         labels, west, crs = mask, 500000.0, "EPSG:32632"
-        if number == 1:  # cut 20 columns further east
-            labels, west = np.pad(mask[:, 20:], ((0, 0), (0, 20))), 500200.0
+        if number == 1:  # cut 20 columns further west, and broader
+            labels, west = np.pad(mask, ((0, 0), (20, 20))), 499800.0
         if number == 2:
             crs = "EPSG:32633"
         if number == 3:
@@ -229,7 +335,21 @@ def test_labels_that_lie_elsewhere_on_the_map_are_found_and_warped_back(tmp_path
     with pytest.raises(FindingsError):
         check(config, tmp_path / "out", tmp_path / "fixed")
     with rasterio.open(tmp_path / "fixed" / "masks" / "1.tif") as source:
-        assert (source.read(1)[:, 20:] == scenes[1][1][:, 20:]).all() and source.transform.c == 500000
+        assert (source.read(1) == scenes[1][1]).all() and source.transform.c == 500000
+
+
+def test_a_label_that_covers_a_part_of_its_image_is_left_out_not_filled_up(tmp_path, scenes):
+    root = tmp_path / "set"
+    for number, (image, mask) in enumerate(scenes[:4]):
+        write_raster(root / "images" / f"{number}.tif", np.moveaxis(image, 2, 0))
+        west = {1: 500200.0, 2: 900000.0}.get(number, 500000.0)  # 20 columns further east, and far off
+        write_raster(root / "masks" / f"{number}.tif", mask, west, nodata=0)
+    with pytest.raises(FindingsError):
+        check(config_of(root), tmp_path / "out", tmp_path / "fixed")
+    assert sorted(path.name for path in (tmp_path / "fixed" / "masks").iterdir()) == ["0.tif", "3.tif"]
+    changes = json.loads((tmp_path / "fixed" / "fixes.json").read_text())["changes"]
+    assert changes["1"] == ["left out: its label covers 88.1% of the image on the map; the rest would be made up"]
+    assert "covers 0.0%" in changes["2"][0]
 
 
 def test_a_copy_is_never_mixed_with_other_files(folder, tmp_path):
@@ -245,7 +365,7 @@ def test_a_copy_is_never_mixed_with_other_files(folder, tmp_path):
 
 
 def test_classes_by_number_are_checked_against_the_labels(folder, scenes, tmp_path):
-    for number, (_, mask) in enumerate(scenes):
+    for number, (_, mask) in enumerate(scenes[:COUNT]):
         values = np.where(mask > 0, 64, 0).astype(np.uint8)
         values[:10, :10] = 7 if number == 3 else 128
         Image.fromarray(values).save(folder / "masks" / f"{number:02d}.png")
