@@ -142,7 +142,7 @@ def find_swaps(scores: np.ndarray, most: float) -> list[Found]:
     tail = Chance(crossed, len(scores)).above(crossed)
     better = np.minimum(scores[first, second], scores[second, first]) > np.maximum(own[first], own[second])
     hopeful = np.flatnonzero(better & (gain > GAIN) & (tail < most))
-    settled, found = np.zeros(len(scores), bool), []
+    settled, found = np.zeros(len(scores), bool), list[Found]()
     while True:
         # Among the worst own pairs down to the rank of both, there are so many combinations for chance to try.
         worst = _ranks(np.where(settled, np.inf, own))

@@ -33,7 +33,7 @@ def fits(views: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> np.ndarray
     """
     labs = [cv2.cvtColor(view, cv2.COLOR_RGB2LAB).astype(np.float32) for view in views]
     edges = _unit([np.sqrt(_gradient(cv2.GaussianBlur(lab, (0, 0), 1))) for lab in labs])
-    outlines = _unit([sum(map(_outline, layers(mask))) for mask in masks])
+    outlines = _unit([np.sum([_outline(layer) for layer in layers(mask)], axis=0) for mask in masks])
     return np.stack([edges @ outlines.T, _explained(labs, masks)])
 
 
