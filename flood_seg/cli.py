@@ -381,7 +381,7 @@ class FloodSeg:
         image: str | None = None,
         out: str | None = None,
         triton_url: str = "127.0.0.1",
-        model_name: str = "flood_area_segmentation",
+        model_name: str | None = None,
         protocol: str | None = None,
         overlay: bool = False,
         json: str | None = None,
@@ -395,8 +395,8 @@ class FloodSeg:
             *overrides: as of infer.
             image: a photo, a folder, or a pattern in quotes.
             out: the mask, or a folder of masks; without it beside the photos.
-            triton_url: HOST or HOST:PORT.
-            model_name: as the server calls it.
+            triton_url: HOST, HOST:PORT or HOST:PORT/MODEL, with http://, https://, grpc:// or grpcs:// before it.
+            model_name: as the server calls it; without it flood_area_segmentation.
             protocol: http or grpc.
             overlay: also write the photo with its classes tinted.
             json: file for the share of each class in each photo and the time that it took.
@@ -404,12 +404,14 @@ class FloodSeg:
         if image is None:
             raise UsageError("--image is missing: flood-seg triton-client --image photo.jpg")
         from flood_seg.config import compose
+        from flood_seg.inference.backends.triton import join_address
         from flood_seg.inference.infer import infer
         from flood_seg.schema import InferConfig
 
+        address = join_address(triton_url, model_name)
         chosen = ["backend=triton", *([f"backend.protocol={protocol}"] if protocol else [])]
         config = compose("infer", [*chosen, *overrides], InferConfig)
-        infer(config, f"{triton_url.rstrip('/')}/{model_name}", image, _path(out), overlay, _path(json))
+        infer(config, address, image, _path(out), overlay, _path(json))
 
     def completion(self, shell: str = "bash", line: str | None = None) -> None:
         """Prints what makes a shell (bash, zsh, fish) complete verbs, flags, groups, choices and keys.

@@ -26,7 +26,7 @@ FROZEN = {
         "use-gpus": False, "docker-version": None, "detach": False, "stop": False,
     },
     "triton-client": {
-        "image": None, "out": None, "triton-url": "127.0.0.1", "model-name": "flood_area_segmentation",
+        "image": None, "out": None, "triton-url": "127.0.0.1", "model-name": None,
         "protocol": None, "overlay": False, "json": None,
     },
     "completion": {"shell": "bash", "line": None},

@@ -9,24 +9,31 @@ import os
 import re
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 import numpy as np
 
-from flood_seg.errors import ConfigError, ServerError, did_you_mean
+from flood_seg.errors import ConfigError, FloodSegError, ServerError, UsageError, did_you_mean
 from flood_seg.inference.backends.contract import Tensor, check_tensors, first_line, parse_spec
 from flood_seg.spec import METADATA_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from flood_seg.spec import ModelSpec
 
 T = TypeVar("T")
 
 PORTS = {"http": 8000, "grpc": 8001}
+SCHEMES = ("http", "https", "grpc", "grpcs")
+DEFAULT_MODEL = "flood_area_segmentation"
 REFUSED = ("refused", "failed to connect", "unreachable", "reset by peer", "not known", "errors resolving")
+# What OpenSSL and BoringSSL say of a peer that answers in plain text.
+NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "record layer failure", "wrong version number")
+UNTRUSTED = ("certificate verify failed", "CERTIFICATE_VERIFY_FAILED")
+DENIED = ("401", "403", "StatusCode.UNAUTHENTICATED", "StatusCode.PERMISSION_DENIED")
 
 
 @dataclass(frozen=True)
@@ -60,15 +67,48 @@ def parse_address(text: str, protocol: str = "http", tls: bool = False) -> Addre
     Raises:
         ConfigError: no such address.
     """
-    found = re.fullmatch(r"(?:(https?|grpcs?)://)?([^/:\s]+|\[[^\]]+\])(?::(\d+))?/([^/\s]+)/?", text)
-    if found is None:
-        raise ConfigError(f"{text}: not the address of a model; write host:port/model, http://... or grpc://...")
-    scheme, host, port, model = found.groups()
+    scheme, rest = _scheme(text)
     if scheme:
         protocol, tls = scheme.removesuffix("s"), scheme.endswith("s")
     if protocol not in PORTS:
         raise ConfigError(f"backend.protocol={protocol}: allowed are http, grpc{did_you_mean(protocol, PORTS)}")
-    return Address(protocol, tls, f"{host}:{port or PORTS[protocol]}", model)
+    found = re.fullmatch(r"([^/:\s]+|\[[^\]/\s]+\])(?::(\d+))?/([^/\s]+)/?", rest)
+    if found is None:
+        problem = "has no host" if rest[:1] in ("", "/", ":") else "not the address of a model"
+        raise ConfigError(f"{text}: {problem}; write host:port/model, http://... or grpc://...")
+    host, port, model = found.groups()
+    if port and not 1 <= int(port) <= 65535:
+        raise ConfigError(f"{text}: port {port} is not between 1 and 65535")
+    return Address(protocol, tls, f"{host}:{int(port or PORTS[protocol])}", model)
+
+
+def _scheme(text: str) -> tuple[str, str]:
+    """Splits `scheme://rest`; the scheme is empty where there is none."""
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return "", text
+    if scheme not in SCHEMES:
+        hint = did_you_mean(scheme, SCHEMES)
+        raise ConfigError(f"{text}: the scheme '{scheme}' is none of {', '.join(SCHEMES)}{hint}")
+    return scheme, rest
+
+
+def join_address(url: str, model: str | None) -> str:
+    """Returns the address of a model out of that of its server, which may name the model itself.
+
+    Args:
+        url: `[scheme://]host[:port][/model]`.
+        model: its name on the server; None: as `url` says, else `flood_area_segmentation`.
+
+    Raises:
+        UsageError: the two name different models.
+        ConfigError: an unknown scheme.
+    """
+    scheme, rest = _scheme(url)
+    server, _, named = rest.rstrip("/").partition("/")
+    if named and model and named != model:
+        raise UsageError(f"--triton-url {url}: names the model '{named}', and --model-name '{model}'; give one of them")
+    return f"{f'{scheme}://' if scheme else ''}{server}/{named or model or DEFAULT_MODEL}"
 
 
 class TritonBackend:
@@ -99,7 +139,7 @@ class TritonBackend:
             model: the address, as `parse_address` reads it.
             protocol: `http` or `grpc`, where the address does not say.
             concurrency: how many requests may be under way at once.
-            timeout: seconds that an answer may take.
+            timeout: seconds that a request may take as a whole: connecting, sending, trying again and the answer.
             retries: how often a refused connection is tried again.
             backoff: seconds before the first of these; each waits twice as long as the one before.
             tls: whether to encrypt, where the address does not say.
@@ -117,7 +157,7 @@ class TritonBackend:
         self._timeout, self._retries, self._backoff = timeout, retries, backoff
         self._ca_file, self._headers = _readable(ca_file), _token(token_env, token_header)
         self._local = threading.local()
-        config = self._call(lambda client: client.config())
+        config = self._call(lambda client, seconds: client.config(seconds))
         self.spec = _read_spec(str(self.address), config)
 
     def run(self, batch: np.ndarray) -> np.ndarray:
@@ -126,18 +166,22 @@ class TritonBackend:
         Raises:
             ServerError: the server does not answer, or refuses the batch.
         """
-        return self._call(lambda client: client.infer(batch, self.spec))
+        return self._call(lambda client, seconds: client.infer(batch, self.spec, seconds))
 
-    def _call(self, request: Callable[[_Client], T]) -> T:
+    def _call(self, request: Callable[[_Client, float], T]) -> T:
         """Sends a request with this thread's own client: Triton's are not safe to share."""
+        end = time.monotonic() + self._timeout
         for attempt in range(self._retries + 1):
+            pause = self._backoff * 2**attempt
             try:
-                return request(self._client())
+                return request(self._client(), max(end - time.monotonic(), 0.001))
+            except FloodSegError:
+                raise
             except Exception as error:  # of gevent, http, ssl, grpc: the libraries share no base
                 self._local.__dict__.clear()
-                if not _is_refused(error) or attempt == self._retries:
-                    self._explain(error)
-                time.sleep(self._backoff * 2**attempt)
+                if not _is_refused(error) or attempt == self._retries or time.monotonic() + pause > end:
+                    self._explain(error, end)
+                time.sleep(pause)
         raise AssertionError
 
     def _client(self) -> _Client:
@@ -147,24 +191,31 @@ class TritonBackend:
         client: _Client = self._local.client
         return client
 
-    def _explain(self, error: Exception) -> NoReturn:
+    def _explain(self, error: Exception, end: float) -> NoReturn:
         text, address = first_line(error), self.address
-        if _is_refused(error):
+        status = str(error.status()) if hasattr(error, "status") else ""
+        if any(mark in str(error) for mark in NO_TLS):
+            advice = f"no TLS is spoken there; write {address.protocol}://, or check the port"
+        elif any(mark in str(error) for mark in UNTRUSTED):
+            advice = f"its certificate is not trusted ({text}); backend.ca_file=... names the one to trust"
+        elif _is_refused(error):
             advice = f"no server answers there ({text}); start one with 'flood-seg triton-server', or see host and port"
         elif isinstance(error, TimeoutError) or "timed out" in text.lower() or "deadline" in text.lower():
-            advice = f"no answer within {self._timeout:g} s; raise backend.timeout, or see host, port and protocol"
+            advice = (
+                f"no complete answer within {self._timeout:g} s; raise backend.timeout, or see host, port and protocol"
+            )
         elif "unknown model" in text or "not ready" in text:
-            advice = self._models(text)
-        elif any(mark in text for mark in ("401", "403", "UNAUTHENTICATED", "PERMISSION_DENIED")):
-            advice = "the server wants another token; it is read from the variable that backend.token_env names"
+            advice = self._models(text, end)
+        elif status in DENIED:
+            advice = "the server requires another token; it is read from the variable that backend.token_env names"
         else:
             advice = f"{text}; see whether that is a Triton server's {address.protocol} port"
         raise ServerError(f"{address}: {advice}") from error
 
-    def _models(self, text: str) -> str:
+    def _models(self, text: str, end: float) -> str:
         """What the server has instead of a model that is unknown or not ready."""
         try:
-            states = self._client().index()
+            states = self._client().index(max(end - time.monotonic(), 0.001))
         except Exception:  # the first error is the one to tell
             return text
         state = states.get(self.address.model)
@@ -172,11 +223,15 @@ class TritonBackend:
             return f"the model is there but not ready ({first_line(state)}); see the server's log"
         there = ", ".join(states) or "none"
         hint = did_you_mean(self.address.model, states)
-        return f"the server has no model '{self.address.model}'; it has {there}{hint}; give --model-name"
+        return f"the server has no model '{self.address.model}'; it has {there}{hint}; name it by --model-name"
 
 
 def _is_refused(error: Exception) -> bool:
-    return isinstance(error, ConnectionError) or any(mark in str(error) for mark in REFUSED)
+    """Whether trying again may help."""
+    text = str(error)
+    if any(mark in text for mark in (*NO_TLS, *UNTRUSTED)):
+        return False
+    return isinstance(error, ConnectionError) or any(mark in text for mark in REFUSED)
 
 
 def _token(variable: str, header: str) -> dict[str, str]:
@@ -196,11 +251,26 @@ def _readable(path: str | None) -> bytes | None:
         raise ConfigError(f"backend.ca_file={path}: cannot be read ({error.strerror}); give a PEM file") from error
 
 
-def _read_spec(where: str, config: dict[str, Any]) -> ModelSpec:
-    """Takes the spec out of a model's configuration in the JSON form of Triton's ModelConfig."""
-    parameter = config.get("parameters", {}).get(METADATA_KEY, {})
-    spec = parse_spec(where, parameter.get("string_value"))
-    check_tensors(where, spec, _tensors(config, "input"), _tensors(config, "output"))
+def _read_spec(where: str, config: Any) -> ModelSpec:
+    """Takes the spec out of a model's configuration in the JSON form of Triton's ModelConfig.
+
+    Raises:
+        ServerError: the answer is something else.
+        ModelError: it carries no ModelSpec, or its tensors are not what that says.
+    """
+    try:
+        if not isinstance(config["name"], str):
+            raise TypeError
+        text: str | None = config.get("parameters", {}).get(METADATA_KEY, {}).get("string_value")
+        if not isinstance(text, str | None):
+            raise TypeError
+        inputs, outputs = _tensors(config, "input"), _tensors(config, "output")
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ServerError(
+            f"{where}: the answer is not the configuration of a Triton model; check that this is a Triton server"
+        ) from error
+    spec = parse_spec(where, text)
+    check_tensors(where, spec, inputs, outputs)
     return spec
 
 
@@ -214,13 +284,13 @@ def _tensors(config: dict[str, Any], side: str) -> list[Tensor]:
 
 
 class _Client(Protocol):
-    """What is the same over both protocols."""
+    """What is the same over both protocols; `seconds` bound a request as a whole."""
 
-    def config(self) -> dict[str, Any]: ...
+    def config(self, seconds: float) -> Any: ...
 
-    def index(self) -> dict[str, str]: ...
+    def index(self, seconds: float) -> dict[str, str]: ...
 
-    def infer(self, batch: np.ndarray, spec: ModelSpec) -> np.ndarray: ...
+    def infer(self, batch: np.ndarray, spec: ModelSpec, seconds: float) -> np.ndarray: ...
 
 
 class _HttpClient:
@@ -233,20 +303,37 @@ class _HttpClient:
 
             context = ssl.create_default_context(cadata=authority.decode("ascii", "replace"))
             options["ssl_context_factory"] = lambda: context
-        self._triton, self._model, self._headers = triton, address.model, headers
+        self._triton, self._address, self._headers = triton, address, headers
         self._client = triton.InferenceServerClient(
             address.host, connection_timeout=timeout, network_timeout=timeout, ssl=address.tls, **options
         )
 
-    def config(self) -> dict[str, Any]:
-        config: dict[str, Any] = self._client.get_model_config(self._model, headers=self._headers)
-        return config
+    def config(self, seconds: float) -> Any:
+        with _within(seconds):
+            return self._client.get_model_config(self._address.model, headers=self._headers)
 
-    def index(self) -> dict[str, str]:
-        return _states(self._client.get_model_repository_index(headers=self._headers))
+    def index(self, seconds: float) -> dict[str, str]:
+        with _within(seconds):
+            return _states(self._client.get_model_repository_index(headers=self._headers))
 
-    def infer(self, batch: np.ndarray, spec: ModelSpec) -> np.ndarray:
-        return _infer(self._triton, self._client, self._model, batch, spec, headers=self._headers)
+    def infer(self, batch: np.ndarray, spec: ModelSpec, seconds: float) -> np.ndarray:
+        with _within(seconds):
+            return _infer(self._triton, self._client, self._address, batch, spec, headers=self._headers)
+
+
+@contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    """Ends a request that takes longer: the client's own time-outs start anew with each byte that arrives."""
+    import gevent
+
+    timeout = gevent.Timeout(seconds)  # no Exception, so that no library in between takes it for one of its own
+    try:
+        with timeout:
+            yield
+    except gevent.Timeout as error:
+        if error is not timeout:
+            raise
+        raise TimeoutError from error
 
 
 class _GrpcClient:
@@ -259,34 +346,38 @@ class _GrpcClient:
             import grpc
 
             options["creds"] = grpc.ssl_channel_credentials(authority)
-        self._triton, self._model, self._timeout = triton, address.model, timeout
-        self._headers = {name.lower(): value for name, value in headers.items()}  # gRPC wants lower case
+        self._triton, self._address = triton, address
+        self._headers = {name.lower(): value for name, value in headers.items()}  # gRPC requires lower case
         self._client = triton.InferenceServerClient(address.host, ssl=address.tls, **options)
 
-    def config(self) -> dict[str, Any]:
-        answer = self._client.get_model_config(
-            self._model, headers=self._headers, as_json=True, client_timeout=self._timeout
-        )
-        config: dict[str, Any] = answer["config"]
-        return config
+    def config(self, seconds: float) -> Any:
+        options = {"headers": self._headers, "as_json": True, "client_timeout": seconds}
+        return self._client.get_model_config(self._address.model, **options).get("config")
 
-    def index(self) -> dict[str, str]:
-        answer = self._client.get_model_repository_index(
-            headers=self._headers, as_json=True, client_timeout=self._timeout
-        )
-        return _states(answer.get("models", []))
+    def index(self, seconds: float) -> dict[str, str]:
+        options = {"headers": self._headers, "as_json": True, "client_timeout": seconds}
+        return _states(self._client.get_model_repository_index(**options).get("models", []))
 
-    def infer(self, batch: np.ndarray, spec: ModelSpec) -> np.ndarray:
-        return _infer(
-            self._triton, self._client, self._model, batch, spec, headers=self._headers, client_timeout=self._timeout
-        )
+    def infer(self, batch: np.ndarray, spec: ModelSpec, seconds: float) -> np.ndarray:
+        options = {"headers": self._headers, "client_timeout": seconds}
+        return _infer(self._triton, self._client, self._address, batch, spec, **options)
 
 
-def _infer(triton: Any, client: Any, model: str, batch: np.ndarray, spec: ModelSpec, **options: Any) -> np.ndarray:
+def _infer(
+    triton: Any, client: Any, address: Address, batch: np.ndarray, spec: ModelSpec, **options: Any
+) -> np.ndarray:
     tensor = triton.InferInput(spec.input_name, list(batch.shape), "FP32")
     tensor.set_data_from_numpy(batch)
     wanted = [triton.InferRequestedOutput(spec.output_name)]
-    return np.asarray(client.infer(model, [tensor], outputs=wanted, **options).as_numpy(spec.output_name))
+    logits = client.infer(address.model, [tensor], outputs=wanted, **options).as_numpy(spec.output_name)
+    expected = (len(batch), spec.logit_channels)
+    if logits is None or logits.ndim != 4 or logits.shape[:2] != expected or logits.dtype != np.float32:
+        found = "no such tensor" if logits is None else f"{logits.dtype} {list(logits.shape)}"
+        raise ServerError(
+            f"{address}: answers {found} where '{spec.output_name}' is to be float32 "
+            f"[{expected[0]}, {expected[1]}, height, width]; serve the model again with 'flood-seg triton-server'"
+        )
+    return np.asarray(logits)
 
 
 def _states(models: list[dict[str, str]]) -> dict[str, str]:
