@@ -5,24 +5,24 @@ The package's own Python interface is not used: it binds functions, and would wa
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import subprocess
 import sys
 import sysconfig
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flood_seg.errors import MissingExtraError, ServerError
+from flood_seg.serving import supervisor
 
 if TYPE_CHECKING:
     from flood_seg.schema import TritonConfig
 
 STUB = "triton_python_backend_stub"
+SERVER = "tritonserver"
 BACKENDS = "backends"  # the folder beside config.pbtxt
-PR_SET_PDEATHSIG = 1
+REPOSITORY = "--model-repository="
 
 
 def is_available() -> bool:
@@ -65,8 +65,8 @@ def command(config: TritonConfig, repository: Path) -> list[str]:
     """Returns the server's command line."""
     root = repository.resolve()
     return [
-        str(server_folder() / "bin" / "tritonserver"),
-        f"--model-repository={root}",
+        str(server_folder() / "bin" / SERVER),
+        f"{REPOSITORY}{root}",
         f"--backend-directory={root / config.model_name / BACKENDS}",
         "--model-control-mode=explicit",
         f"--load-model={config.model_name}",
@@ -114,18 +114,18 @@ def _libpython() -> Path:
 
 
 def start(config: TritonConfig, repository: Path, log: Path, *, detach: bool) -> subprocess.Popen[bytes]:
-    """Starts the server in a process group of its own; attached, it ends when this process does, however that ends."""
+    """Starts the server under a supervisor, which leads their process group.
+
+    Attached, the server ends when this process does, however that ends.
+    """
+    supervised = (supervisor.__file__, "0" if detach else str(os.getpid()), str(supervisor.GRACE))
     with log.open("wb") as file:
         return subprocess.Popen(
-            command(config, repository),
+            # -I -S: without the environment's packages, which it does not use.
+            [sys.executable, "-I", "-S", *supervised, *command(config, repository)],
             env=environment(),
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=None if detach else _end_with_parent,
         )
-
-
-def _end_with_parent() -> Any:
-    return ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

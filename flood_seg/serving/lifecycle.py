@@ -17,6 +17,7 @@ from flood_seg import containers
 from flood_seg.errors import ServerError
 from flood_seg.imaging.write import write_json
 from flood_seg.serving import docker, embedded
+from flood_seg.serving.processes import called, command_line, members, start_time
 
 if TYPE_CHECKING:
     import subprocess
@@ -42,7 +43,7 @@ class Server:
         runtime: `docker` or `embedded`.
         process: the server itself, or `docker run`.
         log: what it prints.
-        record: the file by which `--stop` finds it.
+        record: the file by which `--stop` finds it, and tells it that it was stopped.
     """
 
     config: TritonConfig
@@ -57,8 +58,7 @@ def start(triton: TritonConfig, runtime: str, root: Path, detach: bool) -> Serve
     log = root / f"{triton.container_name}.log"
     process = (docker if runtime == "docker" else embedded).start(triton, root, log, detach=detach)
     server = Server(triton, runtime, process, log, record_of(triton))
-    if runtime == "embedded":
-        write_json(server.record, {"pid": process.pid, "started": _start_time(process.pid)})
+    write_json(server.record, {"runtime": runtime, "pid": process.pid, "started": start_time(process.pid)})
     return server
 
 
@@ -131,7 +131,8 @@ def wait_until_ended(server: Server) -> NoReturn:
         ServerError: the server has ended by itself.
     """
     code = server.process.wait()
-    raise ServerError(f"Triton ended by itself (exit code {code}: {_reason(server)}); its log is {server.log}")
+    how = f"killed by {signal.Signals(code - 128).name}" if 128 < code < 160 else f"exit code {code}"
+    raise ServerError(f"Triton ended by itself ({how}: {_reason(server)}); its log is {server.log}")
 
 
 def stop(server: Server) -> None:
@@ -140,16 +141,23 @@ def stop(server: Server) -> None:
         containers.stop(server.config.container_name, server.config.stop_timeout)
     terminate(server.process.pid, server.config.stop_timeout)
     server.process.wait()
-    server.record.unlink(missing_ok=True)
+    if _read(server.record).get("pid") == server.process.pid:  # a new one of that name may have been started
+        server.record.unlink(missing_ok=True)
 
 
-def terminate(pid: int, seconds: int) -> None:
-    """Ends a process group: SIGTERM to its leader, SIGKILL to what is left of it after some seconds."""
+def terminate(pid: int, seconds: int) -> bool:
+    """Ends a process group: SIGTERM to its leader, SIGKILL to what is left of it after some seconds.
+
+    Returns:
+        whether the leader ended in time.
+    """
     _signal(os.kill, pid, signal.SIGTERM)
     end = time.monotonic() + seconds
-    while _start_time(pid) is not None and time.monotonic() < end:
+    while start_time(pid) is not None and time.monotonic() < end:
         time.sleep(POLL)
+    in_time = start_time(pid) is None
     _signal(os.killpg, pid, signal.SIGKILL)
+    return in_time
 
 
 def _signal(send: Any, pid: int, number: int) -> None:
@@ -157,37 +165,69 @@ def _signal(send: Any, pid: int, number: int) -> None:
         send(pid, number)
 
 
-def sweep(record: Path) -> None:
-    """Ends what a server left that was killed: its stubs outlive it, in its process group."""
+def sweep(record: Path) -> list[int] | None:
+    """Ends what a server left that was killed together with its supervisor, and forgets the server.
+
+    Returns:
+        the process ids; None where the record tells of no server, or of one that runs.
+    """
     told = _told(record)
-    if told and not running(record):
-        _signal(os.killpg, int(told["pid"]), signal.SIGKILL)
-        record.unlink(missing_ok=True)
+    if told is None or running(record):
+        return None
+    # While a group has members its number is not given anew; where a process has it, the group is somebody else's.
+    group = [] if start_time(told["pid"]) is not None else members(told["pid"])
+    left = [pid for pid in group if Path(command_line(pid)[0]).name in (embedded.STUB, embedded.SERVER)]
+    for pid in left:
+        _signal(os.kill, pid, signal.SIGKILL)
+    record.unlink(missing_ok=True)
+    return left
 
 
 def record_of(triton: TritonConfig) -> Path:
-    """Returns the file that tells of the embedded server of that name."""
+    """Returns the file that tells of the server of that name."""
     return Path(triton.repository) / f"{triton.container_name}.json"
 
 
 def running(record: Path) -> int | None:
-    """Returns the process id of the server that a record tells of, if it still runs."""
+    """Returns the process id of the embedded server that a record tells of, if it still runs."""
     told = _told(record)
-    return int(told["pid"]) if told and _start_time(int(told["pid"])) == told["started"] else None
+    return told["pid"] if told and start_time(told["pid"]) == told["started"] else None
+
+
+def mark_stopped(record: Path) -> None:
+    """Tells the command that waits for the server in another terminal that `--stop` ends it."""
+    if told := _read(record):
+        write_json(record, told | {"stopped": True})
+
+
+def was_stopped(server: Server) -> bool:
+    """Whether `--stop` has ended the server, which forgets it in the end."""
+    return bool(_read(server.record).get("stopped", not server.record.exists()))
+
+
+def elsewhere(triton: TritonConfig) -> list[str]:
+    """Finds embedded servers of the same name that run from other repositories, and says where."""
+    own, found = Path(triton.repository).resolve(), []
+    for words in called(embedded.SERVER):
+        roots = (word.removeprefix(embedded.REPOSITORY) for word in words if word.startswith(embedded.REPOSITORY))
+        root = Path(next(roots, own))
+        if root != own and (pid := running(root / record_of(triton).name)):
+            found.append(f"triton.repository={root} (process {pid})")
+    return found
 
 
 def _told(record: Path) -> dict[str, int] | None:
+    """Returns what a record says of an embedded server; Docker knows its containers by name."""
+    told = _read(record)
+    try:
+        return {key: int(told[key]) for key in ("pid", "started")} if told["runtime"] == "embedded" else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _read(record: Path) -> dict[str, Any]:
     try:
         told = json.loads(record.read_text(encoding="utf-8"))
-        return {key: int(told[key]) for key in ("pid", "started")}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _start_time(pid: int) -> int | None:
-    """Returns when a process began, in clock ticks since boot; None where it has ended. Tells a number given anew."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] == "Z" else int(fields[19])
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}

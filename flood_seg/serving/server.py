@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flood_seg import containers
-from flood_seg.console import say
+from flood_seg.console import say, warn
 from flood_seg.errors import ModelError, ServerError, UsageError
 from flood_seg.inference.engines import open_backend
 from flood_seg.inference.models import default_model
@@ -49,15 +49,18 @@ def triton_server(
         server = lifecycle.start(triton, runtime, root, detach)
         try:
             lifecycle.wait_until_ready(server)
+            for place in lifecycle.elsewhere(triton) if runtime == "embedded" else ():
+                warn(f"{triton.container_name}: another server of this name runs from {place}")
             say(_describe(server, path, detach))
             if detach:
                 return
             lifecycle.wait_until_ended(server)
         except BaseException as error:
+            by_command = lifecycle.was_stopped(server) and isinstance(error, ServerError)
             lifecycle.stop(server)
-            if detach or not isinstance(error, KeyboardInterrupt):  # which is how a server in the foreground is ended
+            if detach or not (by_command or isinstance(error, KeyboardInterrupt)):  # both end one in the foreground
                 raise
-    say(f"{triton.container_name}: stopped")
+    say(f"{triton.container_name}: stopped{' by --stop' if by_command else ''}")
 
 
 def stop_server(triton: TritonConfig) -> None:
@@ -66,17 +69,30 @@ def stop_server(triton: TritonConfig) -> None:
     Raises:
         ServerError: there is none.
     """
-    record = lifecycle.record_of(triton)
-    lifecycle.sweep(record)
-    process = lifecycle.running(record)
-    if process is not None:
-        lifecycle.terminate(process, triton.stop_timeout)
-    elif containers.is_available() and containers.state(triton.container_name):
-        containers.stop(triton.container_name, triton.stop_timeout)
+    name, record = triton.container_name, lifecycle.record_of(triton)
+    left = lifecycle.sweep(record)
+    if pid := lifecycle.running(record):
+        lifecycle.mark_stopped(record)
+        in_time = lifecycle.terminate(pid, triton.stop_timeout)
+        done = f"stopped (process {pid})" if in_time else f"killed after {triton.stop_timeout} s (process {pid})"
+    elif containers.is_available() and containers.state(name):
+        lifecycle.mark_stopped(record)
+        containers.stop(name, triton.stop_timeout)
+        done = "stopped (container)"
+    elif left is not None:
+        rest = f", and left processes that are ended now: {', '.join(map(str, left))}" if left else ""
+        done = f"had ended already, not by --stop{rest}"
     else:
-        raise ServerError(f"{triton.container_name}: no such server runs; see triton.repository and --container-name")
+        raise ServerError(_no_such_server(triton))
     record.unlink(missing_ok=True)
-    say(f"{triton.container_name}: stopped")
+    say(f"{name}: {done}")
+
+
+def _no_such_server(triton: TritonConfig) -> str:
+    name, places = triton.container_name, lifecycle.elsewhere(triton)
+    if places:
+        return f"{name}: no such server runs from triton.repository={triton.repository}, but from {', '.join(places)}"
+    return f"{name}: no such server runs; see triton.repository and --container-name"
 
 
 def _model_type(given: str | None, path: Path) -> str:
@@ -122,7 +138,12 @@ def _check_free(triton: TritonConfig, runtime: str, root: Path) -> None:
     if len(set(ports.values())) < len(ports):
         raise ServerError(f"{', '.join(f'{key}={port}' for key, port in ports.items())}: give three different ports")
     for key, port in ports.items():
-        _check_port(triton.host, key, port)
+        try:
+            _check_port(triton.host, key, port)
+        except ServerError as error:
+            places = lifecycle.elsewhere(triton)
+            hint = f"; a server named {name} runs from {', '.join(places)}" if places else ""
+            raise ServerError(f"{error}{hint}") from error
 
 
 def _check_port(host: str, key: str, port: int) -> None:

@@ -14,12 +14,18 @@ from pathlib import Path
 
 import pytest
 
+from flood_seg.config import compose
+from flood_seg.schema import TritonConfig, TritonServerConfig
+from flood_seg.serving.repository import write_repository
+from flood_seg.serving.server import _plan
 from tests.inference.conftest import red_spec, write_model
 
 pytest.importorskip("pytriton", reason="nvidia-pytriton is for Linux on x86-64")
 
 
 STARTED: list[subprocess.Popen] = []
+# Triton takes 3 s to end, 11 with a client connected; where that is not what is tested, it is killed.
+AT_ONCE = "triton.stop_timeout=1"
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +77,19 @@ def serve(folder: Path, model: Path, *arguments: str, ports: list[int] | None = 
     return started
 
 
+def embedded_config(repository: Path, **changes: object) -> TritonConfig:
+    """The embedded server of a repository, on free ports."""
+    ports = dict(zip(("http_port", "grpc_port", "metrics_port"), free_ports(), strict=True))
+    settings = {"runtime": "embedded", "repository": str(repository), "stop_timeout": 1}
+    return TritonConfig(**(ports | settings | changes))  # type: ignore[arg-type]
+
+
+def write_served(config: TritonConfig, model: Path) -> Path:
+    """Writes the model repository as `flood-seg triton-server` does; returns the model's folder in it."""
+    whole = compose("triton_server", [f"triton.repository={config.repository}"], TritonServerConfig)
+    return write_repository(Path(config.repository), config.model_name, model, *_plan(whole, model, "onnx", "embedded"))
+
+
 def has_ended(pid: int, seconds: float = 20) -> bool:
     """Whether a process ends within that time; a zombie has."""
     end = time.monotonic() + seconds
@@ -94,7 +113,7 @@ def children(pid: int) -> list[int]:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     """The model of `write_model` (64 x 64), served for all tests of the session."""
     folder = tmp_path_factory.mktemp("triton")
-    started = serve(folder, write_model(folder / "red.onnx", red_spec()), "triton.queue_delay_us=50000")
+    started = serve(folder, write_model(folder / "red.onnx", red_spec()), "triton.queue_delay_us=50000", AT_ONCE)
     STARTED.remove(started.process)
     if started.process.poll() is not None:
         pytest.fail(started.process.stderr.read())

@@ -15,6 +15,7 @@ import pytest
 from flood_seg.errors import ServerError, UsageError
 from flood_seg.schema import TritonConfig
 from flood_seg.serving import docker
+from flood_seg.serving.server import stop_server
 from tests.inference.conftest import red_spec, write_model
 from tests.serving.conftest import STARTED, free_ports, has_ended
 
@@ -127,6 +128,17 @@ def test_detached_it_is_stopped_by_its_name(stand_in):
     container = int((folder / "container.pid").read_text())
     done = subprocess.run([sys.executable, "-m", "flood_seg", "triton-server", "--stop"], cwd=folder, check=False)
     assert done.returncode == 0 and has_ended(container, 5)
+
+
+def test_stopped_by_another_terminal_an_attached_container_ends_quietly(stand_in, monkeypatch, capsys):
+    folder, (_, options) = stand_in(), ports()
+    process = start(folder, *options)
+    assert "serves m.onnx" in process.stdout.readline()
+    monkeypatch.chdir(folder)
+    stop_server(TritonConfig())
+    assert capsys.readouterr().out == "flood_seg_triton: stopped (container)\n"
+    out, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (0, "") and out.splitlines()[-1] == "flood_seg_triton: stopped by --stop"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from flood_seg.export.onnx import export_onnx
 from flood_seg.spec import METADATA_KEY
 from flood_seg.training.network import build_network
 from tests.conftest import make_spec, write_ponds
-from tests.serving.conftest import serve
+from tests.serving.conftest import AT_ONCE, serve
 
 pytest.importorskip("openvino")
 
@@ -35,7 +35,7 @@ def verify(folder, *models):
 
 
 def test_all_four_agree_and_another_model_does_not(folder):
-    served = serve(folder, folder / "best.onnx")
+    served = serve(folder, folder / "best.onnx", AT_ONCE)
     try:
         address = f"triton:127.0.0.1:{served.http}/flood_area_segmentation"
         models = ("best.ckpt", "best.onnx", "openvino,precision=float32:best.onnx", address)

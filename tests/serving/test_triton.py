@@ -1,6 +1,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,13 +19,26 @@ import numpy as np
 import pytest
 import trustme
 
+from flood_seg.cli import main
 from flood_seg.errors import ConfigError, ModelError, ServerError
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
 from flood_seg.inference.backends.triton import TritonBackend
 from flood_seg.schema import TritonConfig
 from flood_seg.serving import lifecycle
+from flood_seg.serving.processes import command_line, start_time
+from flood_seg.serving.server import stop_server
 from tests.inference.conftest import red_spec, write_model
-from tests.serving.conftest import children, free_ports, has_ended, options, serve
+from tests.serving.conftest import (
+    AT_ONCE,
+    STARTED,
+    children,
+    embedded_config,
+    free_ports,
+    has_ended,
+    options,
+    serve,
+    write_served,
+)
 
 NAME = "flood_area_segmentation"
 
@@ -181,56 +196,173 @@ def test_tls_and_a_token_reach_the_server(protocol, served, tmp_path, monkeypatc
         TritonBackend(address, ca_file=str(tmp_path / "no.pem"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_server_and_leaves_nothing(number, tmp_path):
-    started = serve(tmp_path, write_model(tmp_path / "m.onnx", red_spec()))
-    below = children(started.process.pid)
-    assert len(below) >= 2  # the server and the stub that runs model.py
-    os.kill(started.process.pid, number)
-    assert started.process.wait(30) == 0
+def flood_seg_in_process(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as exit_code:
+        main([str(argument) for argument in arguments])
+        raise SystemExit(0)
+    return int(exit_code.value.code)
+
+
+@contextlib.contextmanager
+def process_named_tritonserver(repository: Path) -> Iterator[int]:
+    """What another terminal runs: a process that looks like a server on that repository, and its record."""
+    words = ["tritonserver", "-c", "import time; time.sleep(100)", f"--model-repository={repository}"]
+    process = subprocess.Popen(words, executable=sys.executable)
+    STARTED.append(process)
+    repository.mkdir(parents=True)
+    record = {"runtime": "embedded", "pid": process.pid, "started": start_time(process.pid)}
+    (repository / "flood_seg_triton.json").write_text(json.dumps(record))
+    while not command_line(process.pid)[0]:
+        time.sleep(0.01)
+    yield process.pid
+    assert process.poll() is None, "another folder's server was ended"
+    process.kill()
+    process.wait()
+
+
+def test_ctrl_c_ends_the_server_and_leaves_nothing(tmp_path):
+    elsewhere = tmp_path / "elsewhere" / "triton_model_repository"
+    with process_named_tritonserver(elsewhere) as other:
+        started = serve(tmp_path, write_model(tmp_path / "m.onnx", red_spec()))
+        below = children(started.process.pid)
+        assert len(below) >= 3  # the supervisor, the server, and the stub that runs model.py
+        os.kill(started.process.pid, signal.SIGINT)
+        assert started.process.wait(30) == 0
     assert started.process.stdout.read().splitlines()[-1] == "flood_seg_triton: stopped"
+    warning = f"flood_seg_triton: another server of this name runs from triton.repository={elsewhere} (process {other})"
+    assert warning in started.process.stderr.read()
     assert all(has_ended(pid) for pid in below)
     assert not (tmp_path / "triton_model_repository" / "flood_seg_triton.json").exists()
 
 
-def test_a_killed_parent_takes_the_server_with_it(tmp_path):
+def test_stopped_by_another_terminal_an_attached_server_ends_quietly(tmp_path, monkeypatch, capsys):
     started = serve(tmp_path, write_model(tmp_path / "m.onnx", red_spec()))
     below = children(started.process.pid)
-    started.process.kill()
-    assert all(has_ended(pid) for pid in below)
+    monkeypatch.chdir(tmp_path)
+    assert flood_seg_in_process("triton-server", "--stop", AT_ONCE) == 0
+    assert re.search(r"^flood_seg_triton: (stopped|killed after 1 s) \(process \d+\)\n$", capsys.readouterr().out)
+    assert started.process.wait(10) == 0
+    assert started.process.stdout.read().splitlines()[-1] == "flood_seg_triton: stopped by --stop"
+    assert "error" not in started.process.stderr.read() and all(has_ended(pid, 5) for pid in below)
+    assert not (tmp_path / "triton_model_repository" / "flood_seg_triton.json").exists()
 
 
-def test_detached_it_is_found_by_its_name_and_stopped_from_elsewhere(tmp_path):
+def test_a_server_that_is_killed_is_an_error_in_its_terminal_and_leaves_nothing(tmp_path):
+    started = serve(tmp_path, write_model(tmp_path / "m.onnx", red_spec()))
+    supervisor, server, *stubs = children(started.process.pid)
+    os.kill(server, signal.SIGKILL)
+    _, errors = started.process.communicate(timeout=10)
+    assert started.process.returncode == 2 and "Triton ended by itself (killed by SIGKILL: " in errors
+    assert all(has_ended(pid, 5) for pid in (supervisor, *stubs))
+
+
+def start_loading(config: TritonConfig, detach: bool = False) -> tuple[lifecycle.Server, list[int]]:
+    """Starts a server, and returns while its stub loads the model: the moment at which an orphan would wait forever."""
+    server = lifecycle.start(config, "embedded", Path(config.repository), detach=detach)
+    STARTED.append(server.process)
+    while len(below := children(server.process.pid)) < 2:
+        assert server.process.poll() is None
+        time.sleep(0.01)
+    return server, below
+
+
+def test_a_server_that_is_killed_while_it_loads_leaves_no_stub(tmp_path):
+    config = embedded_config(tmp_path / "root")
+    write_served(config, write_model(tmp_path / "m.onnx", red_spec()))
+    server, (triton, stub) = start_loading(config, detach=True)
+    os.kill(triton, signal.SIGKILL)
+    assert server.process.wait(10) == 128 + signal.SIGKILL and has_ended(stub, 1)
+    with pytest.raises(ServerError, match="killed by SIGKILL"):
+        lifecycle.wait_until_ended(server)
+
+
+def test_a_killed_command_takes_the_server_with_it_while_it_loads(tmp_path):
+    model = write_model(tmp_path / "m.onnx", red_spec())
+    command = [sys.executable, "-m", "flood_seg", "triton-server", "--model-path", str(model), *options(free_ports())]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    STARTED.append(process)
+    while len(below := children(process.pid)) < 3:
+        time.sleep(0.01)
+    process.kill()
+    assert all(has_ended(pid, 10) for pid in below)
+
+
+def test_detached_it_is_found_by_its_name_and_stopped_from_elsewhere(tmp_path, monkeypatch, capsys):
     model, ports = write_model(tmp_path / "m.onnx", red_spec()), free_ports()
+    monkeypatch.chdir(tmp_path)
     done = flood_seg("triton-server", "--model-path", model, "--detach", *options(ports), cwd=tmp_path)
     assert done.returncode == 0 and "--stop" in done.stdout, done.stderr
-    pid = json.loads((tmp_path / "triton_model_repository" / "flood_seg_triton.json").read_text())["pid"]
+    root = tmp_path / "triton_model_repository"
+    pid = json.loads((root / "flood_seg_triton.json").read_text())["pid"]
     try:
         assert TritonBackend(f"127.0.0.1:{ports[0]}/{NAME}").spec == red_spec()
-        again = flood_seg("triton-server", "--model-path", model, *options(free_ports()), cwd=tmp_path)
-        assert again.returncode == 2 and "such a server runs already" in again.stderr
-        other = ("--container-name", "other", *options(ports))
-        taken = flood_seg("triton-server", "--model-path", model, *other, cwd=tmp_path)
-        assert taken.returncode == 2 and f"127.0.0.1:{ports[0]}: cannot be had" in taken.stderr
-        assert taken.stderr.count("\n") == 1
+        start = ("triton-server", "--model-path", model)
+        assert flood_seg_in_process(*start, *options(free_ports())) == 2
+        assert "such a server runs already" in capsys.readouterr().err
+        assert flood_seg_in_process(*start, "--container-name", "other", *options(ports)) == 2
+        error = capsys.readouterr().err
+        assert f"127.0.0.1:{ports[0]}: cannot be had" in error and error.count("\n") == 1
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        assert flood_seg_in_process(*start, *options(ports)) == 2
+        error = capsys.readouterr().err
+        here = f"triton.repository={root} (process {pid})"  # beside those of others who test on this machine
+        assert "a server named flood_seg_triton runs from triton.repository=" in error and here in error
+        assert flood_seg_in_process("triton-server", "--stop") == 2
+        error = capsys.readouterr().err
+        assert "no such server runs from triton.repository=triton_model_repository, but from " in error
+        assert here in error and not has_ended(pid, 0)
     finally:
-        stopped = flood_seg("triton-server", "--stop", cwd=tmp_path)
-    assert stopped.returncode == 0 and has_ended(pid, 1)
-    none = flood_seg("triton-server", "--stop", cwd=tmp_path)
-    assert none.returncode == 2 and "no such server runs" in none.stderr
+        monkeypatch.chdir(tmp_path)
+        stopped = flood_seg_in_process("triton-server", "--stop", AT_ONCE)
+    assert stopped == 0 and has_ended(pid, 1)
+    assert flood_seg_in_process("triton-server", "--stop") == 2
+    assert "no such server runs" in capsys.readouterr().err
 
 
-def test_what_a_killed_server_left_is_ended_by_the_next_command(tmp_path):
-    model = write_model(tmp_path / "m.onnx", red_spec())
-    done = flood_seg("triton-server", "--model-path", model, "--detach", *options(free_ports()), cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    pid = json.loads((tmp_path / "triton_model_repository" / "flood_seg_triton.json").read_text())["pid"]
-    below = children(pid)
-    os.kill(pid, signal.SIGKILL)
-    assert below and has_ended(pid)
-    stopped = flood_seg("triton-server", "--stop", cwd=tmp_path)
-    assert stopped.returncode == 2 and "no such server runs" in stopped.stderr
-    assert all(has_ended(stub, 5) for stub in below)
+def test_what_is_left_where_all_but_the_stub_were_killed_is_ended_by_stop_which_says_so(tmp_path, capsys):
+    config = embedded_config(tmp_path / "root")
+    write_served(config, write_model(tmp_path / "m.onnx", red_spec()))
+    server, (triton, stub) = start_loading(config)
+    os.kill(server.process.pid, signal.SIGSTOP)  # so that it cannot do its work before it is killed
+    os.kill(triton, signal.SIGKILL)
+    server.process.kill()
+    server.process.wait()
+    stop_server(config)
+    out = capsys.readouterr().out
+    assert out == f"flood_seg_triton: had ended already, not by --stop, and left processes that are ended now: {stub}\n"
+    assert has_ended(stub, 5) and not server.record.exists()
+
+
+def test_a_record_of_before_a_reboot_ends_nobody(tmp_path, capsys):
+    """The number of the server's process is another program's by now, which leads a group of its own."""
+    words = [sys.executable, "-c", "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"]
+    other = subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True)
+    STARTED.append(other)
+    config = embedded_config(tmp_path)
+    lifecycle.record_of(config).write_text(json.dumps({"runtime": "embedded", "pid": other.pid, "started": 1}))
+    stop_server(config)
+    assert capsys.readouterr().out == "flood_seg_triton: had ended already, not by --stop\n"
+    assert not has_ended(other.pid, 0.2)
+    other.communicate(b"\n", timeout=10)
+    assert other.returncode == 0
+
+
+def test_of_a_group_whose_leader_has_ended_only_tritons_own_are_ended(tmp_path, capsys):
+    """Its number may have been another program's group in the meantime."""
+    other = "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']).pid)"
+    with subprocess.Popen(
+        [sys.executable, "-c", other], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as leader:
+        member = int(leader.stdout.readline())
+    config = embedded_config(tmp_path)
+    lifecycle.record_of(config).write_text(json.dumps({"runtime": "embedded", "pid": leader.pid, "started": 1}))
+    try:
+        stop_server(config)
+        assert capsys.readouterr().out == "flood_seg_triton: had ended already, not by --stop\n"
+        assert not has_ended(member, 0.2)
+    finally:
+        os.kill(member, signal.SIGKILL)
 
 
 def test_a_model_that_cannot_be_opened_starts_nothing(tmp_path):
@@ -242,30 +374,23 @@ def test_a_model_that_cannot_be_opened_starts_nothing(tmp_path):
 
 
 def test_a_model_that_fails_in_the_server_is_a_line_with_its_reason(tmp_path):
-    started = serve(tmp_path, write_model(tmp_path / "m.onnx", red_spec()))
-    os.kill(started.process.pid, signal.SIGTERM)
-    started.process.wait(30)
-    root = tmp_path / "triton_model_repository"
-    (root / NAME / "1" / "model.py").unlink()
-    (root / NAME / "1" / "model.py").write_text("raise ValueError('the pump is broken')")
-    config = TritonConfig(**dict(zip(("http_port", "grpc_port", "metrics_port"), free_ports(), strict=True)))
-    server = lifecycle.start(config, "embedded", root, detach=False)
+    config = embedded_config(tmp_path / "root")
+    folder = write_served(config, write_model(tmp_path / "m.onnx", red_spec()))
+    (folder / "1" / "model.py").unlink()  # which may be a link to ours
+    (folder / "1" / "model.py").write_text("raise ValueError('the pump is broken')")
+    server = lifecycle.start(config, "embedded", tmp_path / "root", detach=False)
     with pytest.raises(ServerError, match="did not come up: ValueError: the pump is broken; its log is"):
         lifecycle.wait_until_ready(server)
     lifecycle.stop(server)
     assert has_ended(server.process.pid, 1) and not server.record.exists()
 
 
-def test_a_model_without_a_spec_on_the_server_is_refused(served, tmp_path):
+def test_a_model_without_a_spec_on_the_server_is_refused(tmp_path):
     """A model that was typed by hand: the same config.pbtxt without its parameters."""
-    root = tmp_path / "repository"
-    first = serve(tmp_path, served.folder / "red.onnx", f"triton.repository={root}").process
-    first.terminate()
-    assert first.wait(30) == 0
-    text = (root / NAME / "config.pbtxt").read_text().replace('key: "flood_seg.spec"', 'key: "other"')
-    (root / NAME / "config.pbtxt").write_text(text)
-    config = TritonConfig(**dict(zip(("http_port", "grpc_port", "metrics_port"), free_ports(), strict=True)))
-    server = lifecycle.start(config, "embedded", root, detach=False)
+    config = embedded_config(tmp_path / "root")
+    file = write_served(config, write_model(tmp_path / "m.onnx", red_spec())) / "config.pbtxt"
+    file.write_text(file.read_text().replace('key: "flood_seg.spec"', 'key: "other"'))
+    server = lifecycle.start(config, "embedded", tmp_path / "root", detach=False)
     try:
         lifecycle.wait_until_ready(server)
         with pytest.raises(ModelError, match="carries no ModelSpec"):
