@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,36 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
     finally:
         temporary.unlink(missing_ok=True) if path.parent.is_dir() else None
+
+
+def clear_leftovers(folder: Path) -> list[Path]:
+    """Removes what `atomic_path` left below a folder in processes that were killed.
+
+    A file of another process that is still alive stays; this process must not be writing any.
+
+    Returns:
+        the removed files.
+    """
+    removed = []
+    for path in sorted(folder.rglob(".*.part*")):
+        found = re.fullmatch(r"\..*\.(\d+)\.part(\.[^.]*)?", path.name)
+        if found and not path.is_dir() and not _is_alive(int(found[1])):
+            path.unlink(missing_ok=True)
+            removed.append(path)
+    return removed
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether another process has that number."""
+    if os.name == "nt":  # where signal 0 ends a process
+        return True
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return pid != os.getpid()  # in a container a killed process had the same number
 
 
 def check_writable(path: Path, *, folder: bool = True) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytorch_lightning as pl
 
 from flood_seg.config import compose, flatten, save_config
-from flood_seg.console import say, warn
+from flood_seg.console import counted, say, warn
 from flood_seg.data.augmentation import build_augmentation, left_out
 from flood_seg.data.datamodule import FloodDataModule, load_store
 from flood_seg.data.layout import choose_split
@@ -23,7 +23,7 @@ from flood_seg.evaluation.classes import plot_confusion, show_classes
 from flood_seg.evaluation.metrics import by_class
 from flood_seg.export.onnx import export_onnx
 from flood_seg.imaging.bands import Bands
-from flood_seg.imaging.write import atomic_path
+from flood_seg.imaging.write import atomic_path, clear_leftovers
 from flood_seg.schema import AUTO, TrainConfig
 from flood_seg.spec import ModelSpec
 from flood_seg.training.build import (
@@ -148,6 +148,8 @@ def _open_run(config: TrainConfig, overrides: list[str]) -> tuple[TrainConfig, l
         say(f"resume={config.resume}: no run with a checkpoint in {config.output_dir}, a new one is started")
     if run is None:
         return config, overrides, None
+    if is_main() and (removed := clear_leftovers(run.folder)):
+        say(f"{run.folder}: removed {counted(len(removed), 'half-written file')} of a run that was killed")
     overrides = resumed_overrides(run, overrides)
     return compose("train", overrides, TrainConfig), overrides, run
 

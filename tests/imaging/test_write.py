@@ -1,11 +1,14 @@
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from flood_seg.errors import OutputError
-from flood_seg.imaging.write import atomic_path, check_writable, write_image, write_json
+from flood_seg.imaging.write import atomic_path, check_writable, clear_leftovers, write_image, write_json
 from tests.conftest import draw_pond
 
 
@@ -16,6 +19,27 @@ def test_a_failure_keeps_the_old_file_and_leaves_nothing_else(tmp_path):
         temporary.write_text("half")
         raise RuntimeError
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"] and path.read_text() == "old"
+
+
+def test_what_killed_processes_left_is_cleared_and_nothing_else(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    ended.wait()
+    alive = subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE)
+    (tmp_path / ".hydra").mkdir()
+    left = [tmp_path / f".last.{ended.pid}.part.ckpt", tmp_path / ".hydra" / f".config.{ended.pid}.part.yaml"]
+    left.append(tmp_path / f".best-epoch=03-val_iou=0.8123.{ended.pid}.part.ckpt")
+    left.append(tmp_path / f".model.{os.getpid()}.part.onnx")  # a killed process of a container had our number
+    (tmp_path / f".best.{ended.pid}.part.ckpt").symlink_to("no such file")
+    names = (f".last.{alive.pid}.part.ckpt", "last.ckpt", f"a.{ended.pid}.part.ckpt", ".notes.part.txt", ".a.12x.part")
+    kept = [tmp_path / name for name in names]
+    for path in (*left, *kept):
+        path.touch()
+    try:
+        assert clear_leftovers(tmp_path) == sorted([*left, tmp_path / f".best.{ended.pid}.part.ckpt"])
+    finally:
+        alive.communicate(b"\n")
+    assert sorted(tmp_path.iterdir()) == sorted([*kept, tmp_path / ".hydra"])
+    assert not any((tmp_path / ".hydra").iterdir())
 
 
 def test_the_file_appears_whole_and_its_folders_are_made(tmp_path):
