@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import re
@@ -11,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flood_seg.console import warn
+from flood_seg.console import counted, warn
 from flood_seg.errors import TrackingError
 from flood_seg.training.summary import shorten
 from flood_seg.training.trackers.contract import brief, keep_id, known_id, without_password
@@ -40,7 +41,8 @@ LONGEST = 6000  # characters of a parameter
 class MlflowTracker:
     """Keeps the run in MLflow, and such that a store that stops answering does not end hours of training.
 
-    It warns once, keeps what could not be sent, and tries again every five minutes and at the end.
+    It warns once, keeps the metrics that could not be sent, and tries again every five minutes and at the end. A
+    picture that fails is lost, and the next one is tried.
     """
 
     name = "MLflow"
@@ -49,7 +51,7 @@ class MlflowTracker:
         self.run_id, self.description, self.worst = run_id, description, worst
         self._client = client
         self._unsent: list[tuple[dict[str, float], int]] = []
-        self._warned, self._next_try = False, 0.0
+        self._warned, self._next_try, self._lost = False, 0.0, 0
 
     def log_metrics(self, metrics: Mapping[str, float], epoch: int) -> None:
         """Sends the metrics of an epoch, and those that could not be sent before."""
@@ -77,22 +79,40 @@ class MlflowTracker:
             self._unsent.pop(0)
 
     def log_image(self, name: str, image: np.ndarray, epoch: int) -> None:
-        """Keeps a picture, where the metrics reach the store."""
-        if not self._warned:
+        """Keeps a picture; not while a store that hangs is left alone."""
+        started = time.monotonic()
+        if started < self._next_try:
+            self._lost += 1
+            return
+        try:
             self._client.log_image(self.run_id, image, key=name, step=epoch)
+        except Exception as error:  # the store may raise anything
+            self._lost += 1
+            if self._lost == 1:
+                warn(f"MLflow did not take the picture {name} ({brief(error)}); training and later pictures go on")
+            if time.monotonic() - started > PROBE_SECONDS:
+                self._next_try = time.monotonic() + RETRY_SECONDS
 
     def log_artifacts(self, files: Mapping[str, Sequence[Path]]) -> None:
-        """Copies files into the run's artifacts."""
-        try:
-            for folder, paths in files.items():
-                for path in paths:
-                    self._client.log_artifact(self.run_id, str(path), folder)
-        except Exception as error:  # the store may raise anything; the files lie in the run's folder all the same
-            warn(f"MLflow did not take the run's files ({brief(error)}); they lie in the run's folder")
+        """Copies files into the run's artifacts; one that fails does not keep the others back."""
+        failed, first, hangs = 0, "", False
+        for folder, path in ((folder, path) for folder, paths in files.items() for path in paths):
+            started = time.monotonic()
+            try:
+                if hangs:
+                    raise TimeoutError
+                self._client.log_artifact(self.run_id, str(path), folder)
+            except Exception as error:  # the store may raise anything
+                failed, first = failed + 1, first or brief(error)
+                hangs = hangs or time.monotonic() - started > PROBE_SECONDS
+        if failed:
+            warn(f"MLflow did not take {counted(failed, 'file')} of the run ({first}); they lie in the run's folder")
 
     def close(self, *, failed: bool) -> None:
         """Hands over metrics that the store missed and marks the run as finished or failed."""
         status = "FAILED" if failed else "FINISHED"
+        if self._lost:
+            warn(f"MLflow: {counted(self._lost, 'picture')} of the run could not be kept")
         try:
             self.send()
             self._client.set_terminated(self.run_id, status)
@@ -114,7 +134,7 @@ def prepare(tracking_uri: str, experiment_name: str) -> None:
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        _experiment(MlflowClient(tracking_uri), experiment_name)
+        _experiment(MlflowClient(_absolute(tracking_uri)), experiment_name)
     except Exception as error:  # as below
         raise _cannot_open(tracking_uri, error) from error
 
@@ -141,7 +161,7 @@ def open_mlflow(run: RunInfo, tracking_uri: str, experiment_name: str, worst: in
 def _start(run: RunInfo, tracking_uri: str, experiment_name: str, worst: int) -> MlflowTracker:
     from mlflow import MlflowClient
 
-    client = MlflowClient(tracking_uri)
+    client = MlflowClient(_absolute(tracking_uri))
     run_id = _continued(client, known_id(run, "mlflow")) or _new(client, run, experiment_name)
     where = without_password(tracking_uri)
     files = str(client.get_run(run_id).info.artifact_uri)
@@ -214,9 +234,27 @@ def _probe_server(uri: str) -> None:
         ) from error
 
 
+def _file_of(uri: str) -> Path | None:
+    """Returns the file of an address `sqlite:///FILE?...`; None of another one, and of a database in memory."""
+    name = uri.removeprefix("sqlite:///").partition("?")[0]
+    return Path(name) if uri.startswith("sqlite:///") and name not in ("", ":memory:") else None
+
+
+def _absolute(uri: str) -> str:
+    """Returns the address with its file's full path: MLflow keeps a store by its address for the whole process.
+
+    By a relative name a run after a change of the working directory would go into the store of the run before.
+    """
+    file = _file_of(uri)
+    if file is None:
+        return uri
+    query = uri.partition("?")[2]
+    return f"sqlite:///{file.absolute()}" + (f"?{query}" if query else "")
+
+
 def _probe_file(uri: str) -> None:
     """Opens the SQLite file for writing, and closes it."""
-    file = Path(uri.removeprefix("sqlite:///").partition("?")[0] or ":memory:")
+    file = _file_of(uri) or Path(":memory:")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(file, timeout=PROBE_SECONDS)) as database:
@@ -227,7 +265,35 @@ def _probe_file(uri: str) -> None:
 
 
 def _cannot_open(uri: str, error: Exception) -> TrackingError:
+    file, key = _file_of(uri), "logger.mlflow.tracking_uri"
+    if file is None:
+        return TrackingError(
+            f"{key}={without_password(uri)}: MLflow cannot open it ({brief(error)}); give sqlite:///FILE.db, the "
+            "address of a server, or logger=csv"
+        )
+    problem, remedy = _diagnose(str(error), file.absolute(), uri)
+    said = brief(error).removeprefix("(").strip()
     return TrackingError(
-        f"logger.mlflow.tracking_uri={without_password(uri)}: MLflow cannot open it ({brief(error)}); "
-        "give sqlite:///mlflow.db, a server's address, or logger=csv"
+        f"{key}={uri}: {problem} ({said}); {remedy}, or set {key}=sqlite:///{_free_name(file)} or logger=csv"
     )
+
+
+def _diagnose(text: str, file: Path, uri: str) -> tuple[str, str]:
+    """Returns what is wrong with the file of a store, and what mends it."""
+    if "locked" in text:
+        return f"{file} is locked by another process", "wait until that ends"
+    if "not a database" in text or "malformed" in text:
+        return f"{file} is damaged, or not an SQLite database", "move that file away"
+    if "out-of-date database schema" in text:
+        return f"{file} was made by an older MLflow", f"keep a copy and run 'mlflow db upgrade {_absolute(uri)}'"
+    if "Can't locate revision" in text:
+        return f"{file} was made by a newer MLflow", "update MLflow"
+    if "readonly" in text or "unable to open" in text or "Permission" in text:
+        return f"{file} cannot be opened for writing", "check its path and permissions, and those of its folder"
+    return f"MLflow cannot open {file}", "move that file away"
+
+
+def _free_name(file: Path) -> Path:
+    """Returns a name for another store beside the file."""
+    names = (file.with_name(f"{file.stem}-{number}.db") for number in itertools.count(2))
+    return next(name for name in names if not name.exists())
