@@ -13,6 +13,7 @@ FloodSegError                 exit code 2: one line that says what, where, and w
 ├── TrainingError             a loss that is NaN or infinite
 ├── TrackingError             an experiment tracker that is not installed or does not answer
 ├── OutputError               a file that cannot be written
+├── OutOfMemoryError          there is not enough memory for what was asked
 ├── MissingExtraError         a package of an extra (`train`, ...) that is not installed
 ├── FindingsError             a data set has errors (exit code 1, as of a test)
 ├── DisagreementError         engines that should answer the same do not (exit code 1, as of a test)
@@ -82,6 +83,10 @@ class TrackingError(FloodSegError):
 
 class OutputError(FloodSegError):
     """A file cannot be written."""
+
+
+class OutOfMemoryError(FloodSegError):
+    """There is not enough memory for what was asked."""
 
 
 class MissingExtraError(FloodSegError):

@@ -66,7 +66,7 @@ def read_image(path: Path) -> np.ndarray:
         ImageError: the file is missing, empty, no image, truncated or too large.
     """
     data = read_bytes(path)
-    if _is_whole(data):
+    if is_whole(data):
         image = _decode(data, cv2.IMREAD_COLOR_RGB)
         if image is not None:
             return check_range_used(image, path) if _is_deep(data) else image
@@ -108,7 +108,7 @@ def decode_bands(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
     """
     data = read_bytes(path)
     decoded = None
-    if _is_whole(data) and not _has_palette(data):
+    if is_whole(data) and not _has_palette(data):
         if data.startswith(b"\x89PNG") and data[25] in (4, 6):  # with alpha, which only this flag keeps
             decoded = _decode(data, cv2.IMREAD_UNCHANGED)
             if decoded is not None and decoded.ndim == 3:
@@ -282,8 +282,8 @@ def read_bytes(path: Path) -> bytes:
     return data
 
 
-def _is_whole(data: bytes) -> bool:
-    """Whether `data` is a JPEG or PNG that ends as it should (so that OpenCV may decode it)."""
+def is_whole(data: bytes) -> bool:
+    """Whether `data` is a JPEG or PNG that ends as it should, so that OpenCV may decode it."""
     if data.startswith(b"\xff\xd8"):
         return data[-64:].rstrip(b"\0\r\n ").endswith(b"\xff\xd9")
     return data.startswith(b"\x89PNG") and b"IEND" in data[-16:]
@@ -333,7 +333,7 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
 
 def _mask_values(path: Path, data: bytes) -> np.ndarray:
     """The mask's values, unsigned [H, W]: indices 0/1 of a palette, else grey or the brightest colour channel."""
-    if _is_whole(data) and not _has_palette(data):
+    if is_whole(data) and not _has_palette(data):
         decoded = _decode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
         if decoded is not None:
             return decoded if decoded.ndim == 2 else _brightest(decoded)
@@ -367,7 +367,7 @@ def _label_values(path: Path, window: Window | None, *, by_color: bool) -> np.nd
         raster = read_raster(path, window, palette=by_color, nearest=True).values
         return raster[:, :, :3] if raster.shape[2] >= 3 else raster[:, :, 0]
     data = read_bytes(path)
-    if _is_whole(data) and not _has_palette(data):
+    if is_whole(data) and not _has_palette(data):
         decoded = _decode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
         if decoded is not None:
             return decoded

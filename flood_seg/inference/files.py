@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from flood_seg.errors import DataError, OutputError
-from flood_seg.imaging.read import is_image_file
+from flood_seg.errors import DataError, ImageError, OutputError
+from flood_seg.imaging.bands import Bands, band_files
+from flood_seg.imaging.read import is_image_file, is_whole
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,28 @@ class Job:
     def overlay(self) -> Path:
         """`<mask>_overlay.jpg` beside the mask."""
         return self.mask.with_name(f"{self.mask.stem.removesuffix('_mask')}_overlay.jpg")
+
+
+def not_done(jobs: list[Job], overlay: bool, bands: Bands, model: str) -> list[Job]:
+    """Returns the jobs whose files are missing, not whole, or older than a file of the image or than the model's.
+
+    Args:
+        jobs: of several images.
+        overlay: whether overlays are wanted too.
+        bands: says which files an image is made of.
+        model: a file, or an address, which has no time.
+    """
+    return [job for job in jobs if not _is_done(job, overlay, bands, Path(model))]
+
+
+def _is_done(job: Job, overlay: bool, bands: Bands, model: Path) -> bool:
+    try:
+        sources = [*band_files(job.image, bands), *([model] if model.is_file() else [])]
+        changed = max(path.stat().st_mtime_ns for path in sources)
+        results = [job.mask, *([job.overlay] if overlay else [])]
+        return all(path.stat().st_mtime_ns >= changed and is_whole(path.read_bytes()) for path in results)
+    except (OSError, ImageError):
+        return False
 
 
 def plan(image: str, out: Path | None) -> list[Job]:

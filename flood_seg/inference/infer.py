@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.console import counted, say, track, warn
 from flood_seg.errors import FloodSegError, OutputError, PartialFailureError
+from flood_seg.imaging.bands import Bands
 from flood_seg.imaging.values import unusual_values
 from flood_seg.imaging.write import write_json
 from flood_seg.inference.engines import open_backend, with_streams
-from flood_seg.inference.files import Job, plan
+from flood_seg.inference.files import Job, not_done, plan
 from flood_seg.inference.models import default_model
 from flood_seg.inference.pipeline import pipeline
 from flood_seg.inference.predictor import Predictor
@@ -48,7 +50,7 @@ def infer(
         json: where to write the share of each class and the timings of each photo.
 
     Raises:
-        PartialFailureError: some photos of several could not be read; the others are done.
+        PartialFailureError: some photos of several failed; the others are done.
         FloodSegError: of other kinds, before anything is written.
     """
     started = time.perf_counter()
@@ -60,24 +62,23 @@ def infer(
     say(f"Model {model} ({origin}), {backend.description}")
     predictor = Predictor(backend, config.threshold, config.value_scale)
     segmenter = Segmenter(predictor, config.output, overlay)
-    records, failures, unusual = [], list[FloodSegError](), list[str]()
-    for photo in track(_segment(segmenter, backend, jobs, config.batch_size), "Segmenting", len(jobs)):
-        if photo.error:
-            failures.append(photo.error)
-            if len(jobs) > 1:
-                warn(str(photo.error))
-            continue
-        records.append(describe(photo, overlay))
-        if photo.shift > config.max_input_shift:
-            unusual.append(f"{photo.job.image}: {unusual_values(photo.shift, config.max_input_shift)}")
-        if len(jobs) == 1:
-            say(_line(records[0]))
-    if json:
-        report = {"model": model, "engine": backend.description, "threshold": predictor.threshold}
-        failed = [str(failure) for failure in failures]
-        write_json(json, report | {"images": records, "failed": failed, "warnings": unusual})
+    todo = not_done(jobs, overlay, Bands.of(predictor.spec), model) if config.skip_existing else jobs
+    head = {"model": model, "engine": backend.description, "threshold": predictor.threshold}
+    head["skipped"] = len(jobs) - len(todo)
+    failures, unusual = list[FloodSegError](), list[str]()
+    with _told(json, head, segmenter.done, todo, failures, unusual, overlay) as records:
+        for photo in track(_segment(segmenter, backend, todo, config.batch_size), "Segmenting", len(todo)):
+            if photo.error:
+                failures.append(photo.error)
+                if len(jobs) > 1:
+                    warn(str(photo.error))
+                continue
+            if photo.shift > config.max_input_shift:
+                unusual.append(f"{photo.job.image}: {unusual_values(photo.shift, config.max_input_shift)}")
+            if len(jobs) == 1:
+                say(_line(describe(photo, overlay)))
     _warn_of(unusual, len(jobs))
-    _conclude(jobs, records, failures, time.perf_counter() - started)
+    _conclude(jobs, records, failures, len(jobs) - len(todo), time.perf_counter() - started)
 
 
 def _warn_of(unusual: list[str], images: int) -> None:
@@ -101,6 +102,41 @@ def _segment(segmenter: Segmenter, backend: Backend, jobs: list[Job], batch_size
         yield from batch
 
 
+@contextmanager
+def _told(
+    json: Path | None,
+    head: dict[str, Any],
+    done: list[Photo],
+    todo: list[Job],
+    failures: list[FloodSegError],
+    unusual: list[str],
+    overlay: bool,
+) -> Iterator[list[dict[str, Any]]]:
+    """Yields a list that holds the records of what is done after the body, and writes the report.
+
+    Where the body is stopped, by Ctrl-C too, the report says so, and a line says how to go on.
+    """
+    records = list[dict[str, Any]]()
+    order = {job.image: number for number, job in enumerate(todo)}
+
+    def report(stopped: str | None) -> None:
+        in_order = sorted(done, key=lambda photo: order[photo.job.image])
+        records.extend(describe(photo, overlay) for photo in in_order)
+        if json:
+            failed = [str(failure) for failure in failures]
+            write_json(json, head | {"images": records, "failed": failed, "warnings": unusual, "stopped": stopped})
+
+    try:
+        yield records
+    except BaseException as error:
+        with suppress(OutputError):
+            report("interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__)
+        if len(todo) > 1:
+            warn(f"{len(records)} of {len(todo)} photos are done; the same command with skip_existing=true goes on")
+        raise
+    report(None)
+
+
 def _line(record: dict[str, Any]) -> str:
     size = f"{record['width']}×{record['height']}"
     tinted = f", {record['overlay']}" if record["overlay"] else ""
@@ -114,13 +150,20 @@ def _shares(records: list[dict[str, Any]]) -> str:
     return ", ".join(f"{mean:.1%} {name}" for name, mean in means.items())
 
 
-def _conclude(jobs: list[Job], records: list[dict[str, Any]], failures: list[FloodSegError], seconds: float) -> None:
+def _conclude(
+    jobs: list[Job], records: list[dict[str, Any]], failures: list[FloodSegError], skipped: int, seconds: float
+) -> None:
     if len(jobs) == 1:
         if failures:
             raise failures[0]
+        if skipped:
+            say(f"{jobs[0].mask}: skipped, the mask exists (skip_existing=true)")
         return
     folder = os.path.commonpath([job.mask.parent for job in jobs])
+    passed = f", {skipped} skipped (skip_existing=true)" if skipped else ""
     if records:
-        say(f"{folder}: {len(records)} masks, {_shares(records)} on average, {seconds:.1f} s")
+        say(f"{folder}: {len(records)} masks, {_shares(records)} on average{passed}, {seconds:.1f} s")
+    elif skipped:
+        say(f"{folder}: 0 masks{passed}")
     if failures:
         raise PartialFailureError(f"{len(failures)} of {len(jobs)} photos have no mask, see above; the rest is done")

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flood_seg.errors import FloodSegError, ImageError, LogitsError
+from flood_seg.errors import FloodSegError, ImageError, LogitsError, OutOfMemoryError
 from flood_seg.imaging.bands import Bands, read_bands
 from flood_seg.imaging.display import class_colors, draw_classes, to_picture
 from flood_seg.imaging.postprocess import to_labels
 from flood_seg.imaging.write import write_image
+from flood_seg.memory import enough_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from flood_seg.inference.files import Job
     from flood_seg.inference.predictor import Predictor
@@ -28,7 +30,7 @@ class Photo:
 
     Attributes:
         job: its files.
-        error: why it could not be read or predicted; the later stages pass it on.
+        error: why it has no mask; the later stages pass it on.
         size: height and width in pixels.
         image: any dtype [H, W, bands]; kept only where an overlay is drawn.
         tensor: the network's input, float32 [bands, height, width], then its answer, float32 [channels, height, width].
@@ -48,10 +50,15 @@ class Photo:
 
 
 class Segmenter:
-    """The stages, for one model and one way to write."""
+    """The stages, for one model and one way to write.
+
+    Attributes:
+        done: the photos whose files are written, in the order in which they were.
+    """
 
     def __init__(self, predictor: Predictor, output: OutputConfig, overlay: bool) -> None:
         self._predictor, self._output, self._overlay = predictor, output, overlay
+        self.done: list[Photo] = []
         self._bands, self._colors = Bands.of(predictor.spec), class_colors(predictor.spec)
         if predictor.spec.task == "binary":
             self._colors[1] = _rgb(output.overlay_color)
@@ -64,14 +71,19 @@ class Segmenter:
         started = time.perf_counter()
         photo = Photo(job)
         try:
-            image = read_bands(job.image, self._bands).values
-        except ImageError as error:
+            with _enough_for(job):
+                image = read_bands(job.image, self._bands).values
+        except (ImageError, OutOfMemoryError) as error:
             photo.error = error
             return photo
         try:
-            photo.tensor, photo.shift = self._predictor.prepare(image)
+            with _enough_for(job):
+                photo.tensor, photo.shift = self._predictor.prepare(image)
         except ImageError as error:
             photo.error = ImageError(f"{job.image}: {error}")
+            return photo
+        except OutOfMemoryError as error:
+            photo.error = error
             return photo
         photo.size = image.shape[:2]
         photo.image = image if self._overlay else None
@@ -83,7 +95,14 @@ class Segmenter:
         started = time.perf_counter()
         good = [photo for photo in photos if photo.tensor is not None]
         if good:
-            logits = self._predictor.backend.run(np.stack([photo.tensor for photo in good if photo.tensor is not None]))
+            try:
+                with enough_memory(f"a batch of {len(good)} photos", "set a smaller batch_size"):
+                    batch = np.stack([photo.tensor for photo in good if photo.tensor is not None])
+                    logits = self._predictor.backend.run(batch)
+            except OutOfMemoryError as error:  # maybe only beside what else is under way: the next batches may fit
+                for photo in good:
+                    photo.error, photo.tensor, photo.image = _of_photo(error, photo), None, None
+                return photos
             for photo, answer in zip(good, logits, strict=True):
                 photo.tensor = answer
                 photo.seconds["predict"] = (time.perf_counter() - started) / len(good)
@@ -92,12 +111,17 @@ class Segmenter:
     def write(self, photos: list[Photo]) -> list[Photo]:
         """Makes and writes masks and overlays; an answer of which no mask can be made is a photo with an error."""
         for photo in photos:
-            if photo.tensor is not None:
-                try:
+            if photo.tensor is None:
+                continue
+            try:
+                with _enough_for(photo.job):
                     self._write(photo, photo.tensor)
-                except LogitsError as error:
-                    photo.error = LogitsError(f"{photo.job.image}: {error}")
-                    photo.image = photo.tensor = None
+                self.done.append(photo)
+            except OutOfMemoryError as error:
+                photo.error = error
+            except LogitsError as error:
+                photo.error = LogitsError(f"{photo.job.image}: {error}")
+            photo.image = photo.tensor = None
         return photos
 
     def _write(self, photo: Photo, logits: np.ndarray) -> None:
@@ -110,8 +134,16 @@ class Segmenter:
             picture = to_picture(photo.image, spec.bands)
             style = self._colors, output.overlay_opacity, _rgb(output.outline_color)
             write_image(photo.job.overlay, draw_classes(picture, mask, *style))
-        photo.shares, photo.image, photo.tensor = prediction.shares(spec.class_names), None, None
+        photo.shares = prediction.shares(spec.class_names)
         photo.seconds["write"] = time.perf_counter() - started
+
+
+def _enough_for(job: Job) -> AbstractContextManager[None]:
+    return enough_memory(str(job.image), "close other programs, or cut it into tiles with flood-seg data tile")
+
+
+def _of_photo(error: OutOfMemoryError, photo: Photo) -> OutOfMemoryError:
+    return OutOfMemoryError(f"{photo.job.image}: {error}")
 
 
 def _rgb(values: list[int]) -> tuple[int, int, int]:

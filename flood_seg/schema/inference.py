@@ -39,6 +39,7 @@ class InferConfig:
     max_input_shift: float = 2.0
     batch_size: int = 1
     warmup: int = 0
+    skip_existing: bool = False
     output_dir: str = "outputs"
 
     def __post_init__(self) -> None:

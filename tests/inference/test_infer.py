@@ -1,16 +1,21 @@
 import json
+import os
 import subprocess
 import sys
+import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from flood_seg.errors import ImageError, LogitsError, OutputError, PartialFailureError
+from flood_seg.errors import ImageError, LogitsError, OutOfMemoryError, OutputError, PartialFailureError
 from flood_seg.imaging import bands as bands_module
 from flood_seg.inference import infer as infer_module
+from flood_seg.inference import segment as segment_module
+from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
 from flood_seg.inference.infer import infer
 from flood_seg.schema import InferConfig, OutputConfig
 from tests.conftest import make_spec
@@ -27,8 +32,21 @@ def photo(tmp_path: Path) -> Path:
     return tmp_path / "photo.png"
 
 
-def run(model: Path, image: Path | str, out: Path | None = None, value: int = 255, **options: object) -> None:
-    infer(InferConfig(BACKEND, OutputConfig(foreground_value=value)), str(model), str(image), out, **options)
+def run(
+    model: Path, image: Path | str, out: Path | None = None, value: int = 255, skip: bool = False, **options: object
+) -> None:
+    config = InferConfig(BACKEND, OutputConfig(foreground_value=value), skip_existing=skip)
+    infer(config, str(model), str(image), out, **options)
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """A folder of four photos that are older than any model or mask."""
+    (tmp_path / "album").mkdir()
+    for number in range(4):
+        Image.fromarray(PHOTO).save(tmp_path / "album" / f"{number}.png")
+        os.utime(tmp_path / "album" / f"{number}.png", (1000, 1000))
+    return tmp_path / "album"
 
 
 @pytest.mark.parametrize("value", [255, 1])
@@ -163,6 +181,99 @@ def test_one_corrupt_photo_is_the_error_itself_and_writes_nothing(red_model, tmp
 def test_a_place_that_cannot_be_written_is_named(red_model, photo):
     with pytest.raises(OutputError, match="cannot be written"):
         run(red_model, photo, photo / "m.png")
+
+
+def test_a_stopped_folder_is_gone_on_with(red_model, album, tmp_path, capsys):
+    """Whole masks stay, byte for byte; one that is missing, one that is cut off and one of an older photo are made."""
+    masks, report = tmp_path / "album_masks", tmp_path / "r.json"
+    run(red_model, album)
+    whole = (masks / "0.png").read_bytes()
+    (masks / "1.png").unlink()
+    (masks / "2.png").write_bytes(whole[: len(whole) // 2])
+    os.utime(album / "3.png")
+    os.utime(masks / "3.png", (2000, 2000))
+    os.utime(masks / "0.png", ns=(time.time_ns(), time.time_ns()))
+    capsys.readouterr()
+    run(red_model, album, skip=True, json=report)
+    record = json.loads(report.read_text())
+    assert [Path(image["image"]).name for image in record["images"]] == ["1.png", "2.png", "3.png"]
+    assert record["skipped"] == 1 and record["stopped"] is None
+    assert "3 masks" in (said := capsys.readouterr().out) and "1 skipped (skip_existing=true)" in said
+    assert {path.read_bytes() for path in masks.iterdir()} == {whole}
+    run(red_model, album, skip=True)
+    assert "0 masks, 4 skipped" in capsys.readouterr().out
+
+
+def test_an_overlay_that_is_wanted_and_missing_is_made_and_a_newer_model_makes_all_anew(red_model, album, tmp_path):
+    report = tmp_path / "r.json"
+    run(red_model, album)
+    run(red_model, album, skip=True, overlay=True, json=report)
+    assert json.loads(report.read_text())["skipped"] == 0
+    run(red_model, album, skip=True, overlay=True, json=report)
+    assert json.loads(report.read_text())["skipped"] == 4
+    later = time.time() + 10
+    os.utime(red_model, (later, later))
+    run(red_model, album, skip=True, json=report)
+    assert json.loads(report.read_text())["skipped"] == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "raised", "told"),
+    [(OutputError("m.png: cannot be written"), OutputError, "m.png: cannot be written"),
+     (KeyboardInterrupt(), KeyboardInterrupt, "interrupted")],
+)  # fmt: skip
+def test_a_stop_in_mid_folder_leaves_a_report_of_what_is_done(
+    fault, raised, told, red_model, album, tmp_path, monkeypatch, capsys
+):
+    write = segment_module.write_image
+
+    def faulty(path: Path, image: np.ndarray) -> None:
+        if path.name == "2.png":
+            raise fault
+        write(path, image)
+
+    monkeypatch.setattr(segment_module, "write_image", faulty)
+    with pytest.raises(raised):
+        run(red_model, album, json=tmp_path / "r.json")
+    record = json.loads((tmp_path / "r.json").read_text())
+    there = sorted(path.name for path in (tmp_path / "album_masks").iterdir())
+    assert [Path(image["mask"]).name for image in record["images"]] == there and record["stopped"] == told
+    said = capsys.readouterr().err
+    assert f"{len(there)} of 4 photos are done; the same command with skip_existing=true goes on" in said
+
+
+@pytest.mark.parametrize("stage", ["read", "run", "write"])
+def test_memory_that_ends_at_one_photo_is_one_line_and_the_others_are_done(
+    stage, red_model, album, tmp_path, monkeypatch, capsys
+):
+    calls = []
+
+    def once(wrapped: Callable) -> Callable:
+        def call(*arguments: object) -> object:
+            calls.append(None)
+            if len(calls) == 2:
+                raise MemoryError
+            return wrapped(*arguments)
+
+        return call
+
+    if stage == "run":
+        monkeypatch.setattr(OnnxRuntimeBackend, "run", once(OnnxRuntimeBackend.run))
+    else:
+        name = {"read": "read_bands", "write": "to_labels"}[stage]
+        monkeypatch.setattr(segment_module, name, once(getattr(segment_module, name)))
+    with pytest.raises(PartialFailureError, match="1 of 4 photos have no mask"):
+        run(red_model, album, json=tmp_path / "r.json")
+    record = json.loads((tmp_path / "r.json").read_text())
+    assert len(record["images"]) == len(list((tmp_path / "album_masks").iterdir())) == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "not enough memory for" in line and "album/" in line and record["failed"] == [line.partition(": ")[2]]
+
+
+def test_memory_that_ends_at_the_only_photo_is_the_error_itself(red_model, photo, monkeypatch):
+    monkeypatch.setattr(segment_module, "read_bands", lambda *_: np.empty((1 << 25, 1 << 25)))
+    with pytest.raises(OutOfMemoryError, match="not enough memory for .*photo.png"):
+        run(red_model, photo)
 
 
 def test_infer_loads_no_torch(red_model, photo):

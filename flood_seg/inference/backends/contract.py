@@ -6,10 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flood_seg.errors import ModelError
+from flood_seg.memory import enough_memory
 from flood_seg.spec import ModelSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    import numpy as np
+
+LESS_MEMORY = "backend.streams=1 backend.threads=1"
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,13 @@ def _check_only(where: str, verb: str, tensors: Sequence[Tensor], wanted: Tensor
 def _fits(size: object, want: object) -> bool:
     dynamic = not isinstance(size, int) or size < 0
     return dynamic or want in (None, size)
+
+
+def enough_for(batch: np.ndarray) -> AbstractContextManager[None]:
+    """Returns a context in which an engine that lacks the memory for a batch raises OutOfMemoryError."""
+    count, _, height, width = batch.shape
+    what = f"a batch of {count} at the network's {width}×{height}"
+    return enough_memory(what, f"set a smaller batch_size, or {LESS_MEMORY}")
 
 
 def first_line(error: Exception | str) -> str:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flood_seg.errors import BackendError, ConfigError, ModelError, did_you_mean
-from flood_seg.inference.backends.contract import Tensor, check_tensors, first_line, parse_spec
+from flood_seg.errors import BackendError, ConfigError, ModelError, OutOfMemoryError, did_you_mean
+from flood_seg.inference.backends.contract import LESS_MEMORY, Tensor, check_tensors, enough_for, first_line, parse_spec
 from flood_seg.inference.backends.streams import Streams, check_threads
+from flood_seg.memory import is_out_of_memory
 from flood_seg.processors import cores
 from flood_seg.spec import METADATA_KEY
 
@@ -68,7 +69,7 @@ class OnnxRuntimeBackend:
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Maps float32 [batch, bands, height, width] to logits [batch, classes or 1, height, width]."""
-        with self._sessions.take() as session:
+        with enough_for(batch), self._sessions.take() as session:
             (logits,) = session.run([self.spec.output_name], {self.spec.input_name: batch})
         return np.asarray(logits)
 
@@ -106,6 +107,8 @@ def _create(model: Path, provider: str, threads: int) -> Any:
         # Without fallback: a provider that fails, at the start or later, must not leave the work to the CPU.
         session = onnxruntime.InferenceSession(str(model), options, providers=_in_order(provider), enable_fallback=0)
     except Exception as error:  # the runtime's exceptions share no base of their own
+        if is_out_of_memory(error):
+            raise OutOfMemoryError(f"{model}: not enough memory to load it; {LESS_MEMORY}") from error
         if "No such file" in str(error) or provider == "cpu":
             raise ModelError(f"{model}: not a whole ONNX model ({first_line(error)})") from error
         raise BackendError(f"backend.provider={provider}: failed to start ({first_line(error)})") from error

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flood_seg.errors import BackendError, ConfigError, ModelError, did_you_mean
-from flood_seg.inference.backends.contract import Tensor, check_tensors, first_line, parse_spec
+from flood_seg.errors import BackendError, ConfigError, ModelError, OutOfMemoryError, did_you_mean
+from flood_seg.inference.backends.contract import LESS_MEMORY, Tensor, check_tensors, enough_for, first_line, parse_spec
 from flood_seg.inference.backends.streams import Streams, check_threads
+from flood_seg.memory import is_out_of_memory
 from flood_seg.spec import METADATA_KEY
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class OpenVinoBackend:
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Maps float32 [batch, bands, height, width] to logits [batch, classes or 1, height, width]."""
-        with self._requests(batch.shape).take() as request:
+        with enough_for(batch), self._requests(batch.shape).take() as request:
             return np.asarray(request.infer([batch], share_inputs=True)[0])
 
     def _requests(self, shape: tuple[int, ...]) -> Streams[Any]:
@@ -134,6 +135,8 @@ def _read_model(core: Any, path: Path) -> Any:
     try:
         return core.read_model(path)
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise OutOfMemoryError(f"{path}: not enough memory to load it; {LESS_MEMORY}") from error
         raise ModelError(f"{path}: not a whole ONNX or OpenVINO model ({_reason(error)})") from error
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flood_seg.errors import BackendError, ConfigError, did_you_mean
+from flood_seg.inference.backends.contract import enough_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +61,8 @@ class TorchBackend:
         """Maps float32 [batch, bands, height, width] to logits [batch, classes or 1, height, width]."""
         import torch
 
-        with torch.inference_mode(), torch.autocast(self._device, torch.bfloat16, enabled=self._half):
+        mode = torch.inference_mode(), torch.autocast(self._device, torch.bfloat16, enabled=self._half)
+        with enough_for(batch), mode[0], mode[1]:
             images = torch.from_numpy(batch).to(self._device, memory_format=torch.channels_last)
             logits = self._network(images).float().cpu().contiguous()
         return np.asarray(logits.numpy())

@@ -1,0 +1,49 @@
+"""Out of memory, by whatever name a library raises it, as one error of ours."""
+
+from __future__ import annotations
+
+import errno
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from flood_seg.errors import OutOfMemoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# What C++ libraries say, in lower case: OpenCV, ONNX Runtime's arena, OpenVINO, PyTorch on the CPU and on a GPU, GDAL.
+# Python's "can't start new thread" is the address space that a thread's stack needs.
+_PHRASES = (
+    "insufficient memory", "failed to allocate", "bad_alloc", "bad allocation", "can't allocate memory",
+    "cannot allocate memory", "out of memory", "outofmemory", "unable to allocate", "not enough memory",
+    "can't start new thread",
+)  # fmt: skip
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception of any library says that memory ended."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    text = str(error).lower()
+    return isinstance(error, Exception) and any(phrase in text for phrase in _PHRASES)
+
+
+@contextmanager
+def enough_memory(what: str, advice: str) -> Iterator[None]:
+    """Turns whatever says in the body that memory ended into one line.
+
+    Args:
+        what: the memory is for.
+        advice: how to need less.
+
+    Raises:
+        OutOfMemoryError: there is not enough memory.
+    """
+    try:
+        yield
+    except OutOfMemoryError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise OutOfMemoryError(f"not enough memory for {what}; {advice}") from error
+        raise

@@ -1,0 +1,41 @@
+"""What libraries raised where memory ended, word for word, under `ulimit -v`."""
+
+import errno
+
+import cv2
+import numpy as np
+import pytest
+
+from flood_seg.errors import BackendError, ImageError, OutOfMemoryError
+from flood_seg.memory import enough_memory, is_out_of_memory
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("Exception from src/inference/src/cpp/core.cpp:113:\nstd::bad_alloc"),
+        RuntimeError("can't start new thread"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory"),
+        Exception("[ONNXRuntimeError] : 1 : FAIL : Failed to allocate memory for requested buffer of size 134217728"),
+        Exception("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : std::bad_alloc"),
+    ],
+)
+def test_each_librarys_word_for_it_is_one_line(error):
+    with pytest.raises(OutOfMemoryError, match="^not enough memory for x; do y$"), enough_memory("x", "do y"):
+        raise error
+
+
+def test_numpy_and_opencv_raise_what_is_known():
+    with pytest.raises(OutOfMemoryError), enough_memory("x", "y"):
+        np.empty((1 << 25, 1 << 25))
+    with pytest.raises(OutOfMemoryError), enough_memory("x", "y"):
+        cv2.resize(np.zeros((8, 8, 4)), (1 << 24, 1 << 25))
+
+
+@pytest.mark.parametrize("error", [ImageError("a.png: not an image"), BackendError("no GPU"), ValueError("x")])
+def test_other_errors_are_left_as_they_are(error):
+    assert not is_out_of_memory(error)
+    with pytest.raises(type(error)), enough_memory("x", "y"):
+        raise error
