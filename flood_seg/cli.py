@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flood_seg import __version__
+from flood_seg.console import fail, say
 from flood_seg.errors import FloodSegError, MissingExtraError, UsageError
 from flood_seg.guard import guard
+from flood_seg.memory import is_out_of_memory
+from flood_seg.stdio import BROKEN_PIPE, Sink, open_streams
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +52,8 @@ EXTRAS = {
     "tritonclient": "triton",
     "wandb": "loggers",
 }
+
+LESS_MEMORY = "set a smaller batch or image size, or fewer workers and threads, or close other programs"
 
 
 class FloodSeg:
@@ -708,25 +713,50 @@ class FloodSeg:
             if scenes is None:
                 raise UsageError("datamodule.sample is null: leave that override out")
             write_sample(Path(out), scenes)
-            print(f"{out}: {scenes.count} synthetic scenes with masks")
+            say(f"{out}: {scenes.count} synthetic scenes with masks")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command line and exits: 0 done, 2 a mistake that the user can mend, 1 a bug, 130 interrupted."""
+    """Runs the command line and exits.
+
+    The exit code is 0 where all is done, 2 after a mistake that the user can mend, memory that ended, or a standard
+    output that could not be written, 1 after a bug (or a check that found something), 130 where it was interrupted,
+    and 141 where all is done but the reader of standard output has gone.
+    """
+    sink = open_streams()
+    code = _exit_code(list(sys.argv[1:] if arguments is None else arguments))
+    if code := _lost(sink, code):
+        sys.exit(code)
+
+
+def _exit_code(arguments: list[str]) -> int:
     try:
-        _run(list(sys.argv[1:] if arguments is None else arguments))
-        sys.stdout.flush()  # here, where a reader that has gone is still an exception
-    except FloodSegError as error:
-        if os.environ.get("FLOOD_SEG_DEBUG") == "1":
-            raise
-        print(f"flood-seg: error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _run(arguments)
     except KeyboardInterrupt:
         print("flood-seg: interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of a pipe has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        return 130
+    except Exception as error:
+        known = isinstance(error, FloodSegError)
+        if os.environ.get("FLOOD_SEG_DEBUG") == "1" or not (known or is_out_of_memory(error)):
+            raise
+        fail(str(error) if known else f"not enough memory ({_reason(error)}); {LESS_MEMORY}")
+        return error.exit_code if isinstance(error, FloodSegError) else 2
+    return 0
+
+
+def _reason(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
+
+
+def _lost(sink: Sink | None, code: int) -> int:
+    """Returns the exit code, which says that standard output could not be written where nothing worse happened."""
+    sys.stdout.flush()
+    if sink is None or sink.error is None:
+        return code
+    if isinstance(sink.error, BrokenPipeError):
+        return code or BROKEN_PIPE
+    fail(f"standard output: cannot be written ({sink.error.strerror}); files are written all the same")
+    return code or 2
 
 
 def _run(arguments: list[str]) -> None:
@@ -736,6 +766,7 @@ def _run(arguments: list[str]) -> None:
     command = guard(FloodSeg, arguments, "flood-seg")
     if command is None:
         return
+    _check_working_directory()
     import fire
 
     try:
@@ -747,6 +778,13 @@ def _run(arguments: list[str]) -> None:
         raise MissingExtraError(
             f"{arguments[0]}: needs {package}, which is not installed; pip install 'flood-seg[{EXTRAS[package]}]'"
         ) from error
+
+
+def _check_working_directory() -> None:
+    try:
+        os.getcwd()  # noqa: PTH109
+    except OSError as error:
+        raise UsageError(f"the working directory does not exist ({error.strerror}); cd to one that does") from error
 
 
 def _compose_data(overrides: Sequence[str], data: str | None) -> DataToolsConfig:

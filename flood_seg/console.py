@@ -11,18 +11,31 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LOG_WIDTH = 160
+# C0 and C1 control characters, what Unicode breaks lines at, and what reorders a line: a file's name may hold them.
+_CONTROLS = (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_ESCAPES = {code: repr(chr(code))[1:-1] for code in _CONTROLS}
 
 
-def say(line: str) -> None:
-    """Writes a line of the verb's result to stdout."""
-    sys.stdout.write(f"{line}\n")
+def one_line(text: str) -> str:
+    r"""Returns `text` with its control characters as Python writes them, `\n` for example."""
+    return text.translate(_ESCAPES)
+
+
+def say(*lines: str) -> None:
+    """Writes lines of the verb's result to stdout."""
+    sys.stdout.write("".join(f"{one_line(line)}\n" for line in lines))
     sys.stdout.flush()
 
 
 def warn(line: str) -> None:
     """Writes a line to stderr."""
-    sys.stderr.write(f"flood-seg: {line}\n")
+    sys.stderr.write(f"flood-seg: {one_line(line)}\n")
     sys.stderr.flush()
+
+
+def fail(line: str) -> None:
+    """Writes to stderr why the command has failed."""
+    warn(f"error: {line}")
 
 
 def counted(number: int, noun: str) -> str:
@@ -38,11 +51,11 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
 
     table = Table(*columns)
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*(one_line(str(cell)) for cell in row))
     table.columns[0].overflow = "fold"
     # A log has no width that a table must fit. A file's name may look like markup.
     console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH, markup=False, emoji=False)
-    console.print(Text(title, style="italic"))  # as the table's own title it would be broken at the table's width
+    console.print(Text(one_line(title), style="italic"))  # as the table's own title it would be broken at its width
     console.print(table)
 
 

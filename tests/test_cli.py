@@ -102,16 +102,6 @@ def test_help_imports_nothing_heavy():
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_a_reader_that_has_gone_is_no_traceback():
-    read, write = os.pipe()
-    os.close(read)
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
-    code = [sys.executable, "-m", "flood_seg", "--help"]
-    done = subprocess.run(code, stdout=write, stderr=subprocess.PIPE, text=True, check=False, env=environment)
-    os.close(write)
-    assert done.returncode == 1 and not done.stderr
-
-
 def test_version():
     assert command("--version").stdout.strip() == __version__
 
@@ -163,6 +153,32 @@ def test_an_interrupt_is_a_line_not_a_traceback(monkeypatch, capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main([])
     assert stopped.value.code == 130 and capsys.readouterr().err == "flood-seg: interrupted\n"
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_memory_that_ends_anywhere_is_a_line_not_a_traceback(error, monkeypatch, capsys):
+    def end(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "_run", end)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["train"])
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("flood-seg: error: not enough memory (") and "set a smaller batch" in line
+
+
+def test_a_working_directory_that_was_deleted_is_one_line(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    cli.main(["--version"])
+    for arguments in (["infer", "--image", "a.jpg"], ["train"], ["data", "check"]):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(arguments)
+        assert stopped.value.code == 2
+        assert capsys.readouterr().err.startswith("flood-seg: error: the working directory does not exist")
 
 
 @pytest.mark.parametrize(

@@ -226,4 +226,4 @@ def _show(splits: Sequence[Split], files: Sequence[Path], looks: _Looks, config:
                 shares = [f"{share:.1%} {name}" for name, share in zip(looks.names, mean, strict=False) if share]
                 rows.append((file.name, part, len(stems), ", ".join(shares) or "not counted"))
     show_table(f"Split by {config.split.groups}", ("file", "part", "samples", "classes"), rows)
-    say("\n".join(f"{file}: train with datamodule.split_file={file}" for file in files[:1]))
+    say(*(f"{file}: train with datamodule.split_file={file}" for file in files[:1]))

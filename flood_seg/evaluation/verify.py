@@ -116,7 +116,7 @@ def _show(answers: list[Answers], agreements: list[Agreement], tolerance: float,
         verdict = "same" if found.worst <= tolerance else "differs"
         rows.append((*_names(answer), f"{found.probability:.2g}", *shares, *_costs(answer), verdict))
     show_table(title, COLUMNS, rows)
-    say(LEGEND)
+    say(*LEGEND.splitlines())
 
 
 def _names(answer: Answers) -> tuple[str, str]:

@@ -233,7 +233,7 @@ def _finish(
     )
     trackers.close()
     for table in sorted(run.folder.glob(f"*{PROFILE}*.txt")):
-        say(table.read_text(encoding="utf-8"))
+        say(*table.read_text(encoding="utf-8").splitlines())
     print_summary(summary)
     return summary
 

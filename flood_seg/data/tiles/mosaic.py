@@ -60,7 +60,7 @@ def mosaic(tiles: Path, predictions: Path, out: Path, compress: str = "deflate")
             lines = [line for line in index["tiles"] if line["source"] == source["source"]]
             missing += _assemble(source, lines, files, predictions, target, compress)
             written.append(target)
-    say("\n".join(str(file) for file in written))
+    say(*map(str, written))
     if missing:
         raise FindingsError(f"{missing} of {len(index['tiles'])} tiles have no prediction, see above; predict them too")
     return written

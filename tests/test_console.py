@@ -1,0 +1,19 @@
+import pytest
+
+from flood_seg.console import fail, say, show_table, warn
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\rb", "a\x1b[31mb", "a\x85b", "a\u2028b", "a\u202eb"])
+def test_a_name_never_breaks_or_colours_a_line(name, capsys):
+    for write in (say, warn, fail):
+        write(f"{name}: done")
+    show_table(name, ["image"], [[name]])
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 7 and len(err.splitlines()) == 2  # a line, and a table of six
+    assert name not in out + err
+    assert "a" + repr(name[1:-1])[1:-1] + "b: done" in out
+
+
+def test_several_lines_are_several_lines(capsys):
+    say("a", "b")
+    assert capsys.readouterr().out == "a\nb\n"
