@@ -314,12 +314,11 @@ def save_config(config: Any, overrides: Sequence[str], folder: Path) -> None:
     """Writes the resolved configuration and the overrides: folder/config.yaml and folder/overrides.yaml."""
     import yaml
 
-    from flood_seg.imaging.write import atomic_path  # numpy and OpenCV: not before a configuration is found right
+    from flood_seg.imaging.write import write_text  # numpy and OpenCV: not before a configuration is found right
 
     named = yaml.safe_dump(list(overrides), allow_unicode=True)
     for name, content in (("config.yaml", as_yaml(config)), ("overrides.yaml", named)):
-        with atomic_path(folder / name) as temporary:
-            temporary.write_text(content, encoding="utf-8")
+        write_text(folder / name, content)
 
 
 def load_config(folder: Path, schema: type[T]) -> T:

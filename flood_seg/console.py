@@ -11,13 +11,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LOG_WIDTH = 160
-# C0 and C1 control characters, what Unicode breaks lines at, and what reorders a line: a file's name may hold them.
-_CONTROLS = (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-_ESCAPES = {code: repr(chr(code))[1:-1] for code in _CONTROLS}
+# C0 and C1 control characters, what Unicode breaks lines at, what reorders a line, and half surrogates, which are bytes
+# that are not UTF-8: a file's name may hold all of them.
+_UNPRINTABLE = (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A),
+                *range(0xD800, 0xE000))  # fmt: skip
+_ESCAPES = {code: repr(chr(code))[1:-1] for code in _UNPRINTABLE}
 
 
 def one_line(text: str) -> str:
-    r"""Returns `text` with its control characters as Python writes them, `\n` for example."""
+    r"""Returns `text` with what cannot be printed as Python writes it, `\n` or `\udce9` for example."""
     return text.translate(_ESCAPES)
 
 

@@ -3,7 +3,7 @@ import pytest
 from flood_seg.console import fail, say, show_table, warn
 
 
-@pytest.mark.parametrize("name", ["a\nb", "a\rb", "a\x1b[31mb", "a\x85b", "a\u2028b", "a\u202eb"])
+@pytest.mark.parametrize("name", ["a\nb", "a\rb", "a\x1b[31mb", "a\x85b", "a\u2028b", "a\u202eb", "a\udce9b"])
 def test_a_name_never_breaks_or_colours_a_line(name, capsys):
     for write in (say, warn, fail):
         write(f"{name}: done")

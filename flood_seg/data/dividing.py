@@ -6,7 +6,6 @@ import json
 import re
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from flood_seg.console import say, show_table, track, warn
 from flood_seg.data.groups import read_groups
 from flood_seg.data.layout import find_samples, warn_of
 from flood_seg.data.reading import SampleReader
-from flood_seg.data.split import Split, write_split
+from flood_seg.data.split import Split, hash_name, write_split
 from flood_seg.errors import DataError, ImageError, UsageError
 from flood_seg.processors import cores
 
@@ -214,7 +213,7 @@ def assign(
 
 
 def _rank(group: Sequence[str], seed: int) -> bytes:
-    return sha256(f"{seed}:{min(group)}".encode()).digest()
+    return hash_name(f"{seed}:{min(group)}")
 
 
 def _show(splits: Sequence[Split], files: Sequence[Path], looks: _Looks, config: DataToolsConfig) -> None:

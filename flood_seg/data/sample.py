@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from flood_seg.console import track
 from flood_seg.data.scene import draw_scene
 from flood_seg.errors import DataError
-from flood_seg.imaging.write import atomic_path, write_image, write_json
+from flood_seg.imaging.write import write_image, write_json, write_text
 
 if TYPE_CHECKING:
     from flood_seg.schema import SampleConfig
@@ -34,8 +34,7 @@ def write_sample(folder: Path, config: SampleConfig) -> None:
     if _read(done) == record:
         return
     _refuse_foreign(folder)
-    with atomic_path(folder / "README.txt") as temporary:
-        temporary.write_text(README, encoding="utf-8")
+    write_text(folder / "README.txt", README)
     done.unlink(missing_ok=True)
     for old in [*folder.glob("images/[0-9]*.jpg"), *folder.glob("masks/[0-9]*.png")]:
         old.unlink()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from flood_seg.errors import DataError
-from flood_seg.imaging.write import atomic_path
+from flood_seg.imaging.write import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -26,6 +28,11 @@ class Split:
     test: tuple[str, ...] = ()
 
 
+def hash_name(name: str) -> bytes:
+    """Returns 32 bytes that look random and are the same everywhere; of bytes that are not UTF-8 too."""
+    return sha256(name.encode("utf-8", "surrogatepass")).digest()
+
+
 def random_split(stems: Collection[str], val_split: float, seed: int) -> Split:
     """Takes `val_split` of `stems`, rounded, for validation: those whose hash with the seed is lowest.
 
@@ -39,7 +46,7 @@ def random_split(stems: Collection[str], val_split: float, seed: int) -> Split:
     Raises:
         DataError: a part would be empty.
     """
-    ranked = sorted(stems, key=lambda stem: sha256(f"{seed}:{stem}".encode()).digest())
+    ranked = sorted(stems, key=lambda stem: hash_name(f"{seed}:{stem}"))
     count = round(len(ranked) * val_split)
     if not 0 < count < len(ranked):
         part = "validation" if count == 0 else "training"
@@ -73,10 +80,25 @@ def parts_split(parts: Mapping[str, str | None], val_split: float, seed: int) ->
 
 
 def write_split(path: Path, split: Split) -> None:
-    """Writes a line a stem, `train<TAB>stem`, `val<TAB>stem` or `test<TAB>stem`."""
-    lines = [f"{part}\t{stem}\n" for part in (*PARTS, *OPTIONAL) for stem in getattr(split, part)]
-    with atomic_path(path) as temporary:
-        temporary.write_text("".join(lines), encoding="utf-8")
+    """Writes a line a stem, `train<TAB>stem`, `val<TAB>stem` or `test<TAB>stem`.
+
+    Bytes of a stem that are not UTF-8 stay what they are; a stem that a line cannot hold is quoted as JSON has it.
+    """
+    lines = [f"{part}\t{_quoted(stem)}\n" for part in (*PARTS, *OPTIONAL) for stem in getattr(split, part)]
+    write_text(path, "".join(lines), errors="surrogateescape")
+
+
+def _quoted(stem: str) -> str:
+    """With line feeds, blanks at its ends, or a quote at its beginning a stem would not be read as it was."""
+    plain = stem == stem.strip() and not stem.startswith('"') and len(stem.splitlines()) == 1
+    return stem if plain else json.dumps(stem)
+
+
+def _unquoted(text: str) -> str:
+    if len(text) > 1 and text.startswith('"') and text.endswith('"'):
+        with suppress(ValueError):
+            return str(json.loads(text))
+    return text
 
 
 def read_split(path: Path, stems: Collection[str], required: Sequence[str] = PARTS) -> Split:
@@ -98,6 +120,7 @@ def read_split(path: Path, stems: Collection[str], required: Sequence[str] = PAR
         part, tab, stem = line.partition("\t")
         if not tab or part not in parts:
             raise DataError(f"{path}:{number}: expected 'train', 'val' or 'test', a tab and a stem, not {line!r}")
+        stem = _unquoted(stem)
         if stem in seen:
             raise DataError(f"{path}:{number}: {stem!r} is named twice; keep one line")
         seen.add(stem)
@@ -114,8 +137,14 @@ def _lines(path: Path) -> list[str]:
     files = {part: path / f"{part}.txt" for part in (*PARTS, *OPTIONAL)}
     try:
         if not path.is_dir():
-            return path.read_text(encoding="utf-8").splitlines()
-        listed = {part: file.read_text(encoding="utf-8") for part, file in files.items() if file.is_file()}
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: the split file cannot be read ({error})") from error
-    return [f"{part}\t{stem.strip()}" for part, text in listed.items() for stem in text.splitlines() if stem.strip()]
+            return _read_lines(path)
+        listed = {part: _read_lines(file) for part, file in files.items() if file.is_file()}
+    except OSError as error:
+        raise DataError(f"{path}: the split file cannot be read ({error.strerror or error})") from error
+    return [f"{part}\t{stem.strip()}" for part, lines in listed.items() for stem in lines if stem.strip()]
+
+
+def _read_lines(path: Path) -> list[str]:
+    """At line feeds alone: a stem may hold other characters that Unicode breaks lines at."""
+    text = path.read_text(encoding="utf-8", errors="surrogateescape")
+    return text.removesuffix("\n").split("\n") if text else []

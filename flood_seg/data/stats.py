@@ -15,7 +15,7 @@ from flood_seg.data.reading import SampleReader
 from flood_seg.data.remember import remembered
 from flood_seg.data.store import default_cache_dir, fingerprint
 from flood_seg.errors import DataError, ImageError
-from flood_seg.imaging.write import atomic_path
+from flood_seg.imaging.write import write_text
 from flood_seg.processors import cores
 
 if TYPE_CHECKING:
@@ -134,6 +134,5 @@ def write_stats(path: Path, total: BandStats, config: TrainConfig) -> None:
         "mean": [round(float(mean), 6) for mean in total.mean / scale],
         "std": [round(float(std), 6) for std in total.std / scale],
     }
-    with atomic_path(path) as temporary:
-        temporary.write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
+    write_text(path, yaml.safe_dump(record, sort_keys=False))
     say(f"{path}: train with datamodule.stats_file={path}")

@@ -153,7 +153,8 @@ def fingerprint(pairs: Sequence[Pair], reader: SampleReader, *extra: object) -> 
     for pair in pairs:
         for path in (*_files(pair, reader), pair.mask):
             status = path.stat()
-            digest.update(f"{path.absolute()}|{status.st_size}|{status.st_mtime_ns}|{pair.window}\n".encode())
+            line = f"{path.absolute()}|{status.st_size}|{status.st_mtime_ns}|{pair.window}\n"
+            digest.update(line.encode("utf-8", "surrogatepass"))
     return digest.hexdigest()[:16]
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flood_seg.data.pairing import Pair
+from flood_seg.data.split import hash_name
 from flood_seg.errors import DataError
 from flood_seg.imaging.raster import Window, open_raster
 
@@ -155,7 +155,7 @@ def _draw_parts(blocks: Sequence[Block], val_split: float, seed: int) -> dict[st
             f"{len(pixels)} block of a raster: training and validation want one each at least; set a smaller "
             "datamodule.windows.block or datamodule.windows.size, or put rasters into train/ and val/"
         )
-    ranked = sorted(pixels, key=lambda key: sha256(f"{seed}:{key}".encode()).digest())
+    ranked = sorted(pixels, key=lambda key: hash_name(f"{seed}:{key}"))
     wanted, taken, val = val_split * sum(pixels.values()), 0, set[str]()
     for key in ranked[:-1]:
         if val and taken + pixels[key] / 2 > wanted:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flood_seg.evaluation.metrics import class_metrics, image_ious, task_metrics
-from flood_seg.imaging.write import atomic_path, write_csv, write_json
+from flood_seg.imaging.write import atomic_path, encodable, write_csv, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,8 +68,13 @@ def write_rows(folder: Path, rows: Sequence[Row]) -> list[Path]:
     write_json(files[0], list(rows))
     write_csv(files[1], list(rows[0]), [map(_text, row.values()) for row in rows])
     with atomic_path(files[2]) as temporary:
-        parquet.write_table(pa.Table.from_pylist(list(rows)), temporary)
+        parquet.write_table(pa.Table.from_pylist([_as_unicode(row) for row in rows]), temporary)
     return files
+
+
+def _as_unicode(row: Row) -> Row:
+    """Arrow's texts are UTF-8 and nothing else."""
+    return {name: encodable(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
 def _text(value: Any) -> Any:

@@ -99,6 +99,7 @@ def _validation_photo(run_dir: Path) -> np.ndarray | None:
     from flood_seg.config import load_config
     from flood_seg.data.layout import find_samples
     from flood_seg.data.reading import SampleReader
+    from flood_seg.data.split import read_split
     from flood_seg.errors import ConfigError, DataError
     from flood_seg.schema import TrainConfig
 
@@ -106,7 +107,7 @@ def _validation_photo(run_dir: Path) -> np.ndarray | None:
     try:
         config = load_config(run.hydra, TrainConfig)
         pairs, _ = find_samples(config.datamodule)
-        stems = {line.split("\t")[1] for line in run.split.read_text("utf-8").splitlines() if line[:3] == "val"}
+        stems = set(read_split(run.split, [pair.stem for pair in pairs]).val)
         pair = next(pair for pair in pairs if pair.stem in stems)
         return SampleReader.of(config.datamodule, config.task).load_image(pair)
     except (OSError, ConfigError, DataError, StopIteration):

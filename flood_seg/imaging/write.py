@@ -7,7 +7,9 @@ import json
 import os
 import re
 import shutil
-from contextlib import contextmanager
+import stat
+from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
 # in a file of about the same size.
 _MASK_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
 
+UNENCODABLE = "backslashreplace"  # valid in JSON too, where Python reads it back as it was
+SHORT_NAME = 128  # bytes that every file system takes
+NAME_MAX = 255  # bytes of a name, where the system does not say
+LONG_SUFFIX = 32  # no format's
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -31,17 +38,54 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Missing folders are made. Where the body fails, nothing is left behind.
 
     Raises:
-        OutputError: the folder or the file cannot be written.
+        OutputError: the folder or the file cannot be written, or `path` is a device, a pipe or a socket.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    temporary = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if _is_special(path):
+            raise OutputError(f"{path}: is not a regular file but a device, a pipe or a socket; give another name")
         yield temporary
         temporary.replace(path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
     finally:
-        temporary.unlink(missing_ok=True) if path.parent.is_dir() else None
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    """A temporary name, hidden, of the same suffix, which some writers take for the format; short where that is long.
+
+    A name of 255 bytes, the most of most file systems, leaves no room for anything before or after it.
+    """
+    end = f".{os.getpid()}.part{path.suffix if len(path.suffix) < LONG_SUFFIX else ''}"
+    usual = f".{path.stem}{end}"
+    if len(os.fsencode(usual)) <= SHORT_NAME:
+        return path.with_name(usual)
+    return path.with_name(f".{sha256(os.fsencode(path.name)).hexdigest()[:16]}{end}")
+
+
+def _is_special(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def check_name(path: Path) -> None:
+    """Finds before long work whether the last name of `path` is too long for its file system.
+
+    Raises:
+        OutputError: it is.
+    """
+    if len(name := os.fsencode(path.name)) <= SHORT_NAME:
+        return
+    above = next(place for place in path.absolute().parents if place.is_dir())
+    most = os.pathconf(above, "PC_NAME_MAX") if hasattr(os, "pathconf") else NAME_MAX
+    if len(name) > most:
+        raise OutputError(f"{path}: a name of {len(name)} bytes, of which the file system takes {most}; shorten it")
 
 
 def clear_leftovers(folder: Path) -> list[Path]:
@@ -118,7 +162,10 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Iterable[Any]])
     Raises:
         OutputError: the file cannot be written.
     """
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors=UNENCODABLE) as file,
+    ):
         csv.writer(file).writerows([columns, *rows])
 
 
@@ -138,5 +185,25 @@ def write_json(path: Path, record: Any) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
+    write_text(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str, errors: str = UNENCODABLE) -> None:
+    r"""Writes `text` as UTF-8.
+
+    Args:
+        path: of the file.
+        text: maybe with bytes of file names that are not UTF-8, which Python holds as half surrogates.
+        errors: how those are written: as Python and JSON write them, `\udce9`; `surrogateescape`: as the bytes that
+            they were.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors=errors)
+
+
+def encodable(text: str) -> str:
+    """Returns `text` as `write_text` writes it, for formats that encode by themselves."""
+    return text.encode("utf-8", UNENCODABLE).decode("utf-8")

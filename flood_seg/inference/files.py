@@ -11,6 +11,7 @@ from typing import NoReturn
 from flood_seg.errors import DataError, ImageError, OutputError
 from flood_seg.imaging.bands import Bands, band_files
 from flood_seg.imaging.read import is_image_file, is_whole
+from flood_seg.imaging.write import check_name
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,7 @@ def _key(path: Path) -> str:
 def _checked(jobs: list[Job]) -> list[Job]:
     images = {job.image.resolve() for job in jobs}
     for job in jobs:
+        check_name(job.mask)
         if wrong := images & {job.mask.resolve(), job.overlay.resolve()}:
             raise OutputError(f"{wrong.pop()}: a photo that would be overwritten; give another --out")
     return jobs

@@ -12,7 +12,7 @@ from flood_seg.console import counted, say, track, warn
 from flood_seg.errors import FloodSegError, OutputError, PartialFailureError
 from flood_seg.imaging.bands import Bands
 from flood_seg.imaging.values import unusual_values
-from flood_seg.imaging.write import write_json
+from flood_seg.imaging.write import check_name, write_json
 from flood_seg.inference.engines import open_backend, with_streams
 from flood_seg.inference.files import Job, not_done, plan
 from flood_seg.inference.models import default_model
@@ -55,6 +55,8 @@ def infer(
     """
     started = time.perf_counter()
     jobs = plan(image, out)
+    for job in jobs if overlay else ():
+        check_name(job.overlay)
     if json and json.suffix.lower() != ".json":
         raise OutputError(f"{json}: the report is JSON; give --json a name that ends in .json")
     model, origin = (model, "as given") if model else _default(config)

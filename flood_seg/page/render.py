@@ -14,7 +14,7 @@ import numpy as np
 
 from flood_seg import __version__
 from flood_seg.imaging.preprocess import shrink
-from flood_seg.imaging.write import atomic_path
+from flood_seg.imaging.write import atomic_path, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,8 +87,7 @@ def write_page(path: Path, template: str, **content: Any) -> None:
     )  # fmt: skip
     environment.filters |= {"percent": _percent, "figure": _figure}
     text = environment.get_template(template).render(version=__version__, **content)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
 def _percent(share: float | None, digits: int = 1) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.errors import OutputError
-from flood_seg.imaging.write import atomic_path
+from flood_seg.imaging.write import write_text
 from flood_seg.spec import METADATA_KEY
 
 if TYPE_CHECKING:
@@ -76,8 +76,7 @@ def write_repository(root: Path, name: str, model: Path, spec: ModelSpec, servin
     except OSError as error:
         shutil.rmtree(fresh, ignore_errors=True)
         raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose triton.repository=...") from error
-    with atomic_path(folder / "config.pbtxt") as temporary:
-        temporary.write_text(config_text(name, spec, serving), encoding="utf-8")
+    write_text(folder / "config.pbtxt", config_text(name, spec, serving))
     return folder
 
 

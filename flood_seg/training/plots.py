@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from flood_seg.classes import to_hex
+from flood_seg.console import one_line
 from flood_seg.imaging.display import HIT, class_colors, difference_legend, draw_classes, draw_difference
 from flood_seg.imaging.overlay import draw_overlay
 from flood_seg.imaging.write import atomic_path
@@ -119,7 +120,9 @@ def plot_samples(
         pictures = (image, *_draw_pair(image, truth, predicted, spec))
         for cell, picture, name in zip(axes[row], pictures, (title, "truth", "prediction"), strict=True):
             cell.imshow(picture)
-            cell.set_title(_shorten(name), fontsize=10, parse_math=False)  # a file's name may hold two dollar signs
+            cell.set_title(
+                _shorten(one_line(name)), fontsize=10, parse_math=False
+            )  # a file's name may hold two dollar signs
             cell.set_axis_off()
     patches = [Patch(color=to_hex(color), label=name) for name, color in _legend(spec).items()]
     figure.legend(handles=patches, loc="outside lower center", ncols=4, frameon=False)

@@ -23,7 +23,7 @@ from flood_seg.evaluation.classes import plot_confusion, show_classes
 from flood_seg.evaluation.metrics import by_class
 from flood_seg.export.onnx import export_onnx
 from flood_seg.imaging.bands import Bands
-from flood_seg.imaging.write import atomic_path, clear_leftovers
+from flood_seg.imaging.write import clear_leftovers, write_text
 from flood_seg.schema import AUTO, TrainConfig
 from flood_seg.spec import ModelSpec
 from flood_seg.training.build import (
@@ -190,8 +190,7 @@ def _save_inputs(
 ) -> None:
     save_config(config, overrides, run.hydra)
     write_split(run.split, data.split)
-    with atomic_path(run.spec) as temporary:
-        temporary.write_text(spec.to_json() + "\n", encoding="utf-8")
+    write_text(run.spec, spec.to_json() + "\n")
     if link:
         link_latest(run, Path(config.output_dir))
 

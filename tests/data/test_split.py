@@ -1,3 +1,4 @@
+import os
 import random
 
 import pytest
@@ -35,6 +36,17 @@ def test_a_split_file_gives_the_split_back(tmp_path):
     split = random_split([*STEMS, "ü b\u3042"], 0.3, 7)
     write_split(tmp_path / "split.txt", split)
     assert read_split(tmp_path / "split.txt", [*STEMS, "ü b\u3042", "unnamed"]) == split
+
+
+@pytest.mark.parametrize(
+    "stem",
+    [os.fsdecode(b"caf\xe9"), "a\nb", "a\r", "a\x85b", "a\u2028b", "tab\tin", '"quoted"', '"', " blank ", "a\\nb"],
+)
+def test_every_stem_that_a_file_can_have_comes_back(tmp_path, stem):
+    split = random_split([*STEMS, stem], 0.3, 7)
+    write_split(tmp_path / "split.txt", split)
+    assert read_split(tmp_path / "split.txt", [*STEMS, stem]) == split
+    assert (tmp_path / "split.txt").read_bytes().count(b"\n") == len(STEMS) + 1
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,15 @@ import pytest
 from PIL import Image
 
 from flood_seg.errors import OutputError
-from flood_seg.imaging.write import atomic_path, check_writable, clear_leftovers, write_image, write_json
+from flood_seg.imaging.write import (
+    atomic_path,
+    check_name,
+    check_writable,
+    clear_leftovers,
+    write_csv,
+    write_image,
+    write_json,
+)
 from tests.conftest import draw_pond
 
 
@@ -89,3 +97,46 @@ def test_a_place_that_cannot_be_written_is_found_beforehand_and_nothing_is_made(
         check_writable(tmp_path, folder=False)
     with pytest.raises(OutputError, match=r"file/out: .*/file is a file; choose another place"):
         check_writable(tmp_path / "file" / "out")
+
+
+@pytest.mark.parametrize("name", ["n" * 251 + ".png", "ü" * 125 + ".png", "x." + "y" * 253, "a"])
+def test_a_name_as_long_as_the_file_system_takes_can_be_written(tmp_path, name):
+    with atomic_path(tmp_path / name) as temporary:
+        temporary.write_text("whole")
+        assert len(os.fsencode(temporary.name)) <= max(len(os.fsencode(name)), 128)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_long_names_that_begin_alike_are_written_side_by_side(tmp_path):
+    first, second = (tmp_path / f"{'n' * 240}{end}.png" for end in "ab")
+    with atomic_path(first) as one, atomic_path(second) as other:
+        one.write_text("one")
+        other.write_text("other")
+    assert (first.read_text(), second.read_text()) == ("one", "other")
+
+
+def test_a_name_that_is_too_long_is_one_line_before_and_at_the_writing(tmp_path):
+    path = tmp_path / ("n" * 252 + ".png")
+    for write in (check_name, lambda path: write_json(path, {})):
+        with pytest.raises(OutputError) as error:
+            write(path)
+        assert "\n" not in str(error.value)
+    check_name(tmp_path / "not there yet" / ("n" * 251 + ".png"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_device_a_pipe_or_a_link_to_one_is_never_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "null.json").symlink_to(os.devnull)
+    for name in ("pipe.json", "null.json"):
+        with pytest.raises(OutputError, match=f"{name}: is not a regular file"):
+            write_json(tmp_path / name, {})
+    assert (tmp_path / "pipe.json").is_fifo() and (tmp_path / "null.json").is_symlink()
+
+
+def test_bytes_that_are_not_utf_8_are_written_as_json_and_python_write_them(tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    write_json(tmp_path / "a.json", {name: name})
+    write_csv(tmp_path / "a.csv", ["name"], [[name]])
+    assert json.loads((tmp_path / "a.json").read_text("utf-8")) == {name: name}
+    assert (tmp_path / "a.csv").read_text("utf-8") == "name\ncaf\\udce9\n"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flood_seg.classes import IGNORE, IGNORED
-from flood_seg.console import counted, say, track
+from flood_seg.console import counted, one_line, say, track
 from flood_seg.data.convert.samples import (
     SetWriter,
     Tally,
@@ -34,7 +34,7 @@ from flood_seg.data.convert.shapes import (
 from flood_seg.data.copy import whole_or_not_at_all
 from flood_seg.data.layout import ALIASES
 from flood_seg.errors import DataError, FindingsError
-from flood_seg.imaging.write import atomic_path
+from flood_seg.imaging.write import atomic_path, encodable
 
 if TYPE_CHECKING:
     from flood_seg.data.convert.samples import Sample
@@ -75,6 +75,7 @@ def _add_image(
     root: ElementTree.Element, sample: Sample, named: dict[int, str], options: CocoConfig, tally: Tally
 ) -> None:
     """Copies a sample's image and adds it with its shapes to the document."""
+    _check_xml(sample.pair.image)
     file = copy_image(sample.pair.image, sample.place)
     height, width = sample.mask.shape
     size = {"width": str(width), "height": str(height)}
@@ -86,6 +87,12 @@ def _add_image(
     count_lost(tally, sample.mask, shapes, options, file.name)
     for shape in shapes:
         _add(image, shape, named[shape.index], options)
+
+
+def _check_xml(path: Path) -> None:
+    """Raises DataError where XML 1.0 has no way to write a file's name."""
+    if encodable(one_line(path.name)) != path.name:
+        raise DataError(f"{path}: XML cannot hold this name, not all of it is UTF-8 text; rename the file")
 
 
 def _head(labels: list[tuple[str, str]]) -> ElementTree.Element:

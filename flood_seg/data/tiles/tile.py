@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +23,14 @@ from flood_seg.data.copy import IMAGES, MASKS, Place, find_with_parts, places_of
 from flood_seg.data.layout import has_masks, warn_of
 from flood_seg.data.pairing import Pair
 from flood_seg.data.reading import SampleReader, check_aspect, resize_mask
+from flood_seg.data.split import hash_name
 from flood_seg.data.tiles.grid import Tile, tile_rows
 from flood_seg.data.tiles.source import PhotoSource, RasterSource, open_source
 from flood_seg.errors import DataError, FindingsError, ImageError, OutputError, UsageError
 from flood_seg.imaging.bands import sibling_files
 from flood_seg.imaging.raster import Window, create_raster, import_rasterio
 from flood_seg.imaging.read import is_image_file
-from flood_seg.imaging.write import write_csv, write_image, write_json
+from flood_seg.imaging.write import check_name, write_csv, write_image, write_json
 from flood_seg.processors import cores
 
 if TYPE_CHECKING:
@@ -75,13 +75,15 @@ def tile(config: DataToolsConfig, out: Path, image: str | None = None, labels: s
         labels: the mask or the shapes of the one image.
 
     Raises:
-        OutputError: `out` holds files.
+        OutputError: `out` holds files, or an image's name is too long to be a tile's.
         DataError: there is no image.
         FindingsError: an image could not be read; the others are cut.
     """
     _check_finished(out)
     with whole_or_not_at_all(out):
         scenes, failed = _scenes(config, out, image, labels)
+        for scene in scenes:
+            check_name(out / f"{scene.place.name}_r000000_c000000.png")
         cutter, cuts = _Cutter(config), list[Cut]()
         with import_rasterio().Env(GDAL_CACHEMAX=GDAL_CACHE):
             for scene in scenes:
@@ -293,7 +295,7 @@ def _open_beside(
 
 def _kept(name: str, share: float) -> bool:
     """Whether a tile of background alone is kept: the same ones each time."""
-    return int.from_bytes(sha256(name.encode()).digest()[:4], "big") < share * 2**32
+    return int.from_bytes(hash_name(name)[:4], "big") < share * 2**32
 
 
 def _pieces(rows: Sequence[Sequence[Tile]], source: PhotoSource | RasterSource) -> Iterator[list[Tile]]:

@@ -8,7 +8,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from flood_seg.imaging.write import atomic_path
+from flood_seg.imaging.write import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,8 +79,7 @@ def known_id(run: RunInfo, service: str) -> str | None:
 
 def keep_id(run: RunInfo, service: str, run_id: str) -> None:
     """Writes it down."""
-    with atomic_path(run.folder / f"{service}_run_id.txt") as temporary:
-        temporary.write_text(f"{run_id}\n", encoding="utf-8")
+    write_text(run.folder / f"{service}_run_id.txt", f"{run_id}\n")
 
 
 def git_commit() -> str | None:
