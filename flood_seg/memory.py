@@ -6,7 +6,7 @@ import errno
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from flood_seg.errors import OutOfMemoryError
+from flood_seg.errors import FloodSegError, OutOfMemoryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +22,10 @@ _PHRASES = (
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception of any library says that memory ended."""
-    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
-        return True
+    if isinstance(error, FloodSegError | MemoryError):
+        return isinstance(error, OutOfMemoryError | MemoryError)
+    if isinstance(error, OSError) and error.errno is not None:  # its text has a file's name
+        return error.errno == errno.ENOMEM
     text = str(error).lower()
     return isinstance(error, Exception) and any(phrase in text for phrase in _PHRASES)
 

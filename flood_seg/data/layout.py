@@ -18,6 +18,7 @@ from flood_seg.data.split import OPTIONAL, PARTS, Split, parts_split, random_spl
 from flood_seg.data.tracked import ensure_here
 from flood_seg.errors import DataError
 from flood_seg.imaging.read import is_image_file
+from flood_seg.imaging.size import limit_megapixels
 from flood_seg.schema.extra_val import ALIASES, part_of_folder
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def find_samples(config: DataConfig, part: str | None = None) -> Found:
         DataError: a folder or the table is missing, empty or cannot be read; see also `ensure_here`, `cut_windows`.
     """
     ensure_here(config.folders, config.dvc_pull)
+    limit_megapixels(config.max_megapixels)  # here, since whatever reads a data set begins by finding its files
     pairs, faults = _find_files(config)
     if part := part or ("train" if config.extra_val_only else None):
         pairs = [replace(pair, part=pair.part or part) for pair in pairs]

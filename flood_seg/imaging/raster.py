@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flood_seg.errors import ImageError
-from flood_seg.imaging.read import MAX_PIXELS
+from flood_seg.files import regular
+from flood_seg.imaging.size import check_size
 from flood_seg.imaging.write import atomic_path
+from flood_seg.memory import enough_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,11 +83,9 @@ def read_raster(path: Path, window: Window | None = None, *, palette: bool = Fal
         ImageError: the file is missing, damaged, or larger than an image may be.
     """
     with open_raster(path) as source:
-        if window is None and source.width * source.height > MAX_PIXELS:
-            raise ImageError(
-                f"{path}: {source.width}×{source.height}, more than {MAX_PIXELS / 1e6:.0f} megapixels; read it by "
-                "windows with datamodule=rasters, or cut it into tiles"
-            )
+        if window is None:
+            advice = "read it by windows with datamodule=rasters, cut it by flood-seg data tile"
+            check_size(path, source.width, source.height, advice)
         options = _window_options(source, window, path, nearest=nearest)
         values, valid = np.moveaxis(source.read(**options), 0, 2), _valid(source, options)
         if palette and source.count == 1 and source.colorinterp[0].name == "palette":
@@ -114,10 +114,20 @@ def largest_value(path: Path) -> float:
 
 @contextmanager
 def open_raster(path: Path) -> Iterator[DatasetReader]:
-    """Yields the file opened by rasterio; what it raises, in the body too, becomes an ImageError."""
+    """Yields the file opened by rasterio; what it raises, in the body too, becomes an ImageError.
+
+    Raises:
+        ImageError: the file is missing or damaged.
+        OutOfMemoryError: there is not enough memory.
+    """
     rasterio = import_rasterio()
     try:
-        with rasterio.open(path) as source:
+        regular(path)
+    except OSError as error:
+        raise ImageError(f"{path}: {error.strerror or error}") from error
+    advice = "read it by windows with datamodule=rasters, or close other programs"
+    try:
+        with enough_memory(str(path), advice), rasterio.open(path) as source:
             yield source
     except (rasterio.errors.RasterioError, ValueError) as error:
         reason = " ".join(str(error.__cause__ or error).split())

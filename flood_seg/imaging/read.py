@@ -8,28 +8,32 @@ would be faster still, but changed 7 % of a mask's pixels.
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 import zlib
 from contextlib import contextmanager
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cache, lru_cache, wraps
+from typing import TYPE_CHECKING, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import cv2
 import numpy as np
 
 from flood_seg.errors import ImageError
+from flood_seg.files import regular
+from flood_seg.imaging.size import check_header, max_megapixels, too_large
+from flood_seg.memory import enough_memory, is_out_of_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from PIL import Image
 
     from flood_seg.imaging.raster import Window
 
-# More than any camera's; a larger header is a mistake or an attack.
-MAX_PIXELS = 400_000_000
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # The brightest value of a photo of 16 bits, after its reduction to 8; the darkest of 250 flood photos has 203.
 DIM = 51
@@ -41,6 +45,17 @@ _DECODER_ERRORS = (
 )  # fmt: skip
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def _decoder(decode: Callable[Concatenate[Path, P], T]) -> Callable[Concatenate[Path, P], T]:
+    """Wraps what decodes a file: memory that ends is OutOfMemoryError, not a damaged file."""
+
+    @wraps(decode)
+    def decode_within(path: Path, *args: P.args, **kwargs: P.kwargs) -> T:
+        with enough_memory(str(path), "close other programs, or cut it into tiles"):
+            return decode(path, *args, **kwargs)
+
+    return decode_within
 
 
 @cache
@@ -57,6 +72,7 @@ def is_image_file(path: Path, also: frozenset[str] = frozenset()) -> bool:
     return path.suffix.lower() in image_suffixes() | also and not path.name.startswith(".") and path.is_file()
 
 
+@_decoder
 def read_image(path: Path) -> np.ndarray:
     """Reads a photo as uint8 [H, W, 3] RGB, turned upright as its EXIF orientation says; alpha is dropped.
 
@@ -64,6 +80,7 @@ def read_image(path: Path) -> np.ndarray:
 
     Raises:
         ImageError: the file is missing, empty, no image, truncated or too large.
+        OutOfMemoryError: there is not enough memory.
     """
     data = read_bytes(path)
     if is_whole(data):
@@ -97,6 +114,7 @@ def check_range_used(image: np.ndarray, path: Path) -> np.ndarray:
     )
 
 
+@_decoder
 def decode_bands(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
     """Reads all channels of a JPEG, a PNG or the like in their own depth, alpha too.
 
@@ -179,7 +197,7 @@ def read_mask_values(path: Path, window: Window | None = None) -> np.ndarray:
     Raises:
         ImageError: as `read_image`; of a window as `read_labels`.
     """
-    return _mask_values(path, read_bytes(path)) if window is None else read_labels(path, window, by_color=False)
+    return _mask_values(path) if window is None else read_labels(path, window, by_color=False)
 
 
 def decide_mask(values: np.ndarray, where: str) -> np.ndarray:
@@ -239,6 +257,7 @@ class PhotoHeader(NamedTuple):
     deep: bool
 
 
+@_decoder
 def read_header(path: Path) -> PhotoHeader:
     """Reads the header of a photo or a mask.
 
@@ -260,7 +279,7 @@ def read_size(path: Path) -> tuple[int, int]:
 def is_raster(path: Path) -> bool:
     """Whether the content is a TIFF or a JPEG 2000, which hold any bands and a place on the map."""
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             head = file.read(12)
     except OSError as error:
         raise ImageError(f"{path}: {error.strerror or error}") from error
@@ -268,17 +287,18 @@ def is_raster(path: Path) -> bool:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Returns the file's bytes.
+    """Returns the bytes of a photo or a mask that may be decoded.
 
     Raises:
-        ImageError: the file is missing, a folder, unreadable or empty.
+        ImageError: the file is missing, a folder, a pipe, unreadable or empty, or its header says too many pixels.
     """
     try:
-        data = path.read_bytes()
+        data = regular(path).read_bytes()
     except OSError as error:
         raise ImageError(f"{path}: {error.strerror or error}") from error
     if not data:
         raise ImageError(f"{path}: the file is empty")
+    check_header(path, data)
     return data
 
 
@@ -290,11 +310,17 @@ def is_whole(data: bytes) -> bool:
 
 
 def _decode(data: bytes, flags: int) -> np.ndarray | None:
-    """Decodes with OpenCV; None where it cannot, then Pillow says why."""
+    """Decodes with OpenCV; None where it cannot, then Pillow says why.
+
+    Raises:
+        MemoryError: there is not enough memory.
+    """
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:  # a header that promises more pixels than OpenCV allows
-        return None
+    except cv2.error as error:
+        if is_out_of_memory(error):
+            raise MemoryError from error
+        return None  # more pixels than OpenCV allows
     return None if image is None else np.asarray(image)
 
 
@@ -306,7 +332,7 @@ def _open_with_pillow(path: Path, data: bytes, *, load: bool = True) -> Iterator
     """
     from PIL import Image, UnidentifiedImageError
 
-    Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow fails at twice this number
+    Image.MAX_IMAGE_PIXELS = int(max_megapixels() * 1e6) // 2  # Pillow fails at twice this number
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd EXIF and TIFF tags, which do not matter here
@@ -316,9 +342,11 @@ def _open_with_pillow(path: Path, data: bytes, *, load: bool = True) -> Iterator
                 yield opened
     except UnidentifiedImageError as error:
         raise ImageError(f"{path}: not an image") from error
-    except (Image.DecompressionBombError, MemoryError) as error:
-        raise ImageError(f"{path}: more than {MAX_PIXELS / 1e6:.0f} megapixels; cut it into tiles") from error
+    except Image.DecompressionBombError as error:  # of other formats than `check_header` knows
+        raise too_large(path, int(next(iter(re.findall(r"\d+", str(error))), 0))) from error
     except _DECODER_ERRORS as error:
+        if is_out_of_memory(error):
+            raise MemoryError from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"{path}: damaged or truncated ({reason})") from error
 
@@ -331,8 +359,10 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray((np.asarray(image).clip(0, 65535).astype(np.uint32) >> 8).astype(np.uint8))
 
 
-def _mask_values(path: Path, data: bytes) -> np.ndarray:
+@_decoder
+def _mask_values(path: Path) -> np.ndarray:
     """The mask's values, unsigned [H, W]: indices 0/1 of a palette, else grey or the brightest colour channel."""
+    data = read_bytes(path)
     if is_whole(data) and not _has_palette(data):
         decoded = _decode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
         if decoded is not None:
@@ -359,6 +389,7 @@ def _brightest(values: np.ndarray) -> np.ndarray:
     return np.asarray(highest)
 
 
+@_decoder
 def _label_values(path: Path, window: Window | None, *, by_color: bool) -> np.ndarray:
     """[H, W] or [H, W, 3], 8 bits at least in the first form."""
     if window or is_raster(path):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from flood_seg.console import counted, say, track, warn
 from flood_seg.errors import FloodSegError, OutputError, PartialFailureError
 from flood_seg.imaging.bands import Bands
+from flood_seg.imaging.size import limit_megapixels
 from flood_seg.imaging.values import unusual_values
 from flood_seg.imaging.write import check_name, write_json
 from flood_seg.inference.engines import open_backend, with_streams
@@ -54,6 +55,7 @@ def infer(
         FloodSegError: of other kinds, before anything is written.
     """
     started = time.perf_counter()
+    limit_megapixels(config.max_megapixels)
     jobs = plan(image, out)
     for job in jobs if overlay else ():
         check_name(job.overlay)

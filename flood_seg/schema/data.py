@@ -79,6 +79,7 @@ class DataConfig:
     extra_val_every: int = 1
     extra_val_only: bool = False
     on_bad_sample: str = "skip"
+    max_megapixels: float = 400.0
     batch_size: int = 16
     num_workers: int | None = None
     cache: str = "ram"
@@ -97,6 +98,7 @@ class DataConfig:
         check_range("datamodule.batch_size", self.batch_size, 1)
         check_range("datamodule.num_workers", self.num_workers or 0, 0)
         check_range("datamodule.value_scale", self.value_scale, 0, open_low=True)
+        check_range("datamodule.max_megapixels", self.max_megapixels, 0, open_low=True)
         check_choice("datamodule.on_bad_sample", self.on_bad_sample, ("skip", "fail"))
         check_choice("datamodule.cache", self.cache, ("ram", "disk", "none"))
         self._check_mean_and_std()

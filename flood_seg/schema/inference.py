@@ -40,6 +40,7 @@ class InferConfig:
     batch_size: int = 1
     warmup: int = 0
     skip_existing: bool = False
+    max_megapixels: float = 400.0
     output_dir: str = "outputs"
 
     def __post_init__(self) -> None:
@@ -47,6 +48,7 @@ class InferConfig:
         check_range("warmup", self.warmup, 0)
         check_range("max_input_shift", self.max_input_shift, 0)
         check_range("value_scale", 1 if self.value_scale is None else self.value_scale, 0, open_low=True)
+        check_range("max_megapixels", self.max_megapixels, 0, open_low=True)
         check_range("threshold", 0.5 if self.threshold is None else self.threshold, 0, 1)
 
 

@@ -2,16 +2,22 @@
 
 import io
 import os
+import resource
 import struct
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
-from flood_seg.errors import ImageError
-from flood_seg.imaging.read import read_image, read_mask, read_size
+from flood_seg.errors import ImageError, OutOfMemoryError
+from flood_seg.imaging import read as read_module
+from flood_seg.imaging.bands import Bands, read_bands
+from flood_seg.imaging.raster import read_raster
+from flood_seg.imaging.read import decode_bands, is_raster, read_image, read_labels, read_mask, read_size
+from flood_seg.imaging.size import limit_megapixels, peek_size
 from tests.conftest import draw_pond
 
 PHOTO, MASK = draw_pond(0, 48, 64)
@@ -178,13 +184,97 @@ def test_damaged_bytes_of_any_kind_give_an_image_or_one_line(tmp_path, format):
                 assert str(whole) in str(error) and "\n" not in str(error)
 
 
-def test_a_header_of_too_many_pixels_is_refused(tmp_path):
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 70_000, 70_000, 8, 2, 0, 0, 0))
-    data = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"0")) + chunk(b"IEND", b"")
-    (tmp_path / "a.png").write_bytes(data)
-    for read in (read_image, read_mask, read_size):
-        with pytest.raises(ImageError, match="more than 400 megapixels"):
+
+def png(width: int, height: int, *extra: bytes, rows: bytes = b"0") -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(extra) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+READERS = (read_image, read_mask, read_size, decode_bands, lambda path: read_labels(path, by_color=True))
+
+
+def test_a_header_of_too_many_pixels_is_refused_with_its_figures(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(30_000, 30_000))
+    for read in READERS:
+        with pytest.raises(ImageError, match="30000×30000 = 900 megapixels, more than max_megapixels=400; cut it"):
+            read(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp", "gif", "tif", "jp2", "avif", "ppm"])
+def test_the_limit_is_the_same_in_every_format_and_nothing_is_decoded_beyond_it(tmp_path, suffix, monkeypatch):
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(PHOTO).save(path)
+    monkeypatch.setenv("FLOOD_SEG_MAX_MEGAPIXELS", "0.003072")  # 64 × 48
+    for read in READERS[:1] + READERS[2:]:
+        read(path)
+    limit_megapixels(0.003)
+    monkeypatch.setattr(read_module.cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda *_: pytest.fail("decoded"))
+    readers = READERS if suffix not in ("tif", "jp2") else (lambda path: read_bands(path, Bands()), READERS[4])
+    for read in readers:
+        with pytest.raises(ImageError, match=r"0\.003072 megapixels, more than max_megapixels=0.003; ") as error:
+            read(path)
+        assert suffix in ("avif", "ppm") or "64×48 = " in str(error.value)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp", "gif"])
+@pytest.mark.parametrize("options", [{}, {"lossless": True}, {"progressive": True}, {"exif": True}])
+def test_the_peeked_size_is_pillows(tmp_path, suffix, options):
+    exif = Image.Exif()
+    exif[0x010E] = "\xff\xc0" * 100  # what looks like a frame within a segment
+    given = {"exif": exif} if options.get("exif") and suffix not in ("bmp", "gif") else options
+    save(tmp_path / "a", Image.fromarray(PHOTO), {"jpg": "JPEG"}.get(suffix, suffix.upper()), **given)
+    assert peek_size((tmp_path / "a").read_bytes()) == (64, 48)
+
+
+def test_the_peek_at_damaged_bytes_raises_nothing_and_ends():
+    random = np.random.default_rng(0)
+    for head in (b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"RIFF0000WEBPVP8X", b"GIF89a", b"BM", b""):
+        for length in range(64):
+            peek_size(head + random.integers(0, 256, length, np.uint8).tobytes())
+        peek_size(head + b"\xff" * 1000)
+        peek_size(head + b"\xff\xe0\0\0" * 1000)
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
+def test_compressed_text_and_profiles_that_grow_without_end_are_not_followed(tmp_path, kind):
+    packed = zlib.compress(b"\0" * (1 << 28), 9)
+    lead = {b"zTXt": b"a\0\0", b"iTXt": b"a\0\1\0\0\0", b"iCCP": b"a\0\0"}[kind]
+    rows = (b"\0" + PHOTO[0].tobytes()) * 48
+    (tmp_path / "a.png").write_bytes(png(64, 48, chunk(kind, lead + packed), rows=rows))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for read in READERS[:1] + READERS[2:]:
+        try:
+            assert read(tmp_path / "a.png") is not None
+        except ImageError as error:
+            assert "\n" not in str(error)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB, of 268 MB
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
+def test_memory_that_ends_is_no_damaged_and_no_large_file(tmp_path, suffix, monkeypatch):
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(PHOTO).save(path)
+
+    def end(*_: object) -> None:
+        raise cv2.error("OpenCV(5.0.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 1 bytes")
+
+    def end_of_pillow(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(read_module.cv2, "imdecode", end)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", end_of_pillow)
+    for read in (read_image, read_mask, decode_bands):
+        with pytest.raises(OutOfMemoryError, match=rf"not enough memory for .*a\.{suffix}; close other programs"):
+            read(path)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_pipe_or_a_device_is_refused_at_once(tmp_path, make):
+    make(tmp_path / "a.png")
+    for read in (*READERS, is_raster, lambda path: read_bands(path, Bands()), read_raster):
+        with pytest.raises(ImageError, match=r"a\.png: is a pipe, a socket or a device"):
             read(tmp_path / "a.png")

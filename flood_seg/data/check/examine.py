@@ -14,7 +14,7 @@ from flood_seg.data.check.kinds import Finding
 from flood_seg.data.labels import encode
 from flood_seg.data.pairing import VECTORS
 from flood_seg.data.reading import check_aspect, fit_mask, resize_mask
-from flood_seg.errors import DataError, ImageError
+from flood_seg.errors import DataError, ImageError, OutOfMemoryError
 from flood_seg.imaging.bands import read_bands
 from flood_seg.imaging.display import to_picture
 from flood_seg.imaging.header import LOSSY, Header, describe_file
@@ -114,7 +114,7 @@ def _look_at_image(seen: Examined, reader: SampleReader) -> Raster | None:
     try:
         seen.image_header = _read_header(seen, path)
         raster = read_bands(path, reader.bands, seen.pair.window)
-    except ImageError as error:
+    except (ImageError, OutOfMemoryError) as error:
         seen.add("unreadable", path, _brief(error, path))
         return None
     if raster.valid is not None:
@@ -131,7 +131,7 @@ def _look_at_mask(seen: Examined, reader: SampleReader, options: CheckConfig) ->
             return reader.read_mask(seen.pair)
         header = seen.mask_header = _read_header(seen, path)
         values = _raw_values(seen, reader)
-    except ImageError as error:
+    except (ImageError, OutOfMemoryError) as error:
         seen.add("unreadable", path, _brief(error, path))
         return None
     except DataError as error:  # of shapes

@@ -30,6 +30,7 @@ from flood_seg.errors import DataError, FindingsError, ImageError, OutputError, 
 from flood_seg.imaging.bands import sibling_files
 from flood_seg.imaging.raster import Window, create_raster, import_rasterio
 from flood_seg.imaging.read import is_image_file
+from flood_seg.imaging.size import limit_megapixels
 from flood_seg.imaging.write import check_name, write_csv, write_image, write_json
 from flood_seg.processors import cores
 
@@ -80,6 +81,7 @@ def tile(config: DataToolsConfig, out: Path, image: str | None = None, labels: s
         FindingsError: an image could not be read; the others are cut.
     """
     _check_finished(out)
+    limit_megapixels(config.datamodule.max_megapixels)
     with whole_or_not_at_all(out):
         scenes, failed = _scenes(config, out, image, labels)
         for scene in scenes:

@@ -103,6 +103,8 @@ class OpenVinoBackend:
         try:
             compiled = self._core.compile_model(model, self._device, self._options)
         except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise MemoryError from error
             raise BackendError(f"backend.device={self._device}: {_reason(error)}") from error
         return Streams(compiled.create_infer_request() for _ in range(self.concurrency))
 

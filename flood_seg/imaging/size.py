@@ -1,0 +1,106 @@
+"""The size that a file's first bytes say, and whether an image of it may be decoded.
+
+A file of 2.6 MB can say that it is 30000×30000 and take gigabytes to decode, so that its header is asked first, in
+every format the same.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import TYPE_CHECKING
+
+from flood_seg.errors import ImageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_MEGAPIXELS = 400.0  # more than any camera's; a larger header is a mistake or an attack
+# Of the process and of those that it starts, of which some get no configuration: workers that load data.
+_VARIABLE = "FLOOD_SEG_MAX_MEGAPIXELS"
+_NO_SIZE = frozenset({0x01, *range(0xD0, 0xD9)})  # JPEG markers without a length
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # those that begin a frame: C0 to CF but for tables
+
+
+def limit_megapixels(megapixels: float) -> None:
+    """Sets how large an image may be that is decoded as a whole, in this process and in those that it starts."""
+    os.environ[_VARIABLE] = repr(float(megapixels))
+
+
+def max_megapixels() -> float:
+    """Returns the limit."""
+    return float(os.environ.get(_VARIABLE, MAX_MEGAPIXELS))
+
+
+def check_size(where: object, width: int, height: int, advice: str = "cut it into tiles") -> None:
+    """Raises ImageError where an image has more pixels than the limit."""
+    if width * height > max_megapixels() * 1e6:
+        raise too_large(where, width * height, f"{width}×{height} = ", advice)
+
+
+def too_large(where: object, pixels: int, size: str = "", advice: str = "cut it into tiles") -> ImageError:
+    """Returns the error of an image of too many pixels, whose width and height may not be known."""
+    return ImageError(
+        f"{where}: {size}{pixels / 1e6:.4g} megapixels, more than max_megapixels={max_megapixels():g}; {advice}, or "
+        "raise the limit where there is memory for it"
+    )
+
+
+def check_header(path: Path, data: bytes) -> None:
+    """Raises ImageError where the header of a JPEG, PNG, WebP, GIF or BMP says more pixels than the limit."""
+    size = peek_size(data)
+    if size:
+        check_size(path, *size)
+
+
+def peek_size(data: bytes) -> tuple[int, int] | None:
+    """Returns (width, height) as the header of a JPEG, PNG, WebP, GIF or BMP has them; None: of others, or damaged."""
+    try:
+        if data.startswith(b"\xff\xd8"):
+            return _of_jpeg(data)
+        if data.startswith(b"\x89PNG\r\n\x1a\n"):
+            return _pair(">II", data, 16)
+        if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+            return _of_webp(data)
+        if data[:6] in (b"GIF87a", b"GIF89a"):
+            return _pair("<HH", data, 6)
+        if data.startswith(b"BM"):
+            old = struct.unpack_from("<I", data, 14)[0] == 12
+            width, height = _pair("<HH" if old else "<ii", data, 18)
+            return abs(width), abs(height)  # rows from the top have a negative height
+    except (struct.error, IndexError):
+        pass
+    return None
+
+
+def _pair(form: str, data: bytes, offset: int) -> tuple[int, int]:
+    first, second = struct.unpack_from(form, data, offset)
+    return first, second
+
+
+def _of_jpeg(data: bytes) -> tuple[int, int]:
+    """Goes from marker to marker until a frame begins; what lies in between, thumbnails too, is passed over."""
+    place = 2
+    while True:
+        while data[place] != 0xFF:
+            place += 1
+        while data[place] == 0xFF:
+            place += 1
+        marker = data[place]
+        if marker in _FRAMES:
+            height, width = _pair(">HH", data, place + 4)
+            return width, height
+        place += 1 if marker in _NO_SIZE else 1 + struct.unpack_from(">H", data, place + 1)[0]
+
+
+def _of_webp(data: bytes) -> tuple[int, int] | None:
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+    if kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        width, height = _pair("<HH", data, 26)
+        return width & 0x3FFF, height & 0x3FFF
+    return None
