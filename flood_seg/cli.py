@@ -14,7 +14,7 @@ from flood_seg import __version__
 from flood_seg.console import fail, say
 from flood_seg.errors import FloodSegError, MissingExtraError, UsageError
 from flood_seg.guard import guard
-from flood_seg.memory import is_out_of_memory
+from flood_seg.memory import check_address_space, is_out_of_memory
 from flood_seg.stdio import BROKEN_PIPE, Sink, open_streams
 
 if TYPE_CHECKING:
@@ -767,6 +767,7 @@ def _run(arguments: list[str]) -> None:
     if command is None:
         return
     _check_working_directory()
+    check_address_space()
     import fire
 
     try:

@@ -12,12 +12,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # What C++ libraries say, in lower case: OpenCV, ONNX Runtime's arena, OpenVINO, PyTorch on the CPU and on a GPU, GDAL.
-# Python's "can't start new thread" is the address space that a thread's stack needs.
+# Python's "can't start new thread" is the address space that a thread's stack needs, the loader's "failed to map
+# segment" what a library needs.
 _PHRASES = (
     "insufficient memory", "failed to allocate", "bad_alloc", "bad allocation", "can't allocate memory",
     "cannot allocate memory", "out of memory", "outofmemory", "unable to allocate", "not enough memory",
-    "can't start new thread",
+    "can't start new thread", "failed to map segment",
 )  # fmt: skip
+
+# Bytes. Measured on two cores with `ulimit -v`: up to 480 MB OpenBLAS, which NumPy loads, and up to 720 MB threads of
+# OpenVINO and ONNX Runtime were segmentation faults and aborts; the model in the box wants 900 MB.
+LEAST_ADDRESS_SPACE = 768 << 20
+
+
+def check_address_space() -> None:
+    """Raises OutOfMemoryError where `ulimit -v` leaves too little for the libraries to be loaded."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit != resource.RLIM_INFINITY and limit < LEAST_ADDRESS_SPACE:
+        raise OutOfMemoryError(
+            f"not enough memory: ulimit -v is {limit >> 10}, at least {LEAST_ADDRESS_SPACE >> 10} is required; raise it"
+        )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

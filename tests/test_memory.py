@@ -1,6 +1,9 @@
 """What libraries raised where memory ended, word for word, under `ulimit -v`."""
 
 import errno
+import resource
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -17,6 +20,7 @@ from flood_seg.memory import enough_memory, is_out_of_memory
         OSError(errno.ENOMEM, "Cannot allocate memory"),
         RuntimeError("Exception from src/inference/src/cpp/core.cpp:113:\nstd::bad_alloc"),
         RuntimeError("can't start new thread"),
+        ImportError("/lib/cv2.abi3.so: failed to map segment from shared object"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory"),
         Exception("[ONNXRuntimeError] : 1 : FAIL : Failed to allocate memory for requested buffer of size 134217728"),
         Exception("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : std::bad_alloc"),
@@ -46,3 +50,16 @@ def test_other_errors_are_left_as_they_are(error):
     assert not is_out_of_memory(error)
     with pytest.raises(type(error)), enough_memory("x", "y"):
         raise error
+
+
+@pytest.mark.parametrize("kilobytes", [100_000, 400_000, 700_000])
+def test_an_address_space_that_no_library_fits_into_is_one_line(kilobytes, tmp_path):
+    """Without the check OpenBLAS ends the process by a segmentation fault."""
+    code = [sys.executable, "-m", "flood_seg", "infer", "--image", "missing.jpg"]
+    limit = kilobytes << 10
+    done = subprocess.run(
+        code, capture_output=True, text=True, check=False, cwd=tmp_path,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"flood-seg: error: not enough memory: ulimit -v is {kilobytes}, at least 786432")

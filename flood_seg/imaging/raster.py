@@ -128,10 +128,18 @@ def open_raster(path: Path) -> Iterator[DatasetReader]:
     advice = "read it by windows with datamodule=rasters, or close other programs"
     try:
         with enough_memory(str(path), advice), rasterio.open(path) as source:
+            _check_blocks(path, source)
             yield source
     except (rasterio.errors.RasterioError, ValueError) as error:
         reason = " ".join(str(error.__cause__ or error).split())
         raise ImageError(f"{path}: damaged or no raster ({reason})") from error
+
+
+def _check_blocks(path: Path, source: DatasetReader) -> None:
+    """Refuses what is decoded as one and is larger than the image: 261 kB of a TIFF can say tiles of 65536×65536."""
+    for height, width in set(source.block_shapes):
+        if height * width > 4 * source.height * source.width:
+            check_size(f"{path}: its blocks", width, height, "write it anew by gdal_translate -co TILED=YES")
 
 
 @contextmanager

@@ -278,3 +278,12 @@ def test_a_pipe_or_a_device_is_refused_at_once(tmp_path, make):
     for read in (*READERS, is_raster, lambda path: read_bands(path, Bands()), read_raster):
         with pytest.raises(ImageError, match=r"a\.png: is a pipe, a socket or a device"):
             read(tmp_path / "a.png")
+
+
+def test_a_tiff_whose_tiles_are_larger_than_any_image_is_refused_before_they_are_decoded(tmp_path):
+    tags = {256: 1000, 257: 1000, 258: 8, 259: 8, 262: 1, 277: 1, 322: 65536, 323: 65536, 324: 300, 325: 1000}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries
+    (tmp_path / "a.tif").write_bytes(head.ljust(300, b"\0") + zlib.compress(b"\0" * 100_000)[:1000].ljust(1000, b"\0"))
+    with pytest.raises(ImageError, match="its blocks: 65536×65536 = 4295 megapixels, more than max_megapixels=400"):
+        read_bands(tmp_path / "a.tif", Bands())
