@@ -5,6 +5,7 @@ Nothing heavy is imported before a verb runs.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -54,6 +55,9 @@ EXTRAS = {
 }
 
 LESS_MEMORY = "set a smaller batch or image size, or fewer workers and threads, or close other programs"
+
+# What happens to the machine at any place, maybe without a file's name.
+MACHINE = frozenset({errno.ENOSPC, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, getattr(errno, "EDQUOT", 0)})
 
 
 class FloodSeg:
@@ -736,16 +740,26 @@ def _exit_code(arguments: list[str]) -> int:
         print("flood-seg: interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        known = isinstance(error, FloodSegError)
-        if os.environ.get("FLOOD_SEG_DEBUG") == "1" or not (known or is_out_of_memory(error)):
+        line = _one_line(error)
+        if line is None or os.environ.get("FLOOD_SEG_DEBUG") == "1":
             raise
-        fail(str(error) if known else f"not enough memory ({_reason(error)}); {LESS_MEMORY}")
+        fail(line)
         return error.exit_code if isinstance(error, FloodSegError) else 2
     return 0
 
 
-def _reason(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
+def _one_line(error: Exception) -> str | None:
+    """Returns what a user reads of an error, or None of a bug: a traceback."""
+    if isinstance(error, FloodSegError):
+        return str(error)
+    if is_out_of_memory(error):
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        return f"not enough memory ({reason[:200]}); {LESS_MEMORY}"
+    if isinstance(error, OSError) and error.strerror and (error.filename is not None or error.errno in MACHINE):
+        # A folder that cannot be listed, a name that is too long, a disk that is full or failing
+        where = os.fsdecode(error.filename) + ": " if isinstance(error.filename, str | bytes) else ""
+        return f"{where}{error.strerror}; check the path, its permissions and the disk"
+    return None
 
 
 def _lost(sink: Sink | None, code: int) -> int:

@@ -1,3 +1,4 @@
+import errno
 import inspect
 import os
 import subprocess
@@ -166,6 +167,46 @@ def test_memory_that_ends_anywhere_is_a_line_not_a_traceback(error, monkeypatch,
     assert stopped.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("flood-seg: error: not enough memory (") and "set a smaller batch" in line
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (PermissionError(13, "Permission denied", "photos"), "photos: Permission denied; check the path"),
+        (OSError(36, "File name too long", b"x"), "x: File name too long; check the path"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; check the path"),
+    ],
+)
+def test_what_the_system_refuses_anywhere_is_a_line_not_a_traceback(error, line, monkeypatch, capsys):
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "_run", refuse)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["train"])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == f"flood-seg: error: {line}, its permissions and the disk\n"
+
+
+def test_a_bug_is_still_a_traceback(monkeypatch):
+    def fail(*_: object) -> None:
+        raise OSError("no file, no number")
+
+    monkeypatch.setattr(cli, "_run", fail)
+    with pytest.raises(OSError, match="no number"):
+        cli.main(["train"])
+
+
+def test_names_that_are_longer_than_any_file_system_takes_are_one_line(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for words in (
+        ["infer", "--image", "x" * 300],
+        ["infer", "--image", f"{'x' * 300}*"],
+        ["data", "check", "--data", "x" * 300],
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(words)
+        assert stopped.value.code == 2 and "File name too long" in capsys.readouterr().err
 
 
 def test_a_working_directory_that_was_deleted_is_one_line(tmp_path, monkeypatch, capsys):

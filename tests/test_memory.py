@@ -8,9 +8,12 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from flood_seg.errors import ImageError, OutOfMemoryError
-from flood_seg.memory import enough_memory, is_out_of_memory
+from flood_seg import cli, memory
+from flood_seg.errors import ConfigError, ImageError, OutOfMemoryError
+from flood_seg.memory import check_batch_memory, enough_memory, is_out_of_memory
+from tests.inference.conftest import red_spec, write_model
 
 
 @pytest.mark.parametrize(
@@ -63,3 +66,50 @@ def test_an_address_space_that_no_library_fits_into_is_one_line(kilobytes, tmp_p
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.startswith(f"flood-seg: error: not enough memory: ulimit -v is {kilobytes}, at least 786432")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["infer", "--image", "a.png", "backend.threads=100000"], "backend.threads=100000: at most "),
+        (
+            ["infer", "--image", "a.png", "backend=openvino", "backend.streams=100000"],
+            "backend.streams=100000: at most ",
+        ),
+        (["infer", "--image", "a.png", "warmup=1000000000"], "warmup=1000000000: must be at least 0 and at most 1000"),
+        (["data", "stats", "datamodule.num_workers=100000"], "datamodule.num_workers=100000: at most "),
+        (["data", "tile", "tile.workers=100000"], "tile.workers=100000: at most "),
+        (["train", "trainer.devices=100000", "trainer.accelerator=cpu"], "trainer.devices=100000: at most "),
+    ],
+)
+def test_numbers_that_no_machine_has_are_refused_before_the_work(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (64, 64)).save("a.png")
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(words)
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith(f"flood-seg: error: {message}")
+
+
+def test_a_batch_that_cannot_fit_is_refused_with_one_that_does(monkeypatch):
+    monkeypatch.setattr(memory, "machine_memory", lambda: 8e9)
+    with pytest.raises(
+        ConfigError, match="batch_size: 1000 images of 512×512 need 101 GB at least, .* set batch_size=39 or"
+    ):
+        check_batch_memory("batch_size", 1000, 3, 512, 512)
+    check_batch_memory("batch_size", 39, 3, 512, 512)
+    check_batch_memory("batch_size", 1, 3, 100_000, 100_000)  # of one there is no smaller batch
+
+
+def test_a_huge_batch_size_is_no_more_than_the_photos_that_there_are(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_model(tmp_path / "red.onnx", red_spec())
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        Image.new("RGB", (64, 64)).save(f"in/{number}.png")
+    cli.main(["infer", "--onnx", "red.onnx", "--image", "in", "batch_size=1000000000"])
+    assert "3 masks" in capsys.readouterr().out
+    monkeypatch.setattr(memory, "machine_memory", lambda: 1e6)
+    with pytest.raises(SystemExit):
+        cli.main(["infer", "--onnx", "red.onnx", "--image", "in", "batch_size=1000000000", "--out", "again"])
+    assert "batch_size: 3 images of 64×64 need" in capsys.readouterr().err and not (tmp_path / "again").exists()

@@ -17,6 +17,7 @@ from flood_seg.data.pairing import Fault, Pair, find_pairs
 from flood_seg.data.split import OPTIONAL, PARTS, Split, parts_split, random_split, read_split
 from flood_seg.data.tracked import ensure_here
 from flood_seg.errors import DataError
+from flood_seg.files import regular
 from flood_seg.imaging.read import is_image_file
 from flood_seg.imaging.size import limit_megapixels
 from flood_seg.schema.extra_val import ALIASES, part_of_folder
@@ -149,7 +150,7 @@ def _read_table(path: Path) -> Found:
 def read_csv(path: Path) -> list[dict[str, str]]:
     """Reads a table with a line of titles; raises DataError where it cannot be read."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with regular(path).open(newline="", encoding="utf-8-sig") as file:
             return list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as a table ({error})") from error

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from flood_seg.errors import DataError
+from flood_seg.files import regular
 from flood_seg.imaging.write import write_text
 
 if TYPE_CHECKING:
@@ -146,5 +147,5 @@ def _lines(path: Path) -> list[str]:
 
 def _read_lines(path: Path) -> list[str]:
     """At line feeds alone: a stem may hold other characters that Unicode breaks lines at."""
-    text = path.read_text(encoding="utf-8", errors="surrogateescape")
+    text = regular(path).read_text(encoding="utf-8", errors="surrogateescape")
     return text.removesuffix("\n").split("\n") if text else []

@@ -51,7 +51,7 @@ def _decoder(decode: Callable[Concatenate[Path, P], T]) -> Callable[Concatenate[
     """Wraps what decodes a file: memory that ends is OutOfMemoryError, not a damaged file."""
 
     @wraps(decode)
-    def decode_within(path: Path, *args: P.args, **kwargs: P.kwargs) -> T:
+    def decode_within(path: Path, /, *args: P.args, **kwargs: P.kwargs) -> T:
         with enough_memory(str(path), "close other programs, or cut it into tiles"):
             return decode(path, *args, **kwargs)
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import glob
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
+from flood_seg.console import warn
 from flood_seg.errors import DataError, ImageError, OutputError
+from flood_seg.files import regular
 from flood_seg.imaging.bands import Bands, band_files
-from flood_seg.imaging.read import is_image_file, is_whole
+from flood_seg.imaging.read import image_suffixes, is_image_file, is_whole
 from flood_seg.imaging.write import check_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 
 @dataclass(frozen=True)
@@ -67,11 +72,14 @@ def plan(image: str, out: Path | None) -> list[Job]:
             f"{image}: no image in it; give a folder of photos"
         )
     if path.exists():
+        try:
+            regular(path)
+        except OSError as error:
+            raise DataError(f"{image}: {error.strerror}") from error
         return _checked([_plan_one(path, out)])
     if glob.has_magic(image):
         base, pattern = _split(path)
-        names = glob.glob(pattern, root_dir=base, recursive=True)  # noqa: PTH207 - ** passes over hidden folders
-        found = sorted(base / name for name in names)
+        found = _once(_match(base, pattern))
         return _plan_many(base, found, out) or _nothing(f"{image}: no image matches; check the pattern")
     _nothing(f"{image}: no such file or folder; give a photo, a folder or a pattern in quotes")
 
@@ -80,11 +88,61 @@ def _nothing(message: str) -> NoReturn:
     raise DataError(message)
 
 
-def _split(pattern: Path) -> tuple[Path, str]:
-    """Returns the folder that is there, whose name may hold brackets, and the pattern below it."""
+def _once(found: Iterable[Path]) -> list[Path]:
+    """Returns each file once, by its shortest path, in order; links to files are files of their own."""
+    ranked = sorted(set(found), key=lambda path: (len(path.parts), path), reverse=True)
+    return sorted({(path.parent.resolve(), path.name): path for path in ranked}.values())
+
+
+def _match(base: Path, pattern: tuple[str, ...]) -> Iterator[Path]:
+    """Yields the paths below a folder that a pattern matches, part by part.
+
+    Does as `glob`, but enters each folder once, whatever links lead to it: `glob` finds a photo 41 times by a link to
+    its own folder, and with two such links never ends.
+    """
+    if "**" not in pattern:
+        next(base.iterdir(), None)  # a folder that cannot be listed is an error here, and nothing to glob
+        for name in glob.glob(str(Path(*pattern)), root_dir=base):  # noqa: PTH207 - passes over hidden files
+            yield base / name
+        return
+    place = pattern.index("**")
+    starts = _match(base, pattern[:place]) if place else iter([base])
+    for start in starts:
+        for folder in _folders(start):
+            yield from _match(folder, pattern[place + 1 :] or ("*",))
+
+
+def _folders(top: Path) -> Iterator[Path]:
+    """Yields a folder and those below it but for hidden ones, each once, by its shortest path."""
+    queue, seen = deque([top] if top.is_dir() else []), set[Path]()
+    while queue:
+        folder = queue.popleft()
+        if (real := folder.resolve()) in seen:
+            continue
+        seen.add(real)
+        try:
+            below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        except OSError as error:
+            if folder == top:
+                raise
+            warn(f"{folder}: cannot be listed ({error.strerror}); its photos are left out")
+            continue
+        yield folder
+        queue.extend(below)
+
+
+def _is_photo(path: Path) -> bool:
+    """Of a link that leads nowhere too, so that it is told that a photo is missing."""
+    return is_image_file(path) or (
+        path.is_symlink() and not path.exists() and path.suffix.lower() in image_suffixes() and path.name[0] != "."
+    )
+
+
+def _split(pattern: Path) -> tuple[Path, tuple[str, ...]]:
+    """Returns the folder that is there, whose name may hold brackets, and the pattern's parts below it."""
     parts = pattern.parts
     depth = max(n for n in range(len(parts)) if Path(*parts[:n]).is_dir())
-    return Path(*parts[:depth]), str(Path(*parts[depth:]))
+    return Path(*parts[:depth]), parts[depth:]
 
 
 def _plan_one(image: Path, out: Path | None) -> Job:
@@ -104,7 +162,7 @@ def _plan_many(base: Path, found: list[Path], out: Path | None) -> list[Job]:
     folder = _beside(base) if out is None else out
     if folder.is_file():
         raise OutputError(f"{folder}: is a file; --out of several photos is a folder")
-    images = _without_results([path for path in found if is_image_file(path)], base, folder)
+    images = _without_results([path for path in found if _is_photo(path)], base, folder)
     stems = Counter(_key(path.with_suffix("")) for path in images)
     masks = [_mask_of(path, base, folder, whole=stems[_key(path.with_suffix(""))] > 1) for path in images]
     if len({_key(mask) for mask in masks}) < len(masks):  # a.jpg, a.png and a.jpg.tif

@@ -20,6 +20,7 @@ from flood_seg.inference.models import default_model
 from flood_seg.inference.pipeline import pipeline
 from flood_seg.inference.predictor import Predictor
 from flood_seg.inference.segment import Segmenter, describe
+from flood_seg.memory import check_batch_memory
 from flood_seg.processors import cores
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def infer(
     model, origin = (model, "as given") if model else _default(config)
     backend = open_backend(with_streams(config.backend, -(-len(jobs) // config.batch_size)), model, config.warmup)
     say(f"Model {model} ({origin}), {backend.description}")
+    spec, most = backend.spec, min(config.batch_size, len(jobs))
+    check_batch_memory("batch_size", most, len(spec.bands), spec.height, spec.width)
     predictor = Predictor(backend, config.threshold, config.value_scale)
     segmenter = Segmenter(predictor, config.output, overlay)
     todo = not_done(jobs, overlay, Bands.of(predictor.spec), model) if config.skip_existing else jobs

@@ -8,7 +8,8 @@ from typing import Any
 
 from flood_seg.classes import Classes, parse_classes
 from flood_seg.errors import ConfigError
-from flood_seg.schema.checks import check_choice, check_range
+from flood_seg.files import regular
+from flood_seg.schema.checks import check_choice, check_range, check_workers
 from flood_seg.schema.extra_val import read_extra_sets
 
 AUTO = "auto"  # mean and std that are measured
@@ -96,7 +97,7 @@ class DataConfig:
         check_range("datamodule.width", self.width, 32)
         check_range("datamodule.val_split", self.val_split, 0, 0.95, open_low=True)
         check_range("datamodule.batch_size", self.batch_size, 1)
-        check_range("datamodule.num_workers", self.num_workers or 0, 0)
+        check_workers("datamodule.num_workers", self.num_workers or 0)
         check_range("datamodule.value_scale", self.value_scale, 0, open_low=True)
         check_range("datamodule.max_megapixels", self.max_megapixels, 0, open_low=True)
         check_choice("datamodule.on_bad_sample", self.on_bad_sample, ("skip", "fail"))
@@ -148,7 +149,7 @@ class DataConfig:
 
         key = f"datamodule.stats_file={path}"
         try:
-            record = yaml.safe_load(path.read_text(encoding="utf-8"))
+            record = yaml.safe_load(regular(path).read_text(encoding="utf-8"))
             found = {name: record[name] for name in ("bands", "value_scale", "mean", "std")}
             if "band_sources" in record:
                 found["band_sources"] = {name: str(place) for name, place in record["band_sources"].items()}

@@ -45,7 +45,7 @@ class InferConfig:
 
     def __post_init__(self) -> None:
         check_range("batch_size", self.batch_size, 1)
-        check_range("warmup", self.warmup, 0)
+        check_range("warmup", self.warmup, 0, 1000)
         check_range("max_input_shift", self.max_input_shift, 0)
         check_range("value_scale", 1 if self.value_scale is None else self.value_scale, 0, open_low=True)
         check_range("max_megapixels", self.max_megapixels, 0, open_low=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.errors import ConfigError
-from flood_seg.schema.checks import check_choice, check_range
+from flood_seg.schema.checks import check_choice, check_range, check_workers
 from flood_seg.schema.data import DataConfig
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class TrainerConfig:
         check_range("trainer.max_epochs", self.max_epochs, 1)
         if self.devices != "auto" and (not isinstance(self.devices, int) or self.devices < 1):
             raise ConfigError(f"trainer.devices={self.devices}: give a number of devices, or auto")
+        check_workers("trainer.devices", self.devices if isinstance(self.devices, int) else 1)
         check_range("trainer.num_nodes", self.num_nodes, 1)
         check_range("trainer.overfit_batches", self.overfit_batches, 0)
         check_choice("trainer.strategy", self.strategy, ("auto", "ddp", "fsdp"))

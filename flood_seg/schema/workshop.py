@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flood_seg.errors import ConfigError
-from flood_seg.schema.checks import check_choice, check_range
+from flood_seg.schema.checks import check_choice, check_range, check_workers
 from flood_seg.schema.training import TrainConfig
 
 
@@ -91,7 +91,7 @@ class TileConfig:
         check_choice("tile.edge", self.edge, ("shift", "pad", "crop"))
         check_choice("tile.format", self.format, ("auto", "tif", "png"))
         check_choice("tile.compress", self.compress, ("none", "lzw", "deflate", "zstd"))
-        check_range("tile.workers", self.workers, 0)
+        check_workers("tile.workers", self.workers)
 
 
 @dataclass

@@ -20,6 +20,7 @@ from flood_seg.errors import ConfigError, DataError, ImageError
 from flood_seg.imaging.bands import Bands
 from flood_seg.imaging.preprocess import normalize
 from flood_seg.imaging.values import measure_shift
+from flood_seg.memory import check_batch_memory
 from flood_seg.spec import ModelSpec
 from flood_seg.training.checkpoint import AtomicCheckpointIO
 from flood_seg.training.losses import build_loss
@@ -132,9 +133,12 @@ def build_module(
 
 
 def check_batches(config: TrainConfig, data: FloodDataModule) -> None:
-    """Raises ConfigError where a process, or a limit, would be left without a batch."""
+    """Raises ConfigError where a process, or a limit, would be left without a batch, or a batch cannot fit."""
     processes = count_processes(config.trainer)
     options, sizes = config.trainer, {"train": len(data.train_set), "val": min(map(len, data.val_sets))}
+    if choose_accelerator(options.accelerator) == "cpu":  # a GPU says itself when its memory ends
+        size, shape = min(config.datamodule.batch_size, max(sizes.values())), config.datamodule
+        check_batch_memory("datamodule.batch_size", size, len(shape.bands), shape.height, shape.width)
     for part, samples in sizes.items():
         if samples < processes:
             raise ConfigError(

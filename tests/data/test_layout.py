@@ -1,9 +1,10 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from flood_seg.data.layout import choose_pairs, choose_split, find_samples
-from flood_seg.errors import DataError
+from flood_seg.errors import ConfigError, DataError
 from flood_seg.schema import DataConfig, TrainConfig
 from tests.conftest import write_ponds
 
@@ -149,3 +150,13 @@ def test_a_part_that_nothing_names_is_an_error(ponds):
     with pytest.raises(DataError, match="nothing says which pairs are of that part"):
         choose_pairs(DataConfig(data_dir=str(ponds)), "test")
     assert len(choose_pairs(DataConfig(data_dir=str(ponds)))) == 10
+
+
+def test_a_table_or_a_split_file_that_is_a_pipe_is_refused_at_once(ponds):
+    os.mkfifo(ponds / "pipe")
+    for key in ("pairs_file", "split_file"):
+        path = "pipe" if key == "pairs_file" else str(ponds / "pipe")
+        with pytest.raises(DataError, match="pipe: .*is a pipe, a socket or a device"):
+            choose_pairs(DataConfig(data_dir=[str(ponds)], **{key: path}))
+    with pytest.raises(ConfigError, match="is a pipe, a socket or a device"):
+        DataConfig(stats_file=str(ponds / "pipe"))

@@ -1,8 +1,12 @@
+import glob
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from flood_seg import cli
 from flood_seg.errors import DataError, OutputError
 from flood_seg.inference.files import plan
 
@@ -124,3 +128,61 @@ def test_an_overlay_that_would_take_the_place_of_the_photo_is_refused(folder):
     photo = (folder / "a.jpg").rename(folder / "a_overlay.jpg")
     with pytest.raises(OutputError, match="would be overwritten"):
         plan(str(photo), folder / "a.png")
+
+
+def test_links_to_folders_above_give_each_photo_once_and_end(folder, tmp_path):
+    """`glob` finds each photo 41 times by one such link, and by two of them never ends."""
+    for name in ("loop", "again", "deep/loop"):
+        (folder / name).symlink_to(folder)
+    found = [job.image for job in plan(str(folder / "**" / "*.jpg"), tmp_path / "out")]
+    assert found == [folder / "a.jpg", folder / "deep" / "d.jpg", folder / "x[1].jpg"]
+    for pattern in ("**", "**/*", "*/**/d.jpg", "**/**/d.jpg", "**/*/d.jpg", "**/deep/*"):
+        assert folder / "deep" / "d.jpg" in [job.image for job in plan(str(folder / pattern), tmp_path / "out")]
+    (folder / "linked.jpg").symlink_to(folder / "a.jpg")  # a file of its own
+    assert len(plan(str(folder / "**" / "*.jpg"), tmp_path / "out")) == 4
+
+
+@pytest.mark.parametrize("pattern", ["*.jpg", "*/*.jpg", "**/*.jpg", "**/[ab]*", "**/deep/**/*", "d*/*"])
+def test_patterns_match_what_glob_matches(folder, tmp_path, pattern):
+    for name in ("deep/er/e.jpg", "deep/.hidden/f.jpg", "other/deep/g.jpg"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(folder / name)
+    names = glob.glob(str(folder / pattern), recursive=True)  # noqa: PTH207 - the truth
+    expected = {Path(name) for name in names if Path(name).is_file()}
+    assert {job.image for job in plan(str(folder / pattern), tmp_path / "out")} == expected
+
+
+def test_a_photo_whose_link_leads_nowhere_is_not_passed_over_in_silence(folder, tmp_path):
+    (folder / "gone.jpg").symlink_to(tmp_path / "missing.jpg")
+    (folder / ".hidden.png").symlink_to(tmp_path / "missing.jpg")
+    assert [job.image.name for job in plan(str(folder), None)][:3] == ["a.jpg", "b c.png", "gone.jpg"]
+
+
+def test_a_pipe_is_refused_at_once_and_passed_over_in_a_folder(folder):
+    os.mkfifo(folder / "pipe.jpg")
+    with pytest.raises(DataError, match=r"pipe\.jpg: is a pipe, a socket or a device; give a regular file"):
+        plan(str(folder / "pipe.jpg"), None)
+    assert "pipe.jpg" not in [job.image.name for job in plan(str(folder), None)]
+
+
+def test_a_folder_that_cannot_be_listed_is_named(folder, tmp_path, monkeypatch, capsys):
+    """As for a user who is not root."""
+    listed = Path.iterdir
+
+    def forbidden(path: Path) -> Iterator[Path]:
+        if path.name == refused:
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    refused = "in"
+    for pattern in (folder, folder / "*.jpg", folder / "**" / "*.jpg"):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(["infer", "--image", str(pattern)])
+        said = capsys.readouterr().err
+        assert stopped.value.code == 2 and said.startswith(f"flood-seg: error: {folder}: Permission denied; check")
+    refused = "deep"
+    assert [job.image.name for job in plan(str(folder / "**" / "*.jpg"), None)] == ["a.jpg", "x[1].jpg"]
+    assert (
+        f"{folder / 'deep'}: cannot be listed (Permission denied); its photos are left out" in capsys.readouterr().err
+    )

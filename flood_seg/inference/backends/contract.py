@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-LESS_MEMORY = "set backend.streams=1 backend.threads=1"
+LESS_MEMORY = "close other programs, or set backend.streams=1 backend.threads=1"
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def enough_for(batch: np.ndarray) -> AbstractContextManager[None]:
     """Returns a context in which an engine that lacks the memory for a batch raises OutOfMemoryError."""
     count, _, height, width = batch.shape
     what = f"a batch of {count} at the network's {width}×{height}"
-    return enough_memory(what, f"{LESS_MEMORY} or a smaller batch_size, or close other programs")
+    return enough_memory(what, f"set a smaller batch_size, {LESS_MEMORY}")
 
 
 def first_line(error: Exception | str) -> str:

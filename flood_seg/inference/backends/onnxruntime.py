@@ -108,9 +108,7 @@ def _create(model: Path, provider: str, threads: int) -> Any:
         session = onnxruntime.InferenceSession(str(model), options, providers=_in_order(provider), enable_fallback=0)
     except Exception as error:  # the runtime's exceptions share no base of their own
         if is_out_of_memory(error):
-            raise OutOfMemoryError(
-                f"{model}: not enough memory to load it; {LESS_MEMORY}, or close other programs"
-            ) from error
+            raise OutOfMemoryError(f"{model}: not enough memory to load it; {LESS_MEMORY}") from error
         if "No such file" in str(error) or provider == "cpu":
             raise ModelError(f"{model}: not a whole ONNX model ({first_line(error)})") from error
         raise BackendError(f"backend.provider={provider}: failed to start ({first_line(error)})") from error

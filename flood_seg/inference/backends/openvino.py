@@ -138,9 +138,7 @@ def _read_model(core: Any, path: Path) -> Any:
         return core.read_model(path)
     except RuntimeError as error:
         if is_out_of_memory(error):
-            raise OutOfMemoryError(
-                f"{path}: not enough memory to load it; {LESS_MEMORY}, or close other programs"
-            ) from error
+            raise OutOfMemoryError(f"{path}: not enough memory to load it; {LESS_MEMORY}") from error
         raise ModelError(f"{path}: not a whole ONNX or OpenVINO model ({_reason(error)})") from error
 
 

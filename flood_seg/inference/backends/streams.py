@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from flood_seg.processors import cores
-from flood_seg.schema import check_range
+from flood_seg.schema.checks import check_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,10 +27,10 @@ def streams_for(items: int) -> int:
     return min(items, cores(), MOST)
 
 
-def check_threads(threads: int, streams: int) -> None:
-    """Raises ConfigError where a number is negative."""
-    check_range("backend.threads", threads, 0)
-    check_range("backend.streams", streams, 0)
+def check_threads(threads: int, streams: int = 0) -> None:
+    """Raises ConfigError where a number is negative, or absurd on this machine."""
+    check_workers("backend.threads", threads)
+    check_workers("backend.streams", streams)
 
 
 class Streams(Generic[T]):

@@ -8,6 +8,7 @@ import numpy as np
 
 from flood_seg.errors import BackendError, ConfigError, did_you_mean
 from flood_seg.inference.backends.contract import enough_for
+from flood_seg.inference.backends.streams import check_threads
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +44,7 @@ class TorchBackend:
         if precision is not None and precision not in PRECISIONS:
             hint = did_you_mean(precision, PRECISIONS)
             raise ConfigError(f"backend.precision={precision}: allowed are {', '.join(PRECISIONS)}{hint}")
+        check_threads(threads)
         from flood_seg.training.checkpoint import load_network  # isort: skip - before torch
 
         import torch
