@@ -7,11 +7,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flood_seg.errors import ModelError
 from flood_seg.evaluation.metrics import confusion_matrix, image_ious
 from flood_seg.imaging.postprocess import to_classes, to_probabilities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from flood_seg.spec import ModelSpec
+
+
+# Fields of the spec that must be the same for models to be compared at all, and on the very same input tensor.
+SAME_TASK = ("task", "class_names", "bands", "value_scale")
+SAME_INPUT = ("band_sources", "height", "width", "mean", "std")
+
+
+def check_same_spec(first: ModelSpec, other: ModelSpec, name: str, fields: Sequence[str] = SAME_TASK) -> None:
+    """Raises ModelError where the model `name` differs from the first one in a field; the line says in which."""
+    for field in fields:
+        mine, theirs = getattr(first, field), getattr(other, field)
+        if mine != theirs:
+            raise ModelError(f"{name}: its {field} is {theirs}, the first model's {mine}; compare models of one task")
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flood_seg.console import say, show_table, track
+from flood_seg.evaluation.agreement import SAME_INPUT, SAME_TASK, check_same_spec
 from flood_seg.evaluation.load import Load, measure_load
 from flood_seg.evaluation.machine import describe_machine
 from flood_seg.evaluation.metrics import confusion_matrix, task_metrics
 from flood_seg.evaluation.photos import load_photos
 from flood_seg.evaluation.process import EngineProcess
-from flood_seg.evaluation.verify import check_same_task
 from flood_seg.imaging.postprocess import check_logits, to_classes
 from flood_seg.imaging.preprocess import preprocess
 from flood_seg.imaging.write import write_csv, write_json
@@ -87,7 +87,7 @@ def benchmark(config: BenchmarkConfig, models: Sequence[str] = (), out: Path | N
         running = [stack.enter_context(EngineProcess(engine)) for engine in track(engines, "Loading", len(engines))]
         spec = running[0].spec
         for process in running[1:]:
-            check_same_task(spec, process.spec, str(process.engine))
+            check_same_spec(spec, process.spec, str(process.engine), (*SAME_TASK, *SAME_INPUT))
         size = (options.height or spec.height, options.width or spec.width)
         photos, origin = load_photos(config.datamodule, spec, options.images)
         measured = [Measured(str(p.engine), p.description, p.load_seconds) for p in running]

@@ -10,8 +10,8 @@ from flood_seg.console import counted, say, show_table, warn
 from flood_seg.data.groups import read_groups
 from flood_seg.data.layout import choose_pairs
 from flood_seg.data.reading import SampleReader
-from flood_seg.errors import ModelError
 from flood_seg.evaluation import summary
+from flood_seg.evaluation.agreement import check_same_spec
 from flood_seg.evaluation.calibration import Reliability
 from flood_seg.evaluation.classes import plot_confusion, show_classes
 from flood_seg.evaluation.curve import Curve, check_goal, sweep
@@ -74,7 +74,7 @@ def evaluate(
 
     Raises:
         DataError: no usable pair, no such part, or a mask has a value that the labels do not list.
-        ModelError: the model that it is compared with answers other classes.
+        ModelError: the model that it is compared with is of another task, other classes, bands or another scale.
         UsageError: a goal or a grouping that is none.
     """
     path, options = model or str(default_model(Path(config.output_dir))[0]), config.evaluation
@@ -128,13 +128,7 @@ def _contestants(
     if options.compare:
         engine = parse_engine(options.compare)
         other = Predictor(open_backend(with_streams(engine.node(), photos), engine.model), value_scale=value_scale)
-        for name in ("class_names", "bands"):
-            ours, theirs = getattr(predictor.spec, name), getattr(other.spec, name)
-            if len(ours) != len(theirs):
-                raise ModelError(
-                    f"{options.compare}: has {name} {', '.join(theirs)}, the model {', '.join(ours)}; compare models "
-                    "of the same classes and bands"
-                )
+        check_same_spec(predictor.spec, other.spec, options.compare)
         contestants.append(Contestant("other", other))
     return contestants
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flood_seg.console import say, show_table, track
-from flood_seg.errors import DisagreementError, ModelError, UsageError
-from flood_seg.evaluation.agreement import Agreement, compare
+from flood_seg.errors import DisagreementError, UsageError
+from flood_seg.evaluation.agreement import SAME_INPUT, SAME_TASK, Agreement, check_same_spec, compare
 from flood_seg.evaluation.photos import load_photos
 from flood_seg.evaluation.process import EngineProcess
 from flood_seg.imaging.postprocess import check_logits
@@ -78,7 +78,7 @@ def verify(config: VerifyConfig, models: Sequence[str], out: Path | None = None)
                 spec = running.spec
                 photos, origin = load_photos(config.datamodule, spec, config.verify.images)
                 batches = [preprocess(photo.image, spec)[None] for photo in photos]
-            check_same_task(spec, running.spec, str(engine))
+            check_same_spec(spec, running.spec, str(engine), (*SAME_TASK, *SAME_INPUT))
             answers.append(_answer(running, batches))
     assert spec is not None
     agreements = [compare(answers[0].logits, other.logits, spec.threshold, spec.temperature) for other in answers[1:]]
@@ -87,14 +87,6 @@ def verify(config: VerifyConfig, models: Sequence[str], out: Path | None = None)
         _write(out, answers, agreements, config.verify.tolerance)
     _judge(answers, agreements, config.verify.tolerance)
     return agreements
-
-
-def check_same_task(first: ModelSpec, other: ModelSpec, name: str) -> None:
-    """Raises ModelError unless both models take the same input and tell the same classes apart."""
-    for field in ("task", "class_names", "bands", "band_sources", "height", "width", "value_scale", "mean", "std"):
-        mine, theirs = getattr(first, field), getattr(other, field)
-        if mine != theirs:
-            raise ModelError(f"{name}: its {field} is {theirs}, the first model's {mine}; compare models of one task")
 
 
 def _answer(running: EngineProcess, batches: list[np.ndarray]) -> Answers:

@@ -2,6 +2,7 @@ import csv
 import json
 import re
 from base64 import b64decode
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -142,9 +143,26 @@ def test_another_model_is_compared_photo_by_photo(reds, tmp_path):
     assert found["wins"] + found["losses"] + found["ties"] == 3 and found["low"] <= found["difference"] <= found["high"]
     assert found["difference"] == pytest.approx(evaluated.record["iou"] - found["figures"]["iou"])
     assert found["per_image"] == {row["stem"]: pytest.approx(row["iou"] - row["iou_other_model"]) for row in rows}
-    three = write_model(tmp_path / "three.onnx", make_spec(bands=("a", "b"), mean=(0.0,) * 2, std=(1.0,) * 2), bands=2)
-    with pytest.raises(ModelError, match="has bands a, b, the model red, green, blue"):
-        verb(model, folder, compare=str(three))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bands": ("a", "b"), "mean": (0.0,) * 2, "std": (1.0,) * 2}, r"bands is \('a', 'b'\)"),
+        ({"bands": ("blue", "green", "red")}, r"bands is \('blue', 'green', 'red'\), the first model's \('red', "),
+        ({"class_names": ("background", "building")}, r"class_names is .*'building'"),
+        ({"task": "multiclass"}, "task is multiclass, the first model's binary"),
+        ({"value_scale": 1e4}, "value_scale is 10000.0, the first model's 255.0"),
+    ],
+)
+def test_a_model_of_another_task_is_not_compared(changes, message, reds, tmp_path):
+    """As many classes and bands are not the same ones."""
+    model, folder, _ = reds
+    spec = replace(red_spec(), **changes)
+    channels = {"weights": [[0.0] * len(spec.bands)] * 2, "bias": [0.0] * 2} if spec.task == "multiclass" else {}
+    other = write_model(tmp_path / "other.onnx", spec, bands=len(spec.bands), **channels)
+    with pytest.raises(ModelError, match=rf"other.onnx: its {message}.*; compare models of one task"):
+        verb(model, folder, compare=str(other))
 
 
 def test_views_are_measured_against_none(reds):
