@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from flood_seg import __version__
 from flood_seg.console import fail, say
 from flood_seg.errors import FloodSegError, MissingExtraError, UsageError
+from flood_seg.extras import extra_to_install
 from flood_seg.guard import guard
 from flood_seg.memory import check_address_space, is_out_of_memory
 from flood_seg.stdio import BROKEN_PIPE, Sink, open_streams
@@ -22,37 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flood_seg.schema.workshop import DataToolsConfig
-
-# Which extra brings a package that a verb may find missing.
-EXTRAS = {
-    "albumentations": "train",
-    "clearml": "loggers",
-    "comet_ml": "loggers",
-    "cvat_sdk": "data",
-    "dvc": "data",
-    "httpx": "train",
-    "huggingface_hub": "train",
-    "imagehash": "data",
-    "jinja2": "data",
-    "kagglehub": "data",
-    "matplotlib": "train",
-    "mlflow": "train",
-    "pyarrow": "data",
-    "pycocotools": "data",
-    "pyogrio": "geo",
-    "rasterio": "geo",
-    "shapely": "geo",
-    "tensorboard": "loggers",
-    "nncf": "quantize",
-    "onnx": "train",
-    "openvino": "openvino",
-    "pytorch_lightning": "train",
-    "pytriton": "serve",
-    "segmentation_models_pytorch": "train",
-    "torch": "train",
-    "tritonclient": "triton",
-    "wandb": "loggers",
-}
 
 LESS_MEMORY = "set a smaller batch or image size, or fewer workers and threads, or close other programs"
 
@@ -788,10 +758,10 @@ def _run(arguments: list[str]) -> None:
         fire.Fire(FloodSeg, command=command, name="flood-seg")
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]
-        if package not in EXTRAS:
+        if (extra := extra_to_install(package, error.__traceback__)) is None:
             raise
         raise MissingExtraError(
-            f"{arguments[0]}: needs {package}, which is not installed; pip install 'flood-seg[{EXTRAS[package]}]'"
+            f"{arguments[0]}: needs {package}, which is not installed; pip install 'flood-seg[{extra}]'"
         ) from error
 
 

@@ -1,0 +1,114 @@
+"""Which extra brings which package, and with which extra each module works: one place, which tests hold to the code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+# The extras that bring an importable package, the usual one first.
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "albumentations": ("train",),
+    "clearml": ("loggers",),
+    "comet_ml": ("loggers",),
+    "cuda": ("tensorrt",),
+    "cvat_sdk": ("data",),
+    "dvc": ("data",),
+    "google": ("triton", "serve"),
+    "grpc": ("triton", "serve"),
+    "httpx": ("train",),
+    "huggingface_hub": ("train",),
+    "imagehash": ("data",),
+    "jinja2": ("train", "data"),
+    "kagglehub": ("data",),
+    "matplotlib": ("train", "data"),
+    "mlflow": ("train",),
+    "nncf": ("quantize",),
+    "onnx": ("train", "quantize", "tensorrt"),
+    "openvino": ("openvino", "quantize"),
+    "pyarrow": ("train", "data"),
+    "pycocotools": ("data",),
+    "pyogrio": ("geo", "data"),
+    "pytorch_lightning": ("train",),
+    "pytriton": ("serve",),
+    "rasterio": ("geo", "data"),
+    "requests": ("data",),
+    "scipy": ("train", "data"),
+    "segmentation_models_pytorch": ("train",),
+    "shapely": ("geo", "data"),
+    "tensorboard": ("loggers",),
+    "tensorrt": ("tensorrt",),
+    "timm": ("train",),
+    "torch": ("train",),
+    "torchvision": ("train",),
+    "tritonclient": ("triton", "serve"),
+    "wandb": ("loggers",),
+}
+
+# The extras with each of which alone a module works, by the longest prefix of its name; `a+b`: both are needed. What is
+# not named works with none.
+MODULES: dict[str, tuple[str, ...]] = {
+    "flood_seg.data.augmentation": ("train",),
+    "flood_seg.data.check": ("data",),
+    "flood_seg.data.convert": ("data",),
+    "flood_seg.data.datamodule": ("train",),
+    "flood_seg.data.dataset": ("train",),
+    "flood_seg.data.download": ("data",),
+    "flood_seg.data.overview": ("data", "train"),
+    "flood_seg.data.preview": ("train",),
+    "flood_seg.data.tiles": ("geo", "data"),
+    "flood_seg.data.vectors": ("geo", "data"),
+    "flood_seg.evaluation": ("train", "data"),
+    "flood_seg.export.convert": ("train",),
+    "flood_seg.export.float16": ("quantize", "train"),
+    "flood_seg.export.int8": ("quantize",),
+    "flood_seg.export.onnx": ("train",),
+    "flood_seg.export.pooling": ("train",),
+    "flood_seg.export.quantize": ("quantize",),
+    "flood_seg.export.tensorrt": ("tensorrt",),
+    "flood_seg.export.tensorrt_operators": ("tensorrt",),
+    "flood_seg.export.tensorrt_python": ("tensorrt",),
+    "flood_seg.imaging.raster": ("geo", "data"),
+    "flood_seg.inference.backends.openvino": ("openvino", "quantize"),
+    "flood_seg.inference.backends.tensorrt": ("tensorrt",),
+    "flood_seg.inference.backends.torch": ("train",),
+    "flood_seg.inference.backends.triton": ("triton", "serve"),
+    "flood_seg.page": ("train", "data"),
+    "flood_seg.serving.repository": ("triton", "serve"),
+    "flood_seg.torchvision_compat": ("train",),
+    "flood_seg.training": ("train",),
+    "flood_seg.training.trackers.clearml_service": ("train+loggers",),
+    "flood_seg.training.trackers.comet": ("train+loggers",),
+    "flood_seg.training.trackers.tensorboard": ("train+loggers",),
+    "flood_seg.training.trackers.wandb_service": ("train+loggers",),
+}
+
+
+def extras_of(module: str) -> tuple[str, ...]:
+    """Returns the extras with each of which a module of ours works; empty: it needs none."""
+    prefixes = [prefix for prefix in MODULES if f"{module}.".startswith(f"{prefix}.")]
+    return MODULES[max(prefixes, key=len)] if prefixes else ()
+
+
+def extra_to_install(package: str, traceback: TracebackType | None) -> str | None:
+    """Returns the extra that brings a missing package to the module of ours that needs it; None: no extra does.
+
+    Args:
+        package: that could not be imported.
+        traceback: of the failure.
+    """
+    bringing = EXTRAS.get(package)
+    if bringing is None:
+        return None
+    needed = {extra for name in _modules(traceback) for one in extras_of(name) for extra in one.split("+")}
+    return next((extra for extra in bringing if extra in needed), bringing[0])
+
+
+def _modules(traceback: TracebackType | None) -> list[str]:
+    """The modules of ours that a failure went through."""
+    names = []
+    while traceback is not None:
+        names.append(str(traceback.tb_frame.f_globals.get("__name__", "")))
+        traceback = traceback.tb_next
+    return [name for name in names if name.startswith("flood_seg.")]
