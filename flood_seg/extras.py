@@ -15,6 +15,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "cuda": ("tensorrt",),
     "cvat_sdk": ("data",),
     "dvc": ("data",),
+    "gevent": ("triton", "serve"),
     "google": ("triton", "serve"),
     "grpc": ("triton", "serve"),
     "httpx": ("train",),

@@ -106,7 +106,7 @@ def test_a_huge_batch_size_is_no_more_than_the_photos_that_there_are(tmp_path, m
     write_model(tmp_path / "red.onnx", red_spec())
     (tmp_path / "in").mkdir()
     for number in range(3):
-        Image.new("RGB", (64, 64)).save(f"in/{number}.png")
+        Image.effect_noise((64, 64), 50).convert("RGB").save(f"in/{number}.png")
     cli.main(["infer", "--onnx", "red.onnx", "--image", "in", "batch_size=1000000000"])
     assert "3 masks" in capsys.readouterr().out
     monkeypatch.setattr(memory, "machine_memory", lambda: 1e6)
