@@ -32,9 +32,9 @@ from flood_seg.data.convert.shapes import (
     use_polygon,
 )  # fmt: skip
 from flood_seg.data.copy import whole_or_not_at_all
-from flood_seg.data.layout import ALIASES
 from flood_seg.errors import DataError, FindingsError
 from flood_seg.imaging.write import atomic_path, encodable
+from flood_seg.schema.extra_val import ALIASES
 
 if TYPE_CHECKING:
     from flood_seg.data.convert.samples import Sample
