@@ -6,7 +6,7 @@ No NumPy here: a configuration is checked with it before anything is imported.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from flood_seg.errors import ConfigError
@@ -37,6 +37,8 @@ class Classes:
         ignored: values of pixels that count nowhere.
         colors: in pictures, `#rrggbb` a class.
         unlisted: whether a value that is not named here is an error (`fail`) or ignored (`ignore`).
+        implied: the value among `values` that is the background only because nothing says otherwise; a file that
+            declares it as its nodata value contradicts that.
     """
 
     names: tuple[str, ...]
@@ -44,6 +46,7 @@ class Classes:
     ignored: tuple[Value, ...] = ()
     colors: tuple[str, ...] = ()
     unlisted: Literal["fail", "ignore"] = "fail"
+    implied: Value | None = field(default=0, compare=False)
 
     @property
     def by_color(self) -> bool:
@@ -52,7 +55,15 @@ class Classes:
 
     @property
     def label_values(self) -> tuple[int, ...]:
-        """The integer that stands for each class where a mask is written."""
+        """The integer that stands for each class in a predicted mask: a PNG, which holds nothing below 0."""
+        if not self.values:
+            return (0, 255)
+        values = self.first_values
+        return values if all(0 <= value < 65536 for value in values) else tuple(range(len(self.names)))
+
+    @property
+    def first_values(self) -> tuple[int, ...]:
+        """The first value of each class, that labels are written with; its index where colours stand for classes."""
         if not self.values:
             return (0, 255)
         if self.by_color:
@@ -92,10 +103,12 @@ def parse_classes(
     """
     if labels:
         named = {_parse_value(value): str(name) for value, name in labels.items()}
+        given = set(named)
     else:
         if len(set(names)) < len(names):
             raise ConfigError(f"datamodule.class_names: a name stands twice among {', '.join(names)}")
         named = _without_labels(task, names, max_label, ignore_index)
+        given = set() if task == "binary" else set(named)
     if ignore_index is not None:
         if named.get(ignore_index, IGNORE) != IGNORE:
             raise ConfigError(f"datamodule.ignore_index={ignore_index}: is class {named[ignore_index]!r} in labels too")
@@ -107,7 +120,10 @@ def parse_classes(
         return Classes(tuple(names), colors=_colors(list(names), colors), unlisted="fail")
     _check_count(task, list(grouped))
     values = tuple(tuple(values) for values in grouped.values())
-    classes = Classes(tuple(grouped), values, ignored, _colors(list(grouped), colors), unlisted)  # type: ignore[arg-type]
+    zeros: tuple[Value, ...] = (0, (0, 0, 0))
+    black = next((value for value in zeros if value in values[0] and value not in given), None)
+    shades = _colors(list(grouped), colors)
+    classes = Classes(tuple(grouped), values, ignored, shades, unlisted, black)  # type: ignore[arg-type]
     _check_values(classes)
     return classes
 
@@ -118,8 +134,9 @@ def _without_labels(
     if task == "binary":
         if max_label is None and ignore_index is None:
             return {}
-        # 255 is either water or ignored; where it is ignored, 1 is water.
-        return {0: names[0], (max_label or (1 if ignore_index == 255 else 255)): names[-1]}
+        # 255 is either water or ignored; where it is ignored, or values below 0 are, 1 is water.
+        from_one = ignore_index is not None and (ignore_index == 255 or ignore_index < 0)
+        return {0: names[0], (max_label or (1 if from_one else 255)): names[-1]}
     if max_label is not None and len(names) != max_label + 1:
         names = [BACKGROUND, *(f"class {value}" for value in range(1, max_label + 1))]
     return dict(enumerate(names))
@@ -156,9 +173,9 @@ def _check_values(classes: Classes) -> None:
 
 
 def _parse_value(value: Any) -> Value:
-    """Reads 64, '64', '#ff8000' or '255 128 0'."""
+    """Reads 64, '64', -1, '#ff8000' or '255 128 0'."""
     text = str(value).strip()
-    if re.fullmatch(r"\d+", text):
+    if re.fullmatch(r"[+-]?\d+", text):
         return int(text)
     if re.fullmatch(r"#[0-9a-fA-F]{6}", text):
         return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
@@ -28,6 +29,7 @@ class ModelSpec:
         mean: per-band mean on the [0, 1] scale, subtracted.
         std: per-band standard deviation on the [0, 1] scale, divided by.
         band_sources: where a band is found that the image's own file does not name; see `imaging.bands.Bands`.
+        nodata: a raw value that stands for no data where a file does not say so itself; None: there is none.
         class_colors: `#rrggbb` a class in pictures; empty: the default ones.
         resize: how an image is brought to height x width; `area`: stretched, by area averaging where it
             shrinks and bilinearly where it grows.
@@ -58,6 +60,7 @@ class ModelSpec:
     input_name: str = "input"
     output_name: str = "output"
     provenance: dict[str, Any] = field(default_factory=dict)
+    nodata: float | None = None
     version: int = SPEC_VERSION
 
     def __post_init__(self) -> None:
@@ -79,6 +82,8 @@ class ModelSpec:
                 f"ModelSpec: threshold is {self.threshold} and temperature {self.temperature}; the first must lie in "
                 "[0, 1], the second above 0"
             )
+        if self.nodata is not None and not (isinstance(self.nodata, int | float) and math.isfinite(self.nodata)):
+            raise ModelError(f"ModelSpec: nodata is {self.nodata!r}; give a number or null")
         if self.task == "binary" and len(self.class_names) != 2:
             raise ModelError(f"ModelSpec: task is binary but there are {len(self.class_names)} classes, not 2")
 
@@ -89,7 +94,10 @@ class ModelSpec:
 
     def to_json(self) -> str:
         """Returns the record as a JSON object on one line."""
-        return json.dumps(asdict(self), sort_keys=True)
+        record = asdict(self)
+        if self.nodata is None:  # earlier releases, which do not know the key, read the record then
+            del record["nodata"]
+        return json.dumps(record, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str, where: str = "ModelSpec") -> ModelSpec:

@@ -95,6 +95,11 @@ class FloodDataModule(pl.LightningDataModule):
         self.val_set = self.val_sets[0]
 
     @property
+    def ignores(self) -> bool:
+        """Whether a mask may hold ignored pixels: of the data set, or of a further validation set."""
+        return any(samples.store.ignores for samples in (self.val_set, *self.extra_val))
+
+    @property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that stand for the files that were used, by name and size, wherever they lie."""
         files = [(pair.stem, pair.image.stat().st_size, pair.mask.stat().st_size) for pair in self.store.pairs]

@@ -9,15 +9,16 @@ import numpy as np
 
 from flood_seg.classes import IGNORED, Classes, to_hex
 from flood_seg.errors import DataError
-from flood_seg.imaging.read import read_labels, read_mask
+from flood_seg.imaging.read import Labels, read_labels, read_mask, zero_is_nodata
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from flood_seg.classes import Value
     from flood_seg.imaging.raster import Window
 
 UNLISTED = -1
-_LARGEST = 1 << 24  # of a colour; a larger integer is no label
+COLORS = 1 << 24
 
 
 def read_classes(path: Path, classes: Classes, window: Window | None = None) -> np.ndarray:
@@ -25,18 +26,21 @@ def read_classes(path: Path, classes: Classes, window: Window | None = None) -> 
 
     Raises:
         ImageError: the file cannot be read as a mask.
-        DataError: a value that `classes` does not list.
+        DataError: a value that `classes` does not list, or 0 as nodata where nothing says what 0 is.
     """
     if classes.values:
         return encode(read_labels(path, window, by_color=classes.by_color), classes, str(path))
     return read_mask(path, window)
 
 
-def encode(values: np.ndarray, classes: Classes, where: str) -> np.ndarray:
+def encode(labels: Labels, classes: Classes, where: str) -> np.ndarray:
     """Replaces each value by its class's index.
 
+    What a file declares as its nodata value is ignored unless the labels name that value; what it hides by a mask is
+    ignored whatever its value.
+
     Args:
-        values: any type [H, W], or uint8 [H, W, 3] RGB where colours stand for classes.
+        labels: values of any type [H, W], or uint8 [H, W, 3] RGB where colours stand for classes.
         classes: whose `values` are listed.
         where: what to call the mask in an error.
 
@@ -44,16 +48,17 @@ def encode(values: np.ndarray, classes: Classes, where: str) -> np.ndarray:
         uint8 [H, W].
 
     Raises:
-        DataError: a value that `classes` does not list, and may not be ignored.
+        DataError: a value that `classes` does not list, and may not be ignored; or the file declares as nodata what
+            is the background only because nothing names it.
     """
-    packed = _packed(values)
-    table = _table(classes, 256 if packed.dtype == np.uint8 else 65536 if packed.dtype == np.uint16 else _LARGEST)
-    if packed.dtype.itemsize > 2:
-        inside = (packed >= 0) & (packed < _LARGEST) & (packed == np.trunc(packed))
-        packed_index = np.where(inside, packed, _LARGEST).astype(np.int32)
-    else:
-        packed_index = packed
-    found = table[packed_index]
+    packed = _packed(labels.values)
+    found = _look_up(packed, classes)
+    if labels.declared is not None:
+        if packed[labels.declared][0] == _place(classes.implied):
+            raise DataError(zero_is_nodata(where))
+        found[labels.declared & (found == UNLISTED)] = IGNORED
+    if labels.masked is not None:
+        found[labels.masked] = IGNORED
     unlisted = found == UNLISTED
     if unlisted.any():
         if classes.unlisted == "fail":
@@ -69,16 +74,38 @@ def _packed(values: np.ndarray) -> np.ndarray:
     return red << 16 | green << 8 | blue
 
 
+def _place(value: Value | None) -> int | None:
+    """A colour as `_packed` returns it; a number as it is."""
+    return value if value is None or isinstance(value, int) else value[0] << 16 | value[1] << 8 | value[2]
+
+
+def _look_up(packed: np.ndarray, classes: Classes) -> np.ndarray:
+    """Returns the index of each value, int16 [H, W]; `UNLISTED` where there is none."""
+    if classes.by_color:
+        return _table(classes, 0, COLORS)[packed]
+    if packed.dtype.kind in "iu" and packed.dtype.itemsize <= 2:
+        limits = np.iinfo(packed.dtype)
+        table = _table(classes, int(limits.min), int(limits.max) + 1)
+        return table[packed]  # NumPy counts negative indices from the end, where their places are
+    listed = _listed(classes)
+    values, indices = np.array([value for value, _ in listed]), np.array([index for _, index in listed], np.int16)
+    nearest = np.searchsorted(values, packed).clip(max=len(values) - 1)
+    return np.where(values[nearest] == packed, indices[nearest], np.int16(UNLISTED))
+
+
+def _listed(classes: Classes) -> list[tuple[int, int]]:
+    """Returns the index of each value, in the order of the values."""
+    known = [*enumerate(classes.values), (IGNORED, classes.ignored)]
+    return sorted((place, index) for index, values in known for value in values if (place := _place(value)) is not None)
+
+
 @lru_cache(maxsize=4)
-def _table(classes: Classes, size: int) -> np.ndarray:
-    """int16 [size + 1]: the index of each packed value; the last is of all that lie outside."""
-    table = np.full(size + 1, UNLISTED, np.int16)
-    listed = [*enumerate(classes.values), (IGNORED, classes.ignored)]
-    for index, values in listed:
-        for value in values:
-            place = value if isinstance(value, int) else value[0] << 16 | value[1] << 8 | value[2]
-            if place < size:
-                table[place] = index
+def _table(classes: Classes, low: int, high: int) -> np.ndarray:
+    """int16 [high - low]: the index of each value from `low` to `high` - 1; those below 0 stand at the end."""
+    table = np.full(high - low, UNLISTED, np.int16)
+    for value, index in _listed(classes):
+        if low <= value < high:
+            table[value] = index
     return table
 
 
@@ -93,5 +120,11 @@ def _unlisted(values: np.ndarray, classes: Classes, where: str) -> str:
     listed = ", ".join(f"{text} {name}" for text, name in classes.to_labels().items())
     return (
         f"{where}: the value {value} stands in {counts[first]} pixels{others}, but datamodule.labels lists {listed}; "
-        "add it, name it ignore, or set datamodule.unlisted=ignore"
+        f"{_advice(value, classes)}"
     )
+
+
+def _advice(value: str, classes: Classes) -> str:
+    if classes.by_color or not value.startswith("-"):
+        return "add it, name it ignore, or set datamodule.unlisted=ignore"
+    return f"add it, or if it is no data set datamodule.ignore_index={value}"

@@ -43,7 +43,8 @@ class SampleReader:
     def for_model(cls, config: DataConfig, spec: ModelSpec) -> SampleReader:
         """Returns the reader of a data set that a model is tried on: its bands, and its classes in the given masks.
 
-        Where the configuration names no labels, those that the model was trained with are meant.
+        Where the configuration names no labels, those that the model was trained with are meant, and likewise its
+        nodata value.
 
         Raises:
             ConfigError: the configuration's classes are not as many as the model's, or it says other bands.
@@ -109,7 +110,8 @@ def _bands_for_model(config: DataConfig, spec: ModelSpec) -> Bands:
     ):
         if given not in (usual, its):
             raise ConfigError(f"datamodule.{name}={given}: the model was trained on {its}; leave it out")
-    return replace(bands, sources={**bands.sources, **(config.band_sources or {})})
+    nodata = bands.nodata if config.nodata is None else config.nodata
+    return replace(bands, sources={**bands.sources, **(config.band_sources or {})}, nodata=nodata)
 
 
 def _filled_up(image: np.ndarray, mask: np.ndarray, size: int) -> Sample:

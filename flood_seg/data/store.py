@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from flood_seg.classes import IGNORED
 from flood_seg.console import track
 from flood_seg.data.pairing import Fault, Pair
 from flood_seg.data.reading import Sample, SampleReader
@@ -30,14 +31,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-LAYOUT = 2  # of the files in the cache folder; raise it where samples are made in another way
+LAYOUT = 3  # of the files in the cache folder; raise it where samples are made in another way
 
 
 class SampleStore(Protocol):
-    """Gives the samples of the usable pairs at network size."""
+    """Gives the samples of the usable pairs at network size; `ignores`: whether a mask may hold ignored pixels."""
 
     pairs: list[Pair]
     faults: list[Fault]
+    ignores: bool
 
     def __getitem__(self, index: int) -> Sample:
         """Returns image, any dtype [height, width, bands], and class indices uint8 [height, width]."""
@@ -55,6 +57,7 @@ class CachedStore:
     images: np.ndarray
     masks: np.ndarray
     rows: list[int]
+    ignores: bool
 
     def __getitem__(self, index: int) -> Sample:
         """See SampleStore."""
@@ -75,6 +78,7 @@ class DecodingStore:
     reader: SampleReader
     height: int
     width: int
+    ignores: bool
 
     def __getitem__(self, index: int) -> Sample:
         """See SampleStore."""
@@ -104,9 +108,11 @@ def open_store(
         DataError: a mask has a value that the reader's classes do not list.
     """
     if cache == "none":
-        faults = _decode(pairs, reader, height, width, None)
-        usable = [pair for pair, fault in zip(pairs, faults, strict=True) if fault is None]
-        return DecodingStore(usable, [fault for fault in faults if fault], reader, height, width)
+        looks = _decode(pairs, reader, height, width, None)
+        usable = [pair for pair, look in zip(pairs, looks, strict=True) if not isinstance(look, Fault)]
+        faults = [look for look in looks if isinstance(look, Fault)]
+        moves = any(pair.window for pair in usable)  # over pixels that were not looked at
+        return DecodingStore(usable, faults, reader, height, width, moves or True in looks)
     if cache == "ram":
         shape = (len(pairs), height, width)
         arrays = (
@@ -149,7 +155,7 @@ def default_cache_dir() -> Path:
 
 def fingerprint(pairs: Sequence[Pair], reader: SampleReader, *extra: object) -> str:
     """Returns 16 hexadecimal digits that change when a file's name, size or modification time does."""
-    digest = sha256(repr((reader, *extra)).encode())
+    digest = sha256(repr((LAYOUT, reader, *extra)).encode())
     for pair in pairs:
         for path in (*_files(pair, reader), pair.mask):
             status = path.stat()
@@ -160,10 +166,14 @@ def fingerprint(pairs: Sequence[Pair], reader: SampleReader, *extra: object) -> 
 
 def _decode(
     pairs: Sequence[Pair], reader: SampleReader, height: int, width: int, arrays: Sample | None
-) -> list[Fault | None]:
-    """Decodes in threads (OpenCV and Pillow release the lock) into the arrays; returns a fault or None a pair."""
+) -> list[Fault | bool]:
+    """Decodes in threads (OpenCV and Pillow release the lock) into the arrays.
 
-    def decode(row: int) -> Fault | None:
+    Returns:
+        of each pair a fault, or whether its mask has ignored pixels.
+    """
+
+    def decode(row: int) -> Fault | bool:
         pair = pairs[row]
         try:
             image, mask = reader.load_at(pair, height, width)
@@ -173,7 +183,7 @@ def _decode(
         except ImageError as error:
             path = pair.mask if str(error).startswith(f"{pair.mask}: ") else pair.image
             return Fault(pair.stem, path, str(error).removeprefix(f"{path}: "))
-        return None
+        return bool((mask == IGNORED).any())
 
     with ThreadPoolExecutor(min(8, cores())) as pool:
         return list(track(pool.map(decode, range(len(pairs))), "Checking pairs", len(pairs)))
@@ -184,35 +194,35 @@ def _check_type(given: np.dtype[Any], kept: np.dtype[Any]) -> None:
         raise ImageError(f"its values are {given}, those of the images before are {kept}; convert one to the other")
 
 
-def _cached(
-    pairs: Sequence[Pair], faults: Sequence[Fault | None], images: np.ndarray, masks: np.ndarray
-) -> CachedStore:
-    rows = [row for row, fault in enumerate(faults) if fault is None]
-    return CachedStore([pairs[row] for row in rows], [f for f in faults if f], images, masks, rows)
+def _cached(pairs: Sequence[Pair], looks: Sequence[Fault | bool], images: np.ndarray, masks: np.ndarray) -> CachedStore:
+    rows = [row for row, look in enumerate(looks) if not isinstance(look, Fault)]
+    faults = [look for look in looks if isinstance(look, Fault)]
+    return CachedStore([pairs[row] for row in rows], faults, images, masks, rows, True in looks)
 
 
 def _open_on_disk(pairs: Sequence[Pair], reader: SampleReader, height: int, width: int, folder: Path) -> CachedStore:
-    base = folder / fingerprint(pairs, reader, height, width, LAYOUT)
+    base = folder / fingerprint(pairs, reader, height, width)
     files = base.with_suffix(".images.npy"), base.with_suffix(".masks.npy")
     record = base.with_suffix(".json")  # written last: where it is, the arrays are whole
     if not record.is_file():
-        faults = _write_arrays(pairs, reader, height, width, *files)
-        write_json(record, [f and {**asdict(f), "path": str(f.path)} for f in faults])
+        looks = _write_arrays(pairs, reader, height, width, *files)
+        plain = [{**asdict(look), "path": str(look.path)} if isinstance(look, Fault) else look for look in looks]
+        write_json(record, plain)
     known = json.loads(record.read_text(encoding="utf-8"))
-    faults = [f and Fault(f["stem"], Path(f["path"]), f["reason"]) for f in known]
+    looks = [k if isinstance(k, bool) else Fault(k["stem"], Path(k["path"]), k["reason"]) for k in known]
     images, masks = (np.load(file, mmap_mode="r") for file in files)
-    return _cached(pairs, faults, images, masks)
+    return _cached(pairs, looks, images, masks)
 
 
 def _write_arrays(
     pairs: Sequence[Pair], reader: SampleReader, height: int, width: int, images_file: Path, masks_file: Path
-) -> list[Fault | None]:
+) -> list[Fault | bool]:
     with atomic_path(images_file) as images_part, atomic_path(masks_file) as masks_part:
         shape = (len(pairs), height, width)
         bands = len(reader.bands.names)
         images = np.lib.format.open_memmap(images_part, "w+", _number_type(pairs, reader), (*shape, bands))
         masks = np.lib.format.open_memmap(masks_part, "w+", np.uint8, shape)
-        faults = _decode(pairs, reader, height, width, (images, masks))
+        looks = _decode(pairs, reader, height, width, (images, masks))
         images.flush()
         masks.flush()
-    return faults
+    return looks

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,17 +11,25 @@ import numpy as np
 
 from flood_seg.errors import ImageError
 from flood_seg.imaging.preprocess import resize_image
-from flood_seg.imaging.raster import Raster, Window, read_raster
-from flood_seg.imaging.read import check_range_used, decode_bands, image_suffixes, is_raster, read_image
+from flood_seg.imaging.raster import Raster, Window, clean, read_raster
+from flood_seg.imaging.read import (
+    check_range_used,
+    decode_bands,
+    has_rasterio,
+    image_suffixes,
+    is_raster,
+    read_photo,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from flood_seg.schema import DataConfig
     from flood_seg.spec import ModelSpec
 
 RGB = ("red", "green", "blue")
 PHOTO_SCALE = 255.0
+PARTLY = 0.1  # of an alpha channel's pixels: where more are neither transparent nor opaque, it is another band
 
 
 @dataclass(frozen=True)
@@ -35,11 +41,13 @@ class Bands:
         sources: where a band is found, by its name: a number from 1 within the file, a sibling folder, or
             `folder:number`; a band that is not named is looked up by its name in the image's own file.
         value_scale: of the raw values; 255 turns 16-bit photos into 8 bits.
+        nodata: a raw value that stands for no data where the file does not say so itself.
     """
 
     names: tuple[str, ...] = RGB
     sources: Mapping[str, str] = field(default_factory=dict)
     value_scale: float = PHOTO_SCALE
+    nodata: float | None = None
 
     @property
     def is_photo(self) -> bool:
@@ -49,11 +57,14 @@ class Bands:
     @classmethod
     def of(cls, model: ModelSpec | DataConfig) -> Bands:
         """Returns those of a model, or of a configuration."""
-        return cls(tuple(model.bands), dict(model.band_sources or {}), float(model.value_scale))
+        return cls(tuple(model.bands), dict(model.band_sources or {}), float(model.value_scale), model.nodata)
 
 
 def read_bands(path: Path, bands: Bands, window: Window | None = None) -> Raster:
     """Reads an image's bands, uint8, uint16 or float32 [H, W, bands] with raw values, upright.
+
+    Pixels have no data, and are 0 in all bands, where the file says so by a nodata value or a mask, where a band has
+    `bands.nodata` or is not finite, and where an alpha channel that is none of the bands is 0.
 
     Args:
         path: of the image.
@@ -63,13 +74,14 @@ def read_bands(path: Path, bands: Bands, window: Window | None = None) -> Raster
     Raises:
         ImageError: a file is missing or damaged, has not the bands, or is of another shape than the image.
     """
-    if bands.is_photo and window is None and not (_has_rasterio() and is_raster(path)):
-        return Raster(read_image(path), RGB)
+    if bands.is_photo and window is None and not (has_rasterio() and is_raster(path)):
+        return _read_photo(path, bands)
     image = _read_layer(path, bands, window)
     inside = [name for name in bands.names if not _folder(bands, name)[0]]
     places = _places(path, image, inside, bands)
     layers: dict[str, Raster] = {}
     chosen = []
+    valid = [image.valid, _opaque(image, places.values()) if inside else None]
     for name in bands.names:
         folder, number = _folder(bands, name)
         if not folder:
@@ -78,15 +90,37 @@ def read_bands(path: Path, bands: Bands, window: Window | None = None) -> Raster
         file = _sibling(path, folder)
         if folder not in layers:
             layers[folder] = _fitted(_read_layer(file, bands, window), image.values.shape[:2], path, folder)
+            used = [number - 1 for at, number in (_folder(bands, name) for name in bands.names) if at == folder]
+            valid += [layers[folder].valid, _opaque(layers[folder], used)]
         chosen.append(_numbered(layers[folder], number, file))
-    valid = [layer.valid for layer in (image, *layers.values()) if layer.valid is not None]
     values = np.ascontiguousarray(np.stack(chosen, axis=2))
-    return Raster(values, bands.names, np.logical_and.reduce(valid) if valid else None)
+    known = [where for where in valid if where is not None]
+    return clean(values, bands.names, np.logical_and.reduce(known)) if known else Raster(values, bands.names)
 
 
-@cache
-def _has_rasterio() -> bool:
-    return find_spec("rasterio") is not None
+def _read_photo(path: Path, bands: Bands) -> Raster:
+    values, alpha = read_photo(path)
+    if alpha is None and bands.nodata is None:  # as good as every photo
+        return Raster(values, RGB)
+    return clean(values, RGB, None if alpha is None else _seen_through(alpha), bands.nodata)
+
+
+def _opaque(layer: Raster, used: Iterable[int]) -> np.ndarray | None:
+    """Where an alpha channel that no band is made of shows something, bool [H, W]; None: there is none."""
+    place = layer.names.index("alpha") if "alpha" in layer.names else -1
+    return None if place < 0 or place in used else _seen_through(layer.values[:, :, place])
+
+
+def _seen_through(alpha: np.ndarray) -> np.ndarray | None:
+    """Returns where alpha is above 0, bool [H, W]; None: everywhere, or it is no alpha.
+
+    GDAL calls the fourth band of 8 bits alpha unless it is told otherwise, near infrared too, which is 0 on clear
+    water. What is transparent in some places is opaque in nearly all others; near infrared has every value.
+    """
+    shown = alpha > 0
+    if shown.all() or alpha.dtype.kind != "u" or np.mean(shown & (alpha < np.iinfo(alpha.dtype).max)) > PARTLY:
+        return None
+    return np.asarray(shown)
 
 
 def band_files(path: Path, bands: Bands) -> list[Path]:
@@ -115,7 +149,10 @@ def _folder(bands: Bands, name: str) -> tuple[str, int]:
 
 
 def _read_layer(path: Path, bands: Bands, window: Window | None) -> Raster:
-    layer = read_raster(path, window) if window or is_raster(path) else Raster(*decode_bands(path))
+    if window or is_raster(path):
+        layer = read_raster(path, window, bands.nodata)
+    else:
+        layer = clean(*decode_bands(path), nodata=bands.nodata)
     if bands.value_scale == PHOTO_SCALE and layer.values.dtype == np.uint16 and set(bands.names) <= set(RGB):
         reduced = (layer.values >> 8).astype(np.uint8)
         # A window may hold nothing but dark water.

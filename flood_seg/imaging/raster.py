@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from flood_seg.errors import ImageError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader, DatasetWriter
 
 STRIP = 512  # rows
+FEW = 8  # distinct values that an error lists
 # What OpenCV resizes as it is; the others become float32.
 _KEPT = (np.uint8, np.uint16, np.float32)
 
@@ -40,6 +42,32 @@ class Raster:
     values: np.ndarray
     names: tuple[str, ...]
     valid: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class LabelRaster:
+    """The values of a label file as they stand in it, and which of its pixels it calls no data.
+
+    Attributes:
+        values: any number type [H, W, bands].
+        declared: bool [H, W], True where all bands have the nodata value; None: nowhere.
+        masked: bool [H, W], True where a mask inside or beside the file hides the pixel, or where a value is NaN; None:
+            nowhere. Alpha is not looked at: annotation tools write a transparent background.
+    """
+
+    values: np.ndarray
+    declared: np.ndarray | None = None
+    masked: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class ValueRange:
+    """What the pixels with data of a label file hold: lowest and highest value, and all of them where they are few."""
+
+    low: float = 0.0
+    high: float = 0.0
+    few: tuple[float, ...] | None = ()
+    declared: float | None = None
 
 
 @dataclass(frozen=True)
@@ -70,46 +98,92 @@ class Window:
         return (self.row, self.row + self.height), (self.col, self.col + self.width)
 
 
-def read_raster(path: Path, window: Window | None = None, *, palette: bool = False, nearest: bool = False) -> Raster:
+def read_raster(path: Path, window: Window | None = None, nodata: float | None = None) -> Raster:
     """Reads all bands; the pages of a TIFF with several pages of one size are its bands.
 
     Args:
         path: of the file.
-        window: what is read; a file of another resolution than the window's image is brought to it. None: all.
-        palette: whether a palette's indices become their colours.
-        nearest: how another resolution is reached: by the nearest pixel, or bilinearly.
+        window: what is read; a file of another resolution than the window's image is brought to it, bilinearly. None:
+            all.
+        nodata: a value that stands for no data beside the file's own nodata value, or where it declares none.
 
     Raises:
         ImageError: the file is missing, damaged, or larger than an image may be.
     """
     with open_raster(path) as source:
-        if window is None:
-            advice = "read it by windows with datamodule=rasters, cut it by flood-seg data tile"
-            check_size(path, source.width, source.height, advice)
-        options = _window_options(source, window, path, nearest=nearest)
+        _check_size(source, path, window)
+        # Interpolation would mix a nodata value that GDAL does not know of into its neighbours.
+        options = _window_options(source, window, path, nearest=nodata is not None)
         values, valid = np.moveaxis(source.read(**options), 0, 2), _valid(source, options)
-        if palette and source.count == 1 and source.colorinterp[0].name == "palette":
-            values = _colors(values, source.colormap(1))
         names = band_names(source)
         if source.count == 1 and len(source.subdatasets) > 1:
             values, names = _pages(path, source.subdatasets, options), ("",) * len(source.subdatasets)
-    return Raster(*_cleaned(values, names, valid))
+    return clean(values, names, valid, nodata)
 
 
-def largest_value(path: Path) -> float:
-    """Returns the largest value that has data, 0 of none, whatever alpha says; reads a strip at a time.
+def read_label_raster(path: Path, window: Window | None = None, *, palette: bool = False) -> LabelRaster:
+    """Reads the bands of a label file; another resolution than the window's is reached by the nearest pixel.
+
+    Args:
+        path: of the file.
+        window: as of `read_raster`.
+        palette: whether a palette's indices become their colours.
+
+    Raises:
+        ImageError: as `read_raster`.
+    """
+    with open_raster(path) as source:
+        _check_size(source, path, window)
+        options = _window_options(source, window, path, nearest=True)
+        values = np.moveaxis(source.read(**options), 0, 2)
+        declared, masked = _declared(source, values), _masked(source, values, options)
+        if palette and source.count == 1 and source.colorinterp[0].name == "palette":
+            values = _colors(values, source.colormap(1))
+    return LabelRaster(np.ascontiguousarray(values), declared, masked)
+
+
+def has_label_nodata(path: Path) -> bool:
+    """Whether a label raster may hold what a photo cannot: nodata, a mask, negative numbers or fractions."""
+    with open_raster(path) as source:
+        signed = any(np.dtype(name).kind != "u" for name in source.dtypes)
+        return signed or source.nodata is not None or _has_mask(source)
+
+
+def value_range(path: Path) -> ValueRange:
+    """Returns the range of the values that have data, whatever alpha says; reads a strip at a time.
 
     Raises:
         ImageError: the file cannot be read.
     """
-    top = 0.0
+    found: set[float] | None = set()
+    low, high = np.inf, -np.inf
     with open_raster(path) as source:
         bands = [1, 2, 3] if source.count >= 3 else [1]
         for row in range(0, source.height, STRIP):
             window = ((row, min(row + STRIP, source.height)), (0, source.width))
             values = source.read(bands, window=window, masked=True).compressed()
-            top = max(top, float(values[np.isfinite(values)].max(initial=0)))
-    return top
+            kinds = unique(values[np.isfinite(values)])[0]
+            if len(kinds):
+                low, high = min(low, float(kinds[0])), max(high, float(kinds[-1]))
+                found = None if found is None or len(kinds) > FEW else found | set(kinds.tolist())
+        declared = source.nodata
+    few = tuple(sorted(found)) if found is not None and len(found) <= FEW else None
+    return ValueRange(low, high, few, declared) if low <= high else ValueRange(declared=declared)
+
+
+def unique(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the distinct values in order and the count of each; for bytes without NumPy's sorting."""
+    if values.dtype != np.uint8:
+        return np.unique(values, return_counts=True)
+    counts = cv2.calcHist([values.reshape(1, -1)], [0], None, [256], [0, 256]).ravel() if values.size else np.zeros(256)
+    kinds = np.flatnonzero(counts)
+    return kinds, counts[kinds]
+
+
+def _check_size(source: DatasetReader, path: Path, window: Window | None) -> None:
+    if window is None:
+        advice = "read it by windows with datamodule=rasters, cut it by flood-seg data tile"
+        check_size(path, source.width, source.height, advice)
 
 
 @contextmanager
@@ -204,6 +278,45 @@ def _valid(source: DatasetReader, options: dict[str, Any]) -> np.ndarray | None:
     return np.asarray(source.read_masks(**options).min(axis=0) > 0)
 
 
+def _declared(source: DatasetReader, values: np.ndarray) -> np.ndarray | None:
+    """True where every band has its nodata value: of a colour some channels may well be 0."""
+    if any(nodata is None for nodata in source.nodatavals):
+        return None
+    there = [equals(values[:, :, band], nodata) for band, nodata in enumerate(source.nodatavals)]
+    declared = np.logical_and.reduce(there)
+    return declared if declared.any() else None
+
+
+def _has_mask(source: DatasetReader) -> bool:
+    from rasterio.enums import MaskFlags
+
+    return any(MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags for flags in source.mask_flag_enums)
+
+
+def _masked(source: DatasetReader, values: np.ndarray, options: dict[str, Any]) -> np.ndarray | None:
+    masked = np.zeros(values.shape[:2], bool)
+    if _has_mask(source):
+        masked = np.asarray(source.read_masks(1, **_of_one_band(options)) == 0)
+    if values.dtype.kind == "f":
+        masked |= np.isnan(values).any(axis=2)
+    return masked if masked.any() else None
+
+
+def _of_one_band(options: dict[str, Any]) -> dict[str, Any]:
+    return options | ({"out_shape": options["out_shape"][1:]} if "out_shape" in options else {})
+
+
+def equals(values: np.ndarray, nodata: float) -> np.ndarray:
+    """Returns where values are a nodata value, bool of their shape; nowhere where their type cannot hold it."""
+    if values.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return np.asarray(values == values.dtype.type(nodata))
+    limits = np.iinfo(values.dtype)
+    if float(nodata).is_integer() and limits.min <= nodata <= limits.max:
+        return np.asarray(values == values.dtype.type(int(nodata)))
+    return np.zeros(values.shape, bool)
+
+
 def _colors(values: np.ndarray, colormap: dict[int, tuple[int, ...]]) -> np.ndarray:
     table = np.zeros((256, 3), np.uint8)
     for index, color in colormap.items():
@@ -221,10 +334,19 @@ def _pages(path: Path, names: list[str], options: dict[str, Any]) -> np.ndarray:
     return np.stack(pages, axis=2)
 
 
-def _cleaned(
-    values: np.ndarray, names: tuple[str, ...], valid: np.ndarray | None
-) -> tuple[np.ndarray, tuple[str, ...], np.ndarray | None]:
-    """Returns plain number types without NaN."""
+def clean(
+    values: np.ndarray, names: tuple[str, ...], valid: np.ndarray | None = None, nodata: float | None = None
+) -> Raster:
+    """Returns bands of a plain number type, without NaN and 0 where they have no data.
+
+    Args:
+        values: any number type [H, W, bands].
+        names: of the bands.
+        valid: bool [H, W], where the file has data; None: everywhere.
+        nodata: a value that stands for no data, in whatever band it is.
+    """
+    if nodata is not None and (missing := equals(values, nodata).any(axis=2)).any():
+        valid = ~missing if valid is None else valid & ~missing
     if values.dtype not in _KEPT:
         values = values.astype(np.float32)
     values = np.ascontiguousarray(values)
@@ -235,4 +357,4 @@ def _cleaned(
         valid = None
     if valid is not None:
         values[~valid] = 0
-    return values, names, valid
+    return Raster(values, names, valid)

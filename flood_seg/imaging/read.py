@@ -14,12 +14,14 @@ import warnings
 import zlib
 from contextlib import contextmanager
 from functools import cache, lru_cache, wraps
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import cv2
 import numpy as np
 
-from flood_seg.errors import ImageError
+from flood_seg.classes import IGNORED
+from flood_seg.errors import DataError, ImageError
 from flood_seg.files import regular
 from flood_seg.imaging.size import check_header, max_megapixels, too_large
 from flood_seg.memory import enough_memory, is_out_of_memory
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from flood_seg.imaging.raster import Window
+    from flood_seg.imaging.raster import ValueRange, Window
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,6 +46,7 @@ _DECODER_ERRORS = (
     zlib.error,
 )  # fmt: skip
 
+_GDAL_NODATA = 42113  # the TIFF tag
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -72,11 +75,19 @@ def is_image_file(path: Path, also: frozenset[str] = frozenset()) -> bool:
     return path.suffix.lower() in image_suffixes() | also and not path.name.startswith(".") and path.is_file()
 
 
-@_decoder
 def read_image(path: Path) -> np.ndarray:
-    """Reads a photo as uint8 [H, W, 3] RGB, turned upright as its EXIF orientation says; alpha is dropped.
+    """Reads a photo as uint8 [H, W, 3] RGB, as `read_photo` does; alpha is dropped."""
+    return read_photo(path)[0]
+
+
+@_decoder
+def read_photo(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Reads a photo, turned upright as its EXIF orientation says, and its alpha channel.
 
     The content decides on the format, not the suffix. 16-bit files are scaled to 8 bits, not clipped.
+
+    Returns:
+        uint8 [H, W, 3] RGB, and alpha, uint8 or uint16 [H, W], 0 where nothing is seen; None where the file has none.
 
     Raises:
         ImageError: the file is missing, empty, no image, truncated or too large.
@@ -84,16 +95,17 @@ def read_image(path: Path) -> np.ndarray:
     """
     data = read_bytes(path)
     if is_whole(data):
-        image = _decode(data, cv2.IMREAD_COLOR_RGB)
+        image, alpha = _decode_rgba(data) if _has_transparency(data) else (_decode(data, cv2.IMREAD_COLOR_RGB), None)
         if image is not None:
-            return check_range_used(image, path) if _is_deep(data) else image
+            return (check_range_used(image, path) if _is_deep(data) else image), alpha
     from PIL import ImageOps
 
     with _open_with_pillow(path, data) as opened:
         upright = ImageOps.exif_transpose(opened)
         image = np.array(_to_8_bits(upright).convert("RGB"))
+        alpha = np.array(upright.convert("RGBA").getchannel("A")) if upright.has_transparency_data else None
         deep = upright.mode.startswith("I")
-    return check_range_used(image, path) if deep else image
+    return (check_range_used(image, path) if deep else image), alpha
 
 
 def check_range_used(image: np.ndarray, path: Path) -> np.ndarray:
@@ -112,6 +124,15 @@ def check_range_used(image: np.ndarray, path: Path) -> np.ndarray:
         "photo (reflectance?); convert it to 8 bits, or set value_scale (datamodule.value_scale in training) to the "
         "scale of its values"
     )
+
+
+def _decode_rgba(data: bytes) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Decodes a PNG with an alpha channel by OpenCV, which does not turn what it reads unchanged; else None."""
+    decoded = _decode(data, cv2.IMREAD_UNCHANGED) if data[25] in (4, 6) and b"eXIf" not in data else None
+    if decoded is None or decoded.ndim != 3 or decoded.shape[2] != 4:
+        return None, None
+    color = cv2.cvtColor(decoded, cv2.COLOR_BGRA2RGB)
+    return color if color.dtype == np.uint8 else (color >> 8).astype(np.uint8), decoded[:, :, 3]
 
 
 @_decoder
@@ -144,8 +165,22 @@ def decode_bands(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
     return values, {1: ("grey",), 3: ("red", "green", "blue"), 4: ("red", "green", "blue", "alpha")}[values.shape[2]]
 
 
+class Labels(NamedTuple):
+    """The values of a mask's pixels.
+
+    Attributes:
+        values: any number type [H, W], or uint8 [H, W, 3] RGB.
+        declared: bool [H, W], True where the pixel has the value that the file declares as nodata; None: nowhere.
+        masked: bool [H, W], True where the file hides the pixel by a mask, or it is NaN; None: nowhere.
+    """
+
+    values: np.ndarray
+    declared: np.ndarray | None = None
+    masked: np.ndarray | None = None
+
+
 def read_mask(path: Path, window: Window | None = None) -> np.ndarray:
-    """Reads a two-class mask, or a window of it, as uint8 [H, W] with 0 background and 1 foreground.
+    """Reads a two-class mask, or a window of it, as uint8 [H, W]: 0 background, 1 foreground, `IGNORED` without data.
 
     Understood are 0/1 and 0/255 in 8 or 16 bits, 0/65535, grey anti-aliased edges (split at half), RGB and RGBA (the
     brightest channel counts), palettes with indices 0/1, and palettes of colours. EXIF orientation is honoured.
@@ -153,33 +188,41 @@ def read_mask(path: Path, window: Window | None = None) -> np.ndarray:
     Raises:
         ImageError: as `read_image`; or over 10 % of the pixels are neither dark nor bright, or none is bright, so
             that it is no mask of two classes. Of a window only the latter is looked at.
+        DataError: the mask has a third value that needs a name: one below 0, 1 beside 0 and 255, or 0 as nodata.
     """
-    values = read_mask_values(path, window)
-    return decide_mask(values, str(path)) if window is None else decide_window(values, path)
+    labels = read_mask_values(path, window)
+    return decide_mask(labels, str(path)) if window is None else decide_window(labels, path)
 
 
-def decide_window(values: np.ndarray, path: Path) -> np.ndarray:
-    """Does as `decide_mask` to the values of a window, any type [H, W], by the brightest value of the whole raster.
+def decide_window(labels: Labels, path: Path) -> np.ndarray:
+    """Does as `decide_mask` to a window, by the values of the whole raster.
 
     A window alone does not tell: one of a lossy mask may hold nothing but 0 and 3.
 
     Raises:
         ImageError: the file cannot be read, or its brightest value is neither 1 nor bright.
+        DataError: as `decide_mask`.
     """
-    return np.asarray(values > _mask_level(path, path.stat().st_mtime_ns), np.uint8)
+    found = _mask_range(path, path.stat().st_mtime_ns)
+    level = _level(found, str(path))
+    return _split(labels, level, str(path))
 
 
 @lru_cache(maxsize=1024)
-def _mask_level(path: Path, _changed: int) -> int:
-    from flood_seg.imaging.raster import largest_value
+def _mask_range(path: Path, _changed: int) -> ValueRange:
+    from flood_seg.imaging.raster import value_range
 
-    return _level(largest_value(path), str(path))
+    return value_range(path)
 
 
-def _level(top: float, where: str) -> int:
+def _level(found: ValueRange, where: str) -> int:
+    """Returns the value that foreground lies above; `found` is of the pixels that have data."""
+    top = found.high
+    full = 255 if top <= 255 else 65535
+    if found.low < 0 or {1, full} <= set(found.few or ()) <= {0, 1, full}:
+        raise DataError(_third_value(found, where))
     if top <= 1:
         return 0
-    full = 255 if top <= 255 else 65535
     if top <= full // 2:
         raise ImageError(
             f"{where}: the mask's brightest value is {top:g}; give a mask of 0 and 1, or of 0 and {full}, or name its "
@@ -188,34 +231,96 @@ def _level(top: float, where: str) -> int:
     return full // 2
 
 
-def read_mask_values(path: Path, window: Window | None = None) -> np.ndarray:
+def _third_value(found: ValueRange, where: str) -> str:
+    """Says what to write where a mask holds a value that may mean that nothing is known."""
+    odd = found.low if found.low < 0 else found.high
+    listed = ", ".join(f"{value:g}" for value in found.few) if found.few else f"{found.low:g} to {found.high:g}"
+    return (
+        f"{where}: a mask of two classes cannot have the values {listed}; if {odd:g} is no data, set "
+        f"'datamodule.labels={{{odd:g}: ignore, 0: background, 1: water}}' or datamodule.ignore_index={odd:g}"
+    )
+
+
+def read_mask_values(path: Path, window: Window | None = None) -> Labels:
     """Reads the values that `read_mask` decides on: those of a palette of two, else the brightest channel's.
 
     Returns:
-        unsigned [H, W]; of a window any type, as `read_labels` returns it.
+        values [H, W].
 
     Raises:
         ImageError: as `read_image`; of a window as `read_labels`.
     """
-    return _mask_values(path) if window is None else read_labels(path, window, by_color=False)
+    if window is not None:
+        return read_labels(path, window, by_color=False)
+    if not is_raster(path):
+        return Labels(_mask_values(path))
+    return _raster_mask_values(path)
 
 
-def decide_mask(values: np.ndarray, where: str) -> np.ndarray:
-    """Turns the values of a two-class mask, unsigned [H, W], into uint8 [H, W] with 0 background and 1 foreground.
+@_decoder
+def _raster_mask_values(path: Path) -> Labels:
+    """Of a TIFF: by Pillow, which knows of palettes and orientations, unless it holds what only GDAL tells of."""
+    from flood_seg.imaging.raster import has_label_nodata, read_label_raster
+
+    if not has_rasterio():
+        with _open_with_pillow(path, read_bytes(path), load=False) as opened:
+            if _GDAL_NODATA in getattr(opened, "tag_v2", {}):
+                raise ImageError(f"{path}: declares a nodata value, which GDAL reads; pip install 'flood-seg[geo]'")
+        return Labels(_mask_values(path))
+    if not has_label_nodata(path):
+        return Labels(_mask_values(path))
+    raster = read_label_raster(path)
+    values = raster.values[:, :, 0] if raster.values.shape[2] < 3 else raster.values[:, :, :3].max(axis=2)
+    return Labels(values, raster.declared, raster.masked)
+
+
+def decide_mask(labels: Labels, where: str) -> np.ndarray:
+    """Turns the values of a two-class mask into uint8 [H, W]: 0 background, 1 foreground, `IGNORED` without data.
 
     Raises:
         ImageError: over 10 % of the pixels are neither dark nor bright, or none is bright.
+        DataError: the mask has a third value that needs a name: one below 0, 1 beside 0 and 255, or 0 as nodata.
     """
-    level = _level(int(values.max(initial=0)), where)
+    from flood_seg.imaging.raster import FEW, ValueRange, unique
+
+    values = labels.values
+    unknown = _without_data(labels)
+    kinds, counts = unique(values.ravel() if unknown is None else values[~unknown])
+    found = ValueRange()
+    if len(kinds):
+        found = ValueRange(float(kinds[0]), float(kinds[-1]), tuple(map(float, kinds)) if len(kinds) <= FEW else None)
+    level = _level(found, where)
     if level:
         full = 2 * level + 1
-        between = np.count_nonzero((values > full // 5) & (values < full - full // 5)) / values.size
+        between = counts[(kinds > full // 5) & (kinds < full - full // 5)].sum() / values.size
         if between > 0.1:
             raise ImageError(f"{where}: {between:.0%} of the mask's pixels are mid-grey; give a mask of two values")
-    return (values > level).astype(np.uint8)
+    return _split(labels, level, where)
 
 
-def read_labels(path: Path, window: Window | None = None, *, by_color: bool) -> np.ndarray:
+def _without_data(labels: Labels) -> np.ndarray | None:
+    unknown = [where for where in (labels.declared, labels.masked) if where is not None]
+    return np.logical_or.reduce(unknown) if unknown else None
+
+
+def _split(labels: Labels, level: int, where: str) -> np.ndarray:
+    mask = (labels.values > level).astype(np.uint8)
+    if labels.declared is not None and not labels.values[labels.declared][0]:
+        raise DataError(zero_is_nodata(where))
+    if (unknown := _without_data(labels)) is not None:
+        mask[unknown] = IGNORED
+    return mask
+
+
+def zero_is_nodata(where: str) -> str:
+    """Says what to write where a file declares as nodata what is the background unless it is named."""
+    return (
+        f"{where}: declares 0 as its nodata value, which is the background unless datamodule.labels names it; set "
+        "'datamodule.labels={0: background, 1: water}' if 0 is dry land, or name the land's own value"
+    )
+
+
+def read_labels(path: Path, window: Window | None = None, *, by_color: bool) -> Labels:
     """Reads a mask's values as they stand in the file; EXIF orientation is honoured, alpha is dropped.
 
     Args:
@@ -224,19 +329,20 @@ def read_labels(path: Path, window: Window | None = None, *, by_color: bool) -> 
         by_color: whether colours are wanted, or numbers; of a palette: its colours, or its indices.
 
     Returns:
-        uint8 [H, W, 3] RGB with `by_color`, else any type [H, W].
+        values uint8 [H, W, 3] RGB with `by_color`, else any type [H, W].
 
     Raises:
         ImageError: as `read_image`; or numbers are wanted of a file of several colours.
     """
-    values = _label_values(path, window, by_color=by_color)
+    labels = _label_values(path, window, by_color=by_color)
+    values = labels.values
     if by_color:
-        return values if values.ndim == 3 else np.repeat(values[:, :, None], 3, axis=2)
+        return labels if values.ndim == 3 else labels._replace(values=np.repeat(values[:, :, None], 3, axis=2))
     if values.ndim == 3:
         if np.any(values != values[:, :, :1]):
             raise ImageError(f"{path}: is in colour; name colours in datamodule.labels, as in '#ff0000': water")
         values = np.ascontiguousarray(values[:, :, 0])
-    return values
+    return labels._replace(values=values)
 
 
 class PhotoHeader(NamedTuple):
@@ -274,6 +380,12 @@ def read_size(path: Path) -> tuple[int, int]:
     """Returns (height, width) in pixels, upright, from the file's header alone; raises as `read_header`."""
     header = read_header(path)
     return header.size[::-1] if header.orientation in (5, 6, 7, 8) else header.size
+
+
+@cache
+def has_rasterio() -> bool:
+    """Whether the `geo` extra is installed."""
+    return find_spec("rasterio") is not None
 
 
 def is_raster(path: Path) -> bool:
@@ -390,14 +502,18 @@ def _brightest(values: np.ndarray) -> np.ndarray:
 
 
 @_decoder
-def _label_values(path: Path, window: Window | None, *, by_color: bool) -> np.ndarray:
+def _label_values(path: Path, window: Window | None, *, by_color: bool) -> Labels:
     """[H, W] or [H, W, 3], 8 bits at least in the first form."""
     if window or is_raster(path):
-        from flood_seg.imaging.raster import read_raster
+        from flood_seg.imaging.raster import read_label_raster
 
-        raster = read_raster(path, window, palette=by_color, nearest=True).values
-        return raster[:, :, :3] if raster.shape[2] >= 3 else raster[:, :, 0]
-    data = read_bytes(path)
+        raster = read_label_raster(path, window, palette=by_color)
+        values = raster.values[:, :, :3] if raster.values.shape[2] >= 3 else raster.values[:, :, 0]
+        return Labels(values, raster.declared, raster.masked)
+    return Labels(_photo_values(read_bytes(path), path, by_color=by_color))
+
+
+def _photo_values(data: bytes, path: Path, *, by_color: bool) -> np.ndarray:
     if is_whole(data) and not _has_palette(data):
         decoded = _decode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
         if decoded is not None:
@@ -415,6 +531,11 @@ def _label_values(path: Path, window: Window | None, *, by_color: bool) -> np.nd
 def _is_deep(data: bytes) -> bool:
     """Whether a PNG's header says 16 bits a channel."""
     return data.startswith(b"\x89PNG") and data[24:25] == b"\x10"
+
+
+def _has_transparency(data: bytes) -> bool:
+    """Whether a PNG has an alpha channel (colour types 4 and 6), or a colour that is transparent."""
+    return data.startswith(b"\x89PNG") and (data[25] in (4, 6) or b"tRNS" in data[: data.find(b"IDAT")])
 
 
 def _has_palette(data: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,7 @@ class DataConfig:
     bands: list[str] = field(default_factory=list)  # empty until it is checked, then BANDS
     band_sources: dict[str, str] | None = None
     value_scale: float = 0.0  # until it is checked, then VALUE_SCALE
+    nodata: float | None = None
     mean: Any = field(default_factory=lambda: list(MEAN))  # numbers, or AUTO until they are measured
     std: Any = field(default_factory=lambda: list(STD))
     stats_file: str | None = None
@@ -102,6 +104,8 @@ class DataConfig:
         check_range("datamodule.max_megapixels", self.max_megapixels, 0, open_low=True)
         check_choice("datamodule.on_bad_sample", self.on_bad_sample, ("skip", "fail"))
         check_choice("datamodule.cache", self.cache, ("ram", "disk", "none"))
+        if self.nodata is not None and not math.isfinite(self.nodata):
+            raise ConfigError(f"datamodule.nodata={self.nodata}: NaN and infinity are no data anyway; leave it out")
         self._check_mean_and_std()
         self._check_labels()
         self._check_extra_val()

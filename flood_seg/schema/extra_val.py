@@ -13,7 +13,7 @@ from flood_seg.errors import ConfigError, did_you_mean
 ALIASES = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 # What a further validation set may say of itself; all else it shares with the data set.
 EXTRA_KEYS = ("data_dir", "images_dir", "masks_dir", "mask_suffix", "pairs_file", "split_file", "labels",
-              "max_label", "ignore_index", "unlisted", "band_sources")  # fmt: skip
+              "max_label", "ignore_index", "unlisted", "band_sources", "nodata")  # fmt: skip
 KEY = "datamodule.extra_val"
 LIST_SUFFIX = ".txt"
 

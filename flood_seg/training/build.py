@@ -17,7 +17,6 @@ from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfi
 from flood_seg.classes import IGNORED
 from flood_seg.config import instantiate
 from flood_seg.errors import ConfigError, DataError, ImageError
-from flood_seg.imaging.bands import Bands
 from flood_seg.imaging.preprocess import normalize
 from flood_seg.imaging.values import measure_shift
 from flood_seg.memory import check_batch_memory
@@ -88,6 +87,7 @@ def make_spec(config: TrainConfig) -> ModelSpec:
         height=data.height,
         width=data.width,
         value_scale=data.value_scale,
+        nodata=data.nodata,
         mean=tuple(data.mean),
         std=tuple(data.std),
         provenance={
@@ -101,7 +101,7 @@ def make_spec(config: TrainConfig) -> ModelSpec:
 
 
 def build_module(
-    config: TrainConfig, network: PaddedNetwork, spec: ModelSpec, pixels: Callable[[], np.ndarray]
+    config: TrainConfig, network: PaddedNetwork, spec: ModelSpec, pixels: Callable[[], np.ndarray], *, ignores: bool
 ) -> SegmentationModule:
     """Builds the LightningModule, with its loss, and its optimizer and scheduler to be made later.
 
@@ -110,12 +110,11 @@ def build_module(
         network: to be trained.
         spec: of the model.
         pixels: counts those of each class in the training part, int64 [classes], for weights that are `auto`.
+        ignores: whether a mask may hold ignored pixels; to look for them makes a GPU wait.
     """
     if config.trainer.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     classes = config.datamodule.classes(config.task)
-    # Other images than photos may lack data in places. To look for ignored pixels makes a GPU wait.
-    ignores = bool(classes.ignored) or classes.unlisted == "ignore" or not Bands.of(config.datamodule).is_photo
     if config.trainer.compile:
         network.compile()  # in place, so that the checkpoint's keys stay those of the network
     return SegmentationModule(

@@ -81,7 +81,7 @@ def train(config: TrainConfig, overrides: Sequence[str] = (), folder: Path | Non
     check_batches(config, data)
     check_values(data, spec)
     quieten_lightning()
-    module = build_module(config, network, spec, data.count_pixels)
+    module = build_module(config, network, spec, data.count_pixels, ignores=data.ignores)
     if run is None:
         overrides = [*overrides, *_tune(config, module, data)]
     run, resumes = run or _new_run(config, folder), run is not None

@@ -165,7 +165,7 @@ def test_an_empty_mask_stays_empty(tmp_path):
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF"])
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_damaged_bytes_of_any_kind_give_an_image_or_one_line(tmp_path, format):
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -20,7 +20,7 @@ from flood_seg.imaging.display import to_picture
 from flood_seg.imaging.header import LOSSY, Header, describe_file
 from flood_seg.imaging.preprocess import shrink
 from flood_seg.imaging.raster import Raster
-from flood_seg.imaging.read import decide_mask, decide_window, read_labels, read_mask_values
+from flood_seg.imaging.read import Labels, decide_mask, decide_window, read_labels, read_mask_values
 from flood_seg.page.render import encode_thumbnail
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _look_at_mask(seen: Examined, reader: SampleReader, options: CheckConfig) ->
         if path.suffix.lower() in VECTORS:
             return reader.read_mask(seen.pair)
         header = seen.mask_header = _read_header(seen, path)
-        values = _raw_values(seen, reader)
+        labels = _raw_values(seen, reader)
     except (ImageError, OutOfMemoryError) as error:
         seen.add("unreadable", path, _brief(error, path))
         return None
@@ -138,34 +138,35 @@ def _look_at_mask(seen: Examined, reader: SampleReader, options: CheckConfig) ->
         seen.add("labels", path, _brief(error, path))
         return None
     try:
-        mask = encode(values, reader.classes, path.name) if reader.classes.values else _two(seen, values)
+        mask = encode(labels, reader.classes, path.name) if reader.classes.values else _two(seen, labels)
     except DataError as error:
         seen.add("labels", path, _brief(error, path))
         return None
     if header.format in LOSSY:
         seen.add("lossy", path, f"is {header.format}, which changes values")
     elif not reader.classes.values:
-        _look_for_greys(seen, values, mask, options)
+        _look_for_greys(seen, labels.values, mask, options)
     return mask
 
 
-def _raw_values(seen: Examined, reader: SampleReader) -> np.ndarray:
+def _raw_values(seen: Examined, reader: SampleReader) -> Labels:
     path, window = seen.pair.mask, seen.pair.window
     if reader.classes.values:
         return read_labels(path, window, by_color=reader.classes.by_color)
     return read_mask_values(path, window)
 
 
-def _two(seen: Examined, values: np.ndarray) -> np.ndarray:
+def _two(seen: Examined, labels: Labels) -> np.ndarray:
     if seen.pair.window is None:
-        return decide_mask(values, seen.pair.mask.name)
-    return decide_window(values, seen.pair.mask)
+        return decide_mask(labels, seen.pair.mask.name)
+    return decide_window(labels, seen.pair.mask)
 
 
 def _look_for_greys(seen: Examined, values: np.ndarray, mask: np.ndarray, options: CheckConfig) -> None:
     """Tells smoothed edges, a pixel wide or two, from the ripples that a JPEG leaves far from them."""
-    low, high = int(values.min(initial=0)), int(values.max(initial=0))
-    between = (values > low) & (values < high)
+    known = values[mask != IGNORED]
+    low, high = known.min(initial=0), known.max(initial=0)
+    between = (values > low) & (values < high) & (mask != IGNORED)
     if share := float(between.mean()):
         edges = cv2.morphologyEx(np.ascontiguousarray(mask), cv2.MORPH_GRADIENT, np.ones((5, 5), np.uint8))
         far = float((between & (edges == 0)).mean())
