@@ -70,6 +70,13 @@ class Classes:
             return tuple(range(len(self.names)))
         return tuple(value for (value, *_) in self.values if isinstance(value, int))
 
+    def unused_value(self, low: int = 0, high: int = 65535) -> int:
+        """Returns an integer from `low` to `high` that means nothing yet, for a file's nodata value; 255 if it can."""
+        known = {0, *self.first_values, *self.ignored, *(value for values in self.values for value in values)}
+        known |= {value[0] for value in known if isinstance(value, tuple) and len(set(value)) == 1}  # a grey
+        candidates = (*range(255, 0, -1), *range(256, 65536), *range(-1, -129, -1))
+        return next(value for value in candidates if low <= value <= high and value not in known)
+
     def to_labels(self) -> dict[str, str]:
         """Returns what `parse_classes` reads as `labels`: the name of each value."""
         named = {_text(value): name for name, values in zip(self.names, self.values, strict=False) for value in values}

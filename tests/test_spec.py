@@ -40,3 +40,11 @@ def test_binary_answers_one_channel_and_multiclass_one_a_class():
     assert make_spec().logit_channels == 1
     names, values = ("a", "b", "c"), (0, 1, 2)
     assert make_spec(task="multiclass", class_names=names, label_values=values).logit_channels == 3
+
+
+def test_a_nodata_value_is_kept_and_without_one_earlier_releases_can_read_the_record():
+    assert ModelSpec.from_json(make_spec(nodata=-9999.0).to_json()).nodata == -9999
+    record = json.loads(make_spec().to_json())
+    assert "nodata" not in record and ModelSpec.from_json(json.dumps(record)).nodata is None
+    with pytest.raises(ModelError, match="nodata is 'none'"):
+        ModelSpec.from_json(json.dumps(record | {"nodata": "none"}))

@@ -32,7 +32,7 @@ MID_GREY = 127
 LARGEST = 65535  # a PNG's largest value
 DEFAULT_NAMES = ("background", "water")
 # What training must know of the images besides.
-OF_IMAGES = ("bands", "band_sources", "value_scale", "mean", "std", "colors")
+OF_IMAGES = ("bands", "band_sources", "value_scale", "nodata", "mean", "std", "colors")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Coding:
         if max(values) > LARGEST:
             values = tuple(range(len(classes.names)))
         taken = {value for group in classes.values for value in group if isinstance(value, int)} | set(values)
-        listed = [value for value in classes.ignored if isinstance(value, int) and value <= LARGEST]
+        listed = [value for value in classes.ignored if isinstance(value, int) and 0 <= value <= LARGEST]
         ignored = listed[0] if listed and not classes.by_color else _free(values, taken)
         return cls(task, classes.names, values, ignored)
 

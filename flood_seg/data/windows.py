@@ -15,7 +15,7 @@ import numpy as np
 from flood_seg.data.pairing import Pair
 from flood_seg.data.split import hash_name
 from flood_seg.errors import DataError
-from flood_seg.imaging.raster import Window, open_raster
+from flood_seg.imaging.raster import Window, equals, open_raster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,7 +64,7 @@ def cut_windows(pairs: Sequence[Pair], config: DataConfig, options: WindowsConfi
     for pair in pairs:
         with open_raster(pair.image) as source:
             side = side or options.block * options.size * abs(source.transform.a)
-            valid = _coarse_mask(source)
+            valid = _coarse_mask(source, config.nodata)
             for block in _blocks(pair, source, side):
                 found = [w for w in _windows(block, source, options.size) if _data(valid, w) >= options.min_data]
                 windows += [(block, window) for window in found]
@@ -123,9 +123,10 @@ def _windows(block: Block, source: DatasetReader, size: int) -> Iterator[Window]
                 yield Window(row, col, height, width, size, (source.height, source.width), block.bounds)
 
 
-def _coarse_mask(source: DatasetReader) -> np.ndarray:
+def _coarse_mask(source: DatasetReader, nodata: float | None) -> np.ndarray:
     shape = (source.count, -(-source.height // COARSE), -(-source.width // COARSE))
-    return np.asarray(source.read_masks(out_shape=shape).min(axis=0) > 0)
+    valid = np.asarray(source.read_masks(out_shape=shape).min(axis=0) > 0)
+    return valid if nodata is None else valid & ~equals(source.read(out_shape=shape), nodata).any(axis=0)
 
 
 def _data(valid: np.ndarray, window: Window) -> float:

@@ -141,8 +141,12 @@ class Measurer:
         try:
             loaded = self._reader.load_at(pair, *self._size) if self._size else self._reader.load(pair)
             job.image, job.mask = loaded
+            counted = job.mask != IGNORED
+            if not counted.any():
+                raise ImageError("all of its pixels are ignored or have no data")
+            valid = None if counted.all() else counted
             for contestant in self._contestants:
-                job.tensors[contestant.name], shift = contestant.predictor.prepare(job.image)
+                job.tensors[contestant.name], shift = contestant.predictor.prepare(job.image, valid)
                 job.shift = max(job.shift, shift)
         except ImageError as error:
             job.error = error

@@ -75,12 +75,14 @@ def task_metrics(matrices: np.ndarray, task: str) -> Metrics:
     """Returns the metrics of a set of images: the foreground's of a binary task, else the mean over classes.
 
     Args:
-        matrices: int64 [N, classes, classes] as `confusion_matrices` returns them, N >= 1.
+        matrices: int64 [N, classes, classes] as `confusion_matrices` returns them, N >= 1. An image all of whose
+            pixels are ignored is left out of the mean over images.
         task: `binary` or `multiclass`.
     """
     figures = task_figures(matrices.sum(axis=0)[None], task)
     shares = {name: float(values[0]) for name, values in figures.items()}
-    return Metrics(**shares, image_iou=float(image_ious(matrices, task).mean()))
+    known = matrices.any(axis=(1, 2))
+    return Metrics(**shares, image_iou=float(image_ious(matrices[known] if known.any() else matrices, task).mean()))
 
 
 def image_ious(matrices: np.ndarray, task: str) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from flood_seg.classes import to_rgb
+from flood_seg.classes import IGNORED, to_rgb
 from flood_seg.console import counted, say, track, warn
 from flood_seg.data.layout import choose_pairs
 from flood_seg.data.reading import SampleReader, resize_mask
@@ -110,7 +110,7 @@ class _Drawer:
         truth = resize_mask(mask, height, width)
         opacity = self._options.opacity
         if predicted is None or self._predictor is None:
-            share = float((mask > 0).mean())
+            share = float(((mask > 0) & (mask != IGNORED)).sum() / max((mask != IGNORED).sum(), 1))
             return Drawn(pair.stem, draw_classes(picture, truth, self._colors, opacity, None), f"{share:.0%}")
         found = resize_mask(predicted, height, width)
         spec = self._predictor.spec

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from flood_seg.errors import ImageError
-from flood_seg.imaging.preprocess import resize_image
+from flood_seg.imaging.preprocess import resize_image, resize_valid
 from flood_seg.imaging.raster import Raster, Window, clean, read_raster
 from flood_seg.imaging.read import (
     check_range_used,
@@ -207,7 +206,7 @@ def _fitted(layer: Raster, size: tuple[int, ...], path: Path, folder: str) -> Ra
         )
     valid = layer.valid
     if valid is not None:
-        valid = cv2.resize(valid.view(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST_EXACT) > 0
+        valid = resize_valid(valid, *size)
     return Raster(resize_image(layer.values, *size), layer.names, valid)
 
 

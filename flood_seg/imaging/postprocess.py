@@ -86,8 +86,10 @@ def to_classes(logits: np.ndarray, threshold: float, temperature: float = 1.0) -
 
 
 def to_labels(classes: np.ndarray, values: Sequence[int]) -> np.ndarray:
-    """Replaces class indices, uint8 [H, W], by each class's value; uint16 where 8 bits are too few."""
-    table = np.zeros(256, np.uint8 if max(values) < 256 else np.uint16)
+    """Replaces class indices, uint8 [H, W], by each class's value; uint8, or a wider type where values ask for it."""
+    low, high = min(values), max(values)
+    limits = [np.iinfo(kind) for kind in (np.uint8, np.uint16, np.int16, np.int32)]
+    table = np.zeros(256, next(one.dtype for one in limits if one.min <= low and high <= one.max))
     table[: len(values)] = values
     return np.asarray(cv2.LUT(classes, table))
 

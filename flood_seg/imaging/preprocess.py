@@ -28,6 +28,12 @@ def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return by_fours(image, lambda bands: cv2.resize(bands, (width, height), interpolation=interpolation))
 
 
+def resize_valid(valid: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resizes where an image has data, bool [H, W], to [height, width] by the nearest pixel's centre."""
+    resized = cv2.resize(valid.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    return np.asarray(resized > 0)
+
+
 def shrink(image: np.ndarray, longest: int) -> np.ndarray:
     """Shrinks `image`, any dtype [H, W] or [H, W, bands], so that its longer side has `longest` pixels at most."""
     return resize_image(image, *shrunk(image.shape, longest))

@@ -148,7 +148,8 @@ def _line(record: dict[str, Any]) -> str:
     size = f"{record['width']}×{record['height']}"
     tinted = f", {record['overlay']}" if record["overlay"] else ""
     took = record["milliseconds"]["total"]
-    return f"{record['mask']}{tinted}: {size}, {_shares([record])}, {took:.0f} ms"
+    unseen = f", {record['nodata_share']:.1%} without data" if record["nodata_share"] else ""
+    return f"{record['mask']}{tinted}: {size}, {_shares([record])}{unseen}, {took:.0f} ms"
 
 
 def _shares(records: list[dict[str, Any]]) -> str:

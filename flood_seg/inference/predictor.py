@@ -10,7 +10,7 @@ import numpy as np
 
 from flood_seg.errors import ImageError
 from flood_seg.imaging.postprocess import check_logits, resize_logits, to_classes, to_probabilities
-from flood_seg.imaging.preprocess import preprocess
+from flood_seg.imaging.preprocess import preprocess, resize_valid
 from flood_seg.imaging.values import measure_shift
 
 if TYPE_CHECKING:
@@ -89,13 +89,20 @@ class Predictor:
         """
         return self.finish(self.backend.run(self.prepare(image).tensor[None])[0], *image.shape[:2])
 
-    def prepare(self, image: np.ndarray) -> Prepared:
-        """Returns the backend's input of an image, any dtype [H, W, bands] with raw values; raises as `predict`."""
+    def prepare(self, image: np.ndarray, valid: np.ndarray | None = None) -> Prepared:
+        """Returns the backend's input of an image; raises as `predict`.
+
+        Args:
+            image: any dtype [H, W, bands] with raw values.
+            valid: bool [H, W], False where the image has no data, which the shift is not measured by; None: everywhere.
+        """
         if image.ndim != 3 or image.shape[2] != len(self.spec.bands):
             bands = ", ".join(self.spec.bands)
             raise ImageError(f"image of shape {image.shape}: the model requires [height, width, bands] with {bands}")
         tensor = preprocess(image, self.spec)
-        return Prepared(tensor, measure_shift(tensor, self.spec, image.dtype))
+        if valid is not None:
+            valid = resize_valid(valid, *tensor.shape[1:])
+        return Prepared(tensor, measure_shift(tensor, self.spec, image.dtype, valid))
 
     def finish(self, logits: np.ndarray, height: int, width: int) -> Prediction:
         """Returns the prediction of an image of height x width from the backend's logits, float32 [channels, h, w].

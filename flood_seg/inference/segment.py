@@ -36,7 +36,9 @@ class Photo:
         tensor: the network's input, float32 [bands, height, width], then its answer, float32 [channels, height, width].
         seconds: of each stage.
         shift: of the values from the training data's; see `measure_shift`.
-        shares: of each class but the background, in [0, 1].
+        shares: of each class but the background, in [0, 1] of all pixels.
+        valid: bool [H, W], where the image has data; None: everywhere.
+        nodata_share: of the pixels that have no data, where nothing was seen, in [0, 1].
     """
 
     job: Job
@@ -47,6 +49,8 @@ class Photo:
     seconds: dict[str, float] = field(default_factory=dict)
     shift: float = 0.0
     shares: dict[str, float] = field(default_factory=dict)
+    valid: np.ndarray | None = None
+    nodata_share: float = 0.0
 
 
 class Segmenter:
@@ -72,13 +76,14 @@ class Segmenter:
         photo = Photo(job)
         try:
             with _enough_for(job):
-                image = read_bands(job.image, self._bands).values
+                raster = read_bands(job.image, self._bands)
+                image, photo.valid = raster.values, raster.valid
         except (ImageError, OutOfMemoryError) as error:
             photo.error = error
             return photo
         try:
             with _enough_for(job):
-                photo.tensor, photo.shift = self._predictor.prepare(image)
+                photo.tensor, photo.shift = self._predictor.prepare(image, photo.valid)
         except ImageError as error:
             photo.error = ImageError(f"{job.image}: {error}")
             return photo
@@ -128,6 +133,9 @@ class Segmenter:
         started = time.perf_counter()
         prediction = self._predictor.finish(logits, *photo.size)
         mask, spec, output = prediction.mask, self._predictor.spec, self._output
+        if photo.valid is not None:  # no water is claimed where nothing was seen; the prediction's shares follow
+            mask[~photo.valid] = 0
+            photo.nodata_share, photo.valid = 1 - float(photo.valid.mean()), None
         values = (0, output.foreground_value) if spec.task == "binary" else spec.label_values
         write_image(photo.job.mask, to_labels(mask, values))
         if photo.image is not None:
@@ -163,6 +171,7 @@ def describe(photo: Photo, overlay: bool) -> dict[str, Any]:
         "foreground_share": sum(photo.shares.values()),
         "shares": photo.shares,
         **_water_share(photo.shares),
+        "nodata_share": photo.nodata_share,
         "input_shift": round(photo.shift, 3),
         "milliseconds": {name: round(value * 1e3, 2) for name, value in seconds.items()},
     }

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flood_seg.classes import IGNORED
 from flood_seg.data.pairing import find_pairs
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.store import open_store
@@ -102,3 +103,17 @@ def test_the_disk_cache_serves_the_next_run_until_a_file_or_the_size_changes(pon
     os.utime(ponds / "masks" / "05.png", (1, 1))
     open_folder(ponds, "disk", cache_dir=tmp_path)
     assert len(decoded) == 10
+
+
+@pytest.mark.parametrize("cache", ["ram", "disk", "none"])
+def test_a_store_knows_whether_its_masks_have_ignored_pixels(ponds, tmp_path, cache):
+    assert not open_folder(ponds, cache, cache_dir=tmp_path / "cache").ignores
+    image, _ = draw_pond(3)
+    alpha = np.full(image.shape[:2], 255, np.uint8)
+    alpha[:20] = 0
+    (ponds / "images" / "03.jpg").unlink()
+    Image.fromarray(np.dstack([image, alpha])).save(ponds / "images" / "03.png")
+    for _ in range(2):  # written to the disk, and found there
+        store = open_folder(ponds, cache, size=(64, 80), cache_dir=tmp_path / "cache")
+        assert store.ignores
+        np.testing.assert_array_equal(store[3][1] == IGNORED, alpha == 0)

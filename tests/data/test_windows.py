@@ -203,3 +203,22 @@ def test_what_has_no_data_and_alpha_do_not_say_how_bright_a_mask_is(tmp_path):
         pair = find_samples(config_of(tmp_path))[0][0]
         (top, bottom), (left, right) = pair.window.slices
         assert (SampleReader.of(config_of(tmp_path), "binary").read_mask(pair) == ponds[top:bottom, left:right]).all()
+
+
+def test_windows_without_data_by_the_configuration_alone_are_left_out(tmp_path):
+    """As if the file declared the value."""
+    write_scene(tmp_path, "a", 256, 256)
+    with rasterio.open(tmp_path / "images" / "a.tif") as source:
+        values, profile = source.read().astype(np.int16), source.profile
+    values[:, :128, :128] = -9999
+    found = []
+    for declared, told in ((-9999, None), (None, -9999.0)):
+        with rasterio.open(
+            tmp_path / "images" / "a.tif", "w", **(profile | {"dtype": "int16", "nodata": declared})
+        ) as out:
+            out.write(values)
+        config = replace(config_of(tmp_path), nodata=told)
+        pairs, reader = find_samples(config)[0], SampleReader.of(config, "binary")
+        found.append({pair.stem: reader.load(pair)[1] for pair in pairs})
+    assert found[0].keys() == found[1].keys() and "a/r0c0" not in found[0]
+    assert all((found[0][stem] == found[1][stem]).all() for stem in found[0])

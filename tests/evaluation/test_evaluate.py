@@ -7,15 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
+import torch
 from PIL import Image
 from pyarrow import parquet
 
 from flood_seg.config import compose
+from flood_seg.data.reading import SampleReader
 from flood_seg.errors import DataError, ModelError, UsageError
 from flood_seg.evaluation.evaluate import evaluate
 from flood_seg.evaluation.verb import run_evaluate
 from flood_seg.inference.engines import open_backend
 from flood_seg.schema import DataConfig, EvaluateConfig, EvaluationOptions, TrainConfig
+from flood_seg.spec import ModelSpec
 from tests.conftest import make_spec
 from tests.inference.conftest import red_spec, write_model
 
@@ -249,3 +253,68 @@ def test_photos_of_another_scale_are_left_out_and_unusual_ones_named(reds, tmp_p
     assert "b left out: values from 0 to 1 do not fit" in err and "1 photo with unusual values" in err
     shifts = {row["stem"]: row["input_shift"] for row in json.loads((tmp_path / "out" / "images.json").read_text())}
     assert shifts["a"] < 1 < 2 < shifts["c"]
+
+
+def write_tif(path: Path, values: np.ndarray, **options: object) -> None:
+    with rasterio.open(
+        path, "w", driver="GTiff", height=64, width=64, count=1, dtype=values.dtype, crs="EPSG:32632",
+        transform=rasterio.Affine(10, 0, 0, 0, -10, 0), **options,
+    ) as out:  # fmt: skip
+        out.write(values, 1)
+
+
+@pytest.mark.parametrize("at_network_size", [False, True])
+@pytest.mark.parametrize("how", ["declared", "labels of the model", "ignore_index"])
+def test_pixels_without_data_count_neither_in_images_nor_in_masks(reds, tmp_path, at_network_size, how):
+    """Torchmetrics, told which pixels to ignore, has the same figures."""
+    import flood_seg.torchvision_compat  # noqa: F401 - before torchmetrics
+
+    from torchmetrics.functional.classification import binary_accuracy, binary_jaccard_index
+
+    model, folder, pairs = reds
+    random, truths, found = np.random.default_rng(5), [], []
+    for stem, (predicted, truth) in pairs.items():
+        unknown, unseen = random.random((64, 64)) < 0.2, np.zeros((64, 64), bool)
+        unseen[:9] = True
+        (folder / "masks" / f"{stem}.png").unlink()
+        nodata = {"nodata": -1} if how == "declared" else {}
+        write_tif(folder / "masks" / f"{stem}.tif", np.where(unknown, -1, truth).astype(np.int16), **nodata)
+        photo = np.array(Image.open(folder / "images" / f"{stem}.png"))
+        Image.fromarray(np.dstack([photo, np.where(unseen, 0, 255).astype(np.uint8)])).save(
+            folder / "images" / f"{stem}.png"
+        )
+        truths.append(np.where(unknown | unseen, -1, truth))
+        found.append(predicted)
+    if how == "labels of the model":
+        labels = [["0", "background"], ["1", "water"], ["-1", "ignore"]]
+        write_model(model, red_spec(provenance={"labels": labels}))
+    more = {"ignore_index": -1} if how == "ignore_index" else {}
+    record = run(model, folder, at_network_size=at_network_size, **more)
+    predicted, truth = torch.tensor(np.stack(found)).int(), torch.tensor(np.stack(truths))
+    assert record["iou"] == pytest.approx(float(binary_jaccard_index(predicted, truth, ignore_index=-1)), abs=1e-6)
+    assert record["accuracy"] == pytest.approx(float(binary_accuracy(predicted, truth, ignore_index=-1)), abs=1e-6)
+
+
+def test_minus_one_without_a_word_ends_the_evaluation(reds):
+    model, folder, pairs = reds
+    (folder / "masks" / "a.png").unlink()
+    write_tif(folder / "masks" / "a.tif", np.where(pairs["a"][1], 1, -1).astype(np.int16))
+    with pytest.raises(DataError, match=r"a.tif: a mask of two classes cannot have the values -1, 1;"):
+        run(model, folder)
+
+
+def test_a_photo_without_a_pixel_that_counts_is_left_out_and_does_not_raise_the_mean(reds, capsys):
+    model, folder, pairs = reds
+    (folder / "masks" / "a.png").unlink()
+    write_tif(folder / "masks" / "a.tif", np.full((64, 64), 255, np.uint8), nodata=255)
+    record = run(model, folder)
+    each = [(p & t).sum() / (p | t).sum() for stem, (p, t) in pairs.items() if stem != "a"]
+    assert record["left_out"] == ["a"] and record["image_iou"] == pytest.approx(np.mean(each))
+    assert "a left out: all of its pixels are ignored" in capsys.readouterr().err
+
+
+def test_the_nodata_value_is_the_models_unless_another_is_given():
+    spec = ModelSpec.from_json(make_spec(nodata=-9999.0).to_json())
+    assert SampleReader.for_model(DataConfig(), spec).bands.nodata == -9999
+    assert SampleReader.for_model(DataConfig(nodata=7.0), spec).bands.nodata == 7
+    assert SampleReader.for_model(DataConfig(), make_spec()).bands.nodata is None

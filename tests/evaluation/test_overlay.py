@@ -3,8 +3,9 @@ import pytest
 from PIL import Image
 
 from flood_seg.config import compose
+from flood_seg.data.pairing import Pair
 from flood_seg.errors import FindingsError
-from flood_seg.evaluation.overlay import overlay
+from flood_seg.evaluation.overlay import _Drawer, overlay
 from flood_seg.imaging.display import FALSE_ALARM, HIT, MISS, draw_difference
 from flood_seg.schema.workshop import DataToolsConfig
 from tests.inference.conftest import red_spec, write_model
@@ -53,3 +54,15 @@ def test_what_cannot_be_drawn_is_named_and_the_rest_is_done(ponds, tmp_path):
     with pytest.raises(FindingsError, match="1 of 10 samples could not be drawn"):
         overlay(config_of(ponds), tmp_path / "out")
     assert len(list((tmp_path / "out").glob("0*.jpg"))) == 9
+
+
+def test_ignored_pixels_are_no_foreground_of_a_caption(tmp_path):
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+    mask = np.zeros((40, 40), np.uint8)
+    mask[:10], mask[10:20] = 1, 9
+    Image.fromarray(np.full((40, 40, 3), 90, np.uint8)).save(tmp_path / "images" / "a.png")
+    Image.fromarray(mask).save(tmp_path / "masks" / "a.png")
+    drawer = _Drawer(config_of(tmp_path, "datamodule.labels={0:land,1:water,9:ignore}"), None)
+    ((_, drawn),) = drawer.draw_all([Pair("a", tmp_path / "images" / "a.png", tmp_path / "masks" / "a.png")])
+    assert drawn.caption == "33%"

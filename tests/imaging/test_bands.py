@@ -9,6 +9,7 @@ from rasterio.enums import ColorInterp
 
 from flood_seg.errors import ImageError
 from flood_seg.imaging.bands import Bands, band_files, read_bands
+from flood_seg.imaging.raster import Window
 
 RANDOM = np.random.default_rng(0)
 
@@ -169,3 +170,95 @@ def test_reflectance_in_16_bits_is_not_taken_for_a_photo_of_16_bits(tmp_path, su
         read_bands(path, Bands())
     cv2.imwrite(str(path), values * 6)
     assert read_bands(path, Bands()).values.max() == 60000 >> 8
+
+
+HOLES = RANDOM.random((12, 20)) < 0.3
+
+
+def rgba(dtype: type = np.uint8) -> np.ndarray:
+    """[H, W, 4], transparent in `HOLES`, where the colours are not 0."""
+    top = np.iinfo(dtype).max
+    return np.dstack([RANDOM.integers(1, top, (12, 20, 3)), np.where(HOLES, 0, top)]).astype(dtype)
+
+
+def write_rgba(folder: Path, kind: str) -> Path:
+    values, path = rgba(np.uint16 if "16" in kind else np.uint8), folder / f"a.{kind.split()[0]}"
+    if kind == "tif":
+        return write_raster(path, np.moveaxis(values, 2, 0), photometric="RGB", alpha="yes")
+    if kind == "png 16":
+        cv2.imwrite(str(path), values[:, :, [2, 1, 0, 3]])
+    elif kind == "png grey":
+        Image.fromarray(values[:, :, [0, 3]], "LA").save(path)
+    elif kind == "png palette":
+        indices = np.where(HOLES, 7, RANDOM.integers(0, 7, HOLES.shape)).astype(np.uint8)
+        image = Image.fromarray(indices, "P")
+        image.putpalette(RANDOM.integers(1, 255, 24).tolist())
+        image.save(path, transparency=7)
+    else:
+        Image.fromarray(values, "RGBA").save(path, **({"lossless": True} if kind == "webp" else {}))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["png", "png 16", "png grey", "png palette", "webp", "tif"])
+def test_where_alpha_is_0_a_photo_has_no_data(kind, tmp_path):
+    path = write_rgba(tmp_path, kind)
+    found = read_bands(path, Bands())
+    np.testing.assert_array_equal(~found.valid, HOLES)
+    assert not found.values[HOLES].any() and found.values.dtype == np.uint8 and found.values.shape == (12, 20, 3)
+    with Image.open(path) as image:
+        plain = np.array(image.convert("RGB")) if kind != "png 16" else cv2.imread(str(path))[:, :, ::-1]
+    np.testing.assert_array_equal(found.values[~HOLES], plain[~HOLES])
+
+
+def test_alpha_of_bands_chosen_by_name_counts_and_one_that_is_a_band_does_not(tmp_path):
+    path = write_rgba(tmp_path, "png")
+    np.testing.assert_array_equal(~read_bands(path, Bands(("green",), {}, 1.0)).valid, HOLES)
+    assert read_bands(path, Bands(("red", "green", "blue", "nir"), {}, 1.0)).valid is None
+    assert read_bands(path, Bands(("nir",), {"nir": "4"}, 1.0)).valid is None
+
+
+def test_a_fourth_band_of_many_values_is_no_alpha_whatever_gdal_calls_it(tmp_path):
+    """GDAL writes four bands of 8 bits as RGB and alpha; near infrared is 0 on clear water."""
+    values = noise(4, "uint8") + 1
+    values[3, :, :8] = 0
+    path = write_raster(tmp_path / "a.tif", values, photometric="RGB", alpha="yes")
+    assert read_bands(path, Bands()).valid is None
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "uint16"])
+def test_a_nodata_value_of_the_configuration_is_as_one_that_the_file_declares(dtype, tmp_path):
+    values, nodata = noise(3, dtype), 65535 if dtype == "uint16" else -9999
+    values[RANDOM.random(values.shape) < 0.1] = nodata
+    declared = write_raster(tmp_path / "a.tif", values, nodata=nodata)
+    silent = write_raster(tmp_path / "b.tif", values)
+    names = ("1", "2", "3")
+    wanted, found = read_bands(declared, Bands(names, {}, 1e4)), read_bands(silent, Bands(names, {}, 1e4, nodata))
+    np.testing.assert_array_equal(found.values, wanted.values)
+    np.testing.assert_array_equal(found.valid, wanted.valid)
+    np.testing.assert_array_equal(found.valid, (values != nodata).all(axis=0))
+    assert read_bands(silent, Bands(names, {}, 1e4)).valid is None
+    assert read_bands(silent, Bands(names, {}, 1e4, 0.5 if dtype != "float32" else 1e39)).valid is None
+
+
+def test_a_nodata_value_counts_in_siblings_windows_and_photos(tmp_path):
+    path = write_raster(tmp_path / "images/a.tif", np.full((1, 12, 20), 5, np.float32))
+    coarse = np.full((1, 6, 10), 0.5, np.float32)
+    coarse[0, 2, 3] = -9999
+    write_raster(tmp_path / "sar/a.tif", coarse)
+    bands, wanted = Bands(("1", "vv"), {"vv": "sar"}, 1.0, -9999), np.ones((12, 20), bool)
+    wanted[4:6, 6:8] = False
+    for window in (None, Window(0, 0, 12, 20, 32, (12, 20), (0, 0, 12, 20))):
+        found = read_bands(path, bands, window)
+        np.testing.assert_array_equal(found.valid, wanted)
+        assert found.values.min() >= 0, "interpolation does not spread it"
+    photo = RANDOM.integers(1, 255, (12, 20, 3)).astype(np.uint8)
+    photo[3, 4] = 255
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    found = read_bands(tmp_path / "a.png", Bands(nodata=255))
+    np.testing.assert_array_equal(found.valid, (photo != 255).all(axis=2))
+    deep = RANDOM.integers(0, 65000, (3, 12, 20)).astype(np.uint16)
+    deep[:, 2, 2] = 65535
+    path = write_raster(tmp_path / "deep.tif", deep, photometric="RGB")
+    assert np.argwhere(~read_bands(path, Bands(nodata=65535)).valid).tolist() == [[2, 2]], (
+        "before 8 bits are made of 16"
+    )

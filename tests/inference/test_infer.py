@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image
 
 from flood_seg.errors import ImageError, LogitsError, OutOfMemoryError, OutputError, PartialFailureError
@@ -367,3 +368,30 @@ def test_many_images_of_unusual_values_are_counted_not_listed(tmp_path, photos, 
     lines = [line for line in capsys.readouterr().err.splitlines() if "unusual" in line]
     assert len(lines) == (3 if photos == 3 else 4)
     assert len(json.loads((tmp_path / "r.json").read_text())["warnings"]) == photos
+
+
+@pytest.mark.parametrize("how", ["alpha", "declared", "model"])
+def test_where_nothing_was_seen_no_water_is_claimed_and_the_report_says_how_much(tmp_path, how, capsys):
+    unseen = np.zeros((64, 64), bool)
+    unseen[:16] = True
+    model = write_model(tmp_path / "red.onnx", red_spec(nodata=255.0 if how == "model" else None), bias=[1.0])
+    if how == "alpha":
+        path = tmp_path / "a.png"
+        Image.fromarray(np.dstack([PHOTO, np.where(unseen, 0, 255).astype(np.uint8)])).save(path)
+    else:
+        path, bands = tmp_path / "a.tif", np.minimum(np.moveaxis(PHOTO, 2, 0), 254)
+        bands[:, unseen] = 255
+        nodata = {"nodata": 255} if how == "declared" else {}
+        place = {"crs": "EPSG:32632", "transform": rasterio.Affine(1, 0, 0, 0, -1, 0)}
+        with rasterio.open(path, "w", height=64, width=64, count=3, dtype="uint8", **nodata, **place) as out:
+            out.write(bands)
+    run(model, path, tmp_path / "m.png", json=tmp_path / "r.json")
+    np.testing.assert_array_equal(np.array(Image.open(tmp_path / "m.png")) == 0, unseen)  # all the rest is water
+    (image,) = json.loads((tmp_path / "r.json").read_text())["images"]
+    assert image["nodata_share"] == 0.25 and image["water_share"] == 0.75
+    assert "75.0% water, 25.0% without data" in capsys.readouterr().out
+
+
+def test_a_photo_that_is_seen_as_a_whole_has_a_nodata_share_of_0(red_model, photo, tmp_path):
+    run(red_model, photo, json=tmp_path / "r.json")
+    assert json.loads((tmp_path / "r.json").read_text())["images"][0]["nodata_share"] == 0

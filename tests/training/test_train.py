@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 import yaml
 from PIL import Image
@@ -170,3 +171,32 @@ def test_training_that_diverges_exports_no_model(tmp_path, shared_ponds):
             tmp_path, shared_ponds, "model=tiny_unet", "optimizer.lr=1e30", "trainer.max_epochs=4", "logger=none"
         )
     assert not list((tmp_path / "outputs").rglob("model.onnx"))
+
+
+def test_training_passes_over_pixels_without_data_whatever_lies_there(shared_ponds, tmp_path):
+    """Two runs that differ in nothing but what a label says where it has no data, or a photo behind alpha 0."""
+    histories = []
+    for fill in (0, 1):
+        data = tmp_path / f"set{fill}"
+        for kind in ("images", "masks"):
+            (data / kind).mkdir(parents=True)
+        for path in sorted((shared_ponds / "masks").iterdir()):
+            mask = (np.array(Image.open(path)) > 0).astype(np.uint8)
+            photo = np.array(Image.open(shared_ponds / "images" / f"{path.stem}.jpg"))
+            alpha = np.full(mask.shape, 255, np.uint8)
+            alpha[:, -9:], photo[:, -9:], mask[:, -9:] = 0, 200 * fill, fill
+            Image.fromarray(np.dstack([photo, alpha])).save(data / "images" / f"{path.stem}.png")
+            place = {"crs": "EPSG:32632", "transform": rasterio.Affine(1, 0, 0, 0, -1, 0)}
+            hidden = np.zeros(mask.shape, bool)
+            hidden[:12], mask[:12] = True, fill
+            with rasterio.open(
+                data / "masks" / f"{path.stem}.tif", "w", height=64, width=80, count=1, dtype="uint8", **place
+            ) as out:
+                out.write(mask, 1)
+                out.write_mask(~hidden)
+        summary = run_training(tmp_path / str(fill), data, "datamodule.width=80", "logger=none", "trainer.max_epochs=1")
+        histories.append(read_history(summary.run_dir / "history.csv")[0])
+    times = {name for name in histories[0] if "second" in name or "time" in name}
+    for name in histories[0].keys() - times:
+        assert histories[0][name] == histories[1][name], name
+    assert 0 < histories[0]["val_loss"] < 5, "255 is no target"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from flood_seg.classes import IGNORED
 from flood_seg.console import counted, say, track
 from flood_seg.data.copy import IMAGES, MASKS, Place, check_empty, place_of
 from flood_seg.data.pairing import VECTORS
@@ -20,6 +21,7 @@ from flood_seg.data.split import Split, write_split
 from flood_seg.errors import DataError, OutputError, UsageError, did_you_mean
 from flood_seg.imaging.bands import sibling_files
 from flood_seg.imaging.header import SUFFIXES
+from flood_seg.imaging.postprocess import to_labels
 from flood_seg.imaging.raster import create_raster, open_raster
 from flood_seg.imaging.read import decode_bands, is_raster, read_labels, read_mask
 from flood_seg.imaging.write import copy_file, write_image, write_json
@@ -27,6 +29,7 @@ from flood_seg.imaging.write import copy_file, write_image, write_json
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from flood_seg.classes import Classes
     from flood_seg.data.check.check import Checked
     from flood_seg.data.check.examine import Examined
     from flood_seg.schema.workshop import DataToolsConfig
@@ -191,7 +194,7 @@ def _copy_mask(seen: Examined, source: Examined, place: Place, reader: SampleRea
         _copy(file, place.file(MASKS, file.suffix), (".shx", ".dbf", ".prj", ".cpg") if file.suffix == ".shp" else ())
         return []
     if "place" in kinds:
-        _warp(file, seen.pair.image, place.file(MASKS, ".tif"))
+        _warp(file, seen.pair.image, place.file(MASKS, ".tif"), reader.classes)
         return ["mask warped to the image's grid"]
     assert seen.size is not None
     fits = source.mask_size is None or source.mask_size == seen.size
@@ -199,11 +202,11 @@ def _copy_mask(seen: Examined, source: Examined, place: Place, reader: SampleRea
         suffix = _right_suffix(file, source)
         _copy(file, place.file(MASKS, suffix))
         return [f"mask renamed to {suffix}"] if suffix != file.suffix else []
-    values = _values(file, reader)
+    values, nodata = _values(file, reader.classes)
     if values.shape[:2] != seen.size:
         values = cv2.resize(values, seen.size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
     if is_raster(file):
-        _write_raster(values, seen.pair.image, place.file(MASKS, ".tif"))
+        _write_raster(values, seen.pair.image, place.file(MASKS, ".tif"), nodata)
     else:
         write_image(place.file(MASKS, ".png"), values)
     return [f"mask written anew ({', '.join(sorted(kinds & {*REWRITTEN, 'exif'})) or 'size'})"]
@@ -223,11 +226,27 @@ def _reach(mask: Path, image: Path) -> float:
         return float((warped.read(warped.count) > 0).mean())
 
 
-def _values(file: Path, reader: SampleReader) -> np.ndarray:
-    if reader.classes.values:
-        values = read_labels(file, by_color=reader.classes.by_color)
-        return values if values.dtype in (np.uint8, np.uint16) else values.astype(np.uint16)
-    return read_mask(file) * np.uint8(255)
+def _values(file: Path, classes: Classes) -> tuple[np.ndarray, int | None]:
+    """Returns a mask's values, and the one among them that means no data; None: there is none."""
+    if not classes.values:
+        mask, nodata = read_mask(file), classes.unused_value()
+        values = to_labels(mask, [*classes.label_values, *[nodata] * 254])
+        return values, nodata if (mask == IGNORED).any() else None
+    labels = read_labels(file, by_color=classes.by_color)
+    values = labels.values
+    if not is_raster(file):  # a PNG of 16 bits, or of one
+        return (values if values.dtype in (np.uint8, np.uint16) else values.astype(np.uint16)), None
+    nodata = None if labels.declared is None else int(values[labels.declared].flat[0])
+    if labels.masked is not None:
+        values = np.where(np.isnan(values), 0, values) if values.dtype.kind == "f" else values.copy()
+        nodata = _unused(classes, values.dtype) if nodata is None else nodata
+        values[labels.masked] = nodata
+    return values, nodata
+
+
+def _unused(classes: Classes, dtype: np.dtype[Any]) -> int:
+    limits = np.iinfo(dtype) if dtype.kind in "iu" else np.iinfo(np.int16)
+    return classes.unused_value(int(limits.min), int(limits.max))
 
 
 def _grid(image: Path) -> dict[str, Any]:
@@ -235,21 +254,26 @@ def _grid(image: Path) -> dict[str, Any]:
         return {"height": source.height, "width": source.width, "crs": source.crs, "transform": source.transform}
 
 
-def _write_raster(values: np.ndarray, image: Path, target: Path) -> None:
+def _write_raster(values: np.ndarray, image: Path, target: Path, nodata: int | None) -> None:
     bands = values[:, :, None] if values.ndim == 2 else values
     profile = _grid(image) | {"driver": "GTiff", "count": bands.shape[2], "dtype": values.dtype, "compress": "deflate"}
-    with create_raster(target, profile) as out:
+    with create_raster(target, profile | {"nodata": nodata}) as out:
         out.write(np.moveaxis(bands, 2, 0))
 
 
-def _warp(mask: Path, image: Path, target: Path) -> None:
-    """Brings a label to the grid of its image, by the nearest pixel."""
+def _warp(mask: Path, image: Path, target: Path, classes: Classes) -> None:
+    """Brings a label to the grid of its image, by the nearest pixel; what it does not cover has no data."""
     from rasterio.enums import Resampling
     from rasterio.vrt import WarpedVRT
 
     grid = _grid(image)
-    with open_raster(mask) as source, WarpedVRT(source, resampling=Resampling.nearest, **grid) as warped:
-        profile = grid | {"driver": "GTiff", "count": source.count, "dtype": source.dtypes[0], "nodata": source.nodata,
-                          "compress": "deflate"}  # fmt: skip
+    with open_raster(mask) as source:
+        outside = source.nodata if source.nodata is not None else _unused(classes, np.dtype(source.dtypes[0]))
+        options = grid | {"src_nodata": source.nodata, "nodata": outside}
+        with WarpedVRT(source, resampling=Resampling.nearest, **options) as warped:
+            values = warped.read()
+        covered = source.nodata is None and not (values == outside).any()
+        profile = grid | {"driver": "GTiff", "count": source.count, "dtype": source.dtypes[0],
+                          "nodata": None if covered else outside, "compress": "deflate"}  # fmt: skip
         with create_raster(target, profile) as out:
-            out.write(warped.read())
+            out.write(values)

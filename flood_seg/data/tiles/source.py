@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from flood_seg.imaging.raster import import_rasterio, open_raster
+from flood_seg.imaging.raster import equals, import_rasterio, open_raster
 from flood_seg.imaging.read import decode_bands, is_raster
 
 if TYPE_CHECKING:
@@ -62,8 +62,15 @@ class Bands:
 class RasterSource:
     """A raster of any size; each thread reads it by a handle of its own, since GDAL's are for one thread."""
 
-    def __init__(self, path: Path, stack: ExitStack) -> None:
-        """Opens the raster; its handles are closed with `stack`."""
+    def __init__(self, path: Path, stack: ExitStack, nodata: float | None = None) -> None:
+        """Opens the raster; its handles are closed with `stack`.
+
+        Args:
+            path: of the file.
+            stack: closes it.
+            nodata: a value that stands for no data; the profile declares it where the file declares none.
+        """
+        self._nodata = nodata
         self._path, self._stack, self._local, self._lock = path, stack, threading.local(), threading.Lock()
         with open_raster(path):  # says what is wrong with it
             source = self._handle()
@@ -73,11 +80,15 @@ class RasterSource:
             "driver": "GTiff", "count": source.count, "dtype": source.dtypes[0], "nodata": source.nodata,
             "crs": source.crs, "transform": source.transform,
         }  # fmt: skip
+        from rasterio.dtypes import in_dtype_range
         from rasterio.enums import MaskFlags
 
+        if nodata is not None and source.nodata is None and in_dtype_range(nodata, source.dtypes[0]):
+            self.profile["nodata"] = nodata
         flags = source.mask_flag_enums
         self._whole = all(MaskFlags.all_valid in kinds or MaskFlags.alpha in kinds for kinds in flags)
-        self._by_values = self._whole or all(MaskFlags.nodata in kinds for kinds in flags)
+        declared = nodata is None or self.profile["nodata"] in (None, nodata)  # None: the type cannot hold it
+        self._by_values = declared and (self._whole or all(MaskFlags.nodata in kinds for kinds in flags))
 
     def _handle(self) -> Any:
         if not hasattr(self._local, "handle"):
@@ -96,6 +107,9 @@ class RasterSource:
         for band in range(1, len(values) + 1) if not self._whole else ():  # one at a time: masks are as large as bands
             there = handle.read_masks(band, window=window) > 0
             valid = there if valid is None else valid & there
+        if self._nodata is not None:
+            there = ~equals(values, self._nodata).any(axis=0)
+            valid = there if valid is None else valid & there
         if values.dtype.kind == "f":
             finite = np.isfinite(values).all(axis=0)
             valid = finite if valid is None else valid & finite
@@ -106,10 +120,10 @@ class RasterSource:
         return suffix == ".tif" and self._by_values
 
 
-def open_source(path: Path, stack: ExitStack) -> PhotoSource | RasterSource:
-    """Opens an image for cutting.
+def open_source(path: Path, stack: ExitStack, nodata: float | None = None) -> PhotoSource | RasterSource:
+    """Opens an image for cutting; `nodata`: as of `RasterSource`.
 
     Raises:
         ImageError: it cannot be read.
     """
-    return RasterSource(path, stack) if is_raster(path) else PhotoSource(path)
+    return RasterSource(path, stack, nodata) if is_raster(path) else PhotoSource(path)

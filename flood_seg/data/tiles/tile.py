@@ -168,7 +168,7 @@ class _Cutter:
     def cut(self, scene: Scene) -> Cut:
         """Cuts one scene; raises ImageError where it cannot be read."""
         with ExitStack() as stack:
-            source = open_source(scene.pair.image, stack)
+            source = open_source(scene.pair.image, stack, self._reader.bands.nodata)
             beside = _open_beside(scene, source, self._reader, stack)
             mask = self._whole_mask(scene, source)
             options = self._options
@@ -259,7 +259,8 @@ class _Cutter:
             labels = _padded(labels[None], one, IGNORED)[0]  # what reaches over the image is no background
             ignored = float((labels == IGNORED).mean())  # not rounded: a single pixel counts
             drawn = self.coding.encode(labels)[None]
-            _write_values(place.file(MASKS, suffix), drawn, one, source, options, mask=True)
+            nodata = self.coding.ignored if ignored else None  # so that a GeoTIFF says it by itself
+            _write_values(place.file(MASKS, suffix), drawn, one, source, options, mask=True, nodata=nodata)
         return {
             "tile": name, "source": scene.pair.stem, "part": scene.place.part or "", "row": one.row, "col": one.col,
             "height": one.height, "width": one.width, "data_share": round(data, 6),
@@ -283,7 +284,8 @@ def _open_beside(
     if not scene.labelled:
         return {}
     opened = {
-        folder: open_source(file, stack) for folder, file in sibling_files(scene.pair.image, reader.bands).items()
+        folder: open_source(file, stack, reader.bands.nodata)
+        for folder, file in sibling_files(scene.pair.image, reader.bands).items()
     }
     for folder, other in opened.items():
         if other.shape != source.shape:
@@ -323,7 +325,7 @@ def _padded(values: np.ndarray, one: Tile, fill: float) -> np.ndarray:
 
 def _write_values(
     path: Path, values: np.ndarray, one: Tile, source: PhotoSource | RasterSource, options: TileConfig, *,
-    mask: bool = False,
+    mask: bool = False, nodata: float | None = None,
 ) -> None:  # fmt: skip
     if path.suffix != ".tif":
         planes = np.ascontiguousarray(np.moveaxis(values, 0, 2))
@@ -343,8 +345,8 @@ def _write_values(
     }  # fmt: skip
     if options.compress != "none" and values.dtype.kind in "iu" and not mask:
         profile["predictor"] = 2
-    if mask:
-        profile["nodata"] = None
+    if mask or nodata is not None:
+        profile["nodata"] = nodata
     if "transform" in profile:
         profile["transform"] = transform(RasterWindow(one.col, one.row, one.width, one.height), profile["transform"])
     with create_raster(path, profile) as out:

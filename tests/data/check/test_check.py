@@ -11,9 +11,12 @@ import rasterio
 from PIL import Image
 from rasterio.transform import from_origin
 
+from flood_seg.classes import IGNORED
 from flood_seg.config import compose, parse_overrides
 from flood_seg.data.check.check import Checked, check, look
 from flood_seg.data.check.kinds import KINDS
+from flood_seg.data.layout import find_samples
+from flood_seg.data.reading import SampleReader
 from flood_seg.data.scene import draw_scene
 from flood_seg.errors import ConfigError, DataError, FindingsError, OutputError, UsageError
 from flood_seg.schema.workshop import CheckConfig, DataToolsConfig
@@ -303,10 +306,12 @@ def test_only_the_direct_neighbours_of_another_part_are_kept_out_of_training(man
     assert set(_leaking(checked)) == {"01", "02"}
 
 
-def write_raster(path: Path, values: np.ndarray, west: float = 500000, crs: str = "EPSG:32632", **more) -> None:
+def write_raster(
+    path: Path, values: np.ndarray, west: float = 500000, crs: str = "EPSG:32632", step: float = 10, **more
+) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     bands = values if values.ndim == 3 else values[None]
-    grid = {"crs": crs, "transform": from_origin(west, 5_500_000, 10, 10)} if crs else {}
+    grid = {"crs": crs, "transform": from_origin(west, 5_500_000, step, step)} if crs else {}
     with rasterio.open(
         path, "w", driver="GTiff", count=len(bands), height=bands.shape[1], width=bands.shape[2], dtype=bands.dtype,
         **grid, **more,
@@ -371,3 +376,56 @@ def test_classes_by_number_are_checked_against_the_labels(folder, scenes, tmp_pa
         Image.fromarray(values).save(folder / "masks" / f"{number:02d}.png")
     config = config_of(folder, "task=multiclass", "datamodule.labels={64:water,128:road}")
     assert found(look(config)) == {("labels", "03")}
+
+
+def test_the_mended_copy_of_a_label_keeps_what_has_no_data(tmp_path, scenes):
+    """A mask that is warped, or resized, or has smooth edges, is ignored where it says nothing."""
+    root, unknown = tmp_path / "set", np.zeros(scenes[0][1].shape, bool)
+    unknown[:7] = True
+    for number, (image, mask) in enumerate(scenes[:4]):
+        write_raster(root / "images" / f"{number}.tif", np.moveaxis(image, 2, 0).astype(np.uint16) * 20)
+        labels = np.where(unknown, -1, mask > 0).astype(np.int16)
+        west = 500000.0
+        if number == 1:  # cut 20 columns further east: the first columns of the image have no label
+            labels, west = labels[:, 20:], 500200.0
+        if number == 2:
+            labels = labels.repeat(2, axis=0).repeat(2, axis=1)
+        write_raster(root / "masks" / f"{number}.tif", labels, west, step=5 if number == 2 else 10)
+    options = ["datamodule.value_scale=10000", "datamodule.labels={-1:ignore,0:land,1:water}"]
+    with pytest.raises(FindingsError):
+        check(config_of(root, *options), tmp_path / "out", tmp_path / "fixed")
+    config = config_of(tmp_path / "fixed", *options)
+    reader = SampleReader.of(config.datamodule, "binary")
+    for pair in find_samples(config.datamodule)[0]:
+        number = int(pair.stem)
+        wanted = np.where(unknown, IGNORED, scenes[number][1] > 0)
+        if number == 1:
+            wanted[:, :20] = IGNORED
+        np.testing.assert_array_equal(reader.read_mask(pair), wanted, str(number))
+
+
+def test_a_two_class_mask_that_is_written_anew_keeps_its_nodata(tmp_path, scenes):
+    root, unknown = tmp_path / "set", np.zeros(scenes[0][1].shape, bool)
+    unknown[:7] = True
+    for number, (image, mask) in enumerate(scenes[:2]):
+        write_raster(root / "images" / f"{number}.tif", np.moveaxis(image, 2, 0))
+        labels = np.where(unknown, 7, mask).astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
+        write_raster(root / "masks" / f"{number}.tif", labels, step=5, nodata=7)
+    check(config_of(root), tmp_path / "out", tmp_path / "fixed")
+    config = config_of(tmp_path / "fixed")
+    for pair in find_samples(config.datamodule)[0]:
+        found = SampleReader.of(config.datamodule, "binary").read_mask(pair)
+        np.testing.assert_array_equal(found, np.where(unknown, IGNORED, scenes[int(pair.stem)][1] > 0))
+
+
+def test_what_is_without_data_by_alpha_or_by_the_configuration_is_noted(tmp_path, scenes):
+    root = tmp_path / "set"
+    for kind in ("images", "masks"):
+        (root / kind).mkdir(parents=True)
+    for number, (image, mask) in enumerate(scenes[:3]):
+        alpha = np.full(mask.shape, 255, np.uint8)
+        alpha[: (0, 10, 90)[number]] = 0
+        Image.fromarray(np.dstack([image, alpha])).save(root / "images" / f"{number}.png")
+        Image.fromarray(mask).save(root / "masks" / f"{number}.png")
+    kinds = {(f.kind, f.stems[0]) for f in look(config_of(root)).findings}
+    assert {("nodata", "1"), ("empty_data", "2")} <= kinds and not {("nodata", "0"), ("empty_data", "0")} & kinds

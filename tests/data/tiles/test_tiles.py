@@ -239,3 +239,65 @@ def test_memory_does_not_grow_with_the_scene(tmp_path):
     small = [sys.executable, "-S", "-c", script, *command, "tile.size=1000"]
     done = subprocess.run(small, capture_output=True, text=True, timeout=100, check=True)
     assert float(done.stdout) < 500 and len(list((tmp_path / "out" / "images").iterdir())) == 1
+
+
+def write_signed(root: Path, labels: np.ndarray, **more: object) -> None:
+    """A scene, and its labels as they are given."""
+    write_scene(root / "images" / "s.tif", *labels.shape, dtype="uint8", bands=3)
+    (root / "masks").mkdir()
+    height, width = labels.shape
+    with rasterio.open(
+        root / "masks" / "s.tif", "w", height=height, width=width, count=1, dtype=labels.dtype, **GRID, **more
+    ) as out:
+        out.write(labels, 1)
+
+
+SIGNED = np.random.default_rng(1).integers(-1, 2, (100, 200)).astype(np.int16)
+
+
+@pytest.mark.parametrize(
+    ("options", "more"),
+    [
+        (["datamodule.labels={-1:ignore,0:land,1:water}"], {}),
+        (["datamodule.ignore_index=-1"], {}),
+        ([], {"nodata": -1}),
+        (["datamodule.labels={0:land,1:water}"], {"nodata": -1}),
+        (["task=multiclass", "loss=ce", "datamodule.labels={-1:cloud,0:land,1:water}"], {}),
+    ],
+)
+def test_tiles_of_signed_labels_are_read_as_the_scene_is(tmp_path, options, more):
+    """What is ignored in the scene is ignored in its tiles, and nothing else."""
+    write_signed(tmp_path / "set", SIGNED, **more)
+    tile(config_of(tmp_path / "set", "tile.size=100", *options), tmp_path / "out")
+    found = []
+    printed = json.loads((tmp_path / "out" / "index.json").read_text())["overrides"]
+    for config in (config_of(tmp_path / "set", *options), config_of(None, *printed)):
+        reader = SampleReader.of(config.datamodule, config.task)
+        found.append(np.hstack([reader.read_mask(pair) for pair in find_samples(config.datamodule)[0]]))
+    np.testing.assert_array_equal(found[1], found[0])
+    named = {-1: 0, 0: 1, 1: 2} if "cloud" in str(options) else {-1: 255, 0: 0, 1: 1}
+    np.testing.assert_array_equal(found[0], np.vectorize(named.get)(SIGNED))
+
+
+def test_a_tiles_mask_says_by_itself_what_is_ignored(tmp_path):
+    """Whoever forgets the overrides that are printed does not train on it."""
+    write_signed(tmp_path / "set", SIGNED)
+    tile(config_of(tmp_path / "set", "tile.size=100", "datamodule.ignore_index=-1"), tmp_path / "out")
+    plain = config_of(tmp_path / "out")
+    masks = [SampleReader.of(plain.datamodule, "binary").read_mask(pair) for pair in find_samples(plain.datamodule)[0]]
+    np.testing.assert_array_equal(np.hstack(masks), np.where(SIGNED < 0, 255, SIGNED))
+
+
+def test_tiles_declare_the_nodata_value_that_the_configuration_names(tmp_path):
+    values = np.full((2, 100, 300), 0.5, np.float32)
+    values[:, :, :100], values[0, :, 150] = -9999, -9999
+    with rasterio.open(
+        tmp_path / "s.tif", "w", height=100, width=300, count=2, dtype="float32", **GRID
+    ) as out:  # fmt: skip
+        out.write(values)
+    (cut,) = tile(
+        config_of(None, "tile.size=100", "datamodule.nodata=-9999"), tmp_path / "out", str(tmp_path / "s.tif")
+    )
+    assert cut.skipped == 1 and [line["data_share"] for line in cut.tiles] == [0.99, 1.0]
+    with rasterio.open(tmp_path / "out" / "images" / f"{cut.tiles[0]['tile']}.tif") as one:
+        assert one.nodata == -9999 and (one.read(1)[:, 50] == -9999).all()
