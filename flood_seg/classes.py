@@ -72,10 +72,11 @@ class Classes:
 
     def unused_value(self, low: int = 0, high: int = 65535) -> int:
         """Returns an integer from `low` to `high` that means nothing yet, for a file's nodata value; 255 if it can."""
-        known = {0, *self.first_values, *self.ignored, *(value for values in self.values for value in values)}
-        known |= {value[0] for value in known if isinstance(value, tuple) and len(set(value)) == 1}  # a grey
+        named = [*self.ignored, *(value for values in self.values for value in values)]
+        known = {0, *self.first_values, *(value if isinstance(value, int) else value[0] for value in named)}
         candidates = (*range(255, 0, -1), *range(256, 65536), *range(-1, -129, -1))
-        return next(value for value in candidates if low <= value <= high and value not in known)
+        free: int = next(value for value in candidates if low <= value <= high and value not in known)
+        return free
 
     def to_labels(self) -> dict[str, str]:
         """Returns what `parse_classes` reads as `labels`: the name of each value."""

@@ -82,11 +82,11 @@ def _place(value: Value | None) -> int | None:
 def _look_up(packed: np.ndarray, classes: Classes) -> np.ndarray:
     """Returns the index of each value, int16 [H, W]; `UNLISTED` where there is none."""
     if classes.by_color:
-        return _table(classes, 0, COLORS)[packed]
+        return np.asarray(_table(classes, 0, COLORS)[packed])
     if packed.dtype.kind in "iu" and packed.dtype.itemsize <= 2:
         limits = np.iinfo(packed.dtype)
         table = _table(classes, int(limits.min), int(limits.max) + 1)
-        return table[packed]  # NumPy counts negative indices from the end, where their places are
+        return np.asarray(table[packed])  # NumPy counts negative indices from the end, where their places are
     listed = _listed(classes)
     values, indices = np.array([value for value, _ in listed]), np.array([index for _, index in listed], np.int16)
     nearest = np.searchsorted(values, packed).clip(max=len(values) - 1)

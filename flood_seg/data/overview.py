@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from flood_seg.data.copy import parts_of
 from flood_seg.data.layout import choose_split, find_samples, warn_of
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.stats import BandStats, write_stats
+from flood_seg.data.stray import find_strays
 from flood_seg.data.survey import BINS, Look, survey
 from flood_seg.imaging.write import check_writable, write_json
 from flood_seg.page.render import chart, write_chart, write_page
@@ -109,6 +110,10 @@ def _describe(
             } for index, name in enumerate(names)
         },
         "ignored_pixels": int(pixels[IGNORED]),
+        "suspected_nodata": [
+            asdict(stray) | {"text": str(stray)}
+            for stray in find_strays({look.stem: look.ends for look in looks}, data.bands, scale)
+        ],
         "shapes": {
             "count": len(areas), "per_image": _spread(np.array([len(look.shapes) for look in looks])),
             "area": _spread(areas),
@@ -141,6 +146,8 @@ def _show(overview: Overview, config: DataToolsConfig) -> None:
     if record["ignored_pixels"]:
         classes.append(("ignored or without data", "", record["ignored_pixels"], "", ""))
     show_table("Classes", ("class", "share", "pixels", "images with it", "median share of an image"), classes)
+    for stray in record["suspected_nodata"]:
+        warn(stray["text"])
     if overview.bands.high.max() > 1.5 * scale:
         warn(f"values reach {overview.bands.high.max():g}: is datamodule.value_scale={scale:g} right?")
 

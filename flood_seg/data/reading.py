@@ -18,7 +18,7 @@ from flood_seg.schema.data import BANDS, VALUE_SCALE
 
 if TYPE_CHECKING:
     from flood_seg.data.pairing import Pair
-    from flood_seg.imaging.raster import Raster
+    from flood_seg.imaging.raster import Raster, Window
     from flood_seg.schema import DataConfig
     from flood_seg.spec import ModelSpec
 
@@ -76,16 +76,20 @@ class SampleReader:
             ImageError: a file cannot be read, or the two do not fit each other.
             DataError: the mask has a value that the classes do not list.
         """
+        raster, mask = self.read(pair)
+        return fill_up(raster.values, mask, pair.window)
+
+    def read(self, pair: Pair) -> tuple[Raster, np.ndarray]:
+        """Returns the bands and the class indices as `load` does, but a smaller window as it is; raises as `load`."""
         raster, mask = read_bands(pair.image, self.bands, pair.window), self.read_mask(pair)
         check_aspect(raster.values.shape[:2], mask.shape)
-        mask = fit_mask(mask, raster)
-        return (raster.values, mask) if pair.window is None else _filled_up(raster.values, mask, pair.window.size)
+        return raster, fit_mask(mask, raster)
 
     def load_image(self, pair: Pair) -> np.ndarray:
         """Decodes a pair's image, or its window, alone: uint8, uint16 or float32 [H, W, bands]; raises as `load`."""
         values = read_bands(pair.image, self.bands, pair.window).values
         nothing = np.zeros(values.shape[:2], np.uint8)
-        return values if pair.window is None else _filled_up(values, nothing, pair.window.size)[0]
+        return fill_up(values, nothing, pair.window)[0]
 
     def read_mask(self, pair: Pair) -> np.ndarray:
         """Returns a pair's class indices, uint8 [H, W], at the mask's own size; raises as `load`."""
@@ -114,9 +118,9 @@ def _bands_for_model(config: DataConfig, spec: ModelSpec) -> Bands:
     return replace(bands, sources={**bands.sources, **(config.band_sources or {})}, nodata=nodata)
 
 
-def _filled_up(image: np.ndarray, mask: np.ndarray, size: int) -> Sample:
-    """Extends a smaller window to `size` below and to the right, by zeros that are ignored."""
-    below, beside = size - mask.shape[0], size - mask.shape[1]
+def fill_up(image: np.ndarray, mask: np.ndarray, window: Window | None) -> Sample:
+    """Extends a smaller window to its full size below and to the right, by zeros that are ignored."""
+    below, beside = (window.size - mask.shape[0], window.size - mask.shape[1]) if window else (0, 0)
     if not (below or beside):
         return image, mask
     return (

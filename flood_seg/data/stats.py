@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from flood_seg.console import say, track, warn
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.remember import remembered
 from flood_seg.data.store import default_cache_dir, fingerprint
+from flood_seg.data.stray import band_ends, find_strays
 from flood_seg.errors import DataError, ImageError
 from flood_seg.imaging.write import write_text
 from flood_seg.processors import cores
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flood_seg.data.pairing import Pair
+    from flood_seg.data.stray import Ends, Stray
     from flood_seg.schema import TrainConfig
 
 
@@ -80,19 +82,25 @@ class BandStats:
         return np.sqrt(self.squares / max(self.count, 1))
 
 
-def measure(pairs: Sequence[Pair], reader: SampleReader) -> BandStats:
+def measure(pairs: Sequence[Pair], reader: SampleReader) -> tuple[BandStats, list[Stray]]:
     """Reads pairs once, one after the other at their own size; returns what is known of the raw values.
+
+    Returns:
+        mean and standard deviation, and values that are likely to mean no data.
 
     Raises:
         DataError: no pixel could be read, or a mask has a value that the labels do not list.
     """
     total = BandStats(len(reader.bands.names))
+    ends: dict[str, Ends] = {}
     with ThreadPoolExecutor(min(4, cores())) as pool:
-        for one in track(pool.map(lambda pair: _measure(pair, reader), pairs), "Measuring", len(pairs)):
+        found = pool.map(lambda pair: _measure(pair, reader), pairs)
+        for pair, (one, its) in track(zip(pairs, found, strict=True), "Measuring", len(pairs)):
             total.merge(one)
+            ends[pair.stem] = its
     if not total.count:
         raise DataError("no pixel of the training part could be read; the lines above say why")
-    return total
+    return total, find_strays(ends, reader.bands.names, reader.bands.value_scale)
 
 
 def measure_bands(config: TrainConfig, pairs: Sequence[Pair]) -> None:
@@ -104,22 +112,26 @@ def measure_bands(config: TrainConfig, pairs: Sequence[Pair]) -> None:
     data, reader = config.datamodule, SampleReader.of(config.datamodule, config.task)
     folder = Path(data.cache_dir) if data.cache_dir else default_cache_dir()
 
-    def compute() -> list[list[float]]:
-        total = measure(pairs, reader)
-        return [(total.mean / data.value_scale).tolist(), (total.std / data.value_scale).tolist()]
+    def compute() -> list[list[Any]]:
+        total, strays = measure(pairs, reader)
+        figures = [(total.mean / data.value_scale).tolist(), (total.std / data.value_scale).tolist()]
+        return [*figures, [str(stray) for stray in strays]]
 
-    mean, std = remembered(folder / f"{fingerprint(pairs, reader)}.bands.json", compute)
+    mean, std, strays = remembered(folder / f"{fingerprint(pairs, reader)}.bands.json", compute)
     data.mean, data.std = mean, [value or 1.0 for value in std]  # a constant band says nothing, and divides nothing
     each = [f"{name} {m:.4f} ± {s:.4f}" for name, m, s in zip(data.bands, mean, std, strict=True)]
     say(f"Mean and standard deviation of the training part: {', '.join(each)}")
+    for stray in strays:
+        warn(stray)
 
 
-def _measure(pair: Pair, reader: SampleReader) -> BandStats:
+def _measure(pair: Pair, reader: SampleReader) -> tuple[BandStats, Ends]:
     try:
-        return BandStats.of(*reader.load(pair))
+        raster, mask = reader.read(pair)
+        return BandStats.of(raster.values, mask), band_ends(raster)
     except ImageError as error:
         warn(f"{pair.stem} left out: {error}")
-        return BandStats(len(reader.bands.names))
+        return BandStats(len(reader.bands.names)), []
 
 
 def write_stats(path: Path, total: BandStats, config: TrainConfig) -> None:

@@ -11,7 +11,9 @@ import numpy as np
 
 from flood_seg.classes import IGNORED
 from flood_seg.console import track, warn
+from flood_seg.data.reading import fill_up
 from flood_seg.data.stats import BandStats
+from flood_seg.data.stray import band_ends
 from flood_seg.errors import DataError, ImageError
 from flood_seg.processors import cores
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from flood_seg.data.pairing import Pair
     from flood_seg.data.reading import SampleReader
+    from flood_seg.data.stray import Ends
 
 BINS = 128  # of a band's histogram, from 0 to `value_scale`
 SMALLEST = 16  # pixels: smaller shapes are specks
@@ -47,6 +50,7 @@ class Look:
         histogram: of each band, int64 [bands, BINS].
         pixels: of each class index, int64 [256].
         shapes: of all classes but the background.
+        ends: lowest and highest values of each band, whatever the mask says; see `data.stray`.
     """
 
     stem: str
@@ -55,6 +59,7 @@ class Look:
     histogram: np.ndarray
     pixels: np.ndarray
     shapes: list[Shape]
+    ends: Ends
 
 
 def survey(pairs: Sequence[Pair], reader: SampleReader, value_scale: float) -> list[Look]:
@@ -78,14 +83,15 @@ def survey(pairs: Sequence[Pair], reader: SampleReader, value_scale: float) -> l
 
 def _look(pair: Pair, reader: SampleReader, value_scale: float) -> Look | ImageError:
     try:
-        image, mask = reader.load(pair)
+        raster, mask = reader.read(pair)
     except ImageError as error:
         return error
+    image, mask = fill_up(raster.values, mask, pair.window)
     counted = mask != IGNORED
     histograms = [_histogram(image[:, :, band], counted, value_scale) for band in range(image.shape[2])]
     pixels = np.bincount(mask.ravel(), minlength=256)
     bands, size = BandStats.of(image, mask), (mask.shape[0], mask.shape[1])
-    return Look(pair.stem, size, bands, np.stack(histograms), pixels, _shapes(mask))
+    return Look(pair.stem, size, bands, np.stack(histograms), pixels, _shapes(mask), band_ends(raster))
 
 
 def _histogram(values: np.ndarray, counted: np.ndarray, value_scale: float) -> np.ndarray:

@@ -345,13 +345,14 @@ def clean(
         valid: bool [H, W], where the file has data; None: everywhere.
         nodata: a value that stands for no data, in whatever band it is.
     """
-    if nodata is not None and (missing := equals(values, nodata).any(axis=2)).any():
-        valid = ~missing if valid is None else valid & ~missing
+    if nodata is not None and (missing := equals(values, nodata)).any():
+        there = np.asarray(~missing.any(axis=2))
+        valid = there if valid is None else valid & there
     if values.dtype not in _KEPT:
         values = values.astype(np.float32)
     values = np.ascontiguousarray(values)
     if values.dtype == np.float32 and not np.isfinite(values).all():
-        finite = np.isfinite(values).all(axis=2)
+        finite = np.asarray(np.isfinite(values).all(axis=2))
         valid = finite if valid is None else valid & finite
     if valid is not None and valid.all():
         valid = None

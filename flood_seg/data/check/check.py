@@ -18,6 +18,7 @@ from flood_seg.data.check.fit import SIGNS, fits
 from flood_seg.data.check.kinds import SEVERITIES, Finding
 from flood_seg.data.copy import find_with_parts
 from flood_seg.data.reading import SampleReader
+from flood_seg.data.stray import find_strays
 from flood_seg.errors import FindingsError, UsageError
 from flood_seg.imaging.write import check_writable
 from flood_seg.processors import cores
@@ -25,6 +26,7 @@ from flood_seg.processors import cores
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from flood_seg.schema import DataConfig
     from flood_seg.schema.workshop import CheckConfig, DataToolsConfig
 
 BLOCK = 2000  # images, in the order of their stems, whose masks are tried with each other
@@ -125,6 +127,7 @@ def look(config: DataToolsConfig) -> Checked:
     checked.findings = [Finding("unpaired", (fault.stem,), fault.path.name, fault.reason) for fault in faults]
     checked.findings += _once_a_file([finding for seen in samples.values() for finding in seen.findings])
     checked.findings += _odd_channels(samples)
+    checked.findings += _stray_values(samples, data)
     _compare_images(checked, options)
     _compare_masks(checked, options)
     checked.findings = [_with_owner(finding, checked) for finding in checked.findings]
@@ -167,6 +170,12 @@ def _odd_channels(samples: dict[str, Examined]) -> list[Finding]:
                 file = getattr(samples[stem].pair, kind).name
                 found.append(Finding("channels", (stem,), file, f"{form}; most {kind}s are {usual}"))
     return _once_a_file(found)
+
+
+def _stray_values(samples: dict[str, Examined], data: DataConfig) -> list[Finding]:
+    """Names values that are likely to mean no data, once for the data set."""
+    strays = find_strays({stem: seen.ends for stem, seen in samples.items()}, data.bands, data.value_scale)
+    return [Finding("stray", one.stems, samples[one.stems[0]].pair.image.name, str(one)) for one in strays]
 
 
 def _compare_images(checked: Checked, options: CheckConfig) -> None:

@@ -14,6 +14,7 @@ from flood_seg.data.check.kinds import Finding
 from flood_seg.data.labels import encode
 from flood_seg.data.pairing import VECTORS
 from flood_seg.data.reading import check_aspect, fit_mask, resize_mask
+from flood_seg.data.stray import band_ends
 from flood_seg.errors import DataError, ImageError, OutOfMemoryError
 from flood_seg.imaging.bands import read_bands
 from flood_seg.imaging.display import to_picture
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from flood_seg.data.pairing import Pair
     from flood_seg.data.reading import SampleReader
+    from flood_seg.data.stray import Ends
     from flood_seg.schema.workshop import CheckConfig
 
 VIEW = 64  # pixels a side
@@ -49,6 +51,7 @@ class Examined:
         class_view: the class indices at 64×64, uint8, where there are more than two; None: `mask_view` says it all.
         photo: a small JPEG of the image.
         mask: its mask at the same size, a PNG of class indices.
+        ends: lowest and highest values of each band; see `data.stray`.
     """
 
     pair: Pair
@@ -62,6 +65,7 @@ class Examined:
     class_view: np.ndarray | None = None
     photo: bytes = b""
     mask: bytes = b""
+    ends: Ends = field(default_factory=list)
 
     def add(self, kind: str, file: Path, text: str) -> None:
         """Adds a finding of this pair."""
@@ -117,6 +121,7 @@ def _look_at_image(seen: Examined, reader: SampleReader) -> Raster | None:
     except (ImageError, OutOfMemoryError) as error:
         seen.add("unreadable", path, _brief(error, path))
         return None
+    seen.ends = band_ends(raster)
     if raster.valid is not None:
         share = 1 - float(raster.valid.mean())
         seen.add("empty_data" if share > 0.5 else "nodata", path, f"{share:.1%} of the pixels have no data")

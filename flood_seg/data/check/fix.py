@@ -229,9 +229,9 @@ def _reach(mask: Path, image: Path) -> float:
 def _values(file: Path, classes: Classes) -> tuple[np.ndarray, int | None]:
     """Returns a mask's values, and the one among them that means no data; None: there is none."""
     if not classes.values:
-        mask, nodata = read_mask(file), classes.unused_value()
-        values = to_labels(mask, [*classes.label_values, *[nodata] * 254])
-        return values, nodata if (mask == IGNORED).any() else None
+        mask, unknown = read_mask(file), classes.unused_value()
+        values = to_labels(mask, [*classes.label_values, *[unknown] * 254])
+        return values, unknown if (mask == IGNORED).any() else None
     labels = read_labels(file, by_color=classes.by_color)
     values = labels.values
     if not is_raster(file):  # a PNG of 16 bits, or of one

@@ -65,6 +65,10 @@ KINDS = {
         "written anew with its classes' values",
     ),
     "empty_data": Kind("warning", "hardly any data", "Over half of the image has no data (nodata or NaN)."),
+    "stray": Kind(
+        "warning", "suspected nodata", "A value lies far outside all others of its band, as nodata does that no file "
+        "declares; the band's mean and standard deviation are then wrong.",
+    ),
     "unplaced": Kind("warning", "no place", "One of image and label says where on the map it is, the other does not."),
     "constant": Kind("note", "one class only", "The whole mask is one class; right where the photo is so."),
     "soft": Kind(
