@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
@@ -264,3 +265,38 @@ def test_a_file_that_is_none_is_one_line(tmp_path, text, message):
     with pytest.raises(DataError, match="holds no <image>"):
         from_cvat(tmp_path / "c.xml", tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("labels", ["datamodule.labels={-1:ignore,0:land,1:water}", "datamodule.ignore_index=-1", ""])
+def test_what_a_signed_label_ignores_stays_ignored_in_every_format_and_back(tmp_path, labels):
+    """Without labels the files declare -1 as their nodata value."""
+    root, signed = tmp_path / "set", {}
+    for seed in range(2):
+        signed[str(seed)] = mask = blobs(seed).astype(np.int16)
+        mask[:9] = -1
+        write(root, {str(seed): np.zeros(mask.shape, np.uint8)})
+        (root / "masks" / f"{seed}.png").unlink()
+        nodata = {} if labels else {"nodata": -1}
+        place = {"crs": "EPSG:32632", "transform": rasterio.Affine(1, 0, 0, 0, -1, 0)}
+        with rasterio.open(
+            root / "masks" / f"{seed}.tif", "w", height=90, width=120, count=1, dtype="int16", **nodata, **place
+        ) as out:
+            out.write(mask, 1)
+    config = config_of(root, "datamodule.val_split=0.5", *([labels] if labels else []))
+    to_coco(config, tmp_path / "coco")
+    from_coco(tmp_path / "coco/annotations.json", tmp_path / "coco/images", tmp_path / "from_coco")
+    to_cvat(config, tmp_path / "cvat")
+    from_cvat(tmp_path / "cvat/annotations.xml", tmp_path / "cvat/images", tmp_path / "from_cvat")
+    from_mmseg(config, tmp_path / "from_mmseg")
+    for name in ("from_coco", "from_cvat", "from_mmseg"):
+        again = config_of(tmp_path / name, "datamodule.labels={0:background,1:water,255:ignore}")
+        reader, pairs = SampleReader.of(again.datamodule, "binary"), find_samples(again.datamodule)[0]
+        assert len(pairs) == 2
+        for pair in pairs:
+            mask = signed[pair.stem]
+            np.testing.assert_array_equal(reader.read_mask(pair), np.where(mask < 0, IGNORED, mask), name)
+    to_mmseg(config, tmp_path / "mmseg")
+    for path in (tmp_path / "mmseg" / "ann_dir").rglob("*.png"):
+        np.testing.assert_array_equal(
+            np.array(Image.open(path)), np.where(signed[path.stem] < 0, 255, signed[path.stem])
+        )
