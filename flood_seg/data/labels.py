@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from flood_seg.imaging.raster import Window
 
 UNLISTED = -1
-COLORS = 1 << 24
+COLORS = 1 << 24  # of 8 bits a channel
 
 
 def read_classes(path: Path, classes: Classes, window: Window | None = None) -> np.ndarray:
@@ -71,7 +71,10 @@ def _packed(values: np.ndarray) -> np.ndarray:
     if values.ndim == 2:
         return values.view(np.uint8) if values.dtype == bool else values
     red, green, blue = (values[:, :, channel].astype(np.int32) for channel in range(3))
-    return red << 16 | green << 8 | blue
+    packed = red << 16 | green << 8 | blue
+    if values.dtype != np.uint8:  # in 16 bits there are colours that have no name
+        packed[((values < 0) | (values > 255)).any(axis=2)] = COLORS
+    return packed
 
 
 def _place(value: Value | None) -> int | None:
@@ -82,7 +85,7 @@ def _place(value: Value | None) -> int | None:
 def _look_up(packed: np.ndarray, classes: Classes) -> np.ndarray:
     """Returns the index of each value, int16 [H, W]; `UNLISTED` where there is none."""
     if classes.by_color:
-        return np.asarray(_table(classes, 0, COLORS)[packed])
+        return np.asarray(_table(classes, 0, COLORS + 1)[packed])
     if packed.dtype.kind in "iu" and packed.dtype.itemsize <= 2:
         limits = np.iinfo(packed.dtype)
         table = _table(classes, int(limits.min), int(limits.max) + 1)
@@ -115,7 +118,7 @@ def _unlisted(values: np.ndarray, classes: Classes, where: str) -> str:
     value = f"{kinds[first]:g}"
     if classes.by_color:
         packed = int(kinds[first])
-        value = to_hex((packed >> 16, packed >> 8 & 255, packed & 255))
+        value = "of over 8 bits" if packed == COLORS else to_hex((packed >> 16, packed >> 8 & 255, packed & 255))
     others = f" and {len(kinds) - 1} other values in {counts.sum() - counts[first]}" if len(kinds) > 1 else ""
     listed = ", ".join(f"{text} {name}" for text, name in classes.to_labels().items())
     return (

@@ -1,17 +1,26 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 from PIL import Image
 
+from flood_seg.classes import IGNORED
+from flood_seg.config import compose
 from flood_seg.data.augmentation import build_augmentation
 from flood_seg.data.datamodule import FloodDataModule, load_store
 from flood_seg.data.layout import choose_split
 from flood_seg.errors import DataError
 from flood_seg.imaging.preprocess import preprocess
 from flood_seg.imaging.read import read_image
-from flood_seg.schema import AugmentationConfig, DataConfig
+from flood_seg.inference.files import Job
+from flood_seg.inference.predictor import Predictor
+from flood_seg.inference.segment import Segmenter
+from flood_seg.schema import AugmentationConfig, DataConfig, OutputConfig, TrainConfig
+from flood_seg.spec import ModelSpec
+from flood_seg.training.build import make_spec as train_spec
 from tests.conftest import make_spec
 
 
@@ -34,6 +43,41 @@ def test_a_validation_sample_is_to_the_bit_what_infer_feeds_the_model(ponds):
     for index, stem in enumerate(module.split.val):
         expected = preprocess(read_image(ponds / "images" / f"{stem}.jpg"), make_spec())
         np.testing.assert_array_equal(module.val_set[index]["image"].numpy(), expected)
+
+
+@pytest.mark.parametrize("kind", ["alpha", "undeclared nodata"])
+def test_a_validation_sample_without_data_in_places_is_what_infer_feeds_too(ponds, kind):
+    """What the model's record says of nodata is all that infer knows."""
+    for path in sorted((ponds / "images").iterdir()):
+        photo = np.array(Image.open(path))
+        unseen = np.zeros(photo.shape[:2], bool)
+        unseen[:30, :11] = True
+        path.unlink()
+        if kind == "alpha":
+            alpha = np.where(unseen, 0, 255).astype(np.uint8)
+            Image.fromarray(np.dstack([photo, alpha])).save(path.with_suffix(".png"))
+        else:
+            bands = np.where(unseen, np.float32(-9999), np.moveaxis(photo, 2, 0).astype(np.float32))
+            place = {"crs": "EPSG:32632", "transform": rasterio.Affine(1, 0, 0, 0, -1, 0)}
+            with rasterio.open(
+                path.with_suffix(".tif"), "w", height=64, width=80, count=3, dtype="float32", **place
+            ) as out:
+                out.write(bands)
+    options = [f"datamodule.data_dir='{ponds}'", "datamodule.height=48", "datamodule.val_split=0.5"]
+    more = [] if kind == "alpha" else ["datamodule.bands=[a,b,c]", "datamodule.nodata=-9999"]
+    config = compose("train", [*options, *more], TrainConfig)
+    spec = ModelSpec.from_json(train_spec(config).to_json())
+    store = load_store(config.datamodule, "binary")
+    module = FloodDataModule(config.datamodule, spec, store, choose_split(config.datamodule, store.pairs, 42), None, 42)
+    predictor = Predictor(SimpleNamespace(spec=spec))
+    segmenter = Segmenter(predictor, OutputConfig(), overlay=False)
+    for index, stem in enumerate(module.split.val):
+        file = next((ponds / "images").glob(f"{stem}.*"))
+        (photo,) = segmenter.read([Job(file, file)])
+        sample = module.val_set[index]
+        np.testing.assert_array_equal(sample["image"].numpy(), photo.tensor)
+        assert 0 < float((sample["mask"] == IGNORED).float().mean()) == pytest.approx(330 / 5120, abs=0.02)
+    assert module.ignores
 
 
 def test_a_sample_depends_on_seed_epoch_and_index_alone(ponds):

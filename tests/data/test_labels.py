@@ -267,3 +267,18 @@ def test_evaluating_takes_an_ignore_index_of_its_own():
     spec = ModelSpec.from_json(make_spec(compose("train", [], TrainConfig)).to_json())
     classes = SampleReader.for_model(DataConfig(ignore_index=-1), spec).classes
     assert encode(Labels(np.array([[-1, 0, 1]], np.int16)), classes, "mask").tolist() == [[IGNORED, 0, 1]]
+
+
+def test_a_colour_of_16_bits_or_a_number_below_0_is_no_colour_that_labels_name():
+    for value in (300, 65535, -1):
+        values = np.full((2, 3, 3), value, np.int32 if value < 0 else np.uint16)
+        with pytest.raises(DataError, match="the value of over 8 bits stands in 6 pixels"):
+            encode(Labels(values), BY_COLOR, "mask")
+
+
+def test_without_gdal_a_tiff_that_declares_nodata_is_refused_and_any_other_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("flood_seg.imaging.read.has_rasterio", lambda: False)
+    classes, water = parse_classes("binary", ("land", "water")), (INDICES > 0).astype(np.uint8)
+    np.testing.assert_array_equal(read_classes(write_labels(tmp_path / "a.tif", water), classes), water)
+    with pytest.raises(ImageError, match=r"b.tif: declares a nodata value.*flood-seg\[geo\]"):
+        read_classes(write_labels(tmp_path / "b.tif", water, nodata=255), classes)
