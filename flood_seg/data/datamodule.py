@@ -97,7 +97,7 @@ class FloodDataModule(pl.LightningDataModule):
     @property
     def ignores(self) -> bool:
         """Whether a mask may hold ignored pixels: of the data set, or of a further validation set."""
-        return any(samples.store.ignores for samples in (self.val_set, *self.extra_val))
+        return any(samples.store.ignores for samples in (self.train_set, *self.val_sets))
 
     @property
     def fingerprint(self) -> str:

@@ -180,7 +180,7 @@ def test_damaged_bytes_of_any_kind_give_an_image_or_one_line(tmp_path, format):
         for read in (read_image, read_mask, read_size):
             try:
                 read(whole)
-            except ImageError as error:
+            except (ImageError, OutOfMemoryError) as error:  # a size of a tag may be damaged
                 assert str(whole) in str(error) and "\n" not in str(error)
 
 

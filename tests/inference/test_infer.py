@@ -143,18 +143,18 @@ def test_however_many_photos_a_few_are_in_memory(overlay, allowed, red_model, tm
     (tmp_path / "in").mkdir()
     for number in range(20):
         Image.fromarray(PHOTO).save(tmp_path / "in" / f"{number:02d}.png")
-    read, alive, most = bands_module.read_image, weakref.WeakSet(), []
+    read, alive, most = bands_module.read_photo, weakref.WeakSet(), []
 
     class Photo(np.ndarray):
         __hash__ = object.__hash__
 
-    def counted(path: Path) -> np.ndarray:
-        image = read(path).view(Photo)
+    def counted(path: Path) -> tuple[np.ndarray, None]:
+        image = read(path)[0].view(Photo)
         alive.add(image)
         most.append(len(alive))
-        return image
+        return image, None
 
-    monkeypatch.setattr(bands_module, "read_image", counted)
+    monkeypatch.setattr(bands_module, "read_photo", counted)
     monkeypatch.setattr(infer_module, "cores", lambda: 2)
     run(red_model, tmp_path / "in", overlay=overlay)
     assert len(most) == 20 and max(most) <= allowed
