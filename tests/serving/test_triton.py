@@ -328,6 +328,7 @@ def test_what_is_left_where_all_but_the_stub_were_killed_is_ended_by_stop_which_
     os.kill(triton, signal.SIGKILL)
     server.process.kill()
     server.process.wait()
+    assert has_ended(triton, 5)
     stop_server(config)
     out = capsys.readouterr().out
     assert out == f"flood_seg_triton: had ended already, not by --stop, and left processes that are ended now: {stub}\n"
