@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 IMAGE = "nvcr.io/nvidia/tritonserver"
 
 
-def command(config: TritonConfig, repository: Path, *, detach: bool) -> list[str]:
-    """Returns the `docker run` command: the repository mounted read-only, ports on the host's chosen address."""
+def command(config: TritonConfig, repository: Path, identity: str, *, detach: bool) -> list[str]:
+    """Returns the `docker run` command: the repository mounted read-only, ports on the host's chosen address.
+
+    `identity` is the name by which the server answers.
+    """
     ports = ((config.http_port, 8000), (config.grpc_port, 8001), (config.metrics_port, 8002))
     return [
         *("docker", "run", "--rm", "--name", config.container_name),
@@ -23,20 +26,20 @@ def command(config: TritonConfig, repository: Path, *, detach: bool) -> list[str
         *(part for outer, inner in ports for part in ("--publish", f"{config.host}:{outer}:{inner}")),
         *("--volume", f"{repository.resolve()}:/models:ro"),
         f"{IMAGE}:{config.docker_version}-py3",
-        *("tritonserver", "--model-repository=/models", "--model-control-mode=explicit"),
+        *("tritonserver", f"--id={identity}", "--model-repository=/models", "--model-control-mode=explicit"),
         f"--load-model={config.model_name}",
         "--disable-auto-complete-config",
     ]
 
 
-def start(config: TritonConfig, repository: Path, log: Path, *, detach: bool) -> subprocess.Popen[bytes]:
+def start(config: TritonConfig, repository: Path, log: Path, identity: str, *, detach: bool) -> subprocess.Popen[bytes]:
     """Starts the container, whose image is here by then.
 
     Attached, the process is `docker run`; else it has ended when the container is up.
     """
     with log.open("wb") as file:
         return subprocess.Popen(
-            command(config, repository, detach=detach),
+            command(config, repository, identity, detach=detach),
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,

@@ -61,11 +61,12 @@ def backend_files() -> dict[str, Path]:
     return {f"{BACKENDS}/python/{source.name}": source for source in sources}
 
 
-def command(config: TritonConfig, repository: Path) -> list[str]:
-    """Returns the server's command line."""
+def command(config: TritonConfig, repository: Path, identity: str) -> list[str]:
+    """Returns the server's command line; `identity` is the name by which it answers."""
     root = repository.resolve()
     return [
         str(server_folder() / "bin" / SERVER),
+        f"--id={identity}",
         f"{REPOSITORY}{root}",
         f"--backend-directory={root / config.model_name / BACKENDS}",
         "--model-control-mode=explicit",
@@ -113,7 +114,7 @@ def _libpython() -> Path:
     return found
 
 
-def start(config: TritonConfig, repository: Path, log: Path, *, detach: bool) -> subprocess.Popen[bytes]:
+def start(config: TritonConfig, repository: Path, log: Path, identity: str, *, detach: bool) -> subprocess.Popen[bytes]:
     """Starts the server under a supervisor, which leads their process group.
 
     Attached, the server ends when this process does, however that ends.
@@ -122,7 +123,7 @@ def start(config: TritonConfig, repository: Path, log: Path, *, detach: bool) ->
     with log.open("wb") as file:
         return subprocess.Popen(
             # -I -S: without the environment's packages, which it does not use.
-            [sys.executable, "-I", "-S", *supervised, *command(config, repository)],
+            [sys.executable, "-I", "-S", *supervised, *command(config, repository, identity)],
             env=environment(),
             stdin=subprocess.DEVNULL,
             stdout=file,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import signal
 import time
 import urllib.request
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -43,6 +45,7 @@ class Server:
         runtime: `docker` or `embedded`.
         process: the server itself, or `docker run`.
         log: what it prints.
+        identity: the name by which it answers, another one for each start.
         record: the file by which `--stop` finds it, and tells it that it was stopped.
     """
 
@@ -50,14 +53,16 @@ class Server:
     runtime: str
     process: subprocess.Popen[bytes]
     log: Path
+    identity: str
     record: Path
 
 
 def start(triton: TritonConfig, runtime: str, root: Path, detach: bool) -> Server:
     """Starts a server on the repository `root`; see `wait_until_ready`."""
     log = root / f"{triton.container_name}.log"
-    process = (docker if runtime == "docker" else embedded).start(triton, root, log, detach=detach)
-    server = Server(triton, runtime, process, log, record_of(triton))
+    identity = f"{triton.container_name}-{secrets.token_hex(4)}"
+    process = (docker if runtime == "docker" else embedded).start(triton, root, log, identity, detach=detach)
+    server = Server(triton, runtime, process, log, identity, record_of(triton))
     write_json(server.record, {"runtime": runtime, "pid": process.pid, "started": start_time(process.pid)})
     return server
 
@@ -66,11 +71,11 @@ def wait_until_ready(server: Server) -> None:
     """Returns when the server's model answers.
 
     Raises:
-        ServerError: it has ended, or takes too long.
+        ServerError: it has ended, takes too long, or another server answers at its port.
     """
     triton = server.config
     end = time.monotonic() + triton.start_timeout
-    while not _is_ready(triton):
+    while not _is_ready(server):
         if _has_ended(server):
             raise ServerError(f"Triton did not come up: {_reason(server)}; its log is {server.log}")
         if time.monotonic() > end:
@@ -81,14 +86,20 @@ def wait_until_ready(server: Server) -> None:
         time.sleep(POLL)
 
 
-def _is_ready(triton: TritonConfig) -> bool:
+def _is_ready(server: Server) -> bool:
+    triton = server.config
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(triton.host, triton.host)
-    url = f"http://{host}:{triton.http_port}/v2/models/{triton.model_name}/ready"
+    url = f"http://{host}:{triton.http_port}/v2"
     try:
+        with urllib.request.urlopen(f"{url}/models/{triton.model_name}/ready", timeout=2) as answer:
+            ready = bool(answer.status == 200)
         with urllib.request.urlopen(url, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:
+            name = json.load(answer)["name"]
+    except (OSError, ValueError, LookupError, TypeError, HTTPException):
         return False
+    if name != server.identity:  # it was started at the same time, and ours cannot have the port
+        raise ServerError(f"{triton.host}:{triton.http_port}: another Triton server answers there; give --http-port")
+    return ready
 
 
 def _has_ended(server: Server) -> bool:

@@ -29,7 +29,10 @@ pid_file = here + "/container.pid"
 
 class Ready(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        self.send_response(200); self.end_headers()
+        name = next(word[5:] for word in arguments if word.startswith("--id="))
+        body = json.dumps({{"name": name}}).encode() if self.path == "/v2" else b""
+        self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers()
+        self.wfile.write(body)
     def log_message(self, *_): pass
 
 def serve():
@@ -93,15 +96,15 @@ def ports() -> tuple[list[int], list[str]]:
 
 def test_the_command_of_the_container(tmp_path):
     config = TritonConfig(container_name="box", http_port=1, grpc_port=2, metrics_port=3, docker_version="24.10")
-    assert docker.command(config, tmp_path, detach=False) == [
+    assert docker.command(config, tmp_path, "box-1", detach=False) == [
         "docker", "run", "--rm", "--name", "box",
         "--publish", "127.0.0.1:1:8000", "--publish", "127.0.0.1:2:8001", "--publish", "127.0.0.1:3:8002",
         "--volume", f"{tmp_path}:/models:ro",
         "nvcr.io/nvidia/tritonserver:24.10-py3",
-        "tritonserver", "--model-repository=/models", "--model-control-mode=explicit",
+        "tritonserver", "--id=box-1", "--model-repository=/models", "--model-control-mode=explicit",
         "--load-model=flood_area_segmentation", "--disable-auto-complete-config",
     ]  # fmt: skip
-    gpus = docker.command(TritonConfig(use_gpus=True, host="0.0.0.0"), tmp_path, detach=True)
+    gpus = docker.command(TritonConfig(use_gpus=True, host="0.0.0.0"), tmp_path, "box-1", detach=True)
     assert gpus[5:8] == ["--detach", "--gpus", "all"] and "0.0.0.0:8000:8000" in gpus
 
 
