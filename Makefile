@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint fix bench docs clean
+.PHONY: help setup demo test test-slow fuzz lint fix bench docs clean
 
 PYTHON ?= python3
 # uv from the PATH, else one that pip puts beside the environment
@@ -35,6 +35,10 @@ test: setup ## run the tests
 
 test-slow: setup ## run the tests that need real data or minutes
 	$(RUN) pytest -m slow
+
+EXAMPLES ?= 5000
+fuzz: setup ## look longer for input that is answered wrongly (EXAMPLES=5000 for each kind; in CI 60)
+	FLOOD_SEG_FUZZ=long EXAMPLES=$(EXAMPLES) $(RUN) pytest tests/faults/test_fuzz.py --timeout 0
 
 lint: setup ## check style, types, spelling and the direction of imports
 	$(RUN) ruff check .

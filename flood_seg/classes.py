@@ -119,7 +119,7 @@ def parse_classes(
         given = set() if task == "binary" else set(named)
     if ignore_index is not None:
         if named.get(ignore_index, IGNORE) != IGNORE:
-            raise ConfigError(f"datamodule.ignore_index={ignore_index}: is class {named[ignore_index]!r} in labels too")
+            raise ConfigError(_ignored_class(task, named[ignore_index], ignore_index, max_label, bool(labels)))
         named[ignore_index] = IGNORE
     grouped = _grouped(named, two_are_all=task == "binary")
     ignored = tuple(grouped.pop(IGNORE, ()))
@@ -136,12 +136,24 @@ def parse_classes(
     return classes
 
 
+def _ignored_class(task: str, name: str, value: int, max_label: int | None, by_labels: bool) -> str:
+    """Says why a value cannot be ignored that is a class's too."""
+    key = f"datamodule.ignore_index={value}"
+    if by_labels:
+        return f"{key}: is class {name!r} in datamodule.labels too; name it in one of them alone"
+    if task == "multiclass" and value == max_label:
+        return f"{key}: is the last of the classes 0 to {value}; set datamodule.max_label={value - 1}"
+    listed = "datamodule.max_label" if max_label is not None else "datamodule.class_names"
+    return f"{key}: is class {name!r} by {listed} too; ignore another value, or name the classes in datamodule.labels"
+
+
 def _without_labels(
     task: str, names: Sequence[str], max_label: int | None, ignore_index: int | None
 ) -> dict[Value, str]:
     if task == "binary":
         if max_label is None and ignore_index is None:
             return {}
+        _check_count(task, list(names))
         # 255 is either water or ignored; where it is ignored, or values below 0 are, 1 is water.
         from_one = ignore_index is not None and (ignore_index == 255 or ignore_index < 0)
         return {0: names[0], (max_label or (1 if from_one else 255)): names[-1]}
@@ -218,8 +230,11 @@ def _colors(names: list[str], given: Mapping[str, str] | None) -> tuple[str, ...
     for name, color in (given or {}).items():
         if name not in chosen:
             raise ConfigError(f"datamodule.colors: there is no class {name!r} among {', '.join(names)}")
-        value = _parse_value(color)
+        try:
+            value = _parse_value(color)
+        except ConfigError:
+            value = 0
         if isinstance(value, int):
-            raise ConfigError(f"datamodule.colors.{name}={color}: give '#rrggbb'")
+            raise ConfigError(f"datamodule.colors.{name}={color}: is no color; give '#rrggbb' or 'r g b'")
         chosen[name] = to_hex(value)
     return tuple(chosen.values())

@@ -62,7 +62,7 @@ class FloodSeg:
             find_lr: look for a learning rate first, and train with it.
             find_batch_size: look for the largest batch that memory takes, and train with it.
         """
-        from flood_seg.config import as_yaml, compose, show, sweep
+        from flood_seg.config import as_yaml, compose, run_folder, show, sweep
         from flood_seg.schema import TrainConfig, check_choice
 
         check_choice("--cfg", cfg or "job", ("job", "hydra", "all"))
@@ -91,8 +91,7 @@ class FloodSeg:
 
         from flood_seg.training.train import train
 
-        folder = next((word.partition("=")[2] for word in overrides if word.startswith("hydra.run.dir=")), None)
-        train(configs[0], [word for word in jobs[0] if not word.startswith("hydra.run.dir=")], _path(folder))
+        train(configs[0], [word for word in jobs[0] if not word.startswith("hydra.run.dir=")], run_folder(overrides))
 
     def evaluate(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -10,8 +11,13 @@ from flood_seg.guard import parameters, verbs
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Which file of configs/ a verb composes, where it is not its own name.
-FILES = {"convert-to-onnx": "export", "triton-client": "infer", "data": "train"}
+# Which file of configs/ a verb composes, where it is not its own name; None: none.
+FILES = {"convert-to-onnx": "export", "triton-client": "infer", "data preview": "train", "data sample": "train",
+         "data from-coco": None, "data from-cvat": None, "data download": None}  # fmt: skip
+# The keys of a verb of `data` that are its own; those of the others are left out. All take the data set's.
+OWN = {"data check": ("check",), "data overlay": ("overlay", "backend"), "data tile": ("tile",),
+       "data split": ("split",), "data to-coco": ("coco",), "data to-cvat": ("coco",)}  # fmt: skip
+OF_ONE_VERB = ("check", "overlay", "tile", "split", "coco", "backend")
 
 BASH = r"""
 _flood_seg() {
@@ -50,16 +56,21 @@ def complete(line: str, component: type) -> list[str]:
     *done, current = line.split(" ")
     verb: Any = component
     rest = [word for word in done[1:] if word]
-    name = rest[0] if rest else ""
+    name = ""
     while isinstance(verb, type):
         if not rest:
             return _beginning(verbs(verb), current)
+        name = f"{name} {rest[0]}".strip()
         verb, rest = verbs(verb).get(rest[0]), rest[1:]
     if verb is None:
         return []
     if current.startswith("-"):
         return _beginning([f"--{flag}" for flag in parameters(verb) if flag != "overrides"], current)
-    return _overrides(FILES.get(name, name.replace("-", "_")), current)
+    file = FILES.get(name, "data" if name.startswith("data ") else name.replace("-", "_"))
+    if file is None:
+        return []
+    hidden = [group for group in OF_ONE_VERB if group not in OWN.get(name, ())] if file == "data" else []
+    return [word for word in _overrides(file, current) if re.split(r"[.=]", word.lstrip("+~"))[0] not in hidden]
 
 
 def _overrides(file: str, current: str) -> list[str]:
@@ -88,6 +99,8 @@ def _groups(file: str) -> list[str]:
 
     text = yaml.safe_load((configs_dir() / f"{file}.yaml").read_text("utf-8")) or {}
     named = [next(iter(entry)) for entry in text.get("defaults", []) if isinstance(entry, dict)]
+    if file == "data":  # whose defaults begin with those of train
+        return [*_groups("train"), *named]
     return named + (["experiment", "debug"] if file == "train" else [])
 
 
@@ -97,6 +110,10 @@ def _schema(file: str) -> type | None:
     names = {"train": "TrainConfig", "infer": "InferConfig", "evaluate": "EvaluateConfig", "export": "ExportConfig",
              "convert_to_trt": "TensorRtConfig", "quantize": "QuantizeConfig", "verify": "VerifyConfig",
              "benchmark": "BenchmarkConfig", "triton_server": "TritonServerConfig"}  # fmt: skip
+    if file == "data":
+        from flood_seg.schema.workshop import DataToolsConfig
+
+        return DataToolsConfig
     return getattr(schema, names[file], None) if file in names else None
 
 

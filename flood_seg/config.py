@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flood_seg.errors import ConfigError, did_you_mean
+from flood_seg.schema.checks import check_finite
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -29,7 +30,7 @@ ALLOWED_TARGETS = (
     "timm.optim.",
 )
 
-REQUIRED = ("augmentation", "datamodule", "loss", "model", "optimizer", "trainer")
+REQUIRED = ("augmentation", "backend", "datamodule", "loss", "model", "optimizer", "trainer")
 # Hydra's own keys that a single run takes.
 RUN_KEYS = ("hydra.run.dir",)
 # Groups of which several can be chosen.
@@ -73,13 +74,34 @@ def from_composed(composed: DictConfig, schema: type[T]) -> T:
     from omegaconf.errors import OmegaConfBaseException
 
     structure = OmegaConf.structured(schema)
+    _check_kinds(structure, composed)
     try:
         checked = OmegaConf.merge(structure, composed)
+        check_finite(OmegaConf.to_container(checked, resolve=True))
         result = OmegaConf.to_object(checked)
     except OmegaConfBaseException as error:
         raise ConfigError(_describe(error, _keys(structure))) from error
     assert isinstance(result, schema)
+    check_finite(asdict(result))  # type: ignore[call-overload] # a dataclass; some values are read from files
     return result
+
+
+def _check_kinds(structure: DictConfig, composed: DictConfig, prefix: str = "") -> None:
+    """Refuses a list or a single value for a dictionary, of which OmegaConf does not say where it is.
+
+    Raises:
+        ConfigError: as said.
+    """
+    from omegaconf import DictConfig
+
+    for name in map(str, structure):
+        ours, theirs = structure._get_node(name), composed._get_node(name)
+        if isinstance(ours, DictConfig) and theirs is not None and not theirs._is_none():
+            if isinstance(theirs, DictConfig):
+                _check_kinds(ours, theirs, f"{prefix}{name}.") if not ours._is_none() else None
+            elif not theirs._is_interpolation():
+                key = f"{prefix}{name}"
+                raise ConfigError(f"{key}={theirs}: must be a dictionary; write '{key}={{name: value}}'")
 
 
 def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
@@ -181,9 +203,9 @@ def _as_text(value: Any) -> str:
 def quoted(text: str) -> str:
     """Returns text in quotes that Hydra takes as it is, whatever characters it holds.
 
-    Hydra reads a backslash as one only before a quote.
+    Hydra reads a backslash as one only before a quote, and OmegaConf before an interpolation.
     """
-    escaped = re.sub(r'(\\*)(["]|$)', lambda found: found[1] * 2 + ("\\" + found[2] if found[2] else ""), text)
+    escaped = re.sub(r'(\\*)("|\$\{|\Z)', lambda found: found[1] * 2 + ("\\" + found[2] if found[2] else ""), text)
     return f'"{escaped}"'
 
 
@@ -193,6 +215,21 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
 
     with initialize_config_dir(str(configs_dir()), version_base=None):
         return _parse(overrides)
+
+
+def run_folder(overrides: Sequence[str]) -> Path | None:
+    """Returns the folder that `hydra.run.dir` names; None where it is not among the overrides.
+
+    Raises:
+        ConfigError: it is empty, or holds an interpolation, which Hydra alone would resolve.
+    """
+    named = [override.value() for override in parse_overrides(overrides) if override.key_or_group == RUN_KEYS[0]]
+    if not named:
+        return None
+    folder = "" if named[-1] is None else str(named[-1])
+    if not folder or "${" in folder:
+        raise ConfigError(f"{RUN_KEYS[0]}={folder}: give a folder's plain name; without it, date and time make one")
+    return Path(folder)
 
 
 def _check_override(override: Override) -> None:
@@ -219,6 +256,27 @@ def _check_override(override: Override) -> None:
         raise ConfigError(f"{line}: allowed are {', '.join(_choices(key))}")
 
 
+def _check_sweep(override: Override) -> None:
+    """Refuses a range or an interval without values, which Hydra and its sweepers answer with a traceback, if at all.
+
+    Raises:
+        ConfigError: as said.
+    """
+    from hydra.core.override_parser.types import IntervalSweep, RangeSweep
+
+    swept, line = override.value(), override.input_line
+    if isinstance(swept, RangeSweep):
+        start, stop, step = (number or 0 for number in (swept.start, swept.stop, swept.step))
+        if not (step > 0 and start < stop) and not (step < 0 and start > stop):
+            raise ConfigError(f"{line}: holds no value; write range(start,stop,step), which leads from start to stop")
+    if isinstance(swept, IntervalSweep):
+        start, end = swept.start or 0, swept.end or 0
+        if not start <= end:
+            raise ConfigError(f"{line}: ends below its start; write interval(low,high)")
+        if "log" in swept.tags and start <= 0:
+            raise ConfigError(f"{line}: begins at {start}, which has no logarithm; begin above 0")
+
+
 def _is_choice(override: str) -> bool:
     group = override.partition("=")[0].lstrip("+")
     return "=" in override and (configs_dir() / group).is_dir()
@@ -241,6 +299,8 @@ def _unknown_key(message: str, cause: str, known: list[str]) -> str:
     if found is None or not message.startswith(("Could not override", "Could not append", "Could not delete")):
         return f"{message} {cause}".replace("\n", " ").strip()
     key = found[1]
+    if message.startswith("Could not delete") and key in known:
+        return f"~{key}: is null already; leave it out"
     if message.startswith("Could not append"):
         return f"{key}: there is such a key already; leave out the +"
     advice = f"; +{key}=... adds one where a group allows it" if message.startswith("Could not override") else ""
@@ -372,6 +432,8 @@ def sweep(overrides: Sequence[str]) -> list[list[str]]:
 
     with initialize_config_dir(str(configs_dir()), version_base=None):
         parsed = _parse(overrides)
+        for override in parsed:
+            _check_sweep(override)
         if any(override.key_or_group == "hydra/sweeper" and override.value() != "basic" for override in parsed):
             return [[str(o.input_line) for o in parsed if not o.is_sweep_override() and not _is_hydras(o)]]
         parsed = [override for override in parsed if not _is_hydras(override)]
@@ -421,6 +483,10 @@ def instantiate(node: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         wrong = [name for name in arguments if name not in known]
         what = f"has no argument {wrong[0]!r}{did_you_mean(wrong[0], known)}" if wrong else str(error)
         raise ConfigError(f"{target}: {what}") from error
+    for name, parameter in inspect.signature(build).parameters.items():
+        value = arguments.get(name)
+        if type(parameter.default) in (int, float) and isinstance(value, str) and value != "auto":
+            raise ConfigError(f"{target}: {name}={value} must be a number")
     try:
         return build(*args, **arguments)
     except (TypeError, ValueError) as error:  # lr=abc, lr=-1: the target checks its own values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LOG_WIDTH = 160
+LONGEST_WORD, KEPT = 300, 80  # characters of a word in an error, and those of each end that are kept of a longer one
 # C0 and C1 control characters, what Unicode breaks lines at, what reorders a line, and half surrogates, which are bytes
 # that are not UTF-8: a file's name may hold all of them.
 _UNPRINTABLE = (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A),
@@ -37,7 +39,16 @@ def warn(line: str) -> None:
 
 def fail(line: str) -> None:
     """Writes to stderr why the command has failed."""
-    warn(f"error: {line}")
+    warn(f"error: {shorten_words(line)}")
+
+
+def shorten_words(line: str) -> str:
+    """Returns a line of bearable length: of a very long word, the middle is left out."""
+    return re.sub(rf"\S{{{LONGEST_WORD + 1},}}", lambda word: _ends(word[0]), line)
+
+
+def _ends(word: str) -> str:
+    return f"{word[:KEPT]}…({len(word)} characters)…{word[-KEPT:]}"
 
 
 def counted(number: int, noun: str) -> str:

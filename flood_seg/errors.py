@@ -19,7 +19,8 @@ FloodSegError                 exit code 2: one line that says what, where, and w
 ├── DisagreementError         engines that should answer the same do not (exit code 1, as of a test)
 └── PartialFailureError       some inputs of many failed; the rest was done
 
-Only `cli.main` catches these, prints their one line and exits. Everything else is a bug: a traceback, exit code 1.
+Only `cli.main` catches these, prints their one line and exits; it does so too with what a file system can refuse at any
+time (`cli.FORESEEN`). Everything else is a bug: a traceback, exit code 1. FLOOD_SEG_DEBUG=1 shows every traceback.
 """
 
 from __future__ import annotations

@@ -121,10 +121,10 @@ def _rewrite(verb: Callable[..., Any], words: Sequence[str], command: str) -> li
     while queue:
         word = queue.pop(0)
         if not word.startswith("-"):
-            override = _override(word, known, rewritten, command)
             if not takes_overrides:  # python-fire would take it for the value of the first flag
-                raise UsageError(f"{word}: {command} takes no key=value overrides; see {command} --help")
-            rewritten.append(override)
+                advice = f"see {command} --help" if "=" in word else f"did you mean --{next(iter(known))} {word}?"
+                raise UsageError(f"{word}: {command} takes no key=value overrides; {advice}")
+            rewritten.append(_override(word, known, rewritten, command))
             continue
         flag, equals, value = word.partition("=")
         name = SHORT_FLAGS.get(flag, flag).lstrip("-").replace("_", "-")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, field, fields
+from math import isfinite
 from typing import Any, Literal, get_args
 
 from flood_seg.errors import ModelError
@@ -77,6 +78,7 @@ class ModelSpec:
                 f"ModelSpec: {len(self.class_names)} class names and {len(self.label_values)} label values; "
                 "give one label value per class"
             )
+        self._check_types()
         if not (self.temperature > 0 and 0 <= self.threshold <= 1):
             raise ModelError(
                 f"ModelSpec: threshold is {self.threshold} and temperature {self.temperature}; the first must lie in "
@@ -86,6 +88,20 @@ class ModelSpec:
             raise ModelError(f"ModelSpec: nodata is {self.nodata!r}; give a number or null")
         if self.task == "binary" and len(self.class_names) != 2:
             raise ModelError(f"ModelSpec: task is binary but there are {len(self.class_names)} classes, not 2")
+
+    def _check_types(self) -> None:
+        """Raises ModelError where a JSON record holds values that no model can have."""
+        if not all(isinstance(side, int) and side > 0 for side in (self.height, self.width)):
+            raise ModelError(f"ModelSpec: its size is {self.height!r} × {self.width!r}; give two whole numbers above 0")
+        numbers = (self.value_scale, *self.mean, *self.std, self.threshold, self.temperature)
+        if not all(isinstance(number, int | float) and isfinite(number) for number in numbers):
+            raise ModelError("ModelSpec: value_scale, mean, std, threshold or temperature is not a finite number")
+        if not all(number > 0 for number in (self.value_scale, *self.std)):
+            raise ModelError("ModelSpec: value_scale or a value of std is not above 0")
+        if not all(isinstance(name, str) for name in (*self.class_names, *self.bands, *self.class_colors)):
+            raise ModelError("ModelSpec: a name of a class or of a band, or a color, is not text")
+        if not isinstance(self.provenance, dict) or not isinstance(self.band_sources, dict):
+            raise ModelError("ModelSpec: provenance or band_sources is not a JSON object")
 
     @property
     def logit_channels(self) -> int:
@@ -127,6 +143,8 @@ class ModelSpec:
             for name in ("class_names", "label_values", "bands", "mean", "std", "class_colors"):
                 record[name] = tuple(record.get(name, ()))
             return cls(**record)
+        except ModelError as error:
+            raise ModelError(f"{where}: {error}; export the model again") from error
         except TypeError as error:
             raise ModelError(
                 f"{where}: the ModelSpec is incomplete or of wrong types ({error}); export the model again"

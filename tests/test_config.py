@@ -1,12 +1,25 @@
 import contextlib
+import shlex
+import subprocess
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
 
-from flood_seg.config import as_override, compose, configs_dir, flatten, instantiate, load_overrides, save_config, sweep
+from flood_seg.config import (
+    as_override,
+    compose,
+    configs_dir,
+    flatten,
+    instantiate,
+    load_overrides,
+    run_folder,
+    save_config,
+    sweep,
+)
 from flood_seg.errors import ConfigError
-from flood_seg.schema import EvaluateConfig, ExportConfig, InferConfig, TrainConfig
+from flood_seg.schema import EvaluateConfig, ExportConfig, InferConfig, QuantizeConfig, TrainConfig
 from flood_seg.schema.workshop import DataToolsConfig
 
 CHOICES = [
@@ -196,3 +209,53 @@ def test_text_of_any_kind_survives_as_an_override(text):
     overrides = [as_override("datamodule.data_dir", text), as_override("datamodule.labels", {0: "dry", 255: text})]
     found = compose("data", overrides, DataToolsConfig).datamodule
     assert (found.data_dir, found.labels) == (text, {0: "dry", 255: text})
+
+
+def number_keys(node: object, prefix: str = "") -> list[str]:
+    """The dotted keys of all numbers of a configuration; of a list its first place."""
+    if isinstance(node, dict):
+        return [key for name, value in node.items() for key in number_keys(value, f"{prefix}{name}.")]
+    if isinstance(node, list) and node and isinstance(node[0], float):
+        return [prefix.rstrip(".")]
+    return [prefix.rstrip(".")] if isinstance(node, float) else []
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    ("name", "schema"), [("train", TrainConfig), ("infer", InferConfig), ("evaluate", EvaluateConfig),
+                         ("export", ExportConfig), ("quantize", QuantizeConfig), ("data", DataToolsConfig)],
+)  # fmt: skip
+def test_no_number_is_nan_or_infinite(name, schema, value):
+    config = compose(name, [], schema)
+    keys = number_keys(asdict(config))
+    assert keys or name == "infer"
+    for key in [*keys, *(["threshold"] if hasattr(config, "threshold") else [])]:
+        several = isinstance(flatten(config)[key], list)
+        wrong = f"{key}=[{','.join([value] * len(flatten(config)[key]))}]" if several else f"{key}={value}"
+        with pytest.raises(ConfigError, match="must be a finite number"):
+            compose(name, [wrong], schema)
+
+
+def test_what_is_told_of_a_chosen_group_are_its_own_keys():
+    with pytest.raises(ConfigError, match=r"did you mean 'backend.precision'"):
+        compose("infer", ["backend=openvino", "backend.precison=float32"], InferConfig)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "folder"),
+    [(["hydra.run.dir='a b'"], "a b"), (['hydra.run.dir="c d"'], "c d"), (["seed=1", "hydra.run.dir=a/b"], "a/b")],
+)
+def test_a_runs_folder_may_have_spaces(overrides, folder):
+    assert run_folder(overrides) == Path(folder)
+    assert run_folder(["seed=1"]) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["plain/path-1.txt", "with space", "it's", "a\\b", "end\\", "\\'", "${a}", "\\${a}", "[1,2]", "a=b", "$HOME",
+     "`id`", '"q"', "!x", "ü ñ", "(a)", "#1", "*", "-x", "~"],
+)  # fmt: skip
+def test_an_override_in_a_hint_can_be_pasted_into_a_shell(text):
+    hint = shlex.quote(as_override("output_dir", text))
+    done = subprocess.run(["bash", "-c", f"printf %s {hint}"], capture_output=True, text=True, check=True)
+    assert compose("infer", [done.stdout], InferConfig).output_dir == text

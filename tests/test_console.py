@@ -17,3 +17,10 @@ def test_a_name_never_breaks_or_colours_a_line(name, capsys):
 def test_several_lines_are_several_lines(capsys):
     say("a", "b")
     assert capsys.readouterr().out == "a\nb\n"
+
+
+def test_a_very_long_word_keeps_its_ends_and_the_rest_of_the_error_stays(capsys):
+    fail(f"--image {'x' * 500}{'y' * 500}: no such file")
+    line = capsys.readouterr().err
+    assert line.startswith("flood-seg: error: --image xxx") and line.endswith("yyy: no such file\n")
+    assert "…(1001 characters)…" in line and len(line) < 270

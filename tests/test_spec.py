@@ -20,6 +20,13 @@ def test_a_spec_survives_json():
         ({"surprise": 1}, "unknown keys ['surprise']"),
         ({"mean": [0.5]}, "3 bands, 1 means"),
         ({"class_names": ["water"]}, "1 class names and 2 label values"),
+        ({"height": "tall"}, "model.onnx: ModelSpec: its size is 'tall' × 64"),
+        ({"width": 0}, "two whole numbers above 0"),
+        ({"mean": [float("nan")] * 3}, "is not a finite number"),
+        ({"value_scale": "255"}, "is not a finite number"),
+        ({"std": [0.0, 1.0, 1.0]}, "std is not above 0"),
+        ({"bands": [1, 2, 3]}, "is not text"),
+        ({"provenance": []}, "is not a JSON object"),
         ({"task": "magic"}, "task is 'magic'; allowed: binary, multiclass"),
     ],
 )

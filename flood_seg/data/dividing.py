@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flood_seg.classes import IGNORED
+from flood_seg.config import as_override
 from flood_seg.console import say, show_table, track, warn
 from flood_seg.data.groups import read_groups
 from flood_seg.data.layout import find_samples, warn_of
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.split import Split, hash_name, write_split
 from flood_seg.errors import DataError, ImageError, UsageError
+from flood_seg.imaging.write import check_suffix, check_writable
 from flood_seg.processors import cores
 
 if TYPE_CHECKING:
@@ -44,6 +47,9 @@ def divide(config: DataToolsConfig, out: Path) -> list[Split]:
         UsageError: a grouping that is none.
     """
     options = config.split
+    if not options.folds and out.suffix and not out.is_dir():
+        check_suffix(out, (".txt",), "a list of samples")
+    check_writable(out, folder=bool(options.folds) or out.is_dir() or not out.suffix)
     pairs, faults = find_samples(config.datamodule)
     warn_of(faults)
     looks = _Looks(config, pairs)
@@ -225,4 +231,5 @@ def _show(splits: Sequence[Split], files: Sequence[Path], looks: _Looks, config:
                 shares = [f"{share:.1%} {name}" for name, share in zip(looks.names, mean, strict=False) if share]
                 rows.append((file.name, part, len(stems), ", ".join(shares) or "not counted"))
     show_table(f"Split by {config.split.groups}", ("file", "part", "samples", "classes"), rows)
-    say(*(f"{file}: train with datamodule.split_file={file}" for file in files[:1]))
+    hint = shlex.quote(as_override("datamodule.split_file", str(files[0])))
+    say(f"{files[0]}: train with {hint}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from flood_seg.console import say, track
@@ -46,7 +47,7 @@ def download(out: Path, name: str = FLOOD_AREA) -> None:
     for path, target in track(files, "Copying", len(files)):
         copy_file(path, target)
     count = sum(target.parent.name == IMAGES for _, target in files)
-    say(f"{out}: {count} images; look at them with flood-seg data check --data {out}")
+    say(f"{out}: {count} images; look at them with flood-seg data check --data {shlex.quote(str(out))}")
 
 
 def _reason(error: Exception) -> str:

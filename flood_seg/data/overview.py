@@ -16,7 +16,7 @@ from flood_seg.data.reading import SampleReader
 from flood_seg.data.stats import BandStats, write_stats
 from flood_seg.data.stray import find_strays
 from flood_seg.data.survey import BINS, Look, survey
-from flood_seg.imaging.write import check_writable, write_json
+from flood_seg.imaging.write import check_suffix, check_writable, write_json
 from flood_seg.page.render import chart, write_chart, write_page
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def stats(config: DataToolsConfig, out: Path | None = None, write_config: Path |
     if out:
         check_writable(out)
     if write_config:
+        check_suffix(write_config, (".yaml", ".yml"), "YAML")
         check_writable(write_config, folder=False)
     pairs, faults = find_samples(data)
     warn_of(faults)

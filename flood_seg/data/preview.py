@@ -10,6 +10,8 @@ from flood_seg.data.augmentation import build_augmentation
 from flood_seg.data.datamodule import load_store
 from flood_seg.imaging.bands import Bands
 from flood_seg.imaging.display import to_picture
+from flood_seg.imaging.write import check_suffix, check_writable
+from flood_seg.schema.checks import check_range
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,10 +19,16 @@ if TYPE_CHECKING:
     from flood_seg.schema import TrainConfig
 
 
+MOST = 400  # samples that a picture has room for
+
+
 def preview(config: TrainConfig, out: Path, count: int = 16) -> None:
     """Draws `count` augmented samples of the data set, a new one each until all had their turn."""
     from flood_seg.training.plots import plot_grid
 
+    check_range("--count", count, 1, MOST)
+    check_suffix(out, (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".pdf", ".svg"), "a picture")
+    check_writable(out, folder=False)
     store = load_store(config.datamodule, config.task)
     augmentation = build_augmentation(config.augmentation, Bands.of(config.datamodule))
     images, masks = [], []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from flood_seg.console import track
 from flood_seg.data.scene import draw_scene
 from flood_seg.errors import DataError
-from flood_seg.imaging.write import write_image, write_json, write_text
+from flood_seg.imaging.write import check_writable, write_image, write_json, write_text
 
 if TYPE_CHECKING:
     from flood_seg.schema import SampleConfig
@@ -28,7 +28,9 @@ def write_sample(folder: Path, config: SampleConfig) -> None:
 
     Raises:
         DataError: the folder holds other files.
+        OutputError: it cannot be written to.
     """
+    check_writable(folder)
     record = {"drawing_version": DRAWING_VERSION, **asdict(config)}
     done = folder / "sample.json"
     if _read(done) == record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flood_seg.classes import IGNORED
+from flood_seg.config import as_override
 from flood_seg.console import say, track, warn
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.remember import remembered
@@ -147,4 +149,4 @@ def write_stats(path: Path, total: BandStats, config: TrainConfig) -> None:
         "std": [round(float(std), 6) for std in total.std / scale],
     }
     write_text(path, yaml.safe_dump(record, sort_keys=False))
-    say(f"{path}: train with datamodule.stats_file={path}")
+    say(f"{path}: train with {shlex.quote(as_override('datamodule.stats_file', str(path)))}")

@@ -18,7 +18,7 @@ from flood_seg.evaluation.photos import load_photos
 from flood_seg.evaluation.process import EngineProcess
 from flood_seg.imaging.postprocess import check_logits, to_classes
 from flood_seg.imaging.preprocess import preprocess
-from flood_seg.imaging.write import write_csv, write_json
+from flood_seg.imaging.write import check_writable, write_csv, write_json
 from flood_seg.inference.engines import parse_engine, short_name
 from flood_seg.inference.models import default_model
 
@@ -81,6 +81,8 @@ def benchmark(config: BenchmarkConfig, models: Sequence[str] = (), out: Path | N
     Raises:
         FloodSegError: a model or an engine cannot be used.
     """
+    if out:
+        check_writable(out)
     engines = [parse_engine(model) for model in models or default_engines(Path(config.output_dir))]
     options = config.benchmark
     with ExitStack() as stack:

@@ -15,7 +15,7 @@ from flood_seg.evaluation.photos import load_photos
 from flood_seg.evaluation.process import EngineProcess
 from flood_seg.imaging.postprocess import check_logits
 from flood_seg.imaging.preprocess import preprocess
-from flood_seg.imaging.write import write_json
+from flood_seg.imaging.write import check_suffix, check_writable, write_json
 from flood_seg.inference.engines import parse_engine, short_name
 
 if TYPE_CHECKING:
@@ -69,6 +69,9 @@ def verify(config: VerifyConfig, models: Sequence[str], out: Path | None = None)
     """
     if len(models) < 2:
         raise UsageError("--models wants two or more: flood-seg verify --models best.ckpt model.onnx")
+    if out:
+        check_suffix(out, (".json",), "the report in JSON")
+        check_writable(out, folder=False)
     engines = [parse_engine(model) for model in models]  # all names are checked before the first one loads
     spec: ModelSpec | None = None
     answers: list[Answers] = []

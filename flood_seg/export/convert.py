@@ -12,6 +12,7 @@ from flood_seg.console import say, warn
 from flood_seg.errors import ModelError, UsageError
 from flood_seg.export.onnx import export_onnx
 from flood_seg.imaging.preprocess import preprocess
+from flood_seg.imaging.write import check_suffix, check_writable
 from flood_seg.inference.models import newest_run_file, run_model
 from flood_seg.training.checkpoint import load_network
 from flood_seg.training.network import check_size
@@ -43,6 +44,9 @@ def convert_to_onnx(
     Raises:
         ModelError: no checkpoint, a damaged one, or an answer that differs by more than the tolerance.
     """
+    if onnx:
+        check_suffix(onnx, (".onnx",), "an ONNX file")
+        check_writable(onnx, folder=False)
     ckpt = ckpt or _newest_best(Path(config.output_dir))
     ckpt = run_model(ckpt, "torch") if ckpt.is_dir() else ckpt
     network, spec = load_network(ckpt)

@@ -181,7 +181,7 @@ def _places(path: Path, layer: Raster, wanted: Sequence[str], bands: Bands) -> d
     there = ", ".join(name or str(number) for number, name in enumerate(layer.names, 1))
     raise ImageError(
         f"{path}: has {count} bands ({there}), not {', '.join(rest)}; choose by number, as in "
-        f"datamodule.band_sources={{{rest[0]}: 1}}"
+        f"'datamodule.band_sources={{{rest[0]}:1}}'"
     )
 
 

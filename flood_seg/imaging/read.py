@@ -23,6 +23,7 @@ import numpy as np
 from flood_seg.classes import IGNORED
 from flood_seg.errors import DataError, ImageError
 from flood_seg.files import regular
+from flood_seg.imaging.png import SIGNATURE, plain_png
 from flood_seg.imaging.size import check_header, max_megapixels, too_large
 from flood_seg.memory import enough_memory, is_out_of_memory
 
@@ -421,14 +422,24 @@ def is_whole(data: bytes) -> bool:
     return data.startswith(b"\x89PNG") and b"IEND" in data[-16:]
 
 
+@cache
+def _silence_opencv() -> None:
+    """Its log repeats on stderr what Pillow then says of a file that OpenCV cannot decode."""
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
 def _decode(data: bytes, flags: int) -> np.ndarray | None:
     """Decodes with OpenCV; None where it cannot, then Pillow says why.
 
     Raises:
         MemoryError: there is not enough memory.
     """
+    plain = plain_png(data) if data.startswith(SIGNATURE) else data
+    if plain is None:
+        return None
+    _silence_opencv()
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        image = cv2.imdecode(np.frombuffer(plain, np.uint8), flags)
     except cv2.error as error:
         if is_out_of_memory(error):
             raise MemoryError from error

@@ -140,6 +140,21 @@ def check_writable(path: Path, *, folder: bool = True) -> None:
         raise OutputError(f"{path}: cannot be written (Permission denied); choose another place")
 
 
+def check_suffix(path: Path, suffixes: Sequence[str], what: str) -> None:
+    """Finds before long work whether a name fits what is written, so that nothing else is overwritten.
+
+    Args:
+        path: of the result.
+        suffixes: that it may end in.
+        what: is written.
+
+    Raises:
+        OutputError: it ends in another.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise OutputError(f"{path}: {what} is written there; give a name that ends in {' or '.join(suffixes)}")
+
+
 def write_image(path: Path, image: np.ndarray) -> None:
     """Writes `image`, uint8 [H, W, 3] RGB or [H, W], in the format that the suffix of `path` names.
 

@@ -13,7 +13,7 @@ from flood_seg.errors import FloodSegError, OutputError, PartialFailureError
 from flood_seg.imaging.bands import Bands
 from flood_seg.imaging.size import limit_megapixels
 from flood_seg.imaging.values import unusual_values
-from flood_seg.imaging.write import check_name, write_json
+from flood_seg.imaging.write import check_name, check_suffix, check_writable, write_json
 from flood_seg.inference.engines import open_backend, with_streams
 from flood_seg.inference.files import Job, not_done, plan
 from flood_seg.inference.models import default_model
@@ -60,8 +60,9 @@ def infer(
     jobs = plan(image, out)
     for job in jobs if overlay else ():
         check_name(job.overlay)
-    if json and json.suffix.lower() != ".json":
-        raise OutputError(f"{json}: the report is JSON; give --json a name that ends in .json")
+    if json:
+        check_suffix(json, (".json",), "the report in JSON")
+        check_writable(json, folder=False)
     model, origin = (model, "as given") if model else _default(config)
     backend = open_backend(with_streams(config.backend, -(-len(jobs) // config.batch_size)), model, config.warmup)
     say(f"Model {model} ({origin}), {backend.description}")

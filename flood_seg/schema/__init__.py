@@ -5,7 +5,7 @@ configuration into these objects (`flood_seg.config.compose`). `dict[str, Any]` 
 `_target_` builds (loss, optimizer, scheduler, callbacks, logger, backend).
 """
 
-from flood_seg.schema.checks import check_choice, check_range
+from flood_seg.schema.checks import check_choice, check_finite, check_range, check_seed
 from flood_seg.schema.data import AUTO, DataConfig, SampleConfig, WindowsConfig
 from flood_seg.schema.export import ExportConfig, QuantizeConfig, QuantizeOptions, TensorRtConfig, TensorRtExport
 from flood_seg.schema.inference import (
@@ -47,6 +47,8 @@ __all__ = [
     "VerifyOptions",
     "WindowsConfig",
     "check_choice",
+    "check_finite",
     "check_range",
+    "check_seed",
     "monitors",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 from flood_seg.classes import Classes, parse_classes
 from flood_seg.errors import ConfigError
 from flood_seg.files import regular
-from flood_seg.schema.checks import check_choice, check_range, check_workers
+from flood_seg.schema.checks import check_choice, check_range, check_seed, check_workers
 from flood_seg.schema.extra_val import read_extra_sets
 
 AUTO = "auto"  # mean and std that are measured
@@ -31,6 +31,7 @@ class SampleConfig:
         check_range("datamodule.sample.count", self.count, 2)
         check_range("datamodule.sample.height", self.height, 64)
         check_range("datamodule.sample.width", self.width, 64)
+        check_seed("datamodule.sample.seed", self.seed)
 
 
 @dataclass
@@ -46,6 +47,7 @@ class WindowsConfig:
         check_range("datamodule.windows.size", self.size, 32)
         check_range("datamodule.windows.block", self.block, 1)
         check_range("datamodule.windows.min_data", self.min_data, 0, 1)
+        check_seed("datamodule.windows.seed", self.seed)
 
 
 @dataclass
@@ -89,7 +91,8 @@ class DataConfig:
     cache_dir: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.data_dir or not all(isinstance(folder, str) for folder in self.data_dir):
+        folders = self.data_dir if isinstance(self.data_dir, list) else [self.data_dir]
+        if not all(folder and isinstance(folder, str) for folder in folders or [None]):
             raise ConfigError(f"datamodule.data_dir={self.data_dir}: give a folder, or a list of folders")
         if self.stats_file:
             self._read_stats(Path(self.stats_file))
@@ -157,9 +160,10 @@ class DataConfig:
             found = {name: record[name] for name in ("bands", "value_scale", "mean", "std")}
             if "band_sources" in record:
                 found["band_sources"] = {name: str(place) for name, place in record["band_sources"].items()}
-        except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+            reason = f"has no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
             raise ConfigError(
-                f"{key}: cannot be read ({error!r}); write one by flood-seg data stats --write-config"
+                f"{key}: cannot be read ({reason}); write one with flood-seg data stats --write-config FILE"
             ) from error
         open_ones: dict[str, tuple[Any, ...]] = {
             "mean": (AUTO, list(MEAN)), "std": (AUTO, list(STD)), "bands": ([],), "value_scale": (0,),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from flood_seg.schema.checks import check_choice, check_range
+from flood_seg.schema.checks import check_choice, check_range, check_seed
 from flood_seg.schema.data import DataConfig
 
 
@@ -50,6 +50,9 @@ class QuantizeConfig:
     quantize: QuantizeOptions = field(default_factory=QuantizeOptions)
     seed: int = 42
     output_dir: str = "outputs"
+
+    def __post_init__(self) -> None:
+        check_seed("seed", self.seed)
 
 
 @dataclass

@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.errors import ConfigError
-from flood_seg.schema.checks import check_choice, check_range, check_workers
+from flood_seg.schema.checks import check_choice, check_range, check_seed, check_workers
 from flood_seg.schema.data import DataConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+LONGEST_NAME = 200  # of a folder, in bytes; file systems take 255, and files in it are named after it
 
 
 @dataclass
@@ -159,6 +162,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_choice("task", self.task, ("binary", "multiclass"))
+        check_seed("seed", self.seed)
+        if len((self.run_name or "").encode()) > LONGEST_NAME:
+            raise ConfigError(f"run_name={self.run_name}: is longer than {LONGEST_NAME} bytes; it names a folder")
         self.datamodule.classes(self.task)
         if (self.tuner.find_lr or self.tuner.find_batch_size) and self.trainer.devices != 1:
             raise ConfigError("tuner: finds on one device; find with trainer.devices=1, then train with what was found")

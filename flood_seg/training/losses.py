@@ -132,6 +132,8 @@ class CrossEntropy(nn.Module):
 
     def __init__(self, class_weights: Sequence[float] | None = None, label_smoothing: float = 0.0) -> None:
         super().__init__()
+        if any(not float(weight) >= 0 for weight in class_weights or ()):
+            raise ValueError(f"class_weights must be at least 0, not {class_weights}")
         weights = None if class_weights is None else torch.tensor([float(weight) for weight in class_weights])
         self.entropy = nn.CrossEntropyLoss(weights, label_smoothing=float(label_smoothing))
 
@@ -148,6 +150,8 @@ class BCEWithLogits(nn.Module):
 
     def __init__(self, pos_weight: float = 1.0) -> None:
         super().__init__()
+        if not float(pos_weight) > 0:
+            raise ValueError(f"pos_weight must be above 0, not {pos_weight}")
         self.register_buffer("pos_weight", torch.tensor(float(pos_weight)), persistent=False)
 
     def forward(self, logits: Tensor, masks: Tensor) -> Tensor:

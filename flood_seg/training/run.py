@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flood_seg.config import load_overrides
-from flood_seg.errors import ConfigError
-from flood_seg.imaging.write import atomic_path
+from flood_seg.errors import ConfigError, OutputError
+from flood_seg.imaging.write import atomic_path, check_writable
 from flood_seg.training.hub import ensure_reachable
 
 if TYPE_CHECKING:
@@ -83,6 +83,10 @@ def new_folder(output_dir: Path) -> Path:
         except FileExistsError:
             attempt += 1
             candidate = folder.with_name(f"{folder.name}-{attempt}")
+        except OSError as error:
+            raise OutputError(
+                f"{candidate}: cannot be made ({error.strerror or error}); set output_dir to another folder"
+            ) from error
         else:
             return candidate
 
@@ -124,6 +128,11 @@ def check_start(config: TrainConfig) -> None:
         ConfigError: there is no such run to resume.
         WeightsError: the encoder's weights are neither here nor to be downloaded.
     """
+    for key, folder in (("output_dir", config.output_dir), ("plots_dir", config.plots_dir)):
+        try:
+            check_writable(Path(folder))
+        except OutputError as error:
+            raise OutputError(f"{key}={error}") from error
     resumed = find_run(config.resume, Path(config.output_dir)) if config.resume else None
     model = config.model
     if resumed is None and model.encoder_weights and not model.encoder_weights_path:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
+import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from flood_seg.config import configs_dir, from_composed, hydra_arguments, parse_overrides
 from flood_seg.console import say, show_table, warn
 from flood_seg.errors import ConfigError, FloodSegError, MissingExtraError, PartialFailureError
-from flood_seg.imaging.write import atomic_path, write_csv, write_json
+from flood_seg.imaging.write import atomic_path, check_writable, write_csv, write_json
 from flood_seg.schema import TrainConfig
 from flood_seg.training.run import Run, link_latest, new_folder
 from flood_seg.training.summary import shorten
@@ -44,6 +46,14 @@ OPTUNA_DEFAULTS = {
     "hydra.sweeper.direction": "maximize",
     "hydra.sweeper.n_jobs": "1",
     "hydra.sweeper.max_failure_rate": "1.0",
+}
+
+
+# Settings that count something; -1 processes are one per core.
+COUNTS = {
+    "hydra.sweeper.n_trials": r"[1-9]\d*",
+    "hydra.sweeper.n_jobs": r"[1-9]\d*|-1",
+    "hydra.launcher.n_jobs": r"[1-9]\d*|-1",
 }
 
 
@@ -83,11 +93,13 @@ def run_sweep(overrides: Sequence[str], configs: Sequence[TrainConfig]) -> list[
     chosen = {override.key_or_group: str(override.value()) for override in parse_overrides(overrides)
               if not override.is_sweep_override()}  # fmt: skip
     _check_plugins(chosen)
+    _check_counts(chosen)
     _check_runs(configs)
     output_dir = Path(configs[0].output_dir)
     folder = Path(chosen.get("hydra.sweep.dir") or new_folder(output_dir))
     if "${" in str(folder):
         raise ConfigError(f"hydra.sweep.dir={folder}: give a folder's plain name; without it, date and time make one")
+    check_writable(folder)
     defaults = DEFAULTS | ({} if "hydra.sweep.dir" in chosen else {"hydra.sweep.dir": f"'{folder}'"})
     if chosen.get("hydra/sweeper") == "optuna":
         defaults |= OPTUNA_DEFAULTS
@@ -110,6 +122,13 @@ def _check_plugins(chosen: dict[str, str]) -> None:
         package, module = PLUGINS.get(chosen.get(group, ""), ("", ""))
         if package and not _there(module):
             raise MissingExtraError(f"{group}={chosen[group]}: is not installed; pip install '{package}'")
+
+
+def _check_counts(chosen: dict[str, str]) -> None:
+    """Refuses numbers of trials or processes that a sweeper or a launcher would answer with a traceback."""
+    for key, allowed in COUNTS.items():
+        if key in chosen and not re.fullmatch(allowed, chosen[key]):
+            raise ConfigError(f"{key}={chosen[key]}: must be a whole number of at least 1")
 
 
 def _check_runs(configs: Sequence[TrainConfig]) -> None:
@@ -149,9 +168,13 @@ def _multirun(overrides: list[str]) -> None:
     GlobalHydra.instance().clear()
     hydra = Hydra.create_main_hydra2("train", create_config_search_path(str(configs_dir())))
     try:
-        hydra.multirun("train", run_job, hydra_arguments(overrides), with_log_configuration=False)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning, module="hydra_plugins")
+            hydra.multirun("train", run_job, hydra_arguments(overrides), with_log_configuration=False)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(" ".join(str(error).split()).partition(" Config search path")[0]) from error
+    except (TypeError, ValueError) as error:  # of the sweeper or the launcher: what a run raises, `run_job` writes down
+        raise ConfigError(f"hydra.sweeper or hydra.launcher: {' '.join(str(error).split())}") from error
     finally:
         GlobalHydra.instance().clear()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 import numpy as np
 import pytorch_lightning as pl
 
-from flood_seg.config import compose, flatten, save_config
+from flood_seg.config import as_override, compose, flatten, save_config
 from flood_seg.console import counted, say, warn
 from flood_seg.data.augmentation import build_augmentation, left_out
 from flood_seg.data.datamodule import FloodDataModule, load_store
@@ -95,7 +96,9 @@ def train(config: TrainConfig, overrides: Sequence[str] = (), folder: Path | Non
     try:
         trainer.fit(module, data, ckpt_path=run.last if resumes else None, weights_only=True)
     except SystemExit as stopped:  # what Lightning makes of Ctrl-C
-        warn(f"stopped; 'flood-seg train resume={run.folder}' goes on after the last whole epoch")
+        warn(
+            f"stopped; flood-seg train {shlex.quote(as_override('resume', str(run.folder)))} goes on after the last whole epoch"
+        )
         raise KeyboardInterrupt from stopped
     except RuntimeError as error:
         if resumes and "loading state_dict" in str(error):

