@@ -96,9 +96,8 @@ def train(config: TrainConfig, overrides: Sequence[str] = (), folder: Path | Non
     try:
         trainer.fit(module, data, ckpt_path=run.last if resumes else None, weights_only=True)
     except SystemExit as stopped:  # what Lightning makes of Ctrl-C
-        warn(
-            f"stopped; flood-seg train {shlex.quote(as_override('resume', str(run.folder)))} goes on after the last whole epoch"
-        )
+        again = shlex.quote(as_override("resume", str(run.folder)))
+        warn(f"stopped; flood-seg train {again} goes on after the last whole epoch")
         raise KeyboardInterrupt from stopped
     except RuntimeError as error:
         if resumes and "loading state_dict" in str(error):
