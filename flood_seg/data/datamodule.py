@@ -22,6 +22,7 @@ from flood_seg.data.remember import remembered
 from flood_seg.data.split import Split
 from flood_seg.data.store import SampleStore, count_classes, default_cache_dir, fingerprint, open_store
 from flood_seg.errors import DataError
+from flood_seg.faults import CHECK, EVERY, NAMED, first_of, grouped
 from flood_seg.processors import cores
 
 if TYPE_CHECKING:
@@ -51,8 +52,11 @@ def load_store(config: DataConfig, task: str, part: str | None = None) -> Sample
 
 def _report_faults(faults: list[Fault], usable: int, config: DataConfig) -> None:
     if faults:
-        rows = [(fault.stem, fault.path.name, fault.reason) for fault in faults]
-        show_table("Faulty samples", ("stem", "file", "reason"), rows)
+        groups = grouped((fault.path.name, fault.reason) for fault in faults)
+        rows = [(len(names), reason, first_of(names)) for reason, names in groups]
+        show_table("Faulty samples", ("count", "reason", "files"), rows)
+        if any(len(names) > NAMED for _, names in groups):
+            say(f"{CHECK}; {EVERY} here")
     if not usable:
         first = f"{faults[0].path.name}: {faults[0].reason}" if faults else "there is none"
         raise DataError(f"{config.place}: no usable pair of image and mask; {first}")

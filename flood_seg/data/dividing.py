@@ -14,12 +14,13 @@ import numpy as np
 
 from flood_seg.classes import IGNORED
 from flood_seg.config import as_override
-from flood_seg.console import say, show_table, track, warn
+from flood_seg.console import say, show_table, track
 from flood_seg.data.groups import read_groups
 from flood_seg.data.layout import find_samples, warn_of
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.split import Split, hash_name, write_split
 from flood_seg.errors import DataError, ImageError, UsageError
+from flood_seg.faults import CHECK, LeftOut
 from flood_seg.imaging.write import check_suffix, check_writable
 from flood_seg.processors import cores
 
@@ -84,10 +85,10 @@ class _Looks:
             self._read(pairs)
 
     def _read(self, pairs: Sequence[Pair]) -> None:
-        with ThreadPoolExecutor(min(8, cores())) as pool:
+        with ThreadPoolExecutor(min(8, cores())) as pool, LeftOut(CHECK) as left_out:
             for pair, error in track(zip(pairs, pool.map(self._look, pairs), strict=True), "Reading", len(pairs)):
                 if error:
-                    warn(f"{pair.stem} left out: {error}")
+                    left_out.add(pair.stem, str(error))
                     del self.weights[pair.stem]
         if not self.weights:
             raise DataError(f"{self._config.datamodule.place}: no pair could be read; flood-seg data check says why")

@@ -12,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flood_seg.console import warn
 from flood_seg.data.pairing import Fault, Pair, find_pairs
 from flood_seg.data.split import OPTIONAL, PARTS, Split, parts_split, random_split, read_split
 from flood_seg.data.tracked import ensure_here
 from flood_seg.errors import DataError
+from flood_seg.faults import CHECK, LeftOut
 from flood_seg.files import regular
 from flood_seg.imaging.read import is_image_file
 from flood_seg.imaging.size import limit_megapixels
@@ -60,9 +60,10 @@ def find_samples(config: DataConfig, part: str | None = None) -> Found:
 
 
 def warn_of(faults: Sequence[Fault]) -> None:
-    """Names the files that are left out, a line each."""
-    for fault in faults:
-        warn(f"{fault.path.name} left out: {fault.reason}")
+    """Names the files that are left out, the first of each kind of fault."""
+    with LeftOut(CHECK) as left_out:
+        for fault in faults:
+            left_out.add(fault.path.name, fault.reason)
 
 
 def _find_files(config: DataConfig) -> Found:

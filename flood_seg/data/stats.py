@@ -12,12 +12,13 @@ import numpy as np
 
 from flood_seg.classes import IGNORED
 from flood_seg.config import as_override
-from flood_seg.console import say, track, warn
+from flood_seg.console import say, track
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.remember import remembered
 from flood_seg.data.store import default_cache_dir, fingerprint
 from flood_seg.data.stray import band_ends, find_strays
 from flood_seg.errors import DataError, ImageError
+from flood_seg.faults import CHECK, LeftOut
 from flood_seg.imaging.write import write_text
 from flood_seg.processors import cores
 
@@ -95,11 +96,14 @@ def measure(pairs: Sequence[Pair], reader: SampleReader) -> tuple[BandStats, lis
     """
     total = BandStats(len(reader.bands.names))
     ends: dict[str, Ends] = {}
-    with ThreadPoolExecutor(min(4, cores())) as pool:
+    with ThreadPoolExecutor(min(4, cores())) as pool, LeftOut(CHECK) as left_out:
         found = pool.map(lambda pair: _measure(pair, reader), pairs)
-        for pair, (one, its) in track(zip(pairs, found, strict=True), "Measuring", len(pairs)):
-            total.merge(one)
-            ends[pair.stem] = its
+        for pair, one in track(zip(pairs, found, strict=True), "Measuring", len(pairs)):
+            if isinstance(one, ImageError):
+                left_out.add(pair.stem, str(one))
+                continue
+            total.merge(one[0])
+            ends[pair.stem] = one[1]
     if not total.count:
         raise DataError("no pixel of the training part could be read; the lines above say why")
     return total, find_strays(ends, reader.bands.names, reader.bands.value_scale)
@@ -127,13 +131,12 @@ def measure_bands(config: TrainConfig, pairs: Sequence[Pair]) -> None:
         warn(stray)
 
 
-def _measure(pair: Pair, reader: SampleReader) -> tuple[BandStats, Ends]:
+def _measure(pair: Pair, reader: SampleReader) -> tuple[BandStats, Ends] | ImageError:
     try:
         raster, mask = reader.read(pair)
         return BandStats.of(raster.values, mask), band_ends(raster)
     except ImageError as error:
-        warn(f"{pair.stem} left out: {error}")
-        return BandStats(len(reader.bands.names)), []
+        return error
 
 
 def write_stats(path: Path, total: BandStats, config: TrainConfig) -> None:

@@ -15,6 +15,7 @@ from flood_seg.data.reading import fill_up
 from flood_seg.data.stats import BandStats
 from flood_seg.data.stray import band_ends
 from flood_seg.errors import DataError, ImageError
+from flood_seg.faults import CHECK, LeftOut
 from flood_seg.processors import cores
 
 if TYPE_CHECKING:
@@ -69,11 +70,11 @@ def survey(pairs: Sequence[Pair], reader: SampleReader, value_scale: float) -> l
         DataError: no pixel could be read, or a mask has a value that the labels do not list.
     """
     looks = []
-    with ThreadPoolExecutor(min(4, cores())) as pool:
+    with ThreadPoolExecutor(min(4, cores())) as pool, LeftOut(CHECK) as left_out:
         found = pool.map(lambda pair: _look(pair, reader, value_scale), pairs)
         for pair, look in track(zip(pairs, found, strict=True), "Looking", len(pairs)):
             if isinstance(look, ImageError):
-                warn(f"{pair.stem} left out: {look}")
+                left_out.add(pair.stem, str(look))
             else:
                 looks.append(look)
     if not sum(look.bands.count for look in looks):

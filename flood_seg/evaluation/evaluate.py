@@ -19,6 +19,7 @@ from flood_seg.evaluation.gallery import Gallery
 from flood_seg.evaluation.measure import MAIN, Contestant, ImageResult, Measurer, measure_all
 from flood_seg.evaluation.metrics import image_ious
 from flood_seg.evaluation.rows import Row, image_rows, write_rows
+from flood_seg.faults import EVERY
 from flood_seg.imaging.write import check_writable, write_json
 from flood_seg.inference.engines import open_backend, parse_engine, with_streams
 from flood_seg.inference.models import default_model
@@ -90,7 +91,8 @@ def evaluate(
     contestants = _contestants(predictor, options, len(pairs), config.value_scale)
     say(f"{path}, {predictor.backend.description}, on {counted(len(pairs), 'photo')} of {config.datamodule.place}")
     gallery, results, logits = Gallery(options.examples), list[ImageResult](), summary.Logits()
-    for result in measure_all(Measurer(contestants, reader, options.boundary, at_network_size), pairs):
+    measurer = Measurer(contestants, reader, options.boundary, at_network_size, _listing(out))
+    for result in measure_all(measurer, pairs):
         gallery.add(result, float(image_ious(result.matrix[None], predictor.spec.task)[0]))
         logits.take(result)
         results.append(result)
@@ -101,6 +103,7 @@ def evaluate(
         "data": config.datamodule.place,
         "images": len(results),
         "left_out": sorted({pair.stem for pair in pairs} - {result.stem for result in results}),
+        "faults": measurer.left_out.reasons,
         "at_network_size": at_network_size,
         "unusual_values": [result.stem for result in results if result.shift > config.max_input_shift],
     }
@@ -109,6 +112,10 @@ def evaluate(
     if out:
         _write(out, evaluated, options)
     return evaluated
+
+
+def _listing(out: Path | None) -> str:
+    return f"{out / 'metrics.json'} lists each under faults" if out else f"--out FOLDER lists each, or {EVERY}"
 
 
 def _as_trained(node: dict[str, Any]) -> dict[str, Any]:

@@ -13,12 +13,13 @@ import cv2
 import numpy as np
 
 from flood_seg.classes import IGNORED
-from flood_seg.console import track, warn
+from flood_seg.console import track
 from flood_seg.data.reading import resize_mask
 from flood_seg.errors import DataError, FloodSegError, ImageError, LogitsError
 from flood_seg.evaluation.boundary import boundary_f1
 from flood_seg.evaluation.curve import count_logits
 from flood_seg.evaluation.metrics import confusion_matrix
+from flood_seg.faults import EVERY, LeftOut
 from flood_seg.imaging.display import to_picture
 from flood_seg.imaging.preprocess import shrink
 from flood_seg.inference.pipeline import pipeline
@@ -114,11 +115,17 @@ class Measurer:
     """The stages: read, run, count."""
 
     def __init__(
-        self, contestants: Sequence[Contestant], reader: SampleReader, radii: Sequence[int], at_network_size: bool
+        self,
+        contestants: Sequence[Contestant],
+        reader: SampleReader,
+        radii: Sequence[int],
+        at_network_size: bool,
+        listing: str = EVERY,
     ) -> None:
         self._contestants, self._reader, self._radii = contestants, reader, radii
         self._spec = contestants[0].predictor.spec
         self._size = (self._spec.height, self._spec.width) if at_network_size else None
+        self.left_out = LeftOut(listing)
 
     def measure(self, pairs: Sequence[Pair]) -> Iterator[ImageResult]:
         """Yields the result of each pair that can be read, in their order; the others are named.
@@ -130,11 +137,14 @@ class Measurer:
         concurrency = min(contestant.predictor.backend.concurrency for contestant in self._contestants)
         stages = ((self._read, threads), (self._run, concurrency), (self._count, threads))
         done = pipeline(pairs, stages, ahead=2 * threads + concurrency)
-        for result in track(done, "Evaluating", len(pairs)):
-            if isinstance(result, ImageResult):
-                yield result
-            else:
-                warn(f"{result.pair.stem} left out: {result.error}")
+        with self.left_out as left_out:
+            for result in track(done, "Evaluating", len(pairs)):
+                if isinstance(result, ImageResult):
+                    yield result
+                else:
+                    left_out.add(result.pair.stem, str(result.error))
+            if len(left_out) == len(pairs):
+                left_out.listing = EVERY  # no report is written
 
     def _read(self, pair: Pair) -> _Job:
         job = _Job(pair)

@@ -12,11 +12,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from flood_seg.classes import IGNORED, to_rgb
-from flood_seg.console import counted, say, track, warn
+from flood_seg.console import counted, say, track
 from flood_seg.data.layout import choose_pairs
 from flood_seg.data.reading import SampleReader, resize_mask
 from flood_seg.errors import FindingsError, FloodSegError, ImageError, LogitsError
 from flood_seg.evaluation.metrics import confusion_matrix, image_ious
+from flood_seg.faults import LeftOut
 from flood_seg.imaging.display import class_colors, difference_legend, draw_classes, draw_difference, to_picture
 from flood_seg.imaging.preprocess import resize_image, shrink, shrunk
 from flood_seg.imaging.write import check_writable, write_image
@@ -60,22 +61,22 @@ def overlay(config: DataToolsConfig, out: Path, model: str | None = None) -> Non
     pairs = choose_pairs(config.datamodule, options.part)
     chosen = pairs[:: max(1, len(pairs) // options.count)][: options.count] if options.count else pairs
     drawer = _Drawer(config, Predictor(open_backend(config.backend, model)) if model else None)
-    failed, small = 0, list[Drawn]()
-    for pair, drawn in track(drawer.draw_all(chosen), "Drawing", len(chosen)):
-        if isinstance(drawn, FloodSegError):
-            failed += 1
-            warn(f"{pair.stem} left out: {drawn}")
-            continue
-        write_image(out / f"{drawn.stem.replace('/', '_')}.jpg", with_legend(drawn, drawer.legend))
-        longest = options.thumbnail * (2 if model else 1)  # three pictures side by side
-        small.append(Drawn(drawn.stem, shrink(drawn.picture, longest), drawn.caption))
+    longest = options.thumbnail * (2 if model else 1)  # three pictures side by side
+    small = list[Drawn]()
+    with LeftOut() as left_out:
+        for pair, drawn in track(drawer.draw_all(chosen), "Drawing", len(chosen)):
+            if isinstance(drawn, FloodSegError):
+                left_out.add(pair.stem, str(drawn))
+                continue
+            write_image(out / f"{drawn.stem.replace('/', '_')}.jpg", with_legend(drawn, drawer.legend))
+            small.append(Drawn(drawn.stem, shrink(drawn.picture, longest), drawn.caption))
     many = options.columns * options.rows
     sheets = [small[start : start + many] for start in range(0, len(small), many)]
     for number, several in enumerate(sheets, 1):
         write_image(out / f"sheet_{number}.jpg", contact_sheet(several, options.columns, drawer.legend))
     say(f"{out}: {counted(len(small), 'picture')} and {counted(len(sheets), 'contact sheet')}")
-    if failed:
-        raise FindingsError(f"{failed} of {len(chosen)} samples could not be drawn, see above; the rest is done")
+    if left_out:
+        raise FindingsError(f"{len(left_out)} of {len(chosen)} samples could not be drawn, see above; the rest is done")
 
 
 class _Drawer:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from flood_seg.console import say, track, warn
+from flood_seg.console import say, track
 from flood_seg.data.layout import choose_pairs, has_masks
 from flood_seg.data.pairing import Pair
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.tracked import ensure_here
 from flood_seg.data.windows import cut_windows
 from flood_seg.errors import DataError, ImageError
+from flood_seg.faults import CHECK, LeftOut
 from flood_seg.imaging.bands import Bands
 from flood_seg.imaging.preprocess import resize_image
 from flood_seg.imaging.read import is_image_file
@@ -103,11 +104,12 @@ def read_photos(
         DataError: none could be read.
     """
     pairs, photos = list(pairs), []
-    for pair in track(pairs, "Reading", len(pairs)):
-        try:
-            photos.append(_read(pair, reader, height, width, masks))
-        except ImageError as error:
-            warn(f"{pair.stem} left out: {error}")
+    with LeftOut(CHECK) as left_out:
+        for pair in track(pairs, "Reading", len(pairs)):
+            try:
+                photos.append(_read(pair, reader, height, width, masks))
+            except ImageError as error:
+                left_out.add(pair.stem, str(error))
     if not photos:
         raise DataError("no photo could be read; give --data a folder of photos, or of images/ and masks/")
     return photos

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from flood_seg.console import counted, say, track, warn
 from flood_seg.errors import FloodSegError, OutputError, PartialFailureError
+from flood_seg.faults import EVERY, LeftOut
 from flood_seg.imaging.bands import Bands
 from flood_seg.imaging.size import limit_megapixels
 from flood_seg.imaging.values import unusual_values
@@ -74,12 +75,13 @@ def infer(
     head = {"model": model, "engine": backend.description, "threshold": predictor.threshold}
     head["skipped"] = len(jobs) - len(todo)
     failures, unusual = list[FloodSegError](), list[str]()
-    with _told(json, head, segmenter.done, todo, failures, unusual, overlay) as records:
+    listing = f"{json} lists each under failed" if json else f"--json FILE lists each, or {EVERY}"
+    with _told(json, head, segmenter.done, todo, failures, unusual, overlay) as records, LeftOut(listing) as left_out:
         for photo in track(_segment(segmenter, backend, todo, config.batch_size), "Segmenting", len(todo)):
             if photo.error:
                 failures.append(photo.error)
                 if len(jobs) > 1:
-                    warn(str(photo.error))
+                    left_out.add(str(photo.job.image), str(photo.error), str(photo.error))
                 continue
             if photo.shift > config.max_input_shift:
                 unusual.append(f"{photo.job.image}: {unusual_values(photo.shift, config.max_input_shift)}")

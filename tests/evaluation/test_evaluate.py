@@ -74,7 +74,29 @@ def test_faulty_pairs_are_left_out_and_named(reds, capsys):
     (folder / "images" / "a.png").write_bytes(b"")
     record = run(model, folder)
     assert record["images"] == 2 and record["left_out"] == ["a"]
+    assert list(record["faults"]) == ["a"] and "the file is empty" in record["faults"]["a"]
     assert "a left out: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("usable", [0, 1])
+def test_photos_that_fail_for_one_reason_are_counted_and_the_report_lists_each(reds, tmp_path, usable, capsys):
+    model, folder, _ = reds
+    for number in range(20):
+        for part in ("images", "masks"):
+            (folder / part / f"{number}.png").write_bytes(b"")
+    for path in [] if usable else (folder / "masks").glob("[abc].png"):
+        path.write_bytes(b"")
+    if usable:
+        run(model, folder, tmp_path / "out")
+        faults = json.loads((tmp_path / "out" / "metrics.json").read_text())["faults"]
+        assert faults.keys() == {str(number) for number in range(20)}
+        where = f"{tmp_path / 'out' / 'metrics.json'} lists each under faults"
+    else:
+        with pytest.raises(DataError, match="no usable pair among 23"):
+            run(model, folder, tmp_path / "out")
+        where = "FLOOD_SEG_FAULTS=all names each"
+    told = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
+    assert len(told) == 4 and told[-1].endswith(f"{20 if usable else 23} in all: the file is empty; {where}")
 
 
 def test_nothing_usable_is_an_error(reds):

@@ -123,6 +123,19 @@ def test_a_second_run_over_a_folder_finds_the_same_photos(red_model, photo):
     assert names == ["photo.png", "photo_mask.png", "photo_overlay.jpg"]
 
 
+def test_files_that_are_corrupt_alike_are_counted_and_the_json_file_lists_each(red_model, photo, tmp_path, capsys):
+    folder, report = tmp_path / "in", tmp_path / "report.json"
+    folder.mkdir()
+    Image.fromarray(PHOTO).save(folder / "good.png")
+    for number in range(9):
+        (folder / f"{number}.png").write_bytes(b"")
+    with pytest.raises(PartialFailureError, match="9 of 10 photos"):
+        run(red_model, folder, tmp_path / "out", json=report)
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 4 and f"6 more left out, 9 in all: the file is empty; {report} lists each" in told[-1]
+    assert len(json.loads(report.read_text())["failed"]) == 9
+
+
 def test_a_corrupt_file_in_a_folder_is_reported_and_the_rest_is_done(red_model, photo, tmp_path, capsys):
     folder = tmp_path / "in put"
     folder.mkdir()

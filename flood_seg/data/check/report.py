@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from flood_seg.data.check.check import Checked
     from flood_seg.schema.workshop import DataToolsConfig
 
-LINES = 40  # findings that the screen names
+LINES = 3  # findings of a kind that the screen names
 OPACITY = 0.4
 
 
 def show(checked: Checked, place: str) -> None:
-    """Prints a line a kind of finding, then each error and warning by itself."""
+    """Prints a line per kind of finding, then the first errors and warnings of each kind."""
     say(f"{place}: {counted(len(checked.samples), 'pair')}, {_totals(checked)}")
     for line in _trials(checked):
         say(line)
@@ -45,12 +45,15 @@ def show(checked: Checked, place: str) -> None:
     show_table("What was found", ("", "what", "how often", "where"), rows)
     serious = [finding for finding in checked.findings if finding.severity != "note"]
     if serious:
+        named = [several[:LINES] for kind in counts if (several := [one for one in serious if one.kind == kind])]
         shown = [
-            (finding.severity, KINDS[finding.kind].title, finding.file, finding.text) for finding in serious[:LINES]
+            (finding.severity, KINDS[finding.kind].title, finding.file, finding.text)
+            for several in named
+            for finding in several
         ]
         show_table("Errors and warnings", ("", "what", "file", "what was seen"), shown)
-    if len(serious) > LINES:
-        say(f"and {len(serious) - LINES} more; report.html and report.json have all")
+        if len(serious) > len(shown):
+            say(f"and {len(serious) - len(shown)} more of these kinds; report.json lists each")
 
 
 def _totals(checked: Checked) -> str:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flood_seg.classes import BACKGROUND, IGNORE, IGNORED
-from flood_seg.console import counted, say, track, warn
+from flood_seg.console import counted, say, track
 from flood_seg.data.coding import Coding, on_command_line
 from flood_seg.data.copy import IMAGES, MASKS, Place, check_empty, find_with_parts, places_of
 from flood_seg.data.reading import SampleReader, check_aspect, resize_mask
 from flood_seg.errors import DataError, FindingsError, ImageError, UsageError
+from flood_seg.faults import CHECK, EVERY, LeftOut
 from flood_seg.imaging.header import describe_file
 from flood_seg.imaging.read import image_suffixes, is_raster, read_size
 from flood_seg.imaging.write import copy_file, write_image, write_json
@@ -81,9 +82,15 @@ def read_samples(config: DataToolsConfig, out: Path) -> Iterator[Sample]:
             else:
                 yield Sample(pair, place, mask)
     if failed:
-        for line in failed:
-            warn(f"left out: {line}")
+        _name(failed, CHECK)
         raise FindingsError(f"{len(failed)} files could not be converted, see above; the rest is done")
+
+
+def _name(lines: Sequence[str], listing: str) -> None:
+    """Warns of lines that begin with the name of what is left out."""
+    with LeftOut(listing) as left_out:
+        for line in lines:
+            left_out.add(line.partition(": ")[0], line, f"left out: {line}")
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -231,8 +238,7 @@ class SetWriter:
         record = {"classes": list(self._coding.names), "ignored": self._ignored, "overrides": overrides, "parts": parts}
         write_json(self._root / CONVERSION, record)
         self.tally.show()
-        for line in self.failed:
-            warn(f"left out: {line}")
+        _name(self.failed, EVERY)
         say(f"{self._root}: {counted(self._count, 'image')} with masks; train with {on_command_line(overrides)}")
         if self.failed:
             raise FindingsError(f"{len(self.failed)} entries could not be used, see above; the rest is done")

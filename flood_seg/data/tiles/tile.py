@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flood_seg.classes import IGNORED
-from flood_seg.console import counted, say, track, warn
+from flood_seg.console import counted, say, track
 from flood_seg.data.coding import Coding, image_overrides, on_command_line
 from flood_seg.data.copy import IMAGES, MASKS, Place, find_with_parts, places_of, whole_or_not_at_all
 from flood_seg.data.layout import has_masks, warn_of
@@ -27,6 +27,7 @@ from flood_seg.data.split import hash_name
 from flood_seg.data.tiles.grid import Tile, tile_rows
 from flood_seg.data.tiles.source import PhotoSource, RasterSource, open_source
 from flood_seg.errors import DataError, FindingsError, ImageError, OutputError, UsageError
+from flood_seg.faults import CHECK, LeftOut
 from flood_seg.imaging.bands import sibling_files
 from flood_seg.imaging.raster import Window, create_raster, import_rasterio
 from flood_seg.imaging.read import is_image_file
@@ -87,13 +88,13 @@ def tile(config: DataToolsConfig, out: Path, image: str | None = None, labels: s
         for scene in scenes:
             check_name(out / f"{scene.place.name}_r000000_c000000.png")
         cutter, cuts = _Cutter(config), list[Cut]()
-        with import_rasterio().Env(GDAL_CACHEMAX=GDAL_CACHE):
+        with import_rasterio().Env(GDAL_CACHEMAX=GDAL_CACHE), LeftOut(CHECK) as left_out:
             for scene in scenes:
                 try:
                     cuts.append(cutter.cut(scene))
                 except ImageError as error:
                     failed += 1
-                    warn(f"{scene.pair.stem} left out: {error}")
+                    left_out.add(scene.pair.stem, str(error))
         overrides = _overrides(config, out, cutter, cuts) if any(scene.labelled for scene in scenes) else []
         _write_index(out, cuts, config.tile, overrides)
     tiles, skipped = sum(len(cut.tiles) for cut in cuts), sum(cut.skipped for cut in cuts)
