@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     Drawn = tuple[np.ndarray, np.ndarray]
 
-CLASSES = 12  # of the street scenes, with the background
-
 
 def _careless(random: np.random.Generator, mask: np.ndarray, share: float) -> np.ndarray:
     """In a share of the tiles draws a mask as a tired annotator does: shifted, half left out, or too broad."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from flood_seg.classes import IGNORED
 from flood_seg.config import as_override
-from flood_seg.console import say, track
+from flood_seg.console import say, track, warn
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.remember import remembered
 from flood_seg.data.store import default_cache_dir, fingerprint

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from flood_seg.classes import IGNORED
-from flood_seg.console import track, warn
+from flood_seg.console import track
 from flood_seg.data.reading import fill_up
 from flood_seg.data.stats import BandStats
 from flood_seg.data.stray import band_ends

@@ -19,6 +19,7 @@ LEAST = 10  # images, below which chance cannot be told
 SEPARATES = 0.75  # below it a sign is not heard
 SPEAKS = 0.98  # below it, of all signs together, nothing is said
 GAIN = 0.3  # of what the exchange of two right masks typically loses, an exchange must gain at least
+RINGS = 0.1  # mixed-up masks that go round among three or more, rather than between two: an assumption, rather high
 SPREAD = (0.16, 0.5, 0.84)  # quantiles: median and one standard deviation, whatever a few wrong masks do
 PAIRS = 2000  # right pairs whose exchange is tried for the power
 
@@ -66,7 +67,7 @@ def weigh(fits: np.ndarray) -> Evidence:
     if images < LEAST:
         return Evidence(None, nothing, nothing)
     scores = np.stack([_standardized(sign) for sign in fits])
-    others = scores[:, ~np.eye(images, dtype=bool)]
+    others = np.stack([_others(sign) for sign in scores])
     own = np.stack([np.diag(sign) for sign in scores])
     separation = tuple(map(_separation, own, others))
     heard = np.array(separation) > SEPARATES
@@ -76,7 +77,7 @@ def weigh(fits: np.ndarray) -> Evidence:
         raw = np.linalg.solve(covariance, np.median(own[heard], axis=1)).clip(0)
         weights[heard] = raw / max(float(np.sqrt(raw @ covariance @ raw)), 1e-9)
     combined = np.tensordot(weights, scores, 1)
-    if _separation(np.diag(combined), combined[~np.eye(images, dtype=bool)]) < SPEAKS:
+    if _separation(np.diag(combined), _others(combined)) < SPEAKS:
         return Evidence(None, separation, nothing)
     return Evidence(combined, separation, tuple(weights.tolist()))
 
@@ -121,8 +122,8 @@ class Chance:
         result = np.full(values.shape, self.least)
         for share, start, slope in self.tails:
             tail = share * np.exp(np.minimum((start - values) / slope, 0))
-            result = np.maximum(result, np.where(values > start, tail, 1))
-        return result
+            result = np.maximum(result, np.where(values > start, tail, 0))
+        return np.where(values > self.tails[0][1], result, 1)
 
 
 def find_swaps(scores: np.ndarray, most: float) -> list[Found]:
@@ -139,17 +140,19 @@ def find_swaps(scores: np.ndarray, most: float) -> list[Found]:
     first, second = np.triu_indices(len(scores), 1)
     crossed = scores[first, second] + scores[second, first]
     gain = (crossed - own[first] - own[second]) / typical
+    weaker = np.minimum(scores[first, second], scores[second, first])
     tail = Chance(crossed, len(scores)).above(crossed)
-    better = np.minimum(scores[first, second], scores[second, first]) > np.maximum(own[first], own[second])
-    hopeful = np.flatnonzero(better & (gain > GAIN) & (tail < most))
+    # In a ring of three masks one fit of two is good by right: the weaker one must be no chance by itself either.
+    single = RINGS * Chance(_others(scores), len(scores)).above(weaker)
+    better = weaker > np.maximum(own[first], own[second])
+    hopeful = np.flatnonzero(better & (gain > GAIN) & (tail < most) & (single < most))
     settled, found = np.zeros(len(scores), bool), list[Found]()
     while True:
         # Among the worst own pairs down to the rank of both, there are so many combinations for chance to try.
         worst = _ranks(np.where(settled, np.inf, own))
         rank = np.maximum(worst[first[hopeful]], worst[second[hopeful]])
-        chance = np.where(
-            settled[first[hopeful]] | settled[second[hopeful]], np.inf, rank * (rank - 1) / 2 * tail[hopeful]
-        )
+        chance = np.maximum(rank * (rank - 1) / 2 * tail[hopeful], single[hopeful])
+        chance[settled[first[hopeful]] | settled[second[hopeful]]] = np.inf
         if not len(chance) or chance.min() >= most:
             return found
         place = int(chance.argmin())
@@ -172,7 +175,7 @@ def find_misfits(scores: np.ndarray, most: float, alike: list[tuple[int, int]] |
     own, typical = np.diag(scores), _typical_loss(scores)
     others = scores.copy()
     np.fill_diagonal(others, -np.inf)
-    chance_of = Chance(others[np.isfinite(others)], len(scores))
+    chance_of = Chance(_others(scores), len(scores))
     for i, j in alike or ():
         others[i, j] = others[j, i] = -np.inf
     best, fit = others.argmax(axis=0), others.max(axis=0)
@@ -203,16 +206,23 @@ def power(scores: np.ndarray, most: float) -> float:
     own = np.diag(scores)
     first, second = np.triu_indices(len(scores), 1)
     chance_of = Chance(scores[first, second] + scores[second, first], len(scores))
+    single = Chance(_others(scores), len(scores))
     few = np.random.default_rng(0).permutation(len(first))[:PAIRS]
     first, second = first[few], second[few]
     ordered = np.sort(own)
     crossed = np.maximum(scores[first, second], scores[second, first])  # then their own fits
     rank = np.searchsorted(ordered, crossed) + 2
     right = own[first] + own[second]
-    chance = rank * (rank - 1) / 2 * chance_of.above(right)
+    weaker = np.minimum(own[first], own[second])
+    chance = np.maximum(rank * (rank - 1) / 2 * chance_of.above(right), RINGS * single.above(weaker))
     gain = (right - scores[first, second] - scores[second, first]) / _typical_loss(scores)
-    better = np.minimum(own[first], own[second]) > crossed
+    better = weaker > crossed
     return float(np.mean((chance < most) & (gain > GAIN) & better))
+
+
+def _others(scores: np.ndarray) -> np.ndarray:
+    """All combinations but the own pairs, float64 [images * (images - 1)]."""
+    return np.asarray(scores[~np.eye(len(scores), dtype=bool)])
 
 
 def _typical_loss(scores: np.ndarray) -> float:

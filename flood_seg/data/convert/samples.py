@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flood_seg.classes import BACKGROUND, IGNORE, IGNORED
-from flood_seg.console import counted, say, track
+from flood_seg.console import counted, say, track, warn
 from flood_seg.data.coding import Coding, on_command_line
 from flood_seg.data.copy import IMAGES, MASKS, Place, check_empty, find_with_parts, places_of
 from flood_seg.data.reading import SampleReader, check_aspect, resize_mask

@@ -1,0 +1,177 @@
+"""Measures how well `data check` finds exchanged masks, and how often it names masks that are right; prints tables.
+
+python benchmarks/swaps.py [--flood DIR] [--ombria DIR] [--kinds roads fields] [--sizes 20 100 400] [--seeds 3]
+
+Sets of several kinds are drawn (`swaps_data.py`), the same for a seed; `--flood` is a folder of images/ and masks/,
+`--ombria` that of OmbriaS1/ and OmbriaS2/. Of each, sets of several sizes are drawn at random. Each is tried as it is,
+and with exchanges made on purpose: one in 40 images, one at least.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from swaps_data import KINDS
+
+from flood_seg.data.check.evidence import find_misfits, find_swaps, find_unlike, power, weigh
+from flood_seg.data.check.examine import VIEW, small_view
+from flood_seg.data.check.fit import fits
+from flood_seg.imaging.read import read_image, read_mask
+from flood_seg.schema.workshop import CheckConfig
+
+RGB = ("red", "green", "blue")
+KNOWN_SWAPS = ("14", "15")  # of the flood photos, which are exchanged as they come
+ROUNDS = {20: 40, 100: 10, 400: 4}  # sets of so many images that are drawn of each kind and seed
+
+
+@dataclass
+class Tally:
+    """What was counted: of sets as they are, and of exchanges made."""
+
+    sets: int = 0
+    errors: int = 0
+    warnings: int = 0
+    misfits: int = 0
+    made: int = 0
+    found: int = 0
+    sure: int = 0
+    others: int = 0
+    powers: list[float] = field(default_factory=list)
+
+
+def views_of(image: np.ndarray, mask: np.ndarray, several: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Returns what the check compares: of an image, any dtype [H, W, bands], and of a mask, uint8 [H, W]."""
+    bands = RGB if image.shape[2] == 3 else [f"b{band}" for band in range(image.shape[2])]
+    if several:
+        small = cv2.resize(mask, (VIEW, VIEW), interpolation=cv2.INTER_NEAREST_EXACT)
+    else:
+        small = cv2.resize((mask > 127).astype(np.float32), (VIEW, VIEW), interpolation=cv2.INTER_AREA)
+    return small_view(image, bands), small
+
+
+def drawn(kind: str, place: int, count: int) -> np.ndarray:
+    """Returns the fits of a drawn set, float32 [signs, images, masks]."""
+    several = kind == "street"
+    return table(views_of(*KINDS[kind](seed, place), several) for seed in range(count))
+
+
+def table(views: Iterator[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Returns the fits of those whose mask is not of one class alone."""
+    useful = [(view, mask) for view, mask in views if (mask != mask.flat[0]).any()]
+    return fits([view for view, _ in useful], [mask for _, mask in useful])
+
+
+def flood(folder: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields the flood photos but for the two that are exchanged and those that lack an image."""
+    for file in sorted((folder / "masks").iterdir()):
+        images = list((folder / "images").glob(f"{file.stem}.*"))
+        if images and file.stem not in KNOWN_SWAPS:
+            yield views_of(read_image(images[0]), read_mask(file) * np.uint8(255))
+
+
+def ombria(folder: Path, sensor: str, when: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields tiles of Sentinel-1 (`S1`) or Sentinel-2 (`S2`), `before` or `after` the flood."""
+    for file in sorted((folder / "OmbriaS2" / "train" / "MASK").iterdir()):
+        number = file.stem.rpartition("_")[2]
+        image = folder / f"Ombria{sensor}" / "train" / when.upper() / f"{sensor}_{when}_{number}.png"
+        yield views_of(read_image(image), read_mask(file) * np.uint8(255))
+
+
+def judge(scores: np.ndarray, options: CheckConfig) -> dict[tuple[int, int], float]:
+    """Returns what chance would give of each swap that is found."""
+    evidence = weigh(scores)
+    if evidence.scores is None:
+        return {}
+    return {(swap.first, swap.second): swap.chance for swap in find_swaps(evidence.scores, options.swap_warning)}
+
+
+def try_as_it_is(scores: np.ndarray, tally: Tally, options: CheckConfig) -> None:
+    """Counts what is named in a set without an exchange."""
+    tally.sets += 1
+    for chance in judge(scores, options).values():
+        tally.errors += chance < options.swap_error
+        tally.warnings += chance >= options.swap_error
+    evidence = weigh(scores)
+    if evidence.scores is None:
+        tally.powers.append(0.0)
+        return
+    named = {misfit.second for misfit in find_misfits(evidence.scores, options.misfit_warning)}
+    tally.misfits += len(named | set(find_unlike(evidence.scores, options.misfit_share)))
+    tally.powers.append(power(evidence.scores, options.swap_warning))
+
+
+def try_exchanged(scores: np.ndarray, random: np.random.Generator, tally: Tally, options: CheckConfig) -> None:
+    """Exchanges masks and counts which of them, and which others, are named."""
+    images, pairs = scores.shape[1], max(1, scores.shape[1] // 80)
+    chosen = random.choice(images, (pairs, 2), replace=False)
+    order = np.arange(images)
+    for one, other in chosen:
+        order[[one, other]] = order[[other, one]]
+    named = judge(scores[:, :, order], options)
+    made = {(min(pair), max(pair)) for pair in chosen.tolist()}
+    tally.made += len(made)
+    tally.found += len(made & named.keys())
+    tally.sure += sum(named[pair] < options.swap_error for pair in made & named.keys())
+    tally.others += len(named.keys() - made)
+
+
+def measure(tables: list[np.ndarray], size: int, rounds: int, options: CheckConfig) -> tuple[Tally, int]:
+    """Tries sets of `size` images, each as it is and with exchanges; returns how many images they had too."""
+    tally = Tally()
+    for number, full in enumerate(tables):
+        random = np.random.default_rng([number, size])
+        count = min(size, full.shape[1])
+        for _ in range(1 if count == full.shape[1] else rounds):
+            few = np.sort(random.choice(full.shape[1], count, replace=False))
+            scores = full[:, few][:, :, few]
+            try_as_it_is(scores, tally, options)
+            for _ in range(3):
+                try_exchanged(scores, random, tally, options)
+    return tally, count
+
+
+def row(name: str, size: int, tally: Tally) -> str:
+    """Returns a line of the table in Markdown."""
+    share = [f"{100 * count / max(tally.made, 1):.0f} %" for count in (tally.found, tally.sure)]
+    return (
+        f"| {name} | {size} | {tally.sets} | {tally.errors} | {tally.warnings} | {tally.misfits / tally.sets:.1f} "
+        f"| {tally.made} | {share[0]} | {share[1]} | {100 * float(np.mean(tally.powers)):.0f} % | {tally.others} |"
+    )
+
+
+HEAD = (
+    "| data | images | sets | false errors | false warnings | poor fits per set "
+    "| exchanges made | found | as errors | promised | others named |\n" + "| --- " * 11 + "|"
+)
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--flood", type=Path)
+    parser.add_argument("--ombria", type=Path)
+    parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
+    parser.add_argument("--sizes", nargs="+", type=int, default=list(ROUNDS))
+    parser.add_argument("--seeds", type=int, default=3)
+    given = parser.parse_args()
+    options = CheckConfig()
+    sets = {kind: [drawn(kind, place, max(given.sizes)) for place in range(given.seeds)] for kind in given.kinds}
+    if given.flood:
+        sets["flood photos"] = [table(flood(given.flood))]
+    if given.ombria:
+        for sensor, when in (("S2", "after"), ("S2", "before"), ("S1", "after"), ("S1", "before")):
+            sets[f"OMBRIA {sensor} {when}"] = [table(ombria(given.ombria, sensor, when))]
+    print(HEAD)
+    for name, tables in sets.items():
+        for size in given.sizes:
+            tally, count = measure(tables, size, ROUNDS.get(size, 10), options)
+            print(row(name, count, tally), flush=True)
+
+
+if __name__ == "__main__":
+    main()
