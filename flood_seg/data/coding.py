@@ -15,7 +15,7 @@ from flood_seg.classes import IGNORE, IGNORED
 from flood_seg.config import as_override
 from flood_seg.errors import DataError
 from flood_seg.imaging.postprocess import to_labels
-from flood_seg.schema.data import DataConfig
+from flood_seg.schema.data import AUTO, DataConfig
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -106,14 +106,16 @@ def _free(values: Sequence[int], taken: Collection[int]) -> int:
 
 def image_overrides(config: DataConfig) -> list[str]:
     """Returns the overrides that say of images what differs from photos in three bands of 8 bits."""
-    usual, found = DataConfig(), list[str]()
+    usual, found = DataConfig(), dict[str, Any]()
     for name in OF_IMAGES:
         value: Any = getattr(config, name)
         if name == "colors" and not all(re.fullmatch(r"\w[\w -]*", key, re.ASCII) for key in value or ()):
             continue  # no override can say it, and it only matters in pictures
         if value != getattr(usual, name):
-            found.append(as_override(f"datamodule.{name}", value))
-    return found
+            found[name] = value
+    if config.mean == AUTO and not {"bands", "value_scale"} & set(found):
+        found = {name: value for name, value in found.items() if name not in ("mean", "std")}  # training's own fit
+    return [as_override(f"datamodule.{name}", value) for name, value in found.items()]
 
 
 def on_command_line(overrides: Sequence[str]) -> str:

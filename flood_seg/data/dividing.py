@@ -7,6 +7,7 @@ import re
 import shlex
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -154,9 +155,8 @@ def _scenes(pairs: Sequence[Pair], config: DataToolsConfig) -> dict[str, str]:
     """Returns the scene that each tile was cut from: by the index of `data tile`, else by its name."""
     known: dict[str, str] = {}
     for folder in config.datamodule.folders:
-        file = folder / "index.json"
-        if file.is_file():
-            tiles = json.loads(file.read_text(encoding="utf-8")).get("tiles", [])
+        with suppress(OSError, ValueError, KeyError, TypeError):  # no index, or one of something else
+            tiles = json.loads((folder / "index.json").read_text(encoding="utf-8"))["tiles"]
             known |= {line["tile"]: f"{folder} {line['source']}" for line in tiles}
     scenes = {}
     for pair in pairs:

@@ -70,16 +70,19 @@ def _find_files(config: DataConfig) -> Found:
     folders = config.folders
     if len(folders) == 1:
         return _find_in(folders[0], config)
-    names = [folder.name for folder in folders]
-    if len(set(names)) < len(names):
-        names = [folder.as_posix() for folder in folders]
     pairs, faults = list[Pair](), list[Fault]()
-    for folder, name in zip(folders, names, strict=True):
+    for folder, name in zip(folders, set_names(folders), strict=True):
         found, wrong = _find_in(folder, config)
         its = part_of_folder(folder)  # of several folders one may be the part of a data set: [data/a, data/b/val]
         pairs += [replace(pair, stem=f"{name}/{pair.stem}", part=pair.part or its) for pair in found]
         faults += [replace(fault, stem=f"{name}/{fault.stem}") for fault in wrong]
     return pairs, faults
+
+
+def set_names(folders: Sequence[Path]) -> list[str]:
+    """Returns what the stems of each of several data sets begin with."""
+    names = [folder.name for folder in folders]
+    return names if len(set(names)) == len(names) else [folder.as_posix() for folder in folders]
 
 
 def _find_in(folder: Path, config: DataConfig) -> Found:
@@ -105,11 +108,10 @@ def _holds_images(folder: Path) -> bool:
 
 
 def has_masks(config: DataConfig) -> bool:
-    """Whether the first of `config.data_dir` is a data set rather than photos alone; raises as `ensure_here`."""
+    """Whether any of `config.data_dir` is a data set rather than photos alone; raises as `ensure_here`."""
     ensure_here(config.folders, config.dvc_pull)
-    folder = config.folders[0]
-    parts = any(_part_folders(folder, part, config) for part in ALIASES)
-    return bool(config.pairs_file) or parts or (folder / config.masks_dir).is_dir()
+    parts = any(_part_folders(folder, part, config) for folder in config.folders for part in ALIASES)
+    return bool(config.pairs_file) or parts or any((folder / config.masks_dir).is_dir() for folder in config.folders)
 
 
 def _part_folders(folder: Path, part: str, config: DataConfig) -> tuple[Path, Path] | None:

@@ -194,17 +194,23 @@ def open_raster(path: Path) -> Iterator[DatasetReader]:
         ImageError: the file is missing or damaged.
         OutOfMemoryError: there is not enough memory.
     """
-    rasterio = import_rasterio()
     try:
         regular(path)
     except OSError as error:
         raise ImageError(f"{path}: {error.strerror or error}") from error
+    with raster_errors(path), import_rasterio().open(path) as source:
+        _check_blocks(path, source)
+        yield source
+
+
+@contextmanager
+def raster_errors(path: Path) -> Iterator[None]:
+    """Turns what rasterio raises of a file into an ImageError; raises as `open_raster`."""
     advice = "read it by windows with datamodule=rasters, or close other programs"
     try:
-        with enough_memory(str(path), advice), rasterio.open(path) as source:
-            _check_blocks(path, source)
-            yield source
-    except (rasterio.errors.RasterioError, ValueError) as error:
+        with enough_memory(str(path), advice):
+            yield
+    except (import_rasterio().errors.RasterioError, ValueError) as error:
         reason = " ".join(str(error.__cause__ or error).split())
         raise ImageError(f"{path}: damaged or no raster ({reason})") from error
 

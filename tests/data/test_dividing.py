@@ -123,3 +123,14 @@ def test_what_cannot_be_divided_is_one_line(scenes, tmp_path):
     with pytest.raises(DataError, match="leave part 2 of 2 empty"):
         divide(config_of(few), tmp_path / "s.txt")
     assert not (tmp_path / "s.txt").exists()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"tiles": 5}', '{"tiles": [{"tile": "a"}]}', '{"pages": []}'])
+def test_an_index_of_something_else_is_passed_over(tmp_path, text):
+    for kind in ("images", "masks"):
+        (tmp_path / "set" / kind).mkdir(parents=True)
+        for name in "abcd":
+            Image.fromarray(np.zeros((32, 32), np.uint8)).save(tmp_path / "set" / kind / f"{name}.png")
+    (tmp_path / "set" / "index.json").write_text(text)
+    divide(config_of(tmp_path / "set", "split.groups=scene"), tmp_path / "split.txt")
+    assert (tmp_path / "split.txt").is_file()

@@ -20,7 +20,7 @@ from flood_seg.data.reading import SampleReader, check_aspect, resize_mask
 from flood_seg.errors import DataError, FindingsError, ImageError, UsageError
 from flood_seg.faults import CHECK, EVERY, LeftOut
 from flood_seg.imaging.header import describe_file
-from flood_seg.imaging.read import image_suffixes, is_raster, read_size
+from flood_seg.imaging.read import image_suffixes, is_raster, read_header, read_size
 from flood_seg.imaging.write import copy_file, write_image, write_json
 from flood_seg.processors import cores
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 
 CONVERSION = "conversion.json"
+TURNED = "{} images are turned by EXIF; their annotations are taken to be of the upright images"
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,8 @@ class SetWriter:
             if (height, width) != size:
                 self.fail(f"{image}: is {size[1]}×{size[0]}, its annotations are of {width}×{height}")
                 return None
+        if not is_raster(image) and read_header(image).orientation != 1:
+            self.tally.note(TURNED, image.name)
         return size
 
     def add(self, image: Path, mask: np.ndarray, part: str | None, name: str) -> None:

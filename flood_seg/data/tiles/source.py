@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from flood_seg.imaging.raster import equals, import_rasterio, open_raster
+from flood_seg.imaging.raster import equals, import_rasterio, open_raster, raster_errors
 from flood_seg.imaging.read import decode_bands, is_raster
 
 if TYPE_CHECKING:
@@ -99,7 +99,11 @@ class RasterSource:
         return self._local.handle
 
     def read(self, part: Tile) -> tuple[np.ndarray, np.ndarray | None]:
-        """See Source."""
+        """See Source; raises ImageError where the file is damaged there."""
+        with raster_errors(self._path):
+            return self._read(part)
+
+    def _read(self, part: Tile) -> tuple[np.ndarray, np.ndarray | None]:
         window = (part.row, part.row + part.height), (part.col, part.col + part.width)
         handle = self._handle()
         values = handle.read(window=window)

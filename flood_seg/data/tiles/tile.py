@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from flood_seg.classes import IGNORED
 from flood_seg.console import counted, say, track
 from flood_seg.data.coding import Coding, image_overrides, on_command_line
 from flood_seg.data.copy import IMAGES, MASKS, Place, find_with_parts, places_of, whole_or_not_at_all
-from flood_seg.data.layout import has_masks, warn_of
+from flood_seg.data.layout import has_masks, set_names, warn_of
 from flood_seg.data.pairing import Pair
 from flood_seg.data.reading import SampleReader, check_aspect, resize_mask
 from flood_seg.data.split import hash_name
@@ -56,6 +57,12 @@ class Scene:
     def tile(self, name: str) -> Place:
         """Returns the place of a tile."""
         return replace(self.place, name=name)
+
+    def discard(self) -> None:
+        """Removes the tiles that were written."""
+        folder = self.place.root / (self.place.part or "")
+        for file in folder.glob(f"*/{escape(self.place.name)}_r[0-9]*_c[0-9]*.*"):
+            file.unlink()
 
 
 @dataclass
@@ -94,6 +101,7 @@ def tile(config: DataToolsConfig, out: Path, image: str | None = None, labels: s
                     cuts.append(cutter.cut(scene))
                 except ImageError as error:
                     failed += 1
+                    scene.discard()
                     left_out.add(scene.pair.stem, str(error))
         overrides = _overrides(config, out, cutter, cuts) if any(scene.labelled for scene in scenes) else []
         _write_index(out, cuts, config.tile, overrides)
@@ -130,27 +138,33 @@ def _scenes(config: DataToolsConfig, out: Path, image: str | None, labels: str |
         warn_of(faults)
         places = places_of(out, placed)
         return [Scene(pair, place, True) for (pair, _), place in zip(placed, places, strict=True)], len(faults)
-    found = _images(config, image, labels)
-    stems = Counter(path.stem.casefold() for path in found)
-    pairs = [
-        Pair(path.stem if stems[path.stem.casefold()] == 1 else path.name, path, Path(labels or path)) for path in found
-    ]
-    return [Scene(pair, Place(out, None, pair.stem), labels is not None) for pair in pairs], 0
+    pairs = [pair for folder, name in _folders(config, image) for pair in _images(folder, name, labels)]
+    places = places_of(out, [(pair, None) for pair in pairs])
+    return [Scene(pair, place, labels is not None) for pair, place in zip(pairs, places, strict=True)], 0
 
 
-def _images(config: DataToolsConfig, image: str | None, labels: str | None) -> list[Path]:
-    """Returns the images of a file or a folder, in the order of their names."""
-    place = Path(image) if image else _images_folder(config.datamodule.folders[0], config.datamodule.images_dir)
+def _folders(config: DataToolsConfig, image: str | None) -> list[tuple[Path, str]]:
+    """Returns what is cut, an image or folders, and what the stems of each begin with."""
+    data = config.datamodule
+    if image:
+        return [(Path(image), "")]
+    names = [f"{name}/" for name in set_names(data.folders)] if len(data.folders) > 1 else [""]
+    return [(_images_folder(folder, data.images_dir), name) for folder, name in zip(data.folders, names, strict=True)]
+
+
+def _images(place: Path, prefix: str, labels: str | None) -> list[Pair]:
+    """Returns the images of a file or a folder, in the order of their names; where stems clash by their whole names."""
     if labels and not Path(labels).is_file():
         raise DataError(f"{labels}: no such file; give --labels a mask or shapes")
     if place.is_file():
-        return [place]
+        return [Pair(place.stem, place, Path(labels or place))]
     if labels or not place.is_dir():
         raise DataError(f"{place}: {'is a folder; --labels are of one image' if labels else 'no such file or folder'}")
     found = sorted(path for path in place.iterdir() if is_image_file(path))
     if not found:
         raise DataError(f"{place}: no image in it; give --image FILE or FOLDER, or --data")
-    return found
+    stems = Counter(path.stem.casefold() for path in found)
+    return [Pair(prefix + (path.stem if stems[path.stem.casefold()] == 1 else path.name), path, path) for path in found]
 
 
 def _images_folder(folder: Path, images_dir: str) -> Path:

@@ -318,3 +318,14 @@ def test_words_that_the_verb_does_not_take_are_an_error(tmp_path, monkeypatch, w
     with pytest.raises(SystemExit) as ended:
         cli.main(["data", "from-coco", "--annotations", "c.json", "--images", "in", *words])
     assert ended.value.code == 2 and not (tmp_path / "data").exists()
+
+
+def test_images_that_exif_turns_are_counted(tmp_path, capsys):
+    file, images = write(tmp_path, [{"segmentation": SQUARE}])
+    picture = Image.open(images / "a.png")
+    exif = picture.getexif()
+    exif[0x0112] = 3  # upside down, so that no size tells
+    picture.save(images / "a.png", exif=exif)
+    from_coco(file, images, tmp_path / "out")
+    said = capsys.readouterr().err
+    assert "1 images are turned by EXIF; their annotations are taken to be of the upright images" in said

@@ -20,6 +20,7 @@ from flood_seg.data.overview import stats
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.tiles.tile import tile
 from flood_seg.errors import DataError, FindingsError, OutputError
+from flood_seg.schema import TrainConfig
 from flood_seg.schema.workshop import DataToolsConfig
 
 GRID = {"driver": "GTiff", "crs": "EPSG:32632", "transform": from_origin(500_000, 5_500_000, 1, 1)}
@@ -180,10 +181,13 @@ def test_bands_and_their_scale_are_among_the_overrides(tmp_path, capsys):
     options = ["datamodule.bands=[vv,vh]", "datamodule.band_sources={vv:1,vh:2}", "datamodule.value_scale=1000",
                "datamodule.mean=[0.9,0.8]", "datamodule.std=[0.1,0.2]"]  # fmt: skip
     tile(config_of(f"datamodule.data_dir='{tmp_path}'", *options, "tile.size=32"), tmp_path / "tiles")
-    again = config_of(*printed(capsys.readouterr().out)).datamodule
+    again = compose("train", printed(capsys.readouterr().out), TrainConfig).datamodule
     assert (again.bands, again.value_scale, again.mean, again.std) == (["vv", "vh"], 1000, [0.9, 0.8], [0.1, 0.2])
     (pair, *_), _ = find_samples(again)
     assert (SampleReader.of(again, "binary").load(pair)[0] == 900).all()
+    tile(config_of(f"datamodule.data_dir='{tmp_path}'", *options[:3], "tile.size=32"), tmp_path / "again")
+    again = compose("train", printed(capsys.readouterr().out), TrainConfig).datamodule
+    assert again.bands == ["vv", "vh"] and again.mean == again.std == "auto"
 
 
 def test_images_of_one_stem_keep_their_tiles_apart(tmp_path):
@@ -368,3 +372,29 @@ def test_an_index_that_was_changed_is_one_line(one, capsys, change):
     Path("tiles/index.json").write_text(json.dumps(index))
     assert exit_code("--data", "tiles", "--mosaic", "tiles/images", "--out", "m.tif") == 2
     assert capsys.readouterr().err.count("\n") == 1 and not Path("m.tif").exists()
+
+
+def test_a_scene_that_breaks_within_leaves_no_tile(tmp_path, capsys):
+    values = np.random.default_rng(0).integers(0, 255, (3, 200, 200), np.uint8)
+    for name in ("whole", "broken[1]"):
+        write_raster(tmp_path / "images" / f"{name}.tif", values, tiled=True, blockxsize=64, blockysize=64)
+    data = (tmp_path / "images" / "broken[1].tif").read_bytes()
+    (tmp_path / "images" / "broken[1].tif").write_bytes(data[: len(data) * 2 // 3])
+    with pytest.raises(FindingsError, match="1 of 2 images could not be cut"):
+        tile(config_of("tile.size=64", "tile.workers=1"), tmp_path / "tiles", str(tmp_path / "images"))
+    assert "broken[1] left out" in capsys.readouterr().err
+    names = {file.name.partition("_r")[0] for file in (tmp_path / "tiles" / "images").iterdir()}
+    assert names == {"whole"}
+
+
+def test_photos_of_several_folders_are_all_cut(tmp_path):
+    for folder, value in (("x", 10), ("y", 20)):
+        (tmp_path / folder / "images").mkdir(parents=True)
+        Image.fromarray(np.full((32, 32, 3), value, np.uint8)).save(tmp_path / folder / "images" / "a.png")
+    config = config_of(f"datamodule.data_dir=['{tmp_path}/x','{tmp_path}/y']", "tile.size=32")
+    tile(config, tmp_path / "tiles")
+    found = {file.name: int(np.array(Image.open(file)).max()) for file in (tmp_path / "tiles" / "images").iterdir()}
+    assert found == {"x_a_r000000_c000000.png": 10, "y_a_r000000_c000000.png": 20}
+    write_photos(tmp_path / "y", {"a": np.zeros((32, 32), np.uint8)})
+    with pytest.raises(DataError, match="x/masks: no such folder"):
+        tile(config, tmp_path / "more")
