@@ -165,10 +165,12 @@ def _write_annotations(root: Path) -> None:
     (root / "cut.json").write_text('{"images": [')
 
     def cvat(name: str, body: str, attributes: str = 'id="0" name="00.jpg" width="80" height="64"') -> None:
-        (root / f"{name}.xml").write_text(f"<annotations><image {attributes}>{body}</image></annotations>")
+        labels = "<meta><task><labels><label><name>water</name></label></labels></task></meta>"
+        (root / f"{name}.xml").write_text(f"<annotations>{labels}<image {attributes}>{body}</image></annotations>")
 
     polygon = '<polygon label="water" points="{}" z_order="{}"/>'
     cvat("cvat", polygon.format("1,1;9,1;9,9", 0))
+    (root / "cvat without labels.xml").write_text('<annotations><image name="00.jpg"/></annotations>')
     cvat("cvat of bad polygon", polygon.format("1,1;x", 0))
     cvat("cvat with a word for z_order", polygon.format("1,1;9,1;9,9", "top"))
     cvat("cvat with a word for height", "", 'id="0" name="00.jpg" width="80" height="tall"')

@@ -156,14 +156,14 @@ def _by_file(entries: list[Entry], of_image: dict[Any, list[Entry]], writer: Set
     """Returns the entries of each file name; those whose number says two files are left out."""
     names, files = defaultdict[Any, set[str]](set), defaultdict[str, list[Entry]](list)
     for entry in entries:
-        names[entry["id"]].add(entry["file_name"])
+        names[entry["id"]].add(str(entry["file_name"]))
     for number, found in names.items():
         if len(found) > 1:
             lost = counted(len(of_image.pop(number, [])), "annotation")
             writer.fail(f"image {number!r} is {', '.join(sorted(found))}, so its {lost} could be of each")
     for entry in entries:
         if len(names[entry["id"]]) == 1:
-            files[entry["file_name"]].append(entry)
+            files[str(entry["file_name"])].append(entry)
     twice = [name for name, found in files.items() if len(found) > 1]
     if twice:
         text = "{} images are listed more than once; their annotations are put together"

@@ -17,11 +17,10 @@ if TYPE_CHECKING:
     from flood_seg.data.convert.samples import Tally
 
 Entry = dict[str, Any]
-NUMBER = (int, float)
 ID = (int, float, str)
 KEYS: dict[str, dict[str, Any]] = {
     "categories": {"id": ID, "name": ID},
-    "images": {"id": ID, "file_name": str, "height": NUMBER, "width": NUMBER},
+    "images": {"id": ID, "file_name": ID, "height": object, "width": object},
     "annotations": {"image_id": ID, "category_id": ID},
 }
 
@@ -48,8 +47,8 @@ def _check(one: Any, keys: dict[str, Any], where: str) -> None:
     for key, kind in keys.items():
         if not isinstance(one, dict) or key not in one:
             raise ValueError(f"{where} has no {key!r}")
-        if isinstance(one[key], bool) or not isinstance(one[key], kind):
-            raise ValueError(f"{where} has {key} {one[key]!r}")
+        if (isinstance(one[key], bool) and kind is ID) or not isinstance(one[key], kind):
+            raise ValueError(f"{where} has {key} {one[key]!r}, which is neither a number nor text")
 
 
 def is_crowd(one: Entry) -> bool:

@@ -84,7 +84,8 @@ def from_mmseg(config: DataToolsConfig, out: Path) -> None:
 def _with_classes(config: DataToolsConfig) -> DataToolsConfig:
     """Returns the configuration with the classes of `classes.json`, where it does not name any itself."""
     data = config.datamodule
-    if data.labels or data.max_label is not None or data.ignore_index is not None:
+    named = data.labels or data.max_label is not None or data.ignore_index is not None
+    if named or not (data.folders[0] / data.images_dir).is_dir():  # reading says what is missing
         return config
     path = data.folders[0] / CLASSES
     if not path.is_file():

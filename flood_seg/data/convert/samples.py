@@ -239,10 +239,12 @@ class SetWriter:
         done = {"images": self._count, "notes": self.tally.lines, "left_out": self.failed}
         parts = self._before.get("parts", {}) | {self._part or "all": done}
         record = {"classes": list(self._coding.names), "ignored": self._ignored, "overrides": overrides, "parts": parts}
-        write_json(self._root / CONVERSION, record)
+        if self._count:
+            write_json(self._root / CONVERSION, record)
         self.tally.show()
         _name(self.failed, EVERY)
-        say(f"{self._root}: {counted(self._count, 'image')} with masks; train with {on_command_line(overrides)}")
+        train = f" with masks; train with {on_command_line(overrides)}" if self._count else ""
+        say(f"{self._root}: {counted(self._count, 'image')}{train}")
         if self.failed:
             raise FindingsError(f"{len(self.failed)} entries could not be used, see above; the rest is done")
 

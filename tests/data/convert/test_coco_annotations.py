@@ -188,7 +188,7 @@ def test_an_annotation_that_cannot_be_drawn_is_named_and_the_others_are_drawn(tm
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda r: r["images"][0].update(height="x"), r"images\[0\] has height 'x'"),
+        (lambda r: r["images"][0].update(id={}), r"images\[0\] has id \{\}, which is neither a number nor text"),
         (lambda r: r["images"].append(5), r"images\[1\] has no 'id'"),
         (lambda r: r["annotations"][0].update(image_id=[1]), r"annotations\[0\] has image_id \[1\]"),
         (lambda r: r["annotations"][0].pop("category_id"), r"annotations\[0\] has no 'category_id'"),
@@ -208,6 +208,20 @@ def test_a_wrong_file_is_one_line_and_nothing_is_written(tmp_path, change, messa
     with pytest.raises(DataError, match=message):
         from_coco(file, images, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("height", ["x", None, -60, 10**9, math.inf, math.nan, [60], True])
+def test_a_height_that_is_none_leaves_the_image_out_and_the_others_in(tmp_path, capsys, height):
+    file, images = write(tmp_path, [{"segmentation": SQUARE}], {"a.png": 1, "b.png": 2})
+    record = json.loads(file.read_text())
+    record["images"][1]["height"] = height
+    file.write_text(json.dumps(record))
+    with pytest.raises(FindingsError, match="1 entries could not be used"):
+        from_coco(file, images, tmp_path / "out")
+    said = capsys.readouterr()
+    assert f"b.png: is 80×60, its annotations are of 80×{height}" in said.err and read(tmp_path, said.out).keys() == {
+        "a"
+    }
 
 
 def test_deeply_nested_json_and_a_folder_are_one_line(tmp_path):
