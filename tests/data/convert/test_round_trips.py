@@ -78,7 +78,7 @@ def by_mmseg(config: DataToolsConfig, root: Path) -> None:
     from_mmseg(config_of(f"datamodule.data_dir='{root}/mmseg'", *folders), root / "back")
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("through", [by_coco, by_cvat, by_mmseg])
 def test_there_and_back_each_pixel_and_each_name_is_the_same(tmp_path, capsys, through, seed):
     config = random_set(tmp_path / "set", seed)
@@ -125,7 +125,7 @@ def assert_one_line(convert: Callable[[], None]) -> None:
 
 
 def test_damaged_json_is_never_a_traceback(tmp_path):
-    """150 times two damages; what pycocotools would do with some of these run lengths is to crash."""
+    """100 times two damages; what pycocotools would do with some of these run lengths is to crash."""
     rng = random.Random(0)
     Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "a.png")
     shapes: list[dict] = [{"segmentation": [[1, 1, 9, 1, 9, 9]]},
@@ -137,7 +137,7 @@ def test_damaged_json_is_never_a_traceback(tmp_path):
         "images": [{"id": 1, "file_name": "a.png", "height": 20, "width": 30}],
         "annotations": [{"id": n, "image_id": 1, "category_id": 1, **one} for n, one in enumerate(shapes)],
     })  # fmt: skip
-    for turn in range(150):
+    for turn in range(100):
         record = damaged(damaged(json.loads(text), rng), rng)
         (tmp_path / "c.json").write_text(json.dumps(record))
         assert_one_line(lambda: from_coco(tmp_path / "c.json", tmp_path, tmp_path / f"out{turn}"))  # noqa: B023
@@ -155,7 +155,7 @@ def test_damaged_xml_is_never_a_traceback(tmp_path):
     )  # fmt: skip
     values = [piece for piece in text.split('"')[1::2]]
     junk = ["", "x", "-1", "1e999", "nan", "9" * 5000, "1,1;2", ";", "../..", "a" * 5000, "999999999", "&#9;", "4, -3"]
-    for turn in range(150):
+    for turn in range(100):
         damage = text.replace(f'"{rng.choice(values)}"', f'"{rng.choice(junk)}"', 1)
         if rng.random() < 0.2:
             place = rng.randrange(len(damage))
