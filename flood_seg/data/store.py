@@ -7,7 +7,9 @@ decoded, checked and resized once, and held in memory or in a memory-mapped file
 from __future__ import annotations
 
 import json
+import math
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -22,9 +24,10 @@ from flood_seg.console import track
 from flood_seg.data.pairing import Fault, Pair
 from flood_seg.data.reading import Sample, SampleReader
 from flood_seg.data.windows import move
-from flood_seg.errors import ImageError
+from flood_seg.errors import ImageError, OutputError
 from flood_seg.imaging.bands import band_files, read_bands
 from flood_seg.imaging.write import atomic_path, write_json
+from flood_seg.memory import enough_memory
 from flood_seg.processors import cores
 
 if TYPE_CHECKING:
@@ -115,10 +118,11 @@ def open_store(
         return DecodingStore(usable, faults, reader, height, width, moves or True in looks)
     if cache == "ram":
         shape = (len(pairs), height, width)
-        arrays = (
-            np.empty((*shape, len(reader.bands.names)), _number_type(pairs, reader)),
-            np.empty(shape, np.uint8),
-        )
+        with enough_memory(f"{len(pairs)} samples of {width}×{height}", "set datamodule.cache=disk or a smaller size"):
+            arrays = (
+                np.empty((*shape, len(reader.bands.names)), _number_type(pairs, reader)),
+                np.empty(shape, np.uint8),
+            )
         return _cached(pairs, _decode(pairs, reader, height, width, arrays), *arrays)
     return _open_on_disk(pairs, reader, height, width, cache_dir or default_cache_dir())
 
@@ -214,13 +218,24 @@ def _open_on_disk(pairs: Sequence[Pair], reader: SampleReader, height: int, widt
     return _cached(pairs, looks, images, masks)
 
 
+def _check_space(folder: Path, needed: int) -> None:
+    """Raises OutputError where a disk has too little space: writing to a mapped file would end the process (SIGBUS)."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OutputError(
+            f"{folder}: the samples need {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are free; set "
+            "datamodule.cache_dir=FOLDER on a larger disk, or datamodule.cache=none"
+        )
+
+
 def _write_arrays(
     pairs: Sequence[Pair], reader: SampleReader, height: int, width: int, images_file: Path, masks_file: Path
 ) -> list[Fault | bool]:
     with atomic_path(images_file) as images_part, atomic_path(masks_file) as masks_part:
         shape = (len(pairs), height, width)
-        bands = len(reader.bands.names)
-        images = np.lib.format.open_memmap(images_part, "w+", _number_type(pairs, reader), (*shape, bands))
+        bands, dtype = len(reader.bands.names), _number_type(pairs, reader)
+        _check_space(images_file.parent, math.prod(shape) * (bands * dtype.itemsize + 1))
+        images = np.lib.format.open_memmap(images_part, "w+", dtype, (*shape, bands))
         masks = np.lib.format.open_memmap(masks_part, "w+", np.uint8, shape)
         looks = _decode(pairs, reader, height, width, (images, masks))
         images.flush()

@@ -9,6 +9,7 @@ from flood_seg.classes import IGNORED
 from flood_seg.data.pairing import find_pairs
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.store import open_store
+from flood_seg.errors import OutOfMemoryError, OutputError
 from flood_seg.schema import DataConfig
 from tests.conftest import draw_pond
 
@@ -117,3 +118,13 @@ def test_a_store_knows_whether_its_masks_have_ignored_pixels(ponds, tmp_path, ca
         store = open_folder(ponds, cache, size=(64, 80), cache_dir=tmp_path / "cache")
         assert store.ignores
         np.testing.assert_array_equal(store[3][1] == IGNORED, alpha == 0)
+
+
+def test_samples_that_no_memory_or_disk_holds_are_refused_before_any_is_decoded(ponds, tmp_path, decoded):
+    pairs, _ = find_pairs(ponds / "images", ponds / "masks")
+    reader, side = SampleReader.of(DataConfig(data_dir=[str(ponds)]), "binary"), 3_000_000
+    with pytest.raises(OutOfMemoryError, match=r"10 samples of 3000000×3000000; set datamodule.cache=disk"):
+        open_store(pairs, reader, side, side, "ram")
+    with pytest.raises(OutputError, match=r"the samples need 3.6e\+05 GB, .* GB are free; set datamodule.cache_dir"):
+        open_store(pairs, reader, side, side, "disk", tmp_path / "cache")
+    assert not decoded and not list((tmp_path / "cache").iterdir())
