@@ -349,8 +349,9 @@ def test_a_label_that_covers_a_part_of_its_image_is_left_out_not_filled_up(tmp_p
         write_raster(root / "images" / f"{number}.tif", np.moveaxis(image, 2, 0))
         west = {1: 500200.0, 2: 900000.0}.get(number, 500000.0)  # 20 columns further east, and far off
         write_raster(root / "masks" / f"{number}.tif", mask, west, nodata=0)
+    config = config_of(root, "datamodule.labels={0:background,255:water}")  # 0 is declared as nodata, and is none
     with pytest.raises(FindingsError):
-        check(config_of(root), tmp_path / "out", tmp_path / "fixed")
+        check(config, tmp_path / "out", tmp_path / "fixed")
     assert sorted(path.name for path in (tmp_path / "fixed" / "masks").iterdir()) == ["0.tif", "3.tif"]
     changes = json.loads((tmp_path / "fixed" / "fixes.json").read_text())["changes"]
     assert changes["1"] == ["left out: its label covers 88.1% of the image on the map; the rest would be made up"]
