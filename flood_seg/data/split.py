@@ -120,7 +120,7 @@ def read_split(path: Path, stems: Collection[str], required: Sequence[str] = PAR
     for number, line in enumerate(_lines(path), 1):
         part, tab, stem = line.partition("\t")
         if not tab or part not in parts:
-            raise DataError(f"{path}:{number}: expected 'train', 'val' or 'test', a tab and a stem, not {line!r}")
+            raise DataError(f"{path}:{number}: expected 'train', 'val' or 'test', a tab and a stem, not {line[:80]!r}")
         stem = _unquoted(stem)
         if stem in seen:
             raise DataError(f"{path}:{number}: {stem!r} is named twice; keep one line")
@@ -148,4 +148,6 @@ def _lines(path: Path) -> list[str]:
 def _read_lines(path: Path) -> list[str]:
     """At line feeds alone: a stem may hold other characters that Unicode breaks lines at."""
     text = regular(path).read_text(encoding="utf-8", errors="surrogateescape")
+    if "\0" in text:  # no name has one
+        raise DataError(f"{path}: the split file cannot be read (it is not a text file)")
     return text.removesuffix("\n").split("\n") if text else []

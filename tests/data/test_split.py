@@ -68,3 +68,11 @@ def test_a_wrong_split_file_says_where(tmp_path, text, message):
 def test_a_missing_split_file_is_named(tmp_path):
     with pytest.raises(DataError, match="no.txt"):
         read_split(tmp_path / "no.txt", ["a"])
+
+
+def test_a_file_that_is_no_text_and_a_line_without_end_are_one_short_line(tmp_path):
+    for content in (b"\xff\xd8\xff\xe0\0\x10JFIF", b"\x89PNG\r\n\x1a\n\0\0", b"x" * 100_000):
+        (tmp_path / "split.txt").write_bytes(content)
+        with pytest.raises(DataError, match="cannot be read .it is not a text file.|:1: expected") as error:
+            read_split(tmp_path / "split.txt", ["a"])
+        assert len(str(error.value)) < 400
