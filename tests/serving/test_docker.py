@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from flood_seg.cli import main
 from flood_seg.errors import ServerError, UsageError
 from flood_seg.schema import TritonConfig
 from flood_seg.serving import docker
@@ -154,11 +155,13 @@ def test_stopped_by_another_terminal_an_attached_container_ends_quietly(stand_in
         ("dies", "did not come up"),
     ],
 )
-def test_a_container_that_does_not_come_up_is_a_line_and_leaves_nothing(mode, message, stand_in):
+def test_a_container_that_does_not_come_up_is_a_line_and_leaves_nothing(mode, message, stand_in, monkeypatch, capfd):
     folder, (_, options) = stand_in(mode), ports()
-    process = start(folder, *options, "triton.start_timeout=1", "triton.stop_timeout=1")
-    _, errors = process.communicate(timeout=40)
-    assert process.returncode == 2 and message in errors.splitlines()[-1], errors
+    monkeypatch.chdir(folder)
+    with pytest.raises(SystemExit) as exit_code:
+        main(["triton-server", "--model-path", "m.onnx", *options, "triton.start_timeout=1", "triton.stop_timeout=1"])
+    errors = capfd.readouterr().err
+    assert exit_code.value.code == 2 and message in errors.splitlines()[-1], errors
     assert errors.count("\n") == (2 if mode == "no image" else 1)  # Docker's own line before ours
     time.sleep(0.2)
     running = subprocess.run(

@@ -59,20 +59,28 @@ def write_photos(folder: Path, count: int = 6) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("protocol", ["http", "grpc"])
-def test_a_client_gets_the_masks_of_infer_to_the_bit(protocol, served, tmp_path):
+def flood_seg_in_process(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as exit_code:
+        main([str(argument) for argument in arguments])
+        raise SystemExit(0)
+    return int(exit_code.value.code)
+
+
+def test_a_client_gets_the_masks_of_infer_to_the_bit(served, tmp_path):
     photos = write_photos(tmp_path / "photos")
-    url = f"127.0.0.1:{getattr(served, protocol)}"
-    arguments = ("--image", photos, "--out", tmp_path / "served", "--triton-url", url, "--protocol", protocol)
-    done = flood_seg("triton-client", *arguments, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    arguments = ("--onnx", served.folder / "red.onnx", "--image", photos, "--out", tmp_path / "local")
-    assert flood_seg("infer", *arguments, cwd=tmp_path).returncode == 0
-    names = sorted(path.name for path in (tmp_path / "local").iterdir())
+    folders = {name: tmp_path / name for name in ("infer", "http", "grpc")}
+    arguments = ("--onnx", served.folder / "red.onnx", "--image", photos, "--out", folders["infer"])
+    assert flood_seg_in_process("infer", *arguments) == 0
+    for protocol in ("http", "grpc"):
+        url = f"127.0.0.1:{getattr(served, protocol)}"
+        arguments = ("--image", photos, "--out", folders[protocol], "--triton-url", url, "--protocol", protocol)
+        assert flood_seg_in_process("triton-client", *arguments) == 0
+    names = sorted(path.name for path in folders["infer"].iterdir())
     assert len(names) == 6
     for name in names:
-        assert (tmp_path / "served" / name).read_bytes() == (tmp_path / "local" / name).read_bytes()
-        assert 0 < cv2.imread(str(tmp_path / "local" / name), 0).mean() < 255  # water and land
+        one, two, three = ((folder / name).read_bytes() for folder in folders.values())
+        assert one == two == three
+        assert 0 < cv2.imread(str(folders["infer"] / name), 0).mean() < 255  # water and land
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
@@ -195,13 +203,6 @@ def test_tls_and_a_token_reach_the_server(protocol, served, tmp_path, monkeypatc
         TritonBackend(address, retries=0)  # not signed by anyone whom the system trusts
     with pytest.raises(ConfigError, match="ca_file=.*No such file"):
         TritonBackend(address, ca_file=str(tmp_path / "no.pem"))
-
-
-def flood_seg_in_process(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as exit_code:
-        main([str(argument) for argument in arguments])
-        raise SystemExit(0)
-    return int(exit_code.value.code)
 
 
 @contextlib.contextmanager
@@ -367,11 +368,13 @@ def test_of_a_group_whose_leader_has_ended_only_tritons_own_are_ended(tmp_path, 
         os.kill(member, signal.SIGKILL)
 
 
-def test_a_model_that_cannot_be_opened_starts_nothing(tmp_path):
+def test_a_model_that_cannot_be_opened_starts_nothing(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.onnx").write_bytes(b"no model")
     for model, message in (("no.onnx", "no such file"), ("broken.onnx", "not a whole ONNX model")):
-        done = flood_seg("triton-server", "--model-path", model, *options(free_ports()), cwd=tmp_path)
-        assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
+        assert flood_seg_in_process("triton-server", "--model-path", model, *options(free_ports())) == 2
+        errors = capfd.readouterr().err
+        assert message in errors and errors.count("\n") == 1
     assert not (tmp_path / "triton_model_repository").exists()
 
 
