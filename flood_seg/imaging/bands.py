@@ -154,8 +154,9 @@ def _read_layer(path: Path, bands: Bands, window: Window | None) -> Raster:
         layer = clean(*decode_bands(path), nodata=bands.nodata)
     if bands.value_scale == PHOTO_SCALE and layer.values.dtype == np.uint16 and set(bands.names) <= set(RGB):
         reduced = (layer.values >> 8).astype(np.uint8)
-        # A window may hold nothing but dark water.
-        return Raster(reduced if window else check_range_used(reduced, path), layer.names, layer.valid)
+        if not window:  # which may hold nothing but dark water
+            check_range_used(reduced[:, :, [name != "alpha" for name in layer.names]], path)  # opaque is no light
+        return Raster(reduced, layer.names, layer.valid)
     return layer
 
 

@@ -262,3 +262,10 @@ def test_a_nodata_value_counts_in_siblings_windows_and_photos(tmp_path):
     assert np.argwhere(~read_bands(path, Bands(nodata=65535)).valid).tolist() == [[2, 2]], (
         "before 8 bits are made of 16"
     )
+
+
+def test_an_opaque_alpha_channel_does_not_make_reflectance_a_photo_of_16_bits(tmp_path):
+    values = np.concatenate([noise(3), np.full((1, 12, 20), 65535, np.uint16)])
+    path = write_raster(tmp_path / "a.tif", values, photometric="RGB", alpha="yes")
+    with pytest.raises(ImageError, match="a.tif: 16-bit values up to .* not a 16-bit photo"):
+        read_bands(path, Bands())

@@ -1,3 +1,6 @@
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import pytorch_lightning as pl
@@ -5,7 +8,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from flood_seg.errors import TrainingError
+from flood_seg.classes import IGNORED
+from flood_seg.errors import DataError, TrainingError
+from flood_seg.training.build import check_values
 from flood_seg.training.losses import BCEWithLogits
 from flood_seg.training.module import SegmentationModule
 from tests.conftest import make_spec
@@ -62,3 +67,23 @@ def test_a_loss_that_is_not_finite_stops_with_its_step_and_what_to_try(stage):
     step = 1 if stage == "training" else 2
     with pytest.raises(TrainingError, match=rf"the {stage} loss is nan at step {step} \(epoch 0\).*now 0.25"):
         trainer.fit(module, DataLoader(train, 1), DataLoader(val, 1))
+
+
+class Samples(list):  # a store of samples, which may be given pairs
+    pairs: list
+
+
+def test_samples_all_of_whose_pixels_are_ignored_say_nothing_of_the_scale():
+    photo, nothing = np.full((8, 8, 3), 120, np.uint8), np.full((8, 8), IGNORED, np.uint8)
+    photo[::2] = 90
+    masks = [nothing, nothing, nothing, np.zeros((8, 8), np.uint8)]
+
+    def data_of(image: np.ndarray) -> SimpleNamespace:
+        samples = [(image, mask) for mask in masks]
+        store = Samples(samples)
+        store.pairs = [SimpleNamespace(image=Path(f"{number}.png")) for number in range(4)]
+        return SimpleNamespace(train_set=SimpleNamespace(store=store, indices=[0, 1, 2, 3]))
+
+    check_values(data_of(photo), make_spec())
+    with pytest.raises(DataError, match="3.png: values from .*and 0 more of 1 training images"):
+        check_values(data_of(photo // 60), make_spec())
