@@ -12,7 +12,6 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
@@ -402,25 +401,3 @@ def test_a_model_without_a_spec_on_the_server_is_refused(tmp_path):
             TritonBackend(f"127.0.0.1:{config.http_port}/{NAME}")
     finally:
         lifecycle.stop(server)
-
-
-@pytest.mark.parametrize(
-    "answer", ["[]", "null", "5", '{"parameters": []}', '{"parameters": {"flood_seg.spec": 5}}', '{"input": [{}]}']
-)
-def test_a_server_of_another_kind_is_a_line(answer):
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer.encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        with pytest.raises(ServerError, match="is no Triton server"):
-            TritonBackend(f"127.0.0.1:{server.server_address[1]}/model", timeout=20)
-        server.shutdown()
