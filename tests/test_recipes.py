@@ -95,7 +95,7 @@ def take_a_step(config: TrainConfig) -> None:
     images, masks = torch.randn(2, len(data.bands), 8, 8), torch.randint(0, len(classes.names), (2, 8, 8))
     spec = ModelSpec(config.task, classes.names, classes.label_values, tuple(data.bands), 32, 32, 1.0,
                      (0.0,) * len(data.bands), (1.0,) * len(data.bands))  # fmt: skip
-    module = build_module(config, network, spec, lambda: np.arange(1, len(classes.names) + 1))
+    module = build_module(config, network, spec, lambda: np.arange(1, len(classes.names) + 1), ignores=False)
     optimizer = module._make_optimizer(network)
     scheduler = module._make_scheduler(optimizer, 10) if config.scheduler else None
     before = [weights.detach().clone() for weights in network.parameters()]
