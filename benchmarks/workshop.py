@@ -106,7 +106,7 @@ def evaluate(data: str, model: str) -> dict[str, float]:
     for pair in pairs[:: max(1, len(pairs) // PHOTOS)]:
         with contextlib.suppress(ImageError):
             if len(chosen) < PHOTOS:
-                inputs.append(predictor.prepare(reader.load(pair)[0])[None])
+                inputs.append(predictor.prepare(reader.load(pair)[0]).tensor[None])
                 chosen.append(pair.stem)
     best: dict[str, float] = {"model": np.inf, "evaluate": np.inf, "photos": len(chosen)}
     with tempfile.TemporaryDirectory() as name:
