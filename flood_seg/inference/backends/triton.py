@@ -77,6 +77,8 @@ def parse_address(text: str, protocol: str = "http", tls: bool = False) -> Addre
         problem = "has no host" if rest[:1] in ("", "/", ":") else "not the address of a model"
         raise ConfigError(f"{text}: {problem}; write host:port/model, http://... or grpc://...")
     host, port, model = found.groups()
+    if max(map(len, host.split("."))) > 63:  # the resolver answers with a traceback on stderr
+        raise ConfigError(f"{text}: a part of the host's name is longer than 63 characters; write host:port/model")
     if port and not 1 <= int(port) <= 65535:
         raise ConfigError(f"{text}: port {port} is not between 1 and 65535")
     return Address(protocol, tls, f"{host}:{int(port or PORTS[protocol])}", model)
