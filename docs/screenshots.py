@@ -35,7 +35,7 @@ def spoil(data: Path) -> None:
     shutil.move(masks / "0008.png", masks / "0003.png")
     shutil.move(spare, masks / "0008.png")
     write_image(images / "0005_again.jpg", np.ascontiguousarray(read_image(images / "0005.jpg")[:, ::-1]))
-    mask = read_labels(masks / "0005.png", by_color=False)
+    mask = read_labels(masks / "0005.png", by_color=False).values
     write_image(masks / "0005_again.png", np.ascontiguousarray(mask[:, ::-1]))
     cut = (images / "0011.jpg").read_bytes()
     (images / "0011.jpg").write_bytes(cut[: len(cut) // 2])

@@ -95,6 +95,8 @@ def _check_kinds(structure: DictConfig, composed: DictConfig, prefix: str = "") 
     from omegaconf import DictConfig
 
     for name in map(str, structure):
+        if name not in composed:  # removed by ~name
+            continue
         ours, theirs = structure._get_node(name), composed._get_node(name)
         if isinstance(ours, DictConfig) and theirs is not None and not theirs._is_none():
             if isinstance(theirs, DictConfig):
