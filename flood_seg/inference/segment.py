@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -39,6 +39,7 @@ class Photo:
         shares: of each class but the background, in [0, 1] of all pixels.
         valid: bool [H, W], where the image has data; None: everywhere.
         nodata_share: of the pixels that have no data, where nothing was seen, in [0, 1].
+        overlaid: whether an overlay is written.
     """
 
     job: Job
@@ -51,6 +52,7 @@ class Photo:
     shares: dict[str, float] = field(default_factory=dict)
     valid: np.ndarray | None = None
     nodata_share: float = 0.0
+    overlaid: bool = False
 
 
 class Segmenter:
@@ -77,21 +79,12 @@ class Segmenter:
         try:
             with _enough_for(job):
                 raster = read_bands(job.image, self._bands)
-                image, photo.valid = raster.values, raster.valid
+                photo.tensor, photo.shift = self._predictor.prepare(raster.values, raster.valid)
         except (ImageError, OutOfMemoryError) as error:
-            photo.error = error
+            photo.error = _named(error, job)
             return photo
-        try:
-            with _enough_for(job):
-                photo.tensor, photo.shift = self._predictor.prepare(image, photo.valid)
-        except ImageError as error:
-            photo.error = ImageError(f"{job.image}: {error}")
-            return photo
-        except OutOfMemoryError as error:
-            photo.error = error
-            return photo
-        photo.size = image.shape[:2]
-        photo.image = image if self._overlay else None
+        photo.valid, photo.size = raster.valid, raster.values.shape[:2]
+        photo.image = raster.values if self._overlay else None
         photo.seconds["read"] = time.perf_counter() - started
         return photo
 
@@ -106,7 +99,7 @@ class Segmenter:
                     logits = self._predictor.backend.run(batch)
             except OutOfMemoryError as error:  # maybe only beside what else is under way: the next batches may fit
                 for photo in good:
-                    photo.error, photo.tensor, photo.image = _of_photo(error, photo), None, None
+                    photo.error, photo.tensor, photo.image = _named(error, photo.job), None, None
                 return photos
             for photo, answer in zip(good, logits, strict=True):
                 photo.tensor = answer
@@ -122,10 +115,8 @@ class Segmenter:
                 with _enough_for(photo.job):
                     self._write(photo, photo.tensor)
                 self.done.append(photo)
-            except OutOfMemoryError as error:
-                photo.error = error
-            except LogitsError as error:
-                photo.error = LogitsError(f"{photo.job.image}: {error}")
+            except (OutOfMemoryError, LogitsError) as error:
+                photo.error = _named(error, photo.job)
             photo.image = photo.tensor = None
         return photos
 
@@ -142,6 +133,7 @@ class Segmenter:
             picture = to_picture(photo.image, spec.bands)
             style = self._colors, output.overlay_opacity, _rgb(output.outline_color)
             write_image(photo.job.overlay, draw_classes(picture, mask, *style))
+            photo.overlaid = True
         photo.shares = prediction.shares(spec.class_names)
         photo.seconds["write"] = time.perf_counter() - started
 
@@ -150,33 +142,12 @@ def _enough_for(job: Job) -> AbstractContextManager[None]:
     return enough_memory(str(job.image), "close other programs, or cut it into tiles with flood-seg data tile")
 
 
-def _of_photo(error: OutOfMemoryError, photo: Photo) -> OutOfMemoryError:
-    return OutOfMemoryError(f"{photo.job.image}: {error}")
+def _named(error: FloodSegError, job: Job) -> FloodSegError:
+    """Returns the error with the image's name at the beginning."""
+    text = str(error)
+    return error if text.startswith(f"{job.image}: ") else type(error)(f"{job.image}: {text}")
 
 
 def _rgb(values: list[int]) -> tuple[int, int, int]:
     red, green, blue = values
     return red, green, blue
-
-
-def describe(photo: Photo, overlay: bool) -> dict[str, Any]:
-    """Returns the record of a photo for the report."""
-    seconds = photo.seconds | {"total": sum(photo.seconds.values())}
-    return {
-        "image": str(photo.job.image),
-        "mask": str(photo.job.mask),
-        "overlay": str(photo.job.overlay) if overlay else None,
-        "width": photo.size[1],
-        "height": photo.size[0],
-        "foreground_share": sum(photo.shares.values()),
-        "shares": photo.shares,
-        **_water_share(photo.shares),
-        "nodata_share": photo.nodata_share,
-        "input_shift": round(photo.shift, 3),
-        "milliseconds": {name: round(value * 1e3, 2) for name, value in seconds.items()},
-    }
-
-
-def _water_share(shares: dict[str, float]) -> dict[str, float]:
-    """The key of the first releases, for models that have a class of that name: reports of others do not carry it."""
-    return {"water_share": shares["water"]} if "water" in shares else {}

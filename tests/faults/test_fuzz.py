@@ -34,7 +34,7 @@ from flood_seg.errors import ConfigError, DataError, FloodSegError, ImageError, 
 from flood_seg.guard import guard
 from flood_seg.imaging.bands import Bands, read_bands
 from flood_seg.imaging.header import describe_file
-from flood_seg.imaging.read import read_image, read_labels, read_mask
+from flood_seg.imaging.read import Labels, read_image, read_labels, read_mask
 from flood_seg.schema import EvaluateConfig, InferConfig, TrainConfig
 from flood_seg.schema.data import DataConfig
 from flood_seg.schema.workshop import DataToolsConfig
@@ -159,7 +159,7 @@ def test_values_of_a_mask_are_class_indices_or_a_data_error(dtype, values, unlis
         mask = np.array(values, np.float64).astype(dtype).reshape(2, 2)
     classes = Classes(("background", "water"), ((0,), (1, 70000)), (255,), ("#000000", "#0000ff"), unlisted)
     try:
-        found = encode(mask, classes, "mask.tif")
+        found = encode(Labels(mask), classes, "mask.tif")
     except DataError:
         assert unlisted == "fail"
         return

@@ -1,0 +1,151 @@
+"""What infer says beside its masks: a line per image or a summary, warnings, and the report in JSON."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from flood_seg.console import counted, say, warn
+from flood_seg.errors import FloodSegError, OutputError, PartialFailureError
+from flood_seg.faults import EVERY, NAMED, LeftOut
+from flood_seg.imaging.values import unusual_values
+from flood_seg.imaging.write import write_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from flood_seg.inference.files import Job
+    from flood_seg.inference.segment import Photo
+
+
+class Report:
+    """Collects what becomes of each image.
+
+    As a context it writes the JSON in the end, also where the work is stopped, by Ctrl-C too: then the JSON says why,
+    and a line says how to go on.
+
+    with Report(path, head, jobs, jobs, segmenter.done, max_shift=2.0) as report:
+        report.add(photo)
+    report.conclude(seconds)
+    """
+
+    def __init__(
+        self, path: Path | None, head: dict[str, Any], jobs: list[Job], todo: list[Job], done: list[Photo],
+        max_shift: float,
+    ) -> None:  # fmt: skip
+        """Takes what the report is about.
+
+        Args:
+            path: of the JSON; None: none is written.
+            head: what it says of the model.
+            jobs: all images.
+            todo: those that are not done already.
+            done: the photos whose files are written; it grows with the work.
+            max_shift: `input_shift` above which an image is warned of.
+        """
+        self._path, self._jobs, self._todo, self._done, self._max_shift = path, jobs, todo, done, max_shift
+        self._head = head | {"skipped": len(jobs) - len(todo)}
+        self._left_out = LeftOut(f"{path} lists each under failed" if path else f"--json FILE lists each, or {EVERY}")
+        self._records, self._failures, self._unusual = list[dict[str, Any]](), list[FloodSegError](), list[str]()
+
+    def __enter__(self) -> Report:
+        return self
+
+    def add(self, photo: Photo) -> None:
+        """Takes a photo that has gone through all stages."""
+        if photo.error:
+            self._failures.append(photo.error)
+            if len(self._jobs) > 1:
+                self._left_out.add(str(photo.job.image), str(photo.error), str(photo.error))
+            return
+        if photo.shift > self._max_shift:
+            self._unusual.append(f"{photo.job.image}: {unusual_values(photo.shift, self._max_shift)}")
+        if len(self._jobs) == 1:
+            say(_line(describe(photo)))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._left_out.__exit__(kind, error, trace)
+        if error is None:
+            self._write(None)
+            return
+        with suppress(OutputError):
+            self._write("interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__)
+        if len(self._todo) > 1:
+            done = f"{len(self._records)} of {len(self._todo)} photos are done"
+            warn(f"{done}; the same command with skip_existing=true goes on")
+
+    def _write(self, stopped: str | None) -> None:
+        order = {job.image: number for number, job in enumerate(self._todo)}
+        self._records += [describe(photo) for photo in sorted(self._done, key=lambda photo: order[photo.job.image])]
+        if self._path:
+            lists = {"images": self._records, "failed": [str(one) for one in self._failures], "warnings": self._unusual}
+            write_json(self._path, self._head | lists | {"stopped": stopped})
+
+    def conclude(self, seconds: float) -> None:
+        """Warns of unusual images and sums up.
+
+        Raises:
+            FloodSegError: the only image has failed, with its error.
+            PartialFailureError: some of several have.
+        """
+        self._warn_of_unusual()
+        failed, skipped = len(self._failures), self._head["skipped"]
+        if len(self._jobs) == 1:
+            if failed:
+                raise self._failures[0]
+            if skipped:
+                say(f"{self._jobs[0].mask}: skipped, the mask exists (skip_existing=true)")
+            return
+        folder = os.path.commonpath([job.mask.parent for job in self._jobs])
+        passed = f", {skipped} skipped (skip_existing=true)" if skipped else ""
+        if self._records:
+            shares = _shares(self._records)
+            say(f"{folder}: {len(self._records)} masks, {shares} on average{passed}, {seconds:.1f} s")
+        elif skipped:
+            say(f"{folder}: 0 masks{passed}")
+        if failed:
+            raise PartialFailureError(f"{failed} of {len(self._jobs)} photos have no mask, see above; the rest is done")
+
+    def _warn_of_unusual(self) -> None:
+        for line in self._unusual[:NAMED]:
+            warn(line)
+        if (count := len(self._unusual)) > NAMED:
+            warn(f"{count} of {counted(len(self._jobs), 'image')} have unusual values; --json lists them all")
+
+
+def describe(photo: Photo) -> dict[str, Any]:
+    """Returns the record of a photo for the JSON."""
+    seconds = photo.seconds | {"total": sum(photo.seconds.values())}
+    # The key of the first releases, for models that have a class of that name; reports of others do not carry it.
+    water = {"water_share": photo.shares["water"]} if "water" in photo.shares else {}
+    return {
+        "image": str(photo.job.image),
+        "mask": str(photo.job.mask),
+        "overlay": str(photo.job.overlay) if photo.overlaid else None,
+        "width": photo.size[1],
+        "height": photo.size[0],
+        "foreground_share": sum(photo.shares.values()),
+        "shares": photo.shares,
+        **water,
+        "nodata_share": photo.nodata_share,
+        "input_shift": round(photo.shift, 3),
+        "milliseconds": {name: round(value * 1e3, 2) for name, value in seconds.items()},
+    }
+
+
+def _line(record: dict[str, Any]) -> str:
+    size = f"{record['width']}×{record['height']}"
+    tinted = f", {record['overlay']}" if record["overlay"] else ""
+    took = record["milliseconds"]["total"]
+    unseen = f", {record['nodata_share']:.1%} without data" if record["nodata_share"] else ""
+    return f"{record['mask']}{tinted}: {size}, {_shares([record])}{unseen}, {took:.0f} ms"
+
+
+def _shares(records: list[dict[str, Any]]) -> str:
+    names = records[0]["shares"]
+    means = {name: sum(record["shares"][name] for record in records) / len(records) for name in names}
+    return ", ".join(f"{mean:.1%} {name}" for name, mean in means.items())
