@@ -53,6 +53,13 @@ def _write_photos(root: Path) -> None:
     for name in ("photo.jpg", "cut.jpg", "text.jpg"):
         (root / "mixed" / name).write_bytes((root / name).read_bytes())
     _write_raster(root / "two bands.tif", np.zeros((2, *SIZE), np.uint8))
+    bands = np.moveaxis(image, 2, 0)
+    _write_raster(root / "from 0 to 1.tif", (bands / 255).astype(np.float32))
+    _write_raster(root / "reflectance.tif", bands.astype(np.float32) * 40)
+    _write_raster(root / "reflectance 16 bit.tif", bands.astype(np.uint16) * 40)
+    _write_raster(root / "no data.tif", np.full((3, *SIZE), np.nan, np.float32))
+    Image.new("RGB", SIZE).save(root / "black.png")
+    (root / "huge.png").write_bytes(_png(30000, 30000))
 
 
 def _write_sets(root: Path) -> None:
@@ -62,10 +69,17 @@ def _write_sets(root: Path) -> None:
         "mid-grey": np.full(SIZE, 128, np.uint8),
         "labels 0-5": np.random.default_rng(0).integers(0, 6, SIZE).astype(np.uint8),
         "size": mask[:32],
+        "0 1 255": np.random.default_rng(0).choice([0, 1, 255], SIZE).astype(np.uint8),
     }
     for name, values in masks.items():
         _write_pair(root / f"set of {name}", "a", image, values)
         _write_pair(root / f"set of {name}", "b", other, values)
+    for name, values, nodata in (("-1 0 1", [-1, 0, 1], None), ("nodata 0", [0, 1], 0)):
+        for stem in "ab":
+            _write_pair(root / f"set of {name}", stem, image if stem == "a" else other, mask)
+            labels = np.random.default_rng(0).choice(values, SIZE).astype(np.int16)
+            (root / f"set of {name}" / "masks" / f"{stem}.png").unlink()
+            _write_raster(root / f"set of {name}" / "masks" / f"{stem}.tif", labels[None], nodata)
     write_ponds(root / "set of one", 1)
     write_ponds(root / "set of cut", 3)
     for file in (root / "set of cut").glob("*/*"):
@@ -100,6 +114,7 @@ def _write_models(root: Path) -> None:
     write_model(root / "spec of nan.onnx", None, metadata=json.dumps(record | {"mean": [float("nan")] * 3}))
     without = {key: value for key, value in record.items() if key != "bands"}
     write_model(root / "spec without bands.onnx", None, metadata=json.dumps(without))
+    write_model(root / "answers nan.onnx", red_spec(), bias=[float("nan")])
     write_model(root / "other tensors.onnx", red_spec(input_name="x"))
     write_model(root / "4 bands.onnx", FOUR_BANDS, 4)
     for suffix in (".ckpt", ".xml", ".plan", ".trt"):
@@ -180,8 +195,8 @@ def _write_annotations(root: Path) -> None:
     (root / "cut.xml").write_text("<annotations><image")
 
 
-def _write_raster(path: Path, values: np.ndarray) -> None:
-    place = {"crs": "EPSG:32632", "transform": from_origin(5e5, 5e6, 10, 10)}
+def _write_raster(path: Path, values: np.ndarray, nodata: int | None = None) -> None:
+    place = {"crs": "EPSG:32632", "transform": from_origin(5e5, 5e6, 10, 10), "nodata": nodata}
     size = {"count": len(values), "height": values.shape[1], "width": values.shape[2]}
     with rasterio.open(path, "w", driver="GTiff", dtype=values.dtype, **size, **place) as file:
         file.write(values)
