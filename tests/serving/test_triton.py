@@ -110,6 +110,14 @@ def test_another_size_and_the_spec_come_through(served):
     assert np.array_equal(backend.run(batch), OnnxRuntimeBackend(served.folder / "red.onnx").run(batch))
 
 
+def test_an_answer_of_nan_fails_its_own_request_alone(served):
+    backend = TritonBackend(f"127.0.0.1:{served.http}/{NAME}")
+    good = np.random.default_rng(0).random((1, 3, 64, 64), np.float32)
+    with pytest.raises(ServerError, match="the model answers NaN or infinity for 100.0% of the logits"):
+        backend.run(np.full_like(good, np.nan))
+    assert np.isfinite(backend.run(good)).all()
+
+
 def test_a_client_needs_neither_torch_nor_onnxruntime(served, tmp_path):
     photo = write_photos(tmp_path / "photos", 1) / "0.png"
     code = (
