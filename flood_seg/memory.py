@@ -23,7 +23,7 @@ _PHRASES = (
 )  # fmt: skip
 
 # Bytes. Measured on two cores with `ulimit -v`: up to 480 MB OpenBLAS, which NumPy loads, and up to 720 MB threads of
-# OpenVINO and ONNX Runtime were segmentation faults and aborts; the model in the box wants 900 MB.
+# OpenVINO and ONNX Runtime were segmentation faults and aborts; the bundled model requires 900 MB.
 LEAST_ADDRESS_SPACE = 768 << 20
 
 

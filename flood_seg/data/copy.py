@@ -41,7 +41,7 @@ class Place:
         return self.root / (self.part or "") / folder / f"{self.name}{suffix}"
 
 
-def place_of(root: Path, pair: Pair, part: str | None) -> Place:
+def _place_of(root: Path, pair: Pair, part: str | None) -> Place:
     """Returns a sample's place: its stem without the part's folder, others' folders joined by an underscore."""
     stem = pair.stem.removeprefix(f"{pair.part}/") if pair.part else pair.stem
     return Place(root, part, stem.replace("/", "_"))
@@ -53,7 +53,7 @@ def places_of(root: Path, found: Sequence[tuple[Pair, str | None]]) -> list[Plac
     Raises:
         DataError: the whole names clash too.
     """
-    places = [place_of(root, pair, part) for pair, part in found]
+    places = [_place_of(root, pair, part) for pair, part in found]
     alike = Counter(map(_key, places))
     places = [
         place if alike[_key(place)] == 1 else replace(place, name=f"{place.name}{pair.image.suffix}")

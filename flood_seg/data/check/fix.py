@@ -14,7 +14,7 @@ import numpy as np
 
 from flood_seg.classes import IGNORED
 from flood_seg.console import counted, say, track
-from flood_seg.data.copy import IMAGES, MASKS, Place, check_empty, place_of
+from flood_seg.data.copy import IMAGES, MASKS, Place, check_empty, places_of
 from flood_seg.data.pairing import VECTORS
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.split import Split, write_split
@@ -96,9 +96,9 @@ def write_fixed(checked: Checked, config: DataToolsConfig, root: Path, swaps: Se
     by_folder = any(seen.pair.part for seen in checked.samples.values())
     parts: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     kept = [seen for stem, seen in checked.samples.items() if stem not in dropped]
-    for seen in track(kept, "Copying", len(kept)):
+    places = places_of(root, [(seen.pair, seen.pair.part) for seen in kept])
+    for seen, place in track(list(zip(kept, places, strict=True)), "Copying", len(kept)):
         stem = seen.pair.stem
-        place = place_of(root, seen.pair, seen.pair.part)
         mask = checked.samples[partners[stem]] if stem in partners else seen
         done = [f"mask of {partners[stem]}"] if stem in partners else []
         done += _copy_image(seen, place, reader)

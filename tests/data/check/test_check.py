@@ -60,6 +60,21 @@ def found(checked: Checked) -> set[tuple[str, ...]]:
     return {(finding.kind, *sorted(finding.stems)) for finding in checked.findings}
 
 
+def test_samples_of_two_sets_never_overwrite_each_other_in_the_copy(tmp_path, scenes):
+    one, other = write(tmp_path / "x", scenes[:2]), write(tmp_path / "x_y", scenes[2:4])
+    for file in one.glob("*/00.*"):
+        file.rename(file.with_name(f"y_{file.name}"))  # x/y_00 and x_y/00
+    sets = compose("data", [f"datamodule.data_dir=['{one}','{other}']"], DataToolsConfig)
+    with pytest.raises(DataError, match="would both be written as x_y_00"):
+        check(sets, tmp_path / "out", tmp_path / "fixed")
+    assert not (tmp_path / "fixed").exists()
+    (one / "images" / "y_00.jpg").rename(one / "images" / "y_00.jpeg")
+    check(sets, tmp_path / "again", tmp_path / "fixed")
+    copies = {file.read_bytes() for file in (tmp_path / "fixed" / "images").iterdir()}
+    assert copies == {file.read_bytes() for root in (one, other) for file in (root / "images").iterdir()}
+    assert len(list((tmp_path / "fixed" / "masks").iterdir())) == 4
+
+
 def exchange(one: Path, other: Path) -> None:
     spare = one.with_name("spare")
     one.rename(spare)
