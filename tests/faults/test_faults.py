@@ -1,7 +1,7 @@
 """Runs every fault of table.md through the real command.
 
 To add a fault, add a row to table.md, and a file to world.py where none of its files is broken in that way. A row runs
-in this process, which is what `python -m flood_seg` does but for the start; FLOOD_SEG_FAULTS=processes runs each in one
+in this process, which is what `python -m flood_seg` does but for the start; FLOOD_SEG_FAULT_ROWS=processes runs each in one
 of its own. A command that begins with `$` is a line of bash and always does.
 """
 
@@ -24,7 +24,7 @@ from tests.faults.world import build
 FAULTS = read_faults()
 ROOT = Path(__file__).parents[2]
 SECONDS = 60  # that a command may take
-IN_PROCESSES = os.environ.get("FLOOD_SEG_FAULTS") == "processes"
+IN_PROCESSES = os.environ.get("FLOOD_SEG_FAULT_ROWS") == "processes"
 
 
 @pytest.fixture(scope="session")
