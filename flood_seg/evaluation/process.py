@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.errors import BackendError, FloodSegError
+from flood_seg.memory import enough_memory
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -116,16 +117,17 @@ def _work(connection: Connection, engine: Engine, threads: int) -> None:
     from flood_seg.inference.engines import open_backend
 
     try:
-        backend = open_backend(engine.node(), engine.model)
-        connection.send((backend.spec, backend.description))
-        while True:
-            batch, times = connection.recv()
-            seconds = []
-            for _ in range(times):
-                started = time.perf_counter()
-                logits = backend.run(batch)
-                seconds.append(time.perf_counter() - started)
-            connection.send(Timed(logits, seconds, _peak_memory()))
+        with enough_memory(str(engine), "set smaller batches or images, or close other programs"):
+            backend = open_backend(engine.node(), engine.model)
+            connection.send((backend.spec, backend.description))
+            while True:
+                batch, times = connection.recv()
+                seconds = []
+                for _ in range(times):
+                    started = time.perf_counter()
+                    logits = backend.run(batch)
+                    seconds.append(time.perf_counter() - started)
+                connection.send(Timed(logits, seconds, _peak_memory()))
     except (EOFError, KeyboardInterrupt, BrokenPipeError):
         return
     except FloodSegError as error:

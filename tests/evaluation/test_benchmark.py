@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
+from flood_seg.errors import OutOfMemoryError
 from flood_seg.evaluation import load as load_module
 from flood_seg.evaluation.benchmark import benchmark
 from flood_seg.evaluation.machine import describe_machine
-from flood_seg.evaluation.process import EngineProcess
+from flood_seg.evaluation.process import EngineProcess, _work
 from flood_seg.inference.engines import parse_engine
 from flood_seg.schema import BenchmarkConfig, BenchmarkOptions, DataConfig
 from tests.conftest import make_spec, write_ponds
@@ -77,3 +78,17 @@ def test_an_engine_process_ends_with_its_block_and_says_when_it_is_killed(tmp_pa
         with pytest.raises(BackendError, match=r"its process ended .exit code -9."):
             process.run(np.ones((1, 3, 64, 64), np.float32))
     assert not process._process.is_alive()
+
+
+def test_an_engines_process_whose_memory_ends_says_so_in_a_line(tmp_path):
+    sent: list[object] = []
+
+    class Pipe:
+        def send(self, answer: object) -> None:
+            sent.append(answer)
+
+        def recv(self) -> object:
+            raise MemoryError
+
+    _work(Pipe(), parse_engine(str(write_model(tmp_path / "red.onnx", red_spec()))), threads=0)
+    assert isinstance(sent[-1], OutOfMemoryError) and "red.onnx; set smaller batches" in str(sent[-1])

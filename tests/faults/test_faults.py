@@ -1,8 +1,8 @@
 """Runs every fault of table.md through the real command.
 
 To add a fault, add a row to table.md, and a file to world.py where none of its files is broken in that way. A row runs
-in this process, which is what `python -m flood_seg` does but for the start; FLOOD_SEG_FAULT_ROWS=processes runs each in one
-of its own. A command that begins with `$` is a line of bash and always does.
+in this process, which is what `python -m flood_seg` does but for the start; FLOOD_SEG_FAULT_ROWS=processes runs each
+in one of its own. A command that begins with `$` is a line of bash and always does.
 """
 
 from __future__ import annotations

@@ -303,3 +303,12 @@ def test_a_server_that_fails_in_the_middle_of_a_folder_is_a_line_and_keeps_what_
     assert "no complete answer within 1 s" in errors and "Traceback" not in errors
     masks = sorted(path.name for path in (tmp_path / "masks").iterdir())
     assert masks == ["0.png", "1.png"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("concurrency", 0), ("concurrency", 100_000), ("timeout", 0), ("timeout", -1), ("retries", -1), ("backoff", -1)],
+)
+def test_numbers_out_of_bounds_are_refused_before_anything_is_sent(key, value):
+    with pytest.raises(ConfigError, match=f"backend.{key}={value}: "):
+        TritonBackend("127.0.0.1:1/any", **{key: value})

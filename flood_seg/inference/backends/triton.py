@@ -17,6 +17,7 @@ import numpy as np
 
 from flood_seg.errors import ConfigError, FloodSegError, ServerError, UsageError, did_you_mean
 from flood_seg.inference.backends.contract import Tensor, check_tensors, first_line, parse_spec
+from flood_seg.schema.checks import check_range, check_workers
 from flood_seg.spec import METADATA_KEY
 
 if TYPE_CHECKING:
@@ -152,8 +153,13 @@ class TritonBackend:
         Raises:
             ServerError: no server answers there, it has no such model, or the model is not ready.
             ModelError: the model carries no ModelSpec, or its tensors are not what that says.
-            ConfigError: no such address or protocol, a certificate file that cannot be read.
+            ConfigError: no such address or protocol, a number out of bounds, a certificate file that cannot be read.
         """
+        check_range("backend.concurrency", concurrency, 1)
+        check_workers("backend.concurrency", concurrency)
+        check_range("backend.timeout", timeout, 0, open_low=True)
+        check_range("backend.retries", retries, 0, 100)
+        check_range("backend.backoff", backoff, 0)
         self.address, self.concurrency = parse_address(str(model), protocol, tls), concurrency
         self.description = f"triton {self.address.protocol}"
         self._timeout, self._retries, self._backoff = timeout, retries, backoff
