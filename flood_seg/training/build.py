@@ -16,6 +16,8 @@ from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfi
 
 from flood_seg.classes import IGNORED
 from flood_seg.config import instantiate
+from flood_seg.console import warn
+from flood_seg.data.store import DecodingStore
 from flood_seg.errors import ConfigError, DataError, ImageError
 from flood_seg.imaging.preprocess import normalize
 from flood_seg.imaging.values import measure_shift
@@ -177,6 +179,18 @@ def check_values(data: FloodDataModule, spec: ModelSpec) -> None:
         raise DataError(
             f"{failures[0]} (and {len(failures) - 1} more of {looked} training images looked at); the key is "
             "datamodule.value_scale, and datamodule.mean=auto datamodule.std=auto measures the rest"
+        )
+
+
+def warn_of_absent_classes(data: FloodDataModule, spec: ModelSpec) -> None:
+    """Warns of classes without a pixel in the training part, where samples are cached: else each would be decoded."""
+    if isinstance(data.train_set.store, DecodingStore):
+        return
+    absent = [name for name, count in zip(spec.class_names, data.count_pixels(), strict=True) if not count]
+    if absent:
+        warn(
+            f"the training part has no pixel of {', '.join(absent)}, which the model cannot learn; look at "
+            "datamodule.labels, and at 'flood-seg data stats'"
         )
 
 

@@ -36,6 +36,7 @@ from flood_seg.training.build import (
     check_leaves,
     check_values,
     make_spec,
+    warn_of_absent_classes,
 )
 from flood_seg.training.checkpoint import load_network
 from flood_seg.training.finders import find_batch_size, find_lr
@@ -81,6 +82,7 @@ def train(config: TrainConfig, overrides: Sequence[str] = (), folder: Path | Non
     data, spec = _load_data(config)
     check_batches(config, data)
     check_values(data, spec)
+    warn_of_absent_classes(data, spec)
     quieten_lightning()
     module = build_module(config, network, spec, data.count_pixels, ignores=data.ignores)
     if run is None:

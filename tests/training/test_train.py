@@ -165,6 +165,14 @@ def test_training_images_of_another_scale_are_refused_before_the_first_step(tmp_
     assert not (tmp_path / "outputs").exists()
 
 
+def test_a_class_without_a_pixel_to_learn_from_is_warned_of(tmp_path, shared_ponds, capsys):
+    folder = tmp_path / "data"
+    shutil.copytree(shared_ponds, folder)
+    classes = "datamodule.labels={0:land,255:water,128:ice}"
+    run_training(tmp_path, folder, "model=tiny_unet", "task=multiclass", classes, "loss=ce_dice", "debug=fast")
+    assert "the training part has no pixel of ice, which the model cannot learn" in capsys.readouterr().err
+
+
 def test_training_that_diverges_exports_no_model(tmp_path, shared_ponds):
     with pytest.raises(TrainingError, match=r"loss is nan at step \d+ \(epoch \d\)"):
         run_training(
