@@ -12,7 +12,7 @@ def test_fast_runs_one_epoch_and_tracks_nothing(shared_ponds, tmp_path):
 
 
 def test_overfit_learns_one_batch_by_heart(shared_ponds, tmp_path):
-    options = [*TINY, "+debug=overfit", "datamodule.batch_size=2", "trainer.max_epochs=60"]
+    options = [*TINY, "optimizer.lr=2e-2", "+debug=overfit", "datamodule.batch_size=2", "trainer.max_epochs=40"]
     summary = run_training(tmp_path, shared_ponds, *options)
     rows = read_history(summary.run_dir / "history.csv")
     assert rows[-1]["train_iou"] > 0.9 and rows[-1]["val_iou"] > 0.85
