@@ -121,7 +121,10 @@ def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
         except ConfigCompositionException as error:
             # A key that is not there; composing with the choices of groups alone lists the keys that are.
             choices = [override for override in hydra_arguments(overrides) if _is_choice(override)]
-            known = _keys(hydra_compose(name, overrides=choices))
+            try:
+                known = _keys(hydra_compose(name, overrides=choices))
+            except ConfigCompositionException:  # a choice is what is wrong
+                known = _keys(hydra_compose(name))
             raise ConfigError(_unknown_key(str(error), str(error.__cause__ or ""), known)) from error
         except HydraException as error:
             raise ConfigError(str(error).replace("\n", " ")) from error
@@ -243,6 +246,8 @@ def _check_override(override: Override) -> None:
         raise ConfigError(f"{line}: there is no run without {key}; choose one of {', '.join(_choices(key))}")
     if not key:
         raise ConfigError(f"{line}: there is no key before the value; write key=value")
+    if override.is_delete() and (configs_dir() / key).is_dir() and not isinstance(override.value() or "", str):
+        raise ConfigError(f"{line}: no choice of {key}; ~{key} alone removes it")
     if override.is_sweep_override():
         value = str(line).partition("=")[2]
         raise ConfigError(

@@ -22,6 +22,9 @@ _PHRASES = (
     "can't start new thread", "failed to map segment",
 )  # fmt: skip
 
+# libtiff's words for a tag that promises more values than the file could hold: a damaged file.
+_TIFF_TAG = "out of memory reading of"
+
 # Bytes. Measured on two cores with `ulimit -v`: up to 480 MB OpenBLAS, which NumPy loads, and up to 720 MB threads of
 # OpenVINO and ONNX Runtime were segmentation faults and aborts; the bundled model requires 900 MB.
 LEAST_ADDRESS_SPACE = 768 << 20
@@ -81,7 +84,7 @@ def is_out_of_memory(error: BaseException) -> bool:
         return isinstance(error, OutOfMemoryError | MemoryError)
     if isinstance(error, OSError) and error.errno is not None:  # its text has a file's name
         return error.errno == errno.ENOMEM
-    text = str(error).lower()
+    text = str(error).lower().replace(_TIFF_TAG, "")
     return isinstance(error, Exception) and any(phrase in text for phrase in _PHRASES)
 
 

@@ -47,6 +47,7 @@ def test_numpy_and_opencv_raise_what_is_known():
         ImageError("out of memory.png: not an image"),
         FileNotFoundError(2, "No such file", "out of memory"),
         ValueError("x"),
+        RuntimeError('a.tif: TIFFReadDirectory:Out of memory reading of "Compression"'),  # a damaged tag
     ],
 )
 def test_other_errors_are_left_as_they_are(error):

@@ -133,6 +133,8 @@ def _read_table(path: Path) -> Found:
     if not {"image", "mask"} <= set(columns):
         there = ", ".join(str(column) for column in columns) or "none"
         raise DataError(f"{path}: wants a line of titles with image and mask, and rows below; its columns are {there}")
+    if short := [number for number, row in enumerate(rows, 2) if row["image"] is None or row["mask"] is None]:
+        raise DataError(f"{path}:{short[0]}: has fewer columns than the header; give an image and a mask in each row")
     stems = Counter(Path(row["image"]).stem for row in rows)
     pairs, faults = list[Pair](), list[Fault]()
     for number, row in enumerate(rows, 2):

@@ -138,6 +138,7 @@ def _write_tables(root: Path) -> None:
         "empty.txt": "",
         "binary.txt": "\0\1\2",
         "set/columns.csv": "photo,truth\nimages/00.jpg,masks/00.png\n",
+        "set/short.csv": "image,mask,part\nimages/00.jpg\n",
         "set/nothing.csv": "image,mask\n",
         "set/parts.csv": "image,mask,part\nimages/00.jpg,masks/00.png,trian\n",
         "set/missing.csv": "image,mask\nimages/90.jpg,masks/90.png\n",
