@@ -28,6 +28,13 @@ class OutputConfig:
                 raise ConfigError(f"output.{name}={value}: give three values from 0 to 255, red first")
 
 
+def _check_use(config: InferConfig | EvaluateConfig) -> None:
+    """Checks what `infer` and `evaluate` may say otherwise than the model's record, and the limit of its warning."""
+    check_range("threshold", 0.5 if config.threshold is None else config.threshold, 0, 1)
+    check_range("value_scale", 1 if config.value_scale is None else config.value_scale, 0, open_low=True)
+    check_range("max_input_shift", config.max_input_shift, 0)
+
+
 @dataclass
 class InferConfig:
     """The whole of `flood-seg infer`."""
@@ -46,10 +53,8 @@ class InferConfig:
     def __post_init__(self) -> None:
         check_range("batch_size", self.batch_size, 1)
         check_range("warmup", self.warmup, 0, 1000)
-        check_range("max_input_shift", self.max_input_shift, 0)
-        check_range("value_scale", 1 if self.value_scale is None else self.value_scale, 0, open_low=True)
         check_range("max_megapixels", self.max_megapixels, 0, open_low=True)
-        check_range("threshold", 0.5 if self.threshold is None else self.threshold, 0, 1)
+        _check_use(self)
 
 
 @dataclass
@@ -92,9 +97,7 @@ class EvaluateConfig:
     output_dir: str = "outputs"
 
     def __post_init__(self) -> None:
-        check_range("threshold", 0.5 if self.threshold is None else self.threshold, 0, 1)
-        check_range("max_input_shift", self.max_input_shift, 0)
-        check_range("value_scale", 1 if self.value_scale is None else self.value_scale, 0, open_low=True)
+        _check_use(self)
         check_choice("part", self.part, ("auto", "train", "val", "test", "all"))
 
 
