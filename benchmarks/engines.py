@@ -20,15 +20,15 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from flood_seg.config import compose
+from flood_seg.config.compose import compose
+from flood_seg.config.schema import DataConfig, QuantizeConfig
 from flood_seg.data.layout import choose_pairs
 from flood_seg.data.reading import SampleReader
 from flood_seg.evaluation.agreement import compare
-from flood_seg.evaluation.photos import read_photos
+from flood_seg.evaluation.eval_images import read_photos
 from flood_seg.export.accuracy import measure
 from flood_seg.export.quantize import quantize
 from flood_seg.inference.backends.openvino import OpenVinoBackend
-from flood_seg.schema import DataConfig, QuantizeConfig
 
 ROUNDS = 5
 
@@ -69,8 +69,8 @@ def quantize_for(model: Path, out: Path, data: str | None, folder: Path) -> Path
     """INT8 within its bound on real data, else on drawn scenes without one."""
     bound = []
     if data is None:
-        from flood_seg.data.sample import write_sample
-        from flood_seg.schema import SampleConfig
+        from flood_seg.config.schema import SampleConfig
+        from flood_seg.synthetic.sample_set import write_sample
 
         data, bound = str(folder / "scenes"), ["quantize.max_iou_drop=1"]
         write_sample(Path(data), SampleConfig(count=20))

@@ -8,8 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from flood_seg.config import compose
-from flood_seg.schema import TrainConfig
+from flood_seg.config.compose import compose
+from flood_seg.config.schema import TrainConfig
 from flood_seg.training.history import read_history
 from flood_seg.training.train import train
 

@@ -12,14 +12,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from flood_seg.config import compose
+from flood_seg.config.compose import compose
+from flood_seg.config.schema import InferConfig
 from flood_seg.imaging.read import image_suffixes
 from flood_seg.inference.engines import open_backend, with_engine
 from flood_seg.inference.files import Job, plan
 from flood_seg.inference.infer import infer
 from flood_seg.inference.predictor import Predictor
 from flood_seg.inference.segment import Segmenter
-from flood_seg.schema import InferConfig
 
 COUNT, ROUNDS = 100, 3
 

@@ -5,11 +5,11 @@ import sys
 import time
 from pathlib import Path
 
-from flood_seg.config import compose
+from flood_seg.config.compose import compose
+from flood_seg.config.schema import TrainConfig
 from flood_seg.data.augmentation import build_augmentation
 from flood_seg.data.datamodule import FloodDataModule, load_store
 from flood_seg.data.layout import choose_split
-from flood_seg.schema import TrainConfig
 from flood_seg.training.build import make_spec
 
 

@@ -58,8 +58,8 @@ def bench_infer(_data: str) -> list[Row]:
     """One photo, from a cold start to the file written, against a bare script that does the same."""
     import cv2
 
-    from flood_seg.data.scene import draw_scene
     from flood_seg.inference.models import boxed_model
+    from flood_seg.synthetic.scene import draw_scene
 
     model = boxed_model()
     if model is None:
@@ -154,8 +154,8 @@ def export_untrained(path: Path) -> Path:
     import torch
 
     from flood_seg.export.onnx import export_onnx
+    from flood_seg.networks.network import build_network
     from flood_seg.spec import ModelSpec
-    from flood_seg.training.network import build_network
 
     torch.manual_seed(0)
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -166,9 +166,9 @@ def export_untrained(path: Path) -> Path:
 
 def bench_folder(data: str) -> list[Row]:
     """`infer` on 100 photos against the slowest of its stages alone."""
-    from flood_seg.data.sample import write_sample
+    from flood_seg.config.schema import SampleConfig
     from flood_seg.inference.models import boxed_model
-    from flood_seg.schema import SampleConfig
+    from flood_seg.synthetic.sample_set import write_sample
 
     with tempfile.TemporaryDirectory() as name:
         photos = Path(data, "images")
@@ -210,8 +210,8 @@ def bench_client(_data: str) -> list[Row]:
     """One photo by `triton-client`, from a cold start to the file written, against `infer`."""
     import cv2
 
-    from flood_seg.data.scene import draw_scene
     from flood_seg.inference.models import boxed_model
+    from flood_seg.synthetic.scene import draw_scene
 
     with tempfile.TemporaryDirectory() as name:
         boxed = boxed_model()
@@ -230,9 +230,9 @@ def bench_client(_data: str) -> list[Row]:
 
 def bench_workshop(data: str) -> list[Row]:
     """`data check`, `data tile` and `evaluate`, each against what it cannot do without."""
-    from flood_seg.data.sample import write_sample
+    from flood_seg.config.schema import SampleConfig
     from flood_seg.inference.models import boxed_model
-    from flood_seg.schema import SampleConfig
+    from flood_seg.synthetic.sample_set import write_sample
 
     with tempfile.TemporaryDirectory() as name:
         if not Path(data, "images").is_dir():

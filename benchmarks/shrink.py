@@ -5,12 +5,13 @@ from pathlib import Path
 
 import cv2
 
+from flood_seg.config.schema import DataConfig
 from flood_seg.data.pairing import find_pairs
 from flood_seg.data.reading import SampleReader, resize_mask
 from flood_seg.errors import ImageError
+from flood_seg.files import atomic_path
 from flood_seg.imaging.preprocess import resize_image
-from flood_seg.imaging.write import atomic_path, write_image
-from flood_seg.schema import DataConfig
+from flood_seg.imaging.write import write_image
 
 reader = SampleReader.of(DataConfig(), "binary")
 source, target, longest = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])

@@ -12,8 +12,8 @@ if ours:
 
 import torch  # noqa: E402
 
+from flood_seg.networks.network import build_network  # noqa: E402
 from flood_seg.training.losses import BCEWithLogits  # noqa: E402
-from flood_seg.training.network import build_network  # noqa: E402
 
 torch.manual_seed(0)
 network, loss = build_network("Unet", encoder, 3, 1).train(), BCEWithLogits(3.0)

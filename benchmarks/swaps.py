@@ -18,11 +18,11 @@ import cv2
 import numpy as np
 from swaps_data import KINDS
 
-from flood_seg.data.check.evidence import find_misfits, find_swaps, find_unlike, power, weigh
-from flood_seg.data.check.examine import VIEW, small_view
-from flood_seg.data.check.fit import fits
+from flood_seg.config.schema.workshop import CheckConfig
 from flood_seg.imaging.read import read_image, read_mask
-from flood_seg.schema.workshop import CheckConfig
+from flood_seg.workshop.check.examine import VIEW, small_view
+from flood_seg.workshop.check.mask_image_fit import fits
+from flood_seg.workshop.check.swapped_pairs import find_misfits, find_swaps, find_unlike, power, weigh
 
 RGB = ("red", "green", "blue")
 KNOWN_SWAPS = ("14", "15")  # of the flood photos, which are exchanged as they come

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from flood_seg.data.scene import CROPS, ROOFS, draw_scene, noise
+from flood_seg.synthetic.scene import CROPS, ROOFS, draw_scene, noise
 
 if TYPE_CHECKING:
     from collections.abc import Callable

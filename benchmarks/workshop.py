@@ -27,12 +27,12 @@ def check(data: str) -> dict[str, float]:
     """Seconds of the check of a whole data set with its page, and of reading its files alone, in as many threads."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from flood_seg.config import compose
-    from flood_seg.data.check.check import check as run
+    from flood_seg.config.compose import compose
+    from flood_seg.config.schema.workshop import DataToolsConfig
     from flood_seg.data.layout import find_samples
     from flood_seg.data.reading import SampleReader
     from flood_seg.errors import FindingsError, ImageError
-    from flood_seg.schema.workshop import DataToolsConfig
+    from flood_seg.workshop.check.check import check as run
 
     config = compose("data", [f"datamodule.data_dir='{data}'"], DataToolsConfig)
     pairs, _ = find_samples(config.datamodule)
@@ -58,7 +58,7 @@ def tile() -> dict[str, float]:
     import rasterio
     from rasterio.transform import from_origin
 
-    from flood_seg.data.scene import draw_scene
+    from flood_seg.synthetic.scene import draw_scene
 
     with tempfile.TemporaryDirectory() as name:
         scene, copy = Path(name, "scene.tif"), Path(name, "copy.tif")
@@ -88,7 +88,8 @@ def tile() -> dict[str, float]:
 
 def evaluate(data: str, model: str) -> dict[str, float]:
     """Seconds of an evaluation of 50 photos with its page, and of the model alone on the same, in turns."""
-    from flood_seg.config import compose
+    from flood_seg.config.compose import compose
+    from flood_seg.config.schema import EvaluateConfig
     from flood_seg.data.layout import choose_pairs
     from flood_seg.data.reading import SampleReader
     from flood_seg.data.split import Split, write_split
@@ -96,7 +97,6 @@ def evaluate(data: str, model: str) -> dict[str, float]:
     from flood_seg.evaluation.evaluate import evaluate as run
     from flood_seg.inference.engines import open_backend
     from flood_seg.inference.predictor import Predictor
-    from flood_seg.schema import EvaluateConfig
 
     config = compose("evaluate", [f"datamodule.data_dir='{data}'"], EvaluateConfig)
     predictor = Predictor(open_backend(config.backend, model, warmup=2))

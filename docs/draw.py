@@ -9,9 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from flood_seg.imaging.overlay import draw_overlay
+from flood_seg.files import atomic_path
+from flood_seg.imaging.display import draw_overlay
 from flood_seg.imaging.read import read_image
-from flood_seg.imaging.write import atomic_path
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
 from flood_seg.inference.predictor import Predictor
 

@@ -1,3 +1,5 @@
 """flood-seg: segmentation models that find water on drone, aerial and satellite images."""
 
-__version__ = "0.1.0"
+from flood_seg.version import __version__
+
+__all__ = ["__version__"]

@@ -50,19 +50,26 @@ EXTRAS: dict[str, tuple[str, ...]] = {
 # The extras with each of which alone a module works, by the longest prefix of its name; `a+b`: both are needed. What is
 # not named works with none.
 MODULES: dict[str, tuple[str, ...]] = {
+    "flood_seg.benchmarking.chart": (
+        "train",
+        "data",
+    ),
     "flood_seg.data.augmentation": ("train",),
-    "flood_seg.data.check": ("data",),
-    "flood_seg.data.convert": ("data",),
     "flood_seg.data.datamodule": ("train",),
     "flood_seg.data.dataset": ("train",),
-    "flood_seg.data.download": ("data",),
-    "flood_seg.data.overview": ("data", "train"),
-    "flood_seg.data.preview": ("train",),
-    "flood_seg.data.tiles": ("geo", "data"),
-    "flood_seg.data.vectors": ("geo", "data"),
-    "flood_seg.evaluation": ("train", "data"),
+    "flood_seg.data.vectors": (
+        "geo",
+        "data",
+    ),
+    "flood_seg.evaluation": (
+        "train",
+        "data",
+    ),
     "flood_seg.export.convert": ("train",),
-    "flood_seg.export.float16": ("quantize", "train"),
+    "flood_seg.export.float16": (
+        "quantize",
+        "train",
+    ),
     "flood_seg.export.int8": ("quantize",),
     "flood_seg.export.onnx": ("train",),
     "flood_seg.export.pooling": ("train",),
@@ -70,19 +77,51 @@ MODULES: dict[str, tuple[str, ...]] = {
     "flood_seg.export.tensorrt": ("tensorrt",),
     "flood_seg.export.tensorrt_operators": ("tensorrt",),
     "flood_seg.export.tensorrt_python": ("tensorrt",),
-    "flood_seg.imaging.raster": ("geo", "data"),
-    "flood_seg.inference.backends.openvino": ("openvino", "quantize"),
+    "flood_seg.imaging.raster": (
+        "geo",
+        "data",
+    ),
+    "flood_seg.inference.backends.openvino": (
+        "openvino",
+        "quantize",
+    ),
     "flood_seg.inference.backends.tensorrt": ("tensorrt",),
-    "flood_seg.inference.backends.torch": ("train",),
-    "flood_seg.inference.backends.triton": ("triton", "serve"),
-    "flood_seg.page": ("train", "data"),
-    "flood_seg.serving.repository": ("triton", "serve"),
+    "flood_seg.inference.backends.triton": (
+        "triton",
+        "serve",
+    ),
+    "flood_seg.metrics.calibration": (
+        "train",
+        "data",
+    ),
+    "flood_seg.networks": ("train",),
+    "flood_seg.plots": (
+        "train",
+        "data",
+    ),
+    "flood_seg.serving.repository": (
+        "triton",
+        "serve",
+    ),
     "flood_seg.torchvision_compat": ("train",),
+    "flood_seg.tracking": ("train",),
+    "flood_seg.tracking.clearml_service": ("train+loggers",),
+    "flood_seg.tracking.comet": ("train+loggers",),
+    "flood_seg.tracking.tensorboard": ("train+loggers",),
+    "flood_seg.tracking.wandb_service": ("train+loggers",),
     "flood_seg.training": ("train",),
-    "flood_seg.training.trackers.clearml_service": ("train+loggers",),
-    "flood_seg.training.trackers.comet": ("train+loggers",),
-    "flood_seg.training.trackers.tensorboard": ("train+loggers",),
-    "flood_seg.training.trackers.wandb_service": ("train+loggers",),
+    "flood_seg.workshop.check": ("data",),
+    "flood_seg.workshop.convert": ("data",),
+    "flood_seg.workshop.download": ("data",),
+    "flood_seg.workshop.preview": ("train",),
+    "flood_seg.workshop.statistics_report": (
+        "data",
+        "train",
+    ),
+    "flood_seg.workshop.tiles": (
+        "geo",
+        "data",
+    ),
 }
 
 

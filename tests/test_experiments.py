@@ -9,11 +9,11 @@ import pytest
 import rasterio
 from PIL import Image
 
-from flood_seg.config import compose
+from flood_seg.config.compose import compose
+from flood_seg.config.schema import EvaluateConfig, InferConfig, TrainConfig
 from flood_seg.evaluation.evaluate import evaluate
 from flood_seg.inference.engines import with_engine
 from flood_seg.inference.infer import infer
-from flood_seg.schema import EvaluateConfig, InferConfig, TrainConfig
 from flood_seg.spec import ModelSpec
 from flood_seg.training.history import read_history
 from flood_seg.training.train import train

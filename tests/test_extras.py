@@ -22,7 +22,7 @@ DISTRIBUTIONS = {"PIL": "pillow", "cuda": "cuda-python", "cv2": "opencv-python-h
                  "grpc": "grpcio", "hydra": "hydra-core", "pytriton": "nvidia-pytriton", "yaml": "pyyaml"}  # fmt: skip
 INSIDE = {"triton_python_backend_utils"}  # what Triton's server brings itself
 # What a checkpoint, an ONNX file and an OpenVINO model are rewritten with: each extra rewrites those of its own.
-BY_FILE = {"flood_seg.export.respec"}
+BY_FILE = {"flood_seg.export.update_spec"}
 
 
 def requirements(lines: list[str]) -> set[str]:
@@ -135,7 +135,7 @@ def failing_in(module: str) -> Exception:
 
 
 def test_a_missing_package_is_of_the_extra_that_the_verb_needs():
-    for module, extra in (("flood_seg.data.check.report", "data"), ("flood_seg.training.plots", "train")):
+    for module, extra in (("flood_seg.workshop.check.report", "data"), ("flood_seg.plots.training", "train")):
         assert extra_to_install("matplotlib", failing_in(module).__traceback__) == extra
     assert extra_to_install("matplotlib", None) == "train" and extra_to_install("nothing", None) is None
 

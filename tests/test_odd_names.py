@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from flood_seg import cli
+from flood_seg.cli import main as cli
 from flood_seg.data.split import read_split
 from tests.conftest import draw_pond
 from tests.inference.conftest import red_spec, write_model

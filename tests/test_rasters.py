@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from flood_seg import cli
-from flood_seg.evaluation import benchmark as benchmark_module
-from flood_seg.evaluation import verify as verify_module
+from flood_seg.benchmarking import benchmark as benchmark_module
+from flood_seg.benchmarking import verify as verify_module
+from flood_seg.cli import main as cli
 from flood_seg.export import quantize as quantize_module
 from tests.data.test_windows import write_scene
 

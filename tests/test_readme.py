@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from flood_seg.cli import FloodSeg
-from flood_seg.config import compose, sweep
-from flood_seg.guard import guard
-from flood_seg.inference.engines import parse_engine, with_engine
-from flood_seg.schema import (
+from flood_seg.cli.guard import guard
+from flood_seg.cli.main import FloodSeg
+from flood_seg.config.compose import compose, sweep
+from flood_seg.config.schema import (
     BenchmarkConfig,
     EvaluateConfig,
     ExportConfig,
@@ -22,7 +21,8 @@ from flood_seg.schema import (
     TritonServerConfig,
     VerifyConfig,
 )
-from flood_seg.schema.workshop import DataToolsConfig
+from flood_seg.config.schema.workshop import DataToolsConfig
+from flood_seg.inference.engines import parse_engine, with_engine
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "models").glob("*/*.md"))]

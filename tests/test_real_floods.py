@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from flood_seg.config.schema import DataConfig, EvaluateConfig, InferConfig, QuantizeConfig, VerifyConfig, VerifyOptions
 from flood_seg.data.pairing import find_pairs
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.store import open_store
@@ -14,7 +15,6 @@ from flood_seg.imaging.bands import Bands, read_bands
 from flood_seg.inference.engines import open_backend, parse_engine
 from flood_seg.inference.models import boxed_model
 from flood_seg.inference.predictor import Predictor
-from flood_seg.schema import DataConfig, EvaluateConfig, InferConfig, QuantizeConfig, VerifyConfig, VerifyOptions
 
 FLOOD = Path(os.environ.get("FLOOD_SEG_DATA", "data/raw"))
 pytestmark = [
@@ -43,9 +43,9 @@ def test_no_real_photo_is_unusual_to_the_bundled_model():
 
 @pytest.fixture(scope="module")
 def checked():
-    from flood_seg.config import compose
-    from flood_seg.data.check.check import look
-    from flood_seg.schema.workshop import DataToolsConfig
+    from flood_seg.config.compose import compose
+    from flood_seg.config.schema.workshop import DataToolsConfig
+    from flood_seg.workshop.check.check import look
 
     return look(compose("data", [f"datamodule.data_dir='{FLOOD}'"], DataToolsConfig))
 
@@ -68,8 +68,8 @@ def test_masks_that_are_exchanged_on_purpose_are_found(checked):
     """As docs/data.md says, and nothing else is; nor are the two that really are swapped an error of the fits alone."""
     import numpy as np
 
-    from flood_seg.data.check.evidence import find_swaps, weigh
-    from flood_seg.data.check.fit import fits
+    from flood_seg.workshop.check.mask_image_fit import fits
+    from flood_seg.workshop.check.swapped_pairs import find_swaps, weigh
 
     seen = [
         one for one in checked.samples.values() if one.pair.stem not in ("14", "15") and 0 < one.mask_view.mean() < 1
@@ -111,7 +111,7 @@ def test_int8_of_the_model_in_the_box_stays_within_its_bound(suffix, tmp_path):
 
 
 def test_bfloat16_finds_the_water_that_float32_finds():
-    from flood_seg.evaluation.verify import verify
+    from flood_seg.benchmarking.verify import verify
 
     model = boxed_model()
     data = DataConfig(data_dir=str(FLOOD), split_file=str(model.parent / "split.txt"))

@@ -11,9 +11,9 @@ import pytest
 import torch
 import yaml
 
-from flood_seg.config import compose, configs_dir
+from flood_seg.config.compose import compose, configs_dir
+from flood_seg.config.schema import InferConfig, TrainConfig
 from flood_seg.errors import ConfigError
-from flood_seg.schema import InferConfig, TrainConfig
 from flood_seg.spec import ModelSpec
 from flood_seg.training.build import build_module, check_leaves
 

@@ -15,8 +15,8 @@ import numpy as np
 from flood_seg.imaging.preprocess import by_fours
 
 if TYPE_CHECKING:
+    from flood_seg.config.schema import AugmentationConfig
     from flood_seg.imaging.bands import Bands
-    from flood_seg.schema import AugmentationConfig
 
 
 def build_augmentation(config: AugmentationConfig, bands: Bands | None = None) -> A.Compose | None:

@@ -18,17 +18,17 @@ from flood_seg.data.dataset import Batch, EpochSampler, FloodDataset
 from flood_seg.data.layout import choose_part, find_samples
 from flood_seg.data.pairing import Fault
 from flood_seg.data.reading import SampleReader
-from flood_seg.data.remember import remembered
 from flood_seg.data.split import Split
 from flood_seg.data.store import SampleStore, count_classes, default_cache_dir, fingerprint, open_store
 from flood_seg.errors import DataError
-from flood_seg.faults import CHECK, EVERY, NAMED, first_of, grouped
-from flood_seg.processors import cores
+from flood_seg.files import cached_json
+from flood_seg.resources import cores
+from flood_seg.skipped import CHECK, EVERY, NAMED, first_of, grouped
 
 if TYPE_CHECKING:
     import albumentations as A
 
-    from flood_seg.schema import DataConfig
+    from flood_seg.config.schema import DataConfig
     from flood_seg.spec import ModelSpec
 
 
@@ -40,7 +40,7 @@ def load_store(config: DataConfig, task: str, part: str | None = None) -> Sample
             value that the labels do not list.
     """
     if config.sample is not None:
-        from flood_seg.data.sample import write_sample
+        from flood_seg.synthetic.sample_set import write_sample
 
         write_sample(config.folders[0], config.sample)
     pairs, unpaired = find_samples(config, part)
@@ -116,7 +116,7 @@ class FloodDataModule(pl.LightningDataModule):
         reader = SampleReader.of(config, self.spec.task)
         name = fingerprint(chosen, reader, config.height, config.width)
         folder = Path(config.cache_dir) if config.cache_dir else default_cache_dir()
-        counts = remembered(
+        counts = cached_json(
             folder / f"{name}.pixels.json", lambda: count_classes(self.store, self.train_set.indices, classes).tolist()
         )
         return np.array(counts)

@@ -12,20 +12,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flood_seg.config.schema.extra_val import ALIASES, part_of_folder
+from flood_seg.data.dvc import ensure_here
 from flood_seg.data.pairing import Fault, Pair, find_pairs
 from flood_seg.data.split import OPTIONAL, PARTS, Split, parts_split, random_split, read_split
-from flood_seg.data.tracked import ensure_here
 from flood_seg.errors import DataError
-from flood_seg.faults import CHECK, LeftOut
 from flood_seg.files import regular
 from flood_seg.imaging.read import is_image_file
 from flood_seg.imaging.size import limit_megapixels
-from flood_seg.schema.extra_val import ALIASES, part_of_folder
+from flood_seg.skipped import CHECK, LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flood_seg.schema import DataConfig
+    from flood_seg.config.schema import DataConfig
 
 Found = tuple[list[Pair], list[Fault]]
 SEED = 42  # of training, where nothing else is said

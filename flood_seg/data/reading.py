@@ -9,17 +9,17 @@ import cv2
 import numpy as np
 
 from flood_seg.classes import IGNORED, Classes, parse_classes
+from flood_seg.config.schema.data import BANDS, VALUE_SCALE
 from flood_seg.data.labels import read_classes
 from flood_seg.data.pairing import VECTORS
 from flood_seg.errors import ConfigError, ImageError
 from flood_seg.imaging.bands import Bands, read_bands
 from flood_seg.imaging.preprocess import resize_image
-from flood_seg.schema.data import BANDS, VALUE_SCALE
 
 if TYPE_CHECKING:
+    from flood_seg.config.schema import DataConfig
     from flood_seg.data.pairing import Pair
     from flood_seg.imaging.raster import Raster, Window
-    from flood_seg.schema import DataConfig
     from flood_seg.spec import ModelSpec
 
 Sample = tuple[np.ndarray, np.ndarray]

@@ -9,8 +9,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from flood_seg.errors import DataError
-from flood_seg.files import regular
-from flood_seg.imaging.write import write_text
+from flood_seg.files import regular, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

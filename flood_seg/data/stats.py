@@ -11,23 +11,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flood_seg.classes import IGNORED
-from flood_seg.config import as_override
+from flood_seg.config.compose import as_override
 from flood_seg.console import say, track, warn
+from flood_seg.data.nodata import band_ends, find_strays
 from flood_seg.data.reading import SampleReader
-from flood_seg.data.remember import remembered
 from flood_seg.data.store import default_cache_dir, fingerprint
-from flood_seg.data.stray import band_ends, find_strays
 from flood_seg.errors import DataError, ImageError
-from flood_seg.faults import CHECK, LeftOut
-from flood_seg.imaging.write import write_text
-from flood_seg.processors import cores
+from flood_seg.files import cached_json, write_text
+from flood_seg.resources import cores
+from flood_seg.skipped import CHECK, LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from flood_seg.config.schema import TrainConfig
+    from flood_seg.data.nodata import Ends, Stray
     from flood_seg.data.pairing import Pair
-    from flood_seg.data.stray import Ends, Stray
-    from flood_seg.schema import TrainConfig
 
 
 @dataclass
@@ -123,7 +122,7 @@ def measure_bands(config: TrainConfig, pairs: Sequence[Pair]) -> None:
         figures = [(total.mean / data.value_scale).tolist(), (total.std / data.value_scale).tolist()]
         return [*figures, [str(stray) for stray in strays]]
 
-    mean, std, strays = remembered(folder / f"{fingerprint(pairs, reader)}.bands.json", compute)
+    mean, std, strays = cached_json(folder / f"{fingerprint(pairs, reader)}.bands.json", compute)
     data.mean, data.std = mean, [value or 1.0 for value in std]  # a constant band says nothing, and divides nothing
     each = [f"{name} {m:.4f} ± {s:.4f}" for name, m, s in zip(data.bands, mean, std, strict=True)]
     say(f"Mean and standard deviation of the training part: {', '.join(each)}")

@@ -25,10 +25,9 @@ from flood_seg.data.pairing import Fault, Pair
 from flood_seg.data.reading import Sample, SampleReader
 from flood_seg.data.windows import move
 from flood_seg.errors import ImageError, OutputError
+from flood_seg.files import atomic_path, write_json
 from flood_seg.imaging.bands import band_files, read_bands
-from flood_seg.imaging.write import atomic_path, write_json
-from flood_seg.memory import enough_memory
-from flood_seg.processors import cores
+from flood_seg.resources import cores, enough_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from rasterio.io import DatasetReader
 
-    from flood_seg.schema import DataConfig, WindowsConfig
+    from flood_seg.config.schema import DataConfig, WindowsConfig
 
 LEAST = 32  # pixels: a narrower strip at a block's end is left out
 COARSE = 16  # every 16th pixel says whether a window has data

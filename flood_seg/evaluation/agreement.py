@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flood_seg.errors import ModelError
-from flood_seg.evaluation.metrics import confusion_matrix, image_ious
 from flood_seg.imaging.postprocess import to_classes, to_probabilities
+from flood_seg.metrics.confusion import confusion_matrix, image_ious
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,25 +12,25 @@ from flood_seg.data.layout import choose_pairs
 from flood_seg.data.reading import SampleReader
 from flood_seg.evaluation import summary
 from flood_seg.evaluation.agreement import check_same_spec
-from flood_seg.evaluation.calibration import Reliability
-from flood_seg.evaluation.classes import plot_confusion, show_classes
-from flood_seg.evaluation.curve import Curve, check_goal, sweep
 from flood_seg.evaluation.gallery import Gallery
 from flood_seg.evaluation.measure import MAIN, Contestant, ImageResult, Measurer, measure_all
-from flood_seg.evaluation.metrics import image_ious
 from flood_seg.evaluation.rows import Row, image_rows, write_rows
-from flood_seg.faults import EVERY
-from flood_seg.imaging.write import check_writable, write_json
+from flood_seg.files import check_writable, write_json
 from flood_seg.inference.engines import open_backend, parse_engine, with_streams
 from flood_seg.inference.models import default_model
 from flood_seg.inference.predictor import Predictor
-from flood_seg.inference.views import Views
+from flood_seg.inference.tta import Views
+from flood_seg.metrics.calibration import Reliability
+from flood_seg.metrics.confusion import image_ious
+from flood_seg.metrics.curve import Curve, check_goal, sweep
+from flood_seg.plots.classes import plot_confusion, show_classes
+from flood_seg.skipped import EVERY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from flood_seg.config.schema import EvaluateConfig, EvaluationOptions
     from flood_seg.inference.predictor import Backend
-    from flood_seg.schema import EvaluateConfig, EvaluationOptions
     from flood_seg.spec import ModelSpec
 
 ADVICE = ("f1", "iou", "recall>=0.95", "precision>=0.9")  # goals that the page lists

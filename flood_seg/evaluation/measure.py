@@ -16,15 +16,15 @@ from flood_seg.classes import IGNORED
 from flood_seg.console import track
 from flood_seg.data.reading import resize_mask
 from flood_seg.errors import DataError, FloodSegError, ImageError, LogitsError
-from flood_seg.evaluation.boundary import boundary_f1
-from flood_seg.evaluation.curve import count_logits
-from flood_seg.evaluation.metrics import confusion_matrix
-from flood_seg.faults import EVERY, LeftOut
 from flood_seg.imaging.display import to_picture
 from flood_seg.imaging.preprocess import shrink
 from flood_seg.inference.pipeline import pipeline
-from flood_seg.inference.views import Views
-from flood_seg.processors import cores
+from flood_seg.inference.tta import Views
+from flood_seg.metrics.boundary import boundary_f1
+from flood_seg.metrics.confusion import confusion_matrix
+from flood_seg.metrics.curve import count_logits
+from flood_seg.resources import cores
+from flood_seg.skipped import EVERY, LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.classes import to_hex
-from flood_seg.evaluation import charts
 from flood_seg.evaluation.measure import SMALL
 from flood_seg.imaging.display import class_colors, difference_legend, draw_classes, draw_difference
-from flood_seg.page.render import data_uri, encode_thumbnail, write_page
+from flood_seg.plots import evaluation as charts
+from flood_seg.plots.page import data_uri, encode_thumbnail, write_page
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from flood_seg.config.schema import EvaluationOptions
     from flood_seg.evaluation.evaluate import Evaluated
     from flood_seg.evaluation.measure import ImageResult
     from flood_seg.evaluation.rows import Row
-    from flood_seg.schema import EvaluationOptions
     from flood_seg.spec import ModelSpec
 
 CONFUSION = "confusion.png"

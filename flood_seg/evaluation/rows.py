@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flood_seg.evaluation.metrics import class_metrics, image_ious, task_metrics
-from flood_seg.imaging.write import atomic_path, encodable, write_csv, write_json
+from flood_seg.files import atomic_path, encodable, write_csv, write_json
+from flood_seg.metrics.confusion import class_metrics, image_ious, task_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flood_seg.evaluation.bootstrap import intervals, paired_difference
-from flood_seg.evaluation.calibration import (
+from flood_seg.evaluation.measure import MAIN
+from flood_seg.imaging.postprocess import logit
+from flood_seg.metrics.bootstrap import intervals, paired_difference
+from flood_seg.metrics.calibration import (
     Reliability,
     binary_reliability,
     binary_temperature,
     class_reliability,
     class_temperature,
 )
-from flood_seg.evaluation.curve import Curve, best_threshold
-from flood_seg.evaluation.groups import Slice, places_by_group, slices
-from flood_seg.evaluation.measure import MAIN
-from flood_seg.evaluation.metrics import by_class, image_ious, task_metrics
-from flood_seg.imaging.postprocess import logit
+from flood_seg.metrics.confusion import by_class, image_ious, task_metrics
+from flood_seg.metrics.curve import Curve, best_threshold
+from flood_seg.metrics.slices import Slice, places_by_group, slices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

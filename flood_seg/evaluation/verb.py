@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from flood_seg.console import say
 from flood_seg.errors import UsageError
 from flood_seg.evaluation.evaluate import Evaluated, evaluate
-from flood_seg.export.respec import check_writable, write_spec
+from flood_seg.export.update_spec import check_writable, write_spec
 from flood_seg.inference.models import default_model
 
 if TYPE_CHECKING:
-    from flood_seg.schema import EvaluateConfig
+    from flood_seg.config.schema import EvaluateConfig
 
 
 def run_evaluate(
@@ -40,7 +40,7 @@ def run_evaluate(
         check_writable(path)
     trackers = None
     if config.logger:
-        from flood_seg.training.trackers.evaluation import keep, open_for_evaluation
+        from flood_seg.evaluation.tracking import keep, open_for_evaluation
 
         trackers = open_for_evaluation(config, path, out)
     try:

@@ -11,18 +11,18 @@ import numpy as np
 
 from flood_seg.console import say, track
 from flood_seg.errors import ModelError
-from flood_seg.evaluation.metrics import confusion_matrix, task_metrics
 from flood_seg.imaging.postprocess import check_logits, to_classes
 from flood_seg.imaging.preprocess import preprocess
 from flood_seg.inference.engines import Engine, open_backend
+from flood_seg.metrics.confusion import confusion_matrix, task_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from flood_seg.evaluation.photos import Photo
+    from flood_seg.config.schema import QuantizeOptions
+    from flood_seg.evaluation.eval_images import Photo
     from flood_seg.export.int8 import Quantizer
-    from flood_seg.schema import QuantizeOptions
 
 
 @dataclass(frozen=True)

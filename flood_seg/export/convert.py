@@ -11,15 +11,15 @@ import numpy as np
 from flood_seg.console import say, warn
 from flood_seg.errors import ModelError, UsageError
 from flood_seg.export.onnx import export_onnx
+from flood_seg.files import check_suffix, check_writable
 from flood_seg.imaging.preprocess import preprocess
-from flood_seg.imaging.write import check_suffix, check_writable
 from flood_seg.inference.models import newest_run_file, run_model
-from flood_seg.training.checkpoint import load_network
-from flood_seg.training.network import check_size
+from flood_seg.networks.checkpoint import load_network
+from flood_seg.networks.network import check_size
 from flood_seg.training.run import BEST, Run
 
 if TYPE_CHECKING:
-    from flood_seg.schema import ExportConfig
+    from flood_seg.config.schema import ExportConfig
     from flood_seg.spec import ModelSpec
 
 STRIDE = 32
@@ -100,12 +100,12 @@ def _samples(run_dir: Path, spec: ModelSpec, fixed_size: bool) -> tuple[list[np.
 
 
 def _validation_photo(run_dir: Path) -> np.ndarray | None:
-    from flood_seg.config import load_config
+    from flood_seg.config.compose import load_config
+    from flood_seg.config.schema import TrainConfig
     from flood_seg.data.layout import find_samples
     from flood_seg.data.reading import SampleReader
     from flood_seg.data.split import read_split
     from flood_seg.errors import ConfigError, DataError
-    from flood_seg.schema import TrainConfig
 
     run = Run(run_dir)
     try:

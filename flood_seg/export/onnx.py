@@ -14,16 +14,16 @@ import torch
 from flood_seg.errors import ModelError
 from flood_seg.export.float16 import store_as_float16
 from flood_seg.export.pooling import make_exportable
+from flood_seg.files import atomic_path
 from flood_seg.imaging.postprocess import check_logits
-from flood_seg.imaging.write import atomic_path
 from flood_seg.spec import METADATA_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from flood_seg.networks.network import PaddedNetwork
     from flood_seg.spec import ModelSpec
-    from flood_seg.training.network import PaddedNetwork
 
 EXAMPLE = 128  # pixels; PAN halves its input down to nothing from 64
 DYNAMIC = {0: "batch", 2: "height", 3: "width"}

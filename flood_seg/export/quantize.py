@@ -11,28 +11,28 @@ import numpy as np
 import onnx
 
 from flood_seg.console import say, show_table
+from flood_seg.data.dvc import ensure_here
 from flood_seg.data.layout import choose_split, find_samples
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.split import Split, read_split
-from flood_seg.data.tracked import ensure_here
 from flood_seg.errors import DataError, ModelError, OutputError
 from flood_seg.evaluation.agreement import compare
-from flood_seg.evaluation.photos import read_photos
+from flood_seg.evaluation.eval_images import read_photos
 from flood_seg.export.accuracy import Result, measure, quantize_within, refuse
 from flood_seg.export.float16 import restore_float32, store_as_float16
 from flood_seg.export.int8 import RANKING_PHOTOS, OnnxQuantizer, OpenVinoQuantizer, layers
-from flood_seg.export.respec import write_spec
+from flood_seg.export.update_spec import write_spec
+from flood_seg.files import copy_file
 from flood_seg.imaging.preprocess import preprocess
-from flood_seg.imaging.write import copy_file
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
 from flood_seg.inference.backends.openvino import openvino_core
 from flood_seg.inference.models import default_model
 
 if TYPE_CHECKING:
+    from flood_seg.config.schema import QuantizeConfig, QuantizeOptions
     from flood_seg.data.pairing import Pair
-    from flood_seg.evaluation.photos import Photo
+    from flood_seg.evaluation.eval_images import Photo
     from flood_seg.export.int8 import Quantizer
-    from flood_seg.schema import QuantizeConfig, QuantizeOptions
     from flood_seg.spec import ModelSpec
 
 ENGINES = {".onnx": "onnxruntime", ".xml": "openvino"}

@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import onnx
 
-from flood_seg import __version__, containers
+from flood_seg import containers
 from flood_seg.console import say
 from flood_seg.errors import BackendError, ModelError, OutputError, UsageError
 from flood_seg.export import tensorrt_python, trtexec
 from flood_seg.export.float16 import restore_float32
 from flood_seg.export.tensorrt_operators import check_operators, is_quantized
 from flood_seg.export.trtexec import Built, Shapes
-from flood_seg.imaging.write import atomic_path, write_json
+from flood_seg.files import atomic_path, write_json
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
 from flood_seg.inference.backends.tensorrt import sidecar_of
 from flood_seg.inference.models import boxed_model, default_model
+from flood_seg.version import __version__
 
 if TYPE_CHECKING:
-    from flood_seg.schema import TensorRtConfig, TensorRtExport
+    from flood_seg.config.schema import TensorRtConfig, TensorRtExport
     from flood_seg.spec import ModelSpec
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from flood_seg.config.schema import TensorRtExport
     from flood_seg.export.trtexec import Shapes
-    from flood_seg.schema import TensorRtExport
 
 FLAGS = {"float16": "FP16", "bfloat16": "BF16"}
 

@@ -17,7 +17,7 @@ from flood_seg.errors import BackendError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flood_seg.schema import TensorRtExport
+    from flood_seg.config.schema import TensorRtExport
 
 IMAGE = "nvcr.io/nvidia/tensorrt"
 # Where NVIDIA's packages put the program, which no PATH has.

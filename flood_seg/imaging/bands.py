@@ -23,7 +23,7 @@ from flood_seg.imaging.read import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from flood_seg.schema import DataConfig
+    from flood_seg.config.schema import DataConfig
     from flood_seg.spec import ModelSpec
 
 RGB = ("red", "green", "blue")

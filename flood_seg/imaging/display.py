@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from flood_seg.classes import IGNORED, default_colors, to_rgb
 from flood_seg.imaging.bands import RGB
-from flood_seg.imaging.overlay import draw_overlay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +42,35 @@ def _stretched(image: np.ndarray) -> np.ndarray:
 def class_colors(spec: ModelSpec) -> list[Color]:
     """Returns the colour of each class, RGB, in a model's pictures."""
     return [to_rgb(color) for color in spec.class_colors or default_colors(len(spec.class_names))]
+
+
+def draw_overlay(
+    image: np.ndarray,
+    mask: np.ndarray,
+    color: tuple[int, int, int],
+    opacity: float,
+    outline: tuple[int, int, int],
+) -> np.ndarray:
+    """Tints the masked pixels and draws their outline.
+
+    Args:
+        image: uint8 [H, W, 3] RGB.
+        mask: uint8 or bool [H, W]; nonzero is tinted.
+        color: tint, RGB 0-255.
+        opacity: of the tint, in [0, 1].
+        outline: colour of the outline, RGB 0-255; its width grows with the image.
+
+    Returns:
+        uint8 [H, W, 3] RGB, a new array.
+    """
+    inside = np.ascontiguousarray(mask != 0).view(np.uint8)
+    tint = np.full_like(image, np.array(color, np.uint8))
+    result = image.copy()
+    cv2.copyTo(cv2.addWeighted(tint, opacity, image, 1 - opacity, 0), inside, result)
+    contours, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    thickness = max(1, round(max(image.shape[:2]) / 600))
+    cv2.drawContours(result, contours, -1, outline, thickness, cv2.LINE_AA)
+    return result
 
 
 def draw_classes(

@@ -12,10 +12,9 @@ import cv2
 import numpy as np
 
 from flood_seg.errors import ImageError
-from flood_seg.files import regular
+from flood_seg.files import atomic_path, regular
 from flood_seg.imaging.size import check_size
-from flood_seg.imaging.write import atomic_path
-from flood_seg.memory import enough_memory
+from flood_seg.resources import enough_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

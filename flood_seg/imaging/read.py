@@ -25,7 +25,7 @@ from flood_seg.errors import DataError, ImageError
 from flood_seg.files import regular
 from flood_seg.imaging.png import SIGNATURE, plain_png
 from flood_seg.imaging.size import check_header, max_megapixels, too_large
-from flood_seg.memory import enough_memory, is_out_of_memory
+from flood_seg.resources import enough_memory, is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flood_seg.config import compose, configs_dir, instantiate
+from flood_seg.config.compose import compose, configs_dir, instantiate
+from flood_seg.config.schema import InferConfig
 from flood_seg.errors import UsageError, did_you_mean
 from flood_seg.inference.backends.streams import streams_for
 from flood_seg.inference.models import run_model
-from flood_seg.schema import InferConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from flood_seg.console import warn
 from flood_seg.errors import DataError, ImageError, OutputError
-from flood_seg.files import regular
+from flood_seg.files import check_name, regular
 from flood_seg.imaging.bands import Bands, band_files
 from flood_seg.imaging.read import image_suffixes, is_image_file, is_whole
-from flood_seg.imaging.write import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

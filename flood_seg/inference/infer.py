@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flood_seg.console import say, track
+from flood_seg.files import check_name, check_suffix, check_writable
 from flood_seg.imaging.bands import Bands
 from flood_seg.imaging.size import limit_megapixels
-from flood_seg.imaging.write import check_name, check_suffix, check_writable
 from flood_seg.inference.engines import open_backend, with_streams
 from flood_seg.inference.files import Job, not_done, plan
 from flood_seg.inference.models import default_model
@@ -17,15 +17,14 @@ from flood_seg.inference.pipeline import pipeline
 from flood_seg.inference.predictor import Predictor
 from flood_seg.inference.report import Report
 from flood_seg.inference.segment import Segmenter
-from flood_seg.memory import check_batch_memory
-from flood_seg.processors import cores
+from flood_seg.resources import check_batch_memory, cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from flood_seg.config.schema import InferConfig
     from flood_seg.inference.predictor import Backend
     from flood_seg.inference.segment import Photo
-    from flood_seg.schema import InferConfig
 
 
 def infer(

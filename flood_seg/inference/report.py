@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from flood_seg.console import counted, say, warn
 from flood_seg.errors import FloodSegError, OutputError, PartialFailureError
-from flood_seg.faults import EVERY, NAMED, LeftOut
+from flood_seg.files import write_json
 from flood_seg.imaging.values import unusual_values
-from flood_seg.imaging.write import write_json
+from flood_seg.skipped import EVERY, NAMED, LeftOut
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,15 +13,15 @@ from flood_seg.imaging.bands import Bands, read_bands
 from flood_seg.imaging.display import class_colors, draw_classes, to_picture
 from flood_seg.imaging.postprocess import to_labels
 from flood_seg.imaging.write import write_image
-from flood_seg.memory import enough_memory
+from flood_seg.resources import enough_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
+    from flood_seg.config.schema import OutputConfig
     from flood_seg.inference.files import Job
     from flood_seg.inference.predictor import Predictor
-    from flood_seg.schema import OutputConfig
 
 
 @dataclass

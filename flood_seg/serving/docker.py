@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flood_seg.schema import TritonConfig
+    from flood_seg.config.schema import TritonConfig
 
 IMAGE = "nvcr.io/nvidia/tritonserver"
 

@@ -17,7 +17,7 @@ from flood_seg.errors import MissingExtraError, ServerError
 from flood_seg.serving import supervisor
 
 if TYPE_CHECKING:
-    from flood_seg.schema import TritonConfig
+    from flood_seg.config.schema import TritonConfig
 
 STUB = "triton_python_backend_stub"
 SERVER = "tritonserver"

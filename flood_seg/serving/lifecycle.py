@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from flood_seg import containers
 from flood_seg.errors import ServerError
-from flood_seg.imaging.write import write_json
+from flood_seg.files import write_json
 from flood_seg.serving import docker, embedded
 from flood_seg.serving.processes import called, command_line, members, start_time
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
-    from flood_seg.schema import TritonConfig
+    from flood_seg.config.schema import TritonConfig
 
 POLL = 0.05  # seconds
 # What a log says of a failure, the most telling first.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.errors import OutputError
-from flood_seg.imaging.write import write_text
+from flood_seg.files import write_text
 from flood_seg.spec import METADATA_KEY
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from flood_seg.serving import docker, embedded, lifecycle
 from flood_seg.serving.repository import Serving, write_repository
 
 if TYPE_CHECKING:
-    from flood_seg.schema import TritonConfig, TritonServerConfig
+    from flood_seg.config.schema import TritonConfig, TritonServerConfig
     from flood_seg.spec import ModelSpec
 
 

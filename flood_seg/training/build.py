@@ -15,36 +15,36 @@ from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 
 from flood_seg.classes import IGNORED
-from flood_seg.config import instantiate
+from flood_seg.config.compose import instantiate
 from flood_seg.console import warn
 from flood_seg.data.store import DecodingStore
 from flood_seg.errors import ConfigError, DataError, ImageError
 from flood_seg.imaging.preprocess import normalize
 from flood_seg.imaging.values import measure_shift
-from flood_seg.memory import check_batch_memory
+from flood_seg.networks.network import PaddedNetwork, build_network, check_batch, check_size
+from flood_seg.networks.weights import load_encoder
+from flood_seg.resources import check_batch_memory
 from flood_seg.spec import ModelSpec
+from flood_seg.tracking.contract import git_commit
 from flood_seg.training.checkpoint import AtomicCheckpointIO
+from flood_seg.training.distributed import choose_strategy, count_processes
 from flood_seg.training.losses import build_loss
 from flood_seg.training.module import SegmentationModule
-from flood_seg.training.network import PaddedNetwork, build_network, check_batch, check_size
-from flood_seg.training.parameters import FreezeEncoder, parameter_groups
+from flood_seg.training.optimization import FreezeEncoder, parameter_groups
 from flood_seg.training.progress import progress_bar
-from flood_seg.training.ranks import choose_strategy, count_processes
 from flood_seg.training.speed import choose_accelerator, choose_precision, tune_gpu
-from flood_seg.training.trackers.contract import git_commit
-from flood_seg.training.weights import load_encoder
-from flood_seg.training.worst import WorstSamples
+from flood_seg.training.worst_samples import WorstSamples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
 
+    from flood_seg.config.schema import DataConfig, TrainConfig
     from flood_seg.data.datamodule import FloodDataModule
-    from flood_seg.schema import DataConfig, TrainConfig
+    from flood_seg.tracking.composite import Trackers
     from flood_seg.training.history import History
     from flood_seg.training.run import Run
-    from flood_seg.training.trackers.several import Trackers
 
 PROFILE = "profile"
 VALUES_CHECKED = 16  # training images, before the first step

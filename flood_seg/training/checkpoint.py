@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, the best one linked, loaded without running code from them."""
+"""Checkpoints: written whole or not at all, the best one linked."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from flood_seg.errors import ModelError
-from flood_seg.imaging.write import atomic_path
-from flood_seg.spec import METADATA_KEY, ModelSpec
-from flood_seg.training.network import PaddedNetwork, build_network
+from flood_seg.files import atomic_path
 from flood_seg.training.run import BEST, LAST
 
 if TYPE_CHECKING:
@@ -53,40 +50,3 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """See the parent."""
         with atomic_path(Path(path)) as temporary:
             torch.save(checkpoint, temporary)
-
-
-def read_checkpoint(path: Path) -> tuple[dict[str, Any], ModelSpec]:
-    """Loads a checkpoint onto the CPU, running no code from it.
-
-    Raises:
-        ModelError: the file is missing, damaged, or holds no ModelSpec.
-    """
-    if not path.is_file():
-        raise ModelError(f"{path}: no such checkpoint; train one with 'flood-seg train' or give --ckpt")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises whatever its unpickler meets
-        raise ModelError(f"{path}: not a whole checkpoint of flood-seg ({type(error).__name__})") from error
-    if not isinstance(checkpoint, dict) or METADATA_KEY not in checkpoint:
-        raise ModelError(f"{path}: carries no ModelSpec; give a checkpoint that 'flood-seg train' wrote")
-    return checkpoint, ModelSpec.from_json(checkpoint[METADATA_KEY], str(path))
-
-
-def load_network(path: Path) -> tuple[PaddedNetwork, ModelSpec]:
-    """Rebuilds the network of a checkpoint, in evaluation mode on the CPU; downloads nothing.
-
-    Raises:
-        ModelError: as `read_checkpoint`, or the weights do not fit the architecture that the spec names.
-    """
-    checkpoint, spec = read_checkpoint(path)
-    made_of = spec.provenance
-    network = build_network(made_of["architecture"], made_of["encoder"], len(spec.bands), spec.logit_channels)
-    prefix = "network."
-    weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ModelError(
-            f"{path}: the weights do not fit {made_of['architecture']} with {made_of['encoder']}"
-        ) from error
-    return network.eval(), spec

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from flood_seg.config.schema import TrainConfig
     from flood_seg.data.datamodule import FloodDataModule
-    from flood_seg.schema import TrainConfig
     from flood_seg.training.module import SegmentationModule
 
 SPARE = 0.8  # of the memory that is free
@@ -68,7 +68,7 @@ def find_lr(config: TrainConfig, module: SegmentationModule, data: FloodDataModu
     best = found.suggestion() if found else None
     if found is None or best is None:
         raise ConfigError(f"tuner.find_lr: the loss falls nowhere from {options.min_lr:g} to {options.max_lr:g}")
-    from flood_seg.training.plots import plot_lr_finder
+    from flood_seg.plots.training import plot_lr_finder
 
     picture = plot_lr_finder(found.results["lr"], found.results["loss"], best, folder / "lr_finder.png")
     say(f"Learning rate {best:.2e}, where the loss falls fastest: {picture}")

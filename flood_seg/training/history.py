@@ -13,7 +13,7 @@ import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
-from flood_seg.imaging.write import write_csv
+from flood_seg.files import write_csv
 
 METRICS = ("loss", "iou", "f1", "accuracy", "precision", "recall", "image_iou")
 COLUMNS = (

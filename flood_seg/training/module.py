@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from flood_seg.errors import TrainingError
-from flood_seg.evaluation.metrics import by_class, confusion_matrices, task_metrics
+from flood_seg.metrics.confusion import by_class, confusion_matrices, task_metrics
 from flood_seg.spec import METADATA_KEY, ModelSpec
-from flood_seg.training.ranks import gather, share_buffers
+from flood_seg.training.distributed import gather, share_buffers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from flood_seg.evaluation.metrics import confusion_matrix, image_ious
 from flood_seg.imaging.display import to_picture
 from flood_seg.imaging.postprocess import to_classes
-from flood_seg.training.plots import plot_samples
+from flood_seg.metrics.confusion import confusion_matrix, image_ious
+from flood_seg.plots.training import plot_samples
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from flood_seg.data.dataset import FloodDataset
+    from flood_seg.networks.network import PaddedNetwork
     from flood_seg.spec import ModelSpec
-    from flood_seg.training.network import PaddedNetwork
 
 ROWS = 8
 

@@ -8,13 +8,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flood_seg.config import load_overrides
+from flood_seg.config.compose import load_overrides
 from flood_seg.errors import ConfigError, OutputError
-from flood_seg.imaging.write import atomic_path, check_writable
-from flood_seg.training.hub import ensure_reachable
+from flood_seg.files import atomic_path, check_writable
+from flood_seg.networks.hub import ensure_reachable
 
 if TYPE_CHECKING:
-    from flood_seg.schema import TrainConfig
+    from flood_seg.config.schema import TrainConfig
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flood_seg.console import say, show_table
+from flood_seg.files import shorten
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,6 @@ def print_summary(summary: Summary) -> None:
     if summary.tracking:
         say(f"tracking    {summary.tracking}")
     say("next        flood-seg infer --image photo.jpg --overlay")
-
-
-def shorten(path: Path) -> Path:
-    """Returns the path relative to the working directory where it lies inside."""
-    absolute = path.absolute()
-    return absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else path
 
 
 def _duration(seconds: float) -> str:

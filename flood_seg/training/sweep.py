@@ -12,13 +12,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flood_seg.config import configs_dir, from_composed, hydra_arguments, parse_overrides
+from flood_seg.config.compose import configs_dir, from_composed, hydra_arguments, parse_overrides
+from flood_seg.config.schema import TrainConfig
 from flood_seg.console import say, show_table, warn
 from flood_seg.errors import ConfigError, FloodSegError, MissingExtraError, PartialFailureError
-from flood_seg.imaging.write import atomic_path, check_writable, write_csv, write_json
-from flood_seg.schema import TrainConfig
+from flood_seg.files import atomic_path, check_writable, shorten, write_csv, write_json
 from flood_seg.training.run import Run, link_latest, new_folder
-from flood_seg.training.summary import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,7 +139,7 @@ def _check_runs(configs: Sequence[TrainConfig]) -> None:
             raise ConfigError(f"trainer.devices={config.trainer.devices}: a sweep's runs train on one device each")
         check_leaves(config)
         if mlflow := config.logger.get("mlflow"):
-            from flood_seg.training.trackers.mlflow_store import prepare
+            from flood_seg.tracking.mlflow_store import prepare
 
             prepare(mlflow["tracking_uri"], mlflow["experiment_name"])
 

@@ -12,7 +12,8 @@ import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 import numpy as np
 import pytorch_lightning as pl
 
-from flood_seg.config import as_override, compose, flatten, save_config
+from flood_seg.config.compose import as_override, compose, flatten, save_config
+from flood_seg.config.schema import AUTO, TrainConfig
 from flood_seg.console import counted, say, warn
 from flood_seg.data.augmentation import build_augmentation, left_out
 from flood_seg.data.datamodule import FloodDataModule, load_store
@@ -20,13 +21,16 @@ from flood_seg.data.layout import choose_split
 from flood_seg.data.split import Split, write_split
 from flood_seg.data.stats import measure_bands
 from flood_seg.errors import ConfigError, DataError, FloodSegError
-from flood_seg.evaluation.classes import plot_confusion, show_classes
-from flood_seg.evaluation.metrics import by_class
 from flood_seg.export.onnx import export_onnx
+from flood_seg.files import clear_leftovers, write_text
 from flood_seg.imaging.bands import Bands
-from flood_seg.imaging.write import clear_leftovers, write_text
-from flood_seg.schema import AUTO, TrainConfig
+from flood_seg.metrics.confusion import by_class
+from flood_seg.networks.checkpoint import load_network
+from flood_seg.plots.classes import plot_confusion, show_classes
+from flood_seg.plots.training import plot_history
 from flood_seg.spec import ModelSpec
+from flood_seg.tracking.composite import Trackers, open_trackers
+from flood_seg.tracking.contract import RunInfo, git_commit
 from flood_seg.training.build import (
     PROFILE,
     build_module,
@@ -38,18 +42,14 @@ from flood_seg.training.build import (
     make_spec,
     warn_of_absent_classes,
 )
-from flood_seg.training.checkpoint import load_network
+from flood_seg.training.distributed import fall_silent, is_main
 from flood_seg.training.finders import find_batch_size, find_lr
 from flood_seg.training.history import History, best_row
-from flood_seg.training.plots import plot_history
 from flood_seg.training.preview import plot_validation
 from flood_seg.training.progress import quieten_lightning
-from flood_seg.training.ranks import fall_silent, is_main
 from flood_seg.training.run import Run, find_run, link_latest, new_run, resumed_overrides
 from flood_seg.training.speed import keep_freed_memory
 from flood_seg.training.summary import Summary, print_summary
-from flood_seg.training.trackers.contract import RunInfo, git_commit
-from flood_seg.training.trackers.several import Trackers, open_trackers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,9 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
+from flood_seg.config.schema import AugmentationConfig
 from flood_seg.data.augmentation import build_augmentation, left_out, random_matrix
 from flood_seg.imaging.bands import Bands
-from flood_seg.schema import AugmentationConfig
 from tests.conftest import draw_pond
 
 PROBABILITIES = [name for name in vars(AugmentationConfig()) if name.endswith("_probability")]

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from flood_seg.classes import IGNORED
-from flood_seg.config import compose
+from flood_seg.config.compose import compose
+from flood_seg.config.schema import AugmentationConfig, DataConfig, OutputConfig, TrainConfig
 from flood_seg.data.augmentation import build_augmentation
 from flood_seg.data.datamodule import FloodDataModule, load_store
 from flood_seg.data.layout import choose_split
@@ -18,7 +19,6 @@ from flood_seg.imaging.read import read_image
 from flood_seg.inference.files import Job
 from flood_seg.inference.predictor import Predictor
 from flood_seg.inference.segment import Segmenter
-from flood_seg.schema import AugmentationConfig, DataConfig, OutputConfig, TrainConfig
 from flood_seg.spec import ModelSpec
 from flood_seg.training.build import make_spec as train_spec
 from tests.conftest import make_spec

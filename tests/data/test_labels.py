@@ -6,13 +6,13 @@ import rasterio
 from PIL import Image
 
 from flood_seg.classes import IGNORED, parse_classes
-from flood_seg.config import compose
+from flood_seg.config.compose import compose
+from flood_seg.config.schema import DataConfig, EvaluateConfig, TrainConfig
 from flood_seg.data.labels import encode, read_classes
 from flood_seg.data.reading import SampleReader
 from flood_seg.errors import ConfigError, DataError, ImageError
 from flood_seg.imaging.raster import Window
 from flood_seg.imaging.read import Labels
-from flood_seg.schema import DataConfig, EvaluateConfig, TrainConfig
 from flood_seg.spec import ModelSpec
 from flood_seg.training.build import make_spec
 

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from flood_seg.config.schema import DataConfig, TrainConfig
 from flood_seg.data.layout import choose_pairs, choose_split, find_samples
 from flood_seg.errors import ConfigError, DataError
-from flood_seg.schema import DataConfig, TrainConfig
 from tests.conftest import write_ponds
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from flood_seg.classes import IGNORED
-from flood_seg.config import compose
+from flood_seg.config.compose import compose
+from flood_seg.config.schema import BenchmarkConfig, EvaluateConfig, QuantizeConfig, VerifyConfig
 from flood_seg.data.pairing import Pair
 from flood_seg.data.reading import SampleReader
 from flood_seg.errors import ConfigError
-from flood_seg.schema import BenchmarkConfig, EvaluateConfig, QuantizeConfig, VerifyConfig
 from tests.conftest import make_spec
 from tests.imaging.test_bands import noise, write_raster
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import rasterio
 
-from flood_seg import cli
-from flood_seg.config import compose
-from flood_seg.data.overview import stats
+from flood_seg.cli import main as cli
+from flood_seg.config.compose import compose
+from flood_seg.config.schema import TrainConfig
+from flood_seg.config.schema.workshop import DataToolsConfig
 from flood_seg.data.stats import BandStats
 from flood_seg.errors import ConfigError
-from flood_seg.schema import TrainConfig
-from flood_seg.schema.workshop import DataToolsConfig
 from flood_seg.spec import ModelSpec
+from flood_seg.workshop.statistics_report import stats
 
 
 def write(folder: Path, count: int = 6) -> np.ndarray:

@@ -6,11 +6,11 @@ import pytest
 from PIL import Image
 
 from flood_seg.classes import IGNORED
+from flood_seg.config.schema import DataConfig
 from flood_seg.data.pairing import find_pairs
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.store import open_store
 from flood_seg.errors import OutOfMemoryError, OutputError
-from flood_seg.schema import DataConfig
 from tests.conftest import draw_pond
 
 READER = SampleReader.of(DataConfig(), "binary")

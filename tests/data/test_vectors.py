@@ -9,12 +9,12 @@ import shapely
 from rasterio.warp import transform_geom
 
 from flood_seg.classes import IGNORED, parse_classes
+from flood_seg.config.schema import DataConfig
 from flood_seg.data.layout import find_samples
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.vectors import draw_shapes
 from flood_seg.errors import DataError, ImageError
 from flood_seg.imaging.raster import Window
-from flood_seg.schema import DataConfig
 
 HEIGHT, WIDTH, CRS = 60, 80, "EPSG:32632"
 PLACE = rasterio.Affine(10, 0, 500000, 0, -10, 5600000)

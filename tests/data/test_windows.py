@@ -6,13 +6,13 @@ import pytest
 import rasterio
 
 from flood_seg.classes import IGNORED
-from flood_seg.config import compose
+from flood_seg.config.compose import compose
+from flood_seg.config.schema import DataConfig, TrainConfig, WindowsConfig
 from flood_seg.data.layout import choose_split, find_samples
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.windows import move
 from flood_seg.errors import DataError, ImageError
 from flood_seg.imaging.read import read_mask
-from flood_seg.schema import DataConfig, TrainConfig, WindowsConfig
 from flood_seg.training.history import read_history
 from flood_seg.training.train import train
 

@@ -6,13 +6,13 @@ import onnxruntime
 import pytest
 import torch
 
+from flood_seg.config.schema import ExportConfig
 from flood_seg.errors import ModelError, UsageError
 from flood_seg.export.convert import convert_to_onnx
 from flood_seg.export.onnx import export_onnx
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
-from flood_seg.schema import ExportConfig
+from flood_seg.networks.network import build_network
 from flood_seg.spec import METADATA_KEY
-from flood_seg.training.network import build_network
 from tests.conftest import make_spec
 
 

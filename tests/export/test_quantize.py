@@ -4,12 +4,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
+from flood_seg.config.schema import DataConfig, QuantizeConfig, QuantizeOptions
 from flood_seg.errors import DataError, ModelError, OutputError
 from flood_seg.export.float16 import restore_float32, store_as_float16
 from flood_seg.export.quantize import quantize
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
 from flood_seg.inference.backends.openvino import OpenVinoBackend
-from flood_seg.schema import DataConfig, QuantizeConfig, QuantizeOptions
 from flood_seg.spec import METADATA_KEY
 from tests.inference.conftest import red_spec
 

@@ -18,6 +18,7 @@ import onnxruntime
 import pytest
 from onnx import helper
 
+from flood_seg.config.schema import TensorRtConfig, TensorRtExport
 from flood_seg.errors import BackendError, ModelError, OutputError, UsageError
 from flood_seg.export import tensorrt as module
 from flood_seg.export import tensorrt_python, trtexec
@@ -27,8 +28,7 @@ from flood_seg.export.tensorrt_operators import SUPPORTED, check_operators
 from flood_seg.export.trtexec import Shapes, _version, arguments
 from flood_seg.inference.backends.tensorrt import read_sidecar
 from flood_seg.inference.models import boxed_model
-from flood_seg.schema import TensorRtConfig, TensorRtExport
-from flood_seg.training.network import build_network
+from flood_seg.networks.network import build_network
 from tests.conftest import make_spec
 from tests.inference.conftest import red_spec, write_model
 
@@ -174,7 +174,8 @@ def _runs(pid: int) -> bool:
 def test_ctrl_c_ends_the_builder_too(stand_in):
     folder = stand_in("trtexec", mode="hangs")
     code = (
-        "from flood_seg.cli import main; from flood_seg.export import tensorrt; tensorrt._python_works = lambda: False;"
+        "from flood_seg.cli.main import main; from flood_seg.export import tensorrt; "
+        "tensorrt._python_works = lambda: False;"
         "main(['convert-to-trt', '--onnx', 'm.onnx', '--trt', 'm.plan', 'export.trt_builder=trtexec'])"
     )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=folder, stdout=subprocess.DEVNULL)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from flood_seg.cli import main
+from flood_seg.cli.main import main
 from tests.faults.table import PAGE, Fault, page, read_faults
 from tests.faults.world import build
 
@@ -72,7 +72,7 @@ def run(fault: Fault, folder: Path) -> tuple[int, str]:
     """Does the same in a process of its own, through bash where the command begins with `$`."""
     command = folder / "bin" / "flood-seg"
     command.parent.mkdir()
-    command.write_text(f"#!{sys.executable}\nfrom flood_seg.cli import main\nmain()\n")
+    command.write_text(f"#!{sys.executable}\nfrom flood_seg.cli.main import main\nmain()\n")
     command.chmod(0o755)
     environment = os.environ | {"PATH": f"{command.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     words = ["bash", "-c", fault.command.removeprefix("$ ")] if fault.command.startswith("$") else [

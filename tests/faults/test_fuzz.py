@@ -22,23 +22,23 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from flood_seg.classes import Classes, parse_classes
-from flood_seg.cli import FloodSeg
-from flood_seg.config import as_override, compose, flatten
+from flood_seg.cli.guard import guard
+from flood_seg.cli.main import FloodSeg
+from flood_seg.config.compose import as_override, compose, flatten
+from flood_seg.config.schema import EvaluateConfig, InferConfig, TrainConfig
+from flood_seg.config.schema.data import DataConfig
+from flood_seg.config.schema.workshop import DataToolsConfig
 from flood_seg.console import one_line
-from flood_seg.data.convert.coco import from_coco
-from flood_seg.data.convert.cvat import from_cvat
 from flood_seg.data.labels import encode
 from flood_seg.data.layout import find_samples
 from flood_seg.data.split import read_split
 from flood_seg.errors import ConfigError, DataError, FloodSegError, ModelError, UsageError
-from flood_seg.guard import guard
 from flood_seg.imaging.bands import Bands, read_bands
 from flood_seg.imaging.header import describe_file
 from flood_seg.imaging.read import Labels, read_image, read_labels, read_mask
-from flood_seg.schema import EvaluateConfig, InferConfig, TrainConfig
-from flood_seg.schema.data import DataConfig
-from flood_seg.schema.workshop import DataToolsConfig
 from flood_seg.spec import ModelSpec
+from flood_seg.workshop.convert.coco import from_coco
+from flood_seg.workshop.convert.cvat import from_cvat
 from tests.conftest import draw_pond, make_spec
 
 MOST_PIXELS = 1_000_000  # that a damaged header may promise here; the limit itself has tests of its own

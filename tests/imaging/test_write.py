@@ -8,15 +8,8 @@ import pytest
 from PIL import Image
 
 from flood_seg.errors import OutputError
-from flood_seg.imaging.write import (
-    atomic_path,
-    check_name,
-    check_writable,
-    clear_leftovers,
-    write_csv,
-    write_image,
-    write_json,
-)
+from flood_seg.files import atomic_path, check_name, check_writable, clear_leftovers, write_csv, write_json
+from flood_seg.imaging.write import write_image
 from tests.conftest import draw_pond
 
 

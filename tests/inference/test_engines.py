@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flood_seg import cli
+from flood_seg.cli import main as cli
 from flood_seg.errors import ConfigError, ModelError, UsageError
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
 from flood_seg.inference.engines import (

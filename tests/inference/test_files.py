@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flood_seg import cli
+from flood_seg.cli import main as cli
 from flood_seg.errors import DataError, OutputError
 from flood_seg.inference.files import plan
 

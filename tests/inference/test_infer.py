@@ -12,13 +12,13 @@ import pytest
 import rasterio
 from PIL import Image
 
+from flood_seg.config.schema import InferConfig, OutputConfig
 from flood_seg.errors import ImageError, LogitsError, OutOfMemoryError, OutputError, PartialFailureError
 from flood_seg.imaging import bands as bands_module
 from flood_seg.inference import infer as infer_module
 from flood_seg.inference import segment as segment_module
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
 from flood_seg.inference.infer import infer
-from flood_seg.schema import InferConfig, OutputConfig
 from tests.conftest import make_spec
 from tests.inference.conftest import red_spec, write_model
 
@@ -303,7 +303,7 @@ def test_infer_loads_no_torch(red_model, photo):
         "pandas",
     ]
     code = (
-        f"import sys; from flood_seg.cli import main; main(['infer', '--onnx', {str(red_model)!r}, '--image', "
+        f"import sys; from flood_seg.cli.main import main; main(['infer', '--onnx', {str(red_model)!r}, '--image', "
         f"{str(photo)!r}, '--overlay']); print([m for m in {heavy} if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import trustme
 
-from flood_seg.cli import main
+from flood_seg.cli.main import main
 from flood_seg.errors import ConfigError, ModelError, ServerError, UsageError
 from flood_seg.inference.backends.triton import TritonBackend, join_address, parse_address
 from flood_seg.spec import METADATA_KEY

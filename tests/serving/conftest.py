@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from flood_seg.config import compose
-from flood_seg.schema import TritonConfig, TritonServerConfig
+from flood_seg.config.compose import compose
+from flood_seg.config.schema import TritonConfig, TritonServerConfig
 from flood_seg.serving.repository import write_repository
 from flood_seg.serving.server import _plan
 from tests.inference.conftest import red_spec, write_model

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from flood_seg.cli import main
+from flood_seg.cli.main import main
+from flood_seg.config.schema import TritonConfig
 from flood_seg.errors import ServerError, UsageError
-from flood_seg.schema import TritonConfig
 from flood_seg.serving import docker
 from flood_seg.serving.server import stop_server
 from tests.inference.conftest import red_spec, write_model
@@ -193,7 +193,7 @@ def test_what_the_container_cannot_run_goes_to_the_embedded_one(stand_in):
 
 
 def test_a_plan_in_a_container_wants_a_gpu(tmp_path):
-    from flood_seg.schema import TritonServerConfig
+    from flood_seg.config.schema import TritonServerConfig
     from flood_seg.serving.server import _plan
 
     with pytest.raises(UsageError, match="runs on a GPU; add --use-gpus true"):

@@ -5,15 +5,15 @@ import json
 import pytest
 import torch
 
-from flood_seg.config import compose
+from flood_seg.benchmarking.verify import verify
+from flood_seg.config.compose import compose
+from flood_seg.config.schema import DataConfig, EvaluateConfig, VerifyConfig
 from flood_seg.errors import DisagreementError
 from flood_seg.evaluation.evaluate import evaluate
-from flood_seg.evaluation.verify import verify
 from flood_seg.export.onnx import export_onnx
 from flood_seg.inference.engines import with_engine
-from flood_seg.schema import DataConfig, EvaluateConfig, VerifyConfig
+from flood_seg.networks.network import build_network
 from flood_seg.spec import METADATA_KEY
-from flood_seg.training.network import build_network
 from tests.conftest import make_spec, write_ponds
 from tests.inference.conftest import write_model
 from tests.serving.conftest import AT_ONCE, serve

@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 import trustme
 
-from flood_seg.cli import main
+from flood_seg.cli.main import main
+from flood_seg.config.schema import TritonConfig
 from flood_seg.errors import ConfigError, ModelError, ServerError
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
 from flood_seg.inference.backends.triton import TritonBackend
-from flood_seg.schema import TritonConfig
 from flood_seg.serving import lifecycle
 from flood_seg.serving.processes import command_line, start_time
 from flood_seg.serving.server import stop_server
@@ -121,7 +121,7 @@ def test_an_answer_of_nan_fails_its_own_request_alone(served):
 def test_a_client_needs_neither_torch_nor_onnxruntime(served, tmp_path):
     photo = write_photos(tmp_path / "photos", 1) / "0.png"
     code = (
-        f"import sys; from flood_seg.cli import main; main(['triton-client', '--image', {str(photo)!r}, "
+        f"import sys; from flood_seg.cli.main import main; main(['triton-client', '--image', {str(photo)!r}, "
         f"'--triton-url', '127.0.0.1:{served.http}']); "
         "print([m for m in ('torch', 'onnxruntime', 'onnx', 'mlflow', 'matplotlib') if m in sys.modules])"
     )

@@ -8,8 +8,8 @@ import flood_seg.torchvision_compat  # noqa: F401 - before what imports torchvis
 
 import pytest
 
-from flood_seg.config import compose
-from flood_seg.schema import TrainConfig
+from flood_seg.config.compose import compose
+from flood_seg.config.schema import TrainConfig
 from flood_seg.training.summary import Summary
 
 TINY = [

@@ -2,10 +2,11 @@ import pytest
 import torch
 
 from flood_seg.errors import ModelError
+from flood_seg.networks.checkpoint import load_network, read_checkpoint
+from flood_seg.networks.network import build_network
 from flood_seg.spec import METADATA_KEY
 from flood_seg.training import checkpoint as module
-from flood_seg.training.checkpoint import AtomicCheckpointIO, load_network, read_checkpoint
-from flood_seg.training.network import build_network
+from flood_seg.training.checkpoint import AtomicCheckpointIO
 from tests.conftest import make_spec
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from flood_seg.training.checkpoint import read_checkpoint
+from flood_seg.networks.checkpoint import read_checkpoint
 from flood_seg.training.history import read_history
 
 OPTIONS = [
@@ -56,10 +56,10 @@ def test_every_validation_sample_counts_once(runs):
 
 
 def test_the_metrics_of_the_saved_weights_are_those_that_one_process_counts(runs, shared_ponds, tmp_path):
-    from flood_seg.config import compose
+    from flood_seg.config.compose import compose
+    from flood_seg.config.schema import EvaluateConfig
     from flood_seg.evaluation.evaluate import evaluate
     from flood_seg.inference.engines import with_engine
-    from flood_seg.schema import EvaluateConfig
 
     _, (_, folder) = runs
     model = str(folder / "best.ckpt")
@@ -125,10 +125,10 @@ from torch import nn
 
 from flood_seg.data.datamodule import FloodDataModule
 from flood_seg.data.split import Split
-from flood_seg.schema import DataConfig, ModelConfig, TrainConfig, TrainerConfig
+from flood_seg.config.schema import DataConfig, ModelConfig, TrainConfig, TrainerConfig
 from flood_seg.training.losses import BCEWithLogits
 from flood_seg.training.module import SegmentationModule
-from flood_seg.training.ranks import choose_strategy
+from flood_seg.training.distributed import choose_strategy
 from tests.conftest import make_spec
 
 devices, folder = int(sys.argv[1]), Path(sys.argv[2])

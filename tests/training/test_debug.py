@@ -1,5 +1,5 @@
-from flood_seg.config import compose
-from flood_seg.schema import TrainConfig
+from flood_seg.config.compose import compose
+from flood_seg.config.schema import TrainConfig
 from flood_seg.training.history import read_history
 from tests.training.conftest import run_training
 
@@ -29,7 +29,7 @@ def test_profile_shows_where_the_time_goes(shared_ponds, tmp_path, capsys):
 
 
 def test_an_image_size_is_both_sides(capsys):
-    from flood_seg.cli import main
+    from flood_seg.cli.main import main
 
     main(["train", "--image-size", "96", "--cfg", "job"])
     shown = capsys.readouterr().out

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flood_seg.config import compose
+from flood_seg.config.compose import compose
+from flood_seg.config.schema import TrainConfig
 from flood_seg.errors import ConfigError
-from flood_seg.schema import TrainConfig
 from flood_seg.training.history import best_row, read_history
 from tests.conftest import write_ponds
 from tests.training.conftest import run_training

@@ -3,9 +3,9 @@ import pytest
 import torch
 import yaml
 
-from flood_seg.config import compose
+from flood_seg.config.compose import compose
+from flood_seg.config.schema import TrainConfig
 from flood_seg.errors import ConfigError
-from flood_seg.schema import TrainConfig
 from flood_seg.training import finders
 from flood_seg.training.finders import find_batch_size
 from tests.training.conftest import run_training
@@ -78,7 +78,7 @@ def test_a_loss_that_never_falls_is_one_line(monkeypatch, shared_ponds, tmp_path
 
 
 def test_the_plot_shows_a_valley(tmp_path):
-    from flood_seg.training.plots import plot_lr_finder
+    from flood_seg.plots.training import plot_lr_finder
 
     rates = np.geomspace(1e-6, 1, 50)
     path = plot_lr_finder(list(rates), list(1 + np.log10(rates + 1e-3) ** 2 / 9), 1e-3, tmp_path / "lr.png")

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from flood_seg.training.checkpoint import BestCheckpoint
 from flood_seg.training.history import COLUMNS, METRICS, History, read_history, write_history
-from flood_seg.training.schedulers import warmup_cosine
+from flood_seg.training.optimization import warmup_cosine
 
 SCHEDULERS = {
     "step": lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5),

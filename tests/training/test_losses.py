@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from flood_seg.classes import IGNORED, Classes
-from flood_seg.config import compose, configs_dir
+from flood_seg.config.compose import compose, configs_dir
+from flood_seg.config.schema import TrainConfig
 from flood_seg.errors import ConfigError
-from flood_seg.schema import TrainConfig
 from flood_seg.training.losses import BoundaryBCE, build_loss, inverse_frequencies
 
 NAMES = sorted(path.stem for path in (configs_dir() / "loss").glob("*.yaml"))

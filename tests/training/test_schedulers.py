@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from flood_seg.config import compose, configs_dir, instantiate
-from flood_seg.schema import TrainConfig
+from flood_seg.config.compose import compose, configs_dir, instantiate
+from flood_seg.config.schema import TrainConfig
 from flood_seg.training.build import check_leaves
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from flood_seg.config import compose, sweep
+from flood_seg.config.compose import compose, sweep
+from flood_seg.config.schema import TrainConfig
 from flood_seg.errors import ConfigError, FloodSegError
-from flood_seg.schema import TrainConfig
 from flood_seg.training.history import read_history
 from flood_seg.training.run import new_folder
 from flood_seg.training.sweep import run_sweep

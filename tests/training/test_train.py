@@ -10,9 +10,9 @@ import torch
 import yaml
 from PIL import Image
 
-from flood_seg.config import compose
+from flood_seg.config.compose import compose
+from flood_seg.config.schema import TrainConfig
 from flood_seg.errors import ConfigError, DataError, TrackingError, TrainingError
-from flood_seg.schema import TrainConfig
 from flood_seg.spec import METADATA_KEY, ModelSpec
 from flood_seg.training.history import COLUMNS, read_history
 from tests.training.conftest import TINY, run_training
@@ -81,8 +81,8 @@ def test_mlflow_holds_parameters_commit_metrics_and_files(finished_run):
 
 
 def test_the_exported_model_predicts_a_photo(finished_run, shared_ponds, tmp_path):
+    from flood_seg.config.schema import InferConfig
     from flood_seg.inference.infer import infer
-    from flood_seg.schema import InferConfig
 
     photo = next((shared_ponds / "images").iterdir())
     infer(compose("infer", [], InferConfig), finished_run.onnx, str(photo), tmp_path / "m.png")

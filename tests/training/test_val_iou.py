@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from flood_seg.config import compose
+from flood_seg.config.compose import compose
+from flood_seg.config.schema import EvaluateConfig
 from flood_seg.evaluation.evaluate import evaluate
 from flood_seg.inference.engines import with_engine
-from flood_seg.schema import EvaluateConfig
-from flood_seg.training.checkpoint import read_checkpoint
+from flood_seg.networks.checkpoint import read_checkpoint
 from tests.training.conftest import run_training
 
 

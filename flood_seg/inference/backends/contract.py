@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flood_seg.errors import ModelError
-from flood_seg.memory import enough_memory
+from flood_seg.resources import enough_memory
 from flood_seg.spec import ModelSpec
 
 if TYPE_CHECKING:

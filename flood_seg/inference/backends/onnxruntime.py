@@ -9,8 +9,7 @@ import numpy as np
 from flood_seg.errors import BackendError, ConfigError, ModelError, OutOfMemoryError, did_you_mean
 from flood_seg.inference.backends.contract import LESS_MEMORY, Tensor, check_tensors, enough_for, first_line, parse_spec
 from flood_seg.inference.backends.streams import Streams, check_threads
-from flood_seg.memory import is_out_of_memory
-from flood_seg.processors import cores
+from flood_seg.resources import cores, is_out_of_memory
 from flood_seg.spec import METADATA_KEY
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from flood_seg.processors import cores
-from flood_seg.schema.checks import check_workers
+from flood_seg.config.schema.checks import check_workers
+from flood_seg.resources import cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 import numpy as np
 
+from flood_seg.config.schema.checks import check_range, check_workers
 from flood_seg.errors import ConfigError, FloodSegError, ServerError, UsageError, did_you_mean
 from flood_seg.inference.backends.contract import Tensor, check_tensors, first_line, parse_spec
-from flood_seg.schema.checks import check_range, check_workers
 from flood_seg.spec import METADATA_KEY
 
 if TYPE_CHECKING:

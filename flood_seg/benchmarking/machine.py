@@ -1,0 +1,44 @@
+"""What machine figures were measured on."""
+
+from __future__ import annotations
+
+import platform
+import re
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from flood_seg.resources import cores
+
+ENGINES = ("onnxruntime", "openvino", "torch", "tensorrt", "tritonclient")
+EXTENSIONS = ("avx2", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm")
+
+
+def describe_machine() -> str:
+    """Returns processor, cores, instruction sets, memory, system and engine versions in one line."""
+    text = _read("/proc/cpuinfo")
+    name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    flags = set(re.findall(r"[\w]+", (re.search(r"^(?:flags|Features)\s*:(.+)$", text, re.MULTILINE) or [""])[0]))
+    memory = re.search(r"MemTotal:\s+(\d+)", _read("/proc/meminfo"))
+    parts = [
+        name[1].strip() if name else platform.processor() or platform.machine(),
+        f"{cores()} cores",
+        " ".join(flag for flag in EXTENSIONS if flag in flags),
+        f"{int(memory[1]) / 2**20:.0f} GB" if memory else "",
+        f"{platform.system()}, Python {platform.python_version()}",
+        " ".join(f"{package} {found}" for package in ENGINES if (found := _version(package))),
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,1 @@
+"""The `flood-seg` command."""

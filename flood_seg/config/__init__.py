@@ -1,0 +1,1 @@
+"""Hydra at the edge: composing, checking and building."""

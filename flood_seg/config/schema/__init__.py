@@ -1,0 +1,61 @@
+"""The configuration's shape: dataclasses of our groups, so that wrong keys, types and values fail at compose.
+
+No heavy import here. Values are checked in `__post_init__`, which runs when OmegaConf turns the composed
+configuration into these objects (`flood_seg.config.compose.compose`). `dict[str, Any]` groups are leaves that Hydra's
+`_target_` builds (loss, optimizer, scheduler, callbacks, logger, backend).
+"""
+
+from flood_seg.config.schema.checks import check_choice, check_finite, check_range, check_seed
+from flood_seg.config.schema.data import AUTO, DataConfig, SampleConfig, WindowsConfig
+from flood_seg.config.schema.export import ExportConfig, QuantizeConfig, QuantizeOptions, TensorRtConfig, TensorRtExport
+from flood_seg.config.schema.inference import (
+    BenchmarkConfig,
+    BenchmarkOptions,
+    EvaluateConfig,
+    EvaluationOptions,
+    InferConfig,
+    OutputConfig,
+    VerifyConfig,
+    VerifyOptions,
+)
+from flood_seg.config.schema.serving import TritonConfig, TritonServerConfig
+from flood_seg.config.schema.training import (
+    AugmentationConfig,
+    ModelConfig,
+    TrainConfig,
+    TrainerConfig,
+    TunerConfig,
+    monitors,
+)
+
+__all__ = [
+    "AUTO",
+    "AugmentationConfig",
+    "BenchmarkConfig",
+    "BenchmarkOptions",
+    "DataConfig",
+    "EvaluateConfig",
+    "EvaluationOptions",
+    "ExportConfig",
+    "InferConfig",
+    "ModelConfig",
+    "OutputConfig",
+    "QuantizeConfig",
+    "QuantizeOptions",
+    "SampleConfig",
+    "TensorRtConfig",
+    "TensorRtExport",
+    "TrainConfig",
+    "TrainerConfig",
+    "TritonConfig",
+    "TritonServerConfig",
+    "TunerConfig",
+    "VerifyConfig",
+    "VerifyOptions",
+    "WindowsConfig",
+    "check_choice",
+    "check_finite",
+    "check_range",
+    "check_seed",
+    "monitors",
+]

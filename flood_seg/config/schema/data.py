@@ -1,0 +1,192 @@
+"""What `datamodule` may say."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from flood_seg.classes import Classes, parse_classes
+from flood_seg.config.schema.checks import check_choice, check_range, check_seed, check_workers
+from flood_seg.config.schema.extra_val import read_extra_sets
+from flood_seg.errors import ConfigError
+from flood_seg.files import regular
+
+AUTO = "auto"  # mean and std that are measured
+BANDS, VALUE_SCALE = ("red", "green", "blue"), 255.0  # where neither the configuration nor stats_file says them
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
+
+
+@dataclass
+class SampleConfig:
+    """The synthetic flood scenes of `datamodule=sample`."""
+
+    count: int = 160
+    height: int = 256
+    width: int = 256
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_range("datamodule.sample.count", self.count, 2)
+        check_range("datamodule.sample.height", self.height, 64)
+        check_range("datamodule.sample.width", self.width, 64)
+        check_seed("datamodule.sample.seed", self.seed)
+
+
+@dataclass
+class WindowsConfig:
+    """How large rasters are read."""
+
+    size: int = 512
+    block: float = 4.0
+    min_data: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_range("datamodule.windows.size", self.size, 32)
+        check_range("datamodule.windows.block", self.block, 1)
+        check_range("datamodule.windows.min_data", self.min_data, 0, 1)
+        check_seed("datamodule.windows.seed", self.seed)
+
+
+@dataclass
+class DataConfig:
+    """Where samples come from and how they reach the network."""
+
+    data_dir: Any = "data/raw"  # a folder or a list of them
+    images_dir: str = "images"
+    masks_dir: str = "masks"
+    mask_suffix: str = ""
+    pairs_file: str | None = None
+    dvc_pull: bool = True
+    windows: WindowsConfig | None = None
+    label_field: str | None = None
+    sample: SampleConfig | None = None
+    height: int = 512
+    width: int = 512
+    bands: list[str] = field(default_factory=list)  # empty until it is checked, then BANDS
+    band_sources: dict[str, str] | None = None
+    value_scale: float = 0.0  # until it is checked, then VALUE_SCALE
+    nodata: float | None = None
+    mean: Any = field(default_factory=lambda: list(MEAN))  # numbers, or AUTO until they are measured
+    std: Any = field(default_factory=lambda: list(STD))
+    stats_file: str | None = None
+    class_names: list[str] = field(default_factory=lambda: ["background", "water"])
+    labels: dict[Any, str] | None = None
+    max_label: int | None = None
+    ignore_index: int | None = None
+    unlisted: str = "fail"
+    colors: dict[str, str] | None = None
+    val_split: float = 0.2
+    split_file: str | None = None
+    extra_val: Any = None  # see `read_extra_sets`; a dictionary of sets once it is checked
+    extra_val_every: int = 1
+    extra_val_only: bool = False
+    on_bad_sample: str = "skip"
+    max_megapixels: float = 400.0
+    batch_size: int = 16
+    num_workers: int | None = None
+    cache: str = "ram"
+    cache_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        folders = self.data_dir if isinstance(self.data_dir, list) else [self.data_dir]
+        if not all(folder and isinstance(folder, str) for folder in folders or [None]):
+            raise ConfigError(f"datamodule.data_dir={self.data_dir}: give a folder, or a list of folders")
+        if self.stats_file:
+            self._read_stats(Path(self.stats_file))
+        self.bands = list(self.bands) or list(BANDS)
+        self.value_scale = self.value_scale or VALUE_SCALE
+        check_range("datamodule.height", self.height, 32)
+        check_range("datamodule.width", self.width, 32)
+        check_range("datamodule.val_split", self.val_split, 0, 0.95, open_low=True)
+        check_range("datamodule.batch_size", self.batch_size, 1)
+        check_workers("datamodule.num_workers", self.num_workers or 0)
+        check_range("datamodule.value_scale", self.value_scale, 0, open_low=True)
+        check_range("datamodule.max_megapixels", self.max_megapixels, 0, open_low=True)
+        check_choice("datamodule.on_bad_sample", self.on_bad_sample, ("skip", "fail"))
+        check_choice("datamodule.cache", self.cache, ("ram", "disk", "none"))
+        if self.nodata is not None and not math.isfinite(self.nodata):
+            raise ConfigError(f"datamodule.nodata={self.nodata}: NaN and infinity are no data anyway; leave it out")
+        self._check_mean_and_std()
+        self._check_labels()
+        self._check_extra_val()
+
+    def _check_mean_and_std(self) -> None:
+        if self.mean == self.std == AUTO:
+            return
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if not isinstance(values, list) or not all(isinstance(value, int | float) for value in values):
+                raise ConfigError(f"datamodule.{name}={values}: give a number a band, or {AUTO} for mean and std both")
+        if not len(self.bands) == len(self.mean) == len(self.std):
+            raise ConfigError(
+                f"datamodule: {len(self.bands)} bands, {len(self.mean)} values in mean and {len(self.std)} in std; "
+                f"give one mean and one std per band, or datamodule.mean={AUTO} datamodule.std={AUTO}"
+            )
+        for band, std in zip(self.bands, self.std, strict=True):
+            check_range(f"datamodule.std of {band}", std, 0, open_low=True)
+
+    def _check_extra_val(self) -> None:
+        check_range("datamodule.extra_val_every", self.extra_val_every, 1)
+        self.extra_val = read_extra_sets(self.extra_val) if self.extra_val else None
+        if self.extra_val_only and not self.extra_val:
+            raise ConfigError("datamodule.extra_val_only=true: give these sets, datamodule.extra_val=[FOLDER]")
+        if self.extra_val_only and self.extra_val_every > 1:
+            raise ConfigError(
+                "datamodule.extra_val_only=true: its sets are measured in each epoch; leave out extra_val_every"
+            )
+
+    def extra(self, name: str) -> DataConfig:
+        """Returns the configuration of a further validation set: this one, but for what `extra_val` says."""
+        own: dict[str, Any] = dict.fromkeys(("sample", "split_file", "pairs_file", "extra_val", "stats_file"))
+        return replace(self, **(own | {"extra_val_only": False} | self.extra_val[name]))
+
+    def _check_labels(self) -> None:
+        check_choice("datamodule.unlisted", self.unlisted, ("fail", "ignore"))
+        check_range("datamodule.max_label", 1 if self.max_label is None else self.max_label, 1)
+        if unknown := sorted(set(self.band_sources or ()) - set(self.bands)):
+            raise ConfigError(f"datamodule.band_sources.{unknown[0]}: is none of the bands, {', '.join(self.bands)}")
+        if len(set(self.bands)) < len(self.bands):
+            raise ConfigError(f"datamodule.bands: one stands twice among {', '.join(self.bands)}")
+
+    def _read_stats(self, path: Path) -> None:
+        """Takes bands, scale, mean and std from what `data stats --write-config` wrote; none may contradict it."""
+        import yaml
+
+        key = f"datamodule.stats_file={path}"
+        try:
+            record = yaml.safe_load(regular(path).read_text(encoding="utf-8"))
+            found = {name: record[name] for name in ("bands", "value_scale", "mean", "std")}
+            if "band_sources" in record:
+                found["band_sources"] = {name: str(place) for name, place in record["band_sources"].items()}
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+            reason = f"has no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+            raise ConfigError(
+                f"{key}: cannot be read ({reason}); write one with flood-seg data stats --write-config FILE"
+            ) from error
+        open_ones: dict[str, tuple[Any, ...]] = {
+            "mean": (AUTO, list(MEAN)), "std": (AUTO, list(STD)), "bands": ([],), "value_scale": (0,),
+            "band_sources": (None,),
+        }  # fmt: skip
+        for name, value in found.items():
+            given = getattr(self, name)
+            if given != value and given not in open_ones[name]:
+                raise ConfigError(f"{key}: its {name} is {value}, not {given}; leave one out, or measure them again")
+            setattr(self, name, value or given)
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders of the data sets."""
+        return [Path(folder) for folder in (self.data_dir if isinstance(self.data_dir, list) else [self.data_dir])]
+
+    @property
+    def place(self) -> str:
+        """The same for people."""
+        return ", ".join(str(folder) for folder in self.folders)
+
+    def classes(self, task: str) -> Classes:
+        """Returns the classes that the labels name; raises as `parse_classes`."""
+        return parse_classes(
+            task, self.class_names, self.labels, self.max_label, self.ignore_index, self.colors, self.unlisted
+        )

@@ -1,0 +1,1 @@
+"""Metrics in pure NumPy: confusion counts, boundaries, curves, calibration and intervals."""

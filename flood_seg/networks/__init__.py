@@ -1,0 +1,1 @@
+"""Networks of segmentation-models-pytorch: building, starting weights, checkpoints, and their backend."""

@@ -1,0 +1,82 @@
+"""PyTorch, from a checkpoint: to compare a trained network with what was exported from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flood_seg.errors import BackendError, ConfigError, did_you_mean
+from flood_seg.inference.backends.contract import enough_for
+from flood_seg.inference.backends.streams import check_threads
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PRECISIONS = ("float32", "bfloat16", "trained")
+
+
+class TorchBackend:
+    """Runs a checkpoint that `flood-seg train` wrote.
+
+    Attributes:
+        spec: what the checkpoint says of the model.
+        description: the engine, device and precision in use, for people.
+    """
+
+    concurrency = 1
+
+    def __init__(self, model: Path, device: str = "auto", precision: str | None = None, threads: int = 0) -> None:
+        """Loads the network.
+
+        Args:
+            model: the checkpoint.
+            device: `cpu`, `cuda`, `mps`, or `auto`: CUDA where it works, else the CPU.
+            precision: of the arithmetic: `float32`, `bfloat16` by autocast, or `trained`, which of the two the training
+                used; None: float32.
+            threads: for the CPU; 0: PyTorch's own choice.
+
+        Raises:
+            ModelError: the file is missing, no checkpoint, or carries no ModelSpec.
+            BackendError: the device is not there.
+            ConfigError: no such precision.
+        """
+        if precision is not None and precision not in PRECISIONS:
+            hint = did_you_mean(precision, PRECISIONS)
+            raise ConfigError(f"backend.precision={precision}: allowed are {', '.join(PRECISIONS)}{hint}")
+        check_threads(threads)
+        import torch
+
+        from flood_seg.networks.checkpoint import load_network
+
+        self._device = _find_device(device)
+        if threads:
+            torch.set_num_threads(threads)
+        network, self.spec = load_network(model)
+        self._network = network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if precision == "trained":
+            precision = "bfloat16" if str(self.spec.provenance.get("precision", "")).startswith("bf16") else "float32"
+        self._half = precision == "bfloat16"
+        self.description = f"torch {self._device} {precision or PRECISIONS[0]}"
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        """Maps float32 [batch, bands, height, width] to logits [batch, classes or 1, height, width]."""
+        import torch
+
+        mode = torch.inference_mode(), torch.autocast(self._device, torch.bfloat16, enabled=self._half)
+        with enough_for(batch), mode[0], mode[1]:
+            images = torch.from_numpy(batch).to(self._device, memory_format=torch.channels_last)
+            logits = self._network(images).float().cpu().contiguous()
+        return np.asarray(logits.numpy())
+
+
+def _find_device(device: str) -> str:
+    import torch
+
+    able = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    there = [name for name, works in able.items() if works]
+    if device == "auto":
+        return there[0]
+    if device not in there:
+        raise BackendError(f"backend.device={device}: PyTorch finds {', '.join(there)} on this machine")
+    return device

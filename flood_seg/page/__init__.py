@@ -1,1 +1,0 @@
-"""HTML pages that hold all that they show."""

@@ -1,0 +1,1 @@
+"""Figures and HTML pages: one palette, one way to draw and to save."""

@@ -1,0 +1,51 @@
+"""What came out for each class: a table, and a picture of the confusion matrix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flood_seg.console import show_table
+from flood_seg.files import atomic_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+def show_classes(classes: dict[str, dict[str, Any]]) -> None:
+    """Prints a line a class, as `by_class` returns them, where there are more than two."""
+    if len(classes) > 2:
+        shares = ("iou", "f1", "precision", "recall", "accuracy")
+        rows = [(name, *(f"{one[share]:.4f}" for share in shares), one["pixels"]) for name, one in classes.items()]
+        show_table("Each class", ("class", "IoU", "F1 (Dice)", "precision", "recall", "accuracy", "pixels"), rows)
+
+
+def plot_confusion(matrix: Sequence[Sequence[int]], names: Sequence[str], path: Path) -> Path:
+    """Draws a confusion matrix: a row a true class, as shares of its pixels.
+
+    Args:
+        matrix: pixels, [truth][prediction].
+        names: of the classes.
+        path: of the PNG file.
+    """
+    from matplotlib.figure import Figure
+
+    side = max(4.5, 0.8 * len(names) + 2)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    counts = np.array(matrix, float)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes = figure.add_subplot()
+    picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="predicted", ylabel="true", title="Where the pixels of each true class went")
+    for row, column in np.ndindex(*shares.shape) if len(names) <= 20 else ():
+        dark = shares[row, column] > 0.5
+        axes.text(column, row, f"{shares[row, column]:.1%}", ha="center", va="center", fontsize=9,
+                  color="white" if dark else "black")  # fmt: skip
+    figure.colorbar(picture, shrink=0.8)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+    return path

@@ -1,0 +1,118 @@
+"""The drawings of the evaluation's page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flood_seg.plots.page import chart
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.figure import Figure
+
+    from flood_seg.metrics.calibration import Reliability
+    from flood_seg.metrics.curve import Curve
+
+BLUE, ORANGE, GREEN, GREY = "#1669c1", "#d95f02", "#1b9e77", "#8796a5"
+
+
+def iou_histogram(ious: Sequence[float]) -> str:
+    """Draws how many photos have which IoU."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        axes.hist(ious, bins=np.linspace(0, 1, 21).tolist(), color=BLUE, edgecolor="white")
+        axes.axvline(float(np.mean(ious)), color=ORANGE, label=f"mean {np.mean(ious):.3f}")
+        axes.axvline(float(np.median(ious)), color=ORANGE, linestyle="--", label=f"median {np.median(ious):.3f}")
+        axes.set(xlabel="IoU of a photo", ylabel="photos", xlim=(0, 1))
+        axes.legend(loc="upper left")
+        _bare(axes)
+
+    return chart(draw)
+
+
+def precision_recall(curve: Curve, marks: dict[str, dict[str, float]], name: str) -> str:
+    """Draws the precision-recall curve of the class `name`, with the threshold of each goal marked."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        label = f"average precision {curve.average_precision:.3f}"
+        axes.plot(_thin(curve.recall), _thin(curve.precision), color=BLUE, label=label)
+        for (goal, mark), color, sign in zip(marks.items(), (ORANGE, GREEN, GREY), "osD", strict=False):
+            text = f"{goal}: {mark['threshold']:.2f}"
+            axes.plot(mark["recall"], mark["precision"], sign, color=color, label=text, markersize=7)
+        axes.set(xlabel=f"recall: share of {name} that is found", ylabel=f"precision: share that is {name}",
+                 xlim=(0, 1.02), ylim=(0, 1.02))  # fmt: skip
+        axes.grid(alpha=0.3)
+        axes.legend(loc="lower left")
+
+    return chart(draw)
+
+
+def thresholds(curve: Curve, now: float) -> str:
+    """Draws IoU, F1, precision and recall over the threshold."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        for name, color in (("iou", BLUE), ("f1", GREEN), ("precision", GREY), ("recall", ORANGE)):
+            text = {"iou": "IoU", "f1": "F1"}.get(name, name)
+            axes.plot(_thin(curve.thresholds), _thin(getattr(curve, name)), color=color, label=text)
+        axes.axvline(now, color="#333", linestyle=":", label=f"now: {now:.2f}")
+        axes.set(xlabel="threshold", xlim=(0, 1), ylim=(0, 1.02))
+        axes.grid(alpha=0.3)
+        axes.legend(loc="lower center", ncols=3)
+
+    return chart(draw)
+
+
+def reliability_diagram(before: Reliability, after: Reliability, temperature: float) -> str:
+    """Draws what the model says against what is true, as it is and with the best temperature."""
+    from matplotlib.ticker import NullLocator
+
+    def draw(figure: Figure) -> None:
+        axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        axes.plot((0, 1), (0, 1), color=GREY, linestyle="--", label="as it should be")
+        for found, color, text in (
+            (before, ORANGE, f"now, ECE {before.ece:.3f}"),
+            (after, BLUE, f"temperature {temperature:.2f}, ECE {after.ece:.3f}"),
+        ):
+            there = found.pixels > 0
+            axes.plot(found.said[there], found.true[there], marker="o", markersize=4, color=color, label=text)
+        axes.set(ylabel="share that is right", xlim=(0, 1), ylim=(0, 1))
+        axes.legend(loc="upper left")
+        axes.grid(alpha=0.3)
+        width = 1 / len(before.pixels)
+        centers = (np.arange(len(before.pixels)) + 0.5) * width
+        below.bar(centers, before.pixels / max(before.pixels.sum(), 1), width * 0.9, color=ORANGE)
+        below.set(xlabel="probability that the model says", ylabel="pixels", yscale="log")
+        below.yaxis.set_minor_locator(NullLocator())  # whose labels took half of the drawing's time
+        _bare(below)
+
+    return chart(draw, height=4.8)
+
+
+def differences(per_image: dict[str, float]) -> str:
+    """Draws each photo's difference of IoU, the largest first."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        values = np.sort(list(per_image.values()))[::-1]
+        colors = [BLUE if value >= 0 else ORANGE for value in values]
+        axes.bar(range(len(values)), values, 1.0, color=colors)
+        axes.axhline(0, color="#333", linewidth=0.8)
+        axes.set(xlabel="photos, in the order of the difference", ylabel="IoU: model minus other")
+        _bare(axes)
+
+    return chart(draw)
+
+
+def _thin(values: np.ndarray) -> np.ndarray:
+    """Every eighth point: no eye tells them apart, and the page is smaller."""
+    return values[::8]
+
+
+def _bare(axes: object) -> None:
+    axes.spines[["top", "right"]].set_visible(False)  # type: ignore[attr-defined]

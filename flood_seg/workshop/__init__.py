@@ -1,0 +1,1 @@
+"""Tools for data sets: checks, conversion, tiling, statistics, splits and overlays."""

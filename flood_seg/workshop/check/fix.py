@@ -1,0 +1,280 @@
+"""Writes a corrected copy of a data set; the data set itself is never touched.
+
+Files are copied byte by byte wherever nothing is wrong with them. What is changed and what is left out stands in
+`fixes.json`. A mask is never exchanged unless it is asked for, and no label is filled up where it does not reach.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from flood_seg.classes import IGNORED
+from flood_seg.console import counted, say, track
+from flood_seg.data.pairing import VECTORS
+from flood_seg.data.reading import SampleReader
+from flood_seg.data.split import Split, write_split
+from flood_seg.errors import DataError, OutputError, UsageError, did_you_mean
+from flood_seg.files import copy_file, write_json
+from flood_seg.imaging.bands import sibling_files
+from flood_seg.imaging.header import SUFFIXES
+from flood_seg.imaging.postprocess import to_labels
+from flood_seg.imaging.raster import create_raster, open_raster
+from flood_seg.imaging.read import decode_bands, is_raster, read_labels, read_mask
+from flood_seg.imaging.write import write_image
+from flood_seg.workshop.output_layout import IMAGES, MASKS, Place, check_empty, places_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from flood_seg.classes import Classes
+    from flood_seg.config.schema.workshop import DataToolsConfig
+    from flood_seg.workshop.check.check import Checked
+    from flood_seg.workshop.check.examine import Examined
+
+# Findings of a sample that no copy can mend.
+FATAL = frozenset({"unreadable", "labels"})
+REWRITTEN = frozenset({"size", "lossy", "soft"})  # masks
+KEPT_FIRST = ("test", "val", "train", None)  # of a leak
+WHOLE = 0.995  # share of the image that a label must cover to be warped: half a pixel is missing at an edge
+
+
+def check_fixable(config: DataToolsConfig, fix: Path, out: Path) -> None:
+    """Raises what keeps a copy from being written, before anything is read.
+
+    Raises:
+        UsageError: rasters that are read by windows.
+        OutputError: the folder is not empty, or is the data set's.
+    """
+    if config.datamodule.windows is not None:
+        raise UsageError("--fix copies whole files; check rasters without datamodule=rasters, or cut them by data tile")
+    folders = [folder.resolve() for folder in config.datamodule.folders]
+    if any(fix.resolve() == folder or folder in fix.resolve().parents for folder in folders):
+        raise OutputError(f"{fix}: lies in the data set itself; choose a folder outside of it")
+    if fix.resolve() == out.resolve():
+        raise OutputError(f"{fix}: is the report's folder too; choose another one for --fix")
+    check_empty(fix)
+
+
+def choose_swaps(checked: Checked, config: DataToolsConfig) -> list[tuple[str, str]]:
+    """Returns the pairs of stems whose masks the copy exchanges: those of `check.fix_swaps`.
+
+    Raises:
+        DataError: a stem is listed that belongs to no swap.
+    """
+    wanted = config.check.fix_swaps
+    if isinstance(wanted, bool):
+        sure = {finding.stems for finding in checked.findings if finding.kind == "swapped"}
+        return [swap for swap in checked.swaps if wanted and swap in sure]
+    known = {stem for swap in checked.swaps for stem in swap}
+    if unknown := [stem for stem in wanted if stem not in known]:
+        found = ", ".join(" and ".join(swap) for swap in checked.swaps[:3]) or "none"
+        more = ", ..." if len(checked.swaps) > 3 else ""
+        raise DataError(
+            f"check.fix_swaps: {unknown[0]} is in no pair of swapped masks; found are {found}{more}"
+            f"{did_you_mean(unknown[0], known)}; no copy is written"
+        )
+    return [swap for swap in checked.swaps if set(swap) & set(wanted)]
+
+
+def write_fixed(checked: Checked, config: DataToolsConfig, root: Path, swaps: Sequence[tuple[str, str]]) -> None:
+    """Writes images, masks, `fixes.json`, and `split.txt` where parts are known but no folders say them.
+
+    Args:
+        checked: the data set.
+        config: how it is read.
+        root: folder of the copy.
+        swaps: of `choose_swaps`.
+    """
+    reader = SampleReader.of(config.datamodule, config.task)
+    partners = {a: b for one, other in swaps for a, b in ((one, other), (other, one))}
+    dropped = _dropped(checked, partners)
+    changes: dict[str, list[str]] = {stem: [f"left out: {why}"] for stem, why in dropped.items()}
+    changes |= {f.stems[0]: [f"left out: {f.file}: {f.text}"] for f in checked.findings if f.kind == "unpaired"}
+    by_folder = any(seen.pair.part for seen in checked.samples.values())
+    parts: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    kept = [seen for stem, seen in checked.samples.items() if stem not in dropped]
+    places = places_of(root, [(seen.pair, seen.pair.part) for seen in kept])
+    for seen, place in track(list(zip(kept, places, strict=True)), "Copying", len(kept)):
+        stem = seen.pair.stem
+        mask = checked.samples[partners[stem]] if stem in partners else seen
+        done = [f"mask of {partners[stem]}"] if stem in partners else []
+        done += _copy_image(seen, place, reader)
+        done += _copy_mask(seen, mask, place, reader)
+        if done:
+            changes[stem] = done
+        if part := checked.parts.get(stem):
+            parts[part].append(place.name)
+    if not by_folder and any(parts.values()):
+        write_split(root / "split.txt", Split(*(tuple(sorted(parts[part])) for part in ("train", "val", "test"))))
+    unchanged = [swap for swap in checked.swaps if swap not in swaps]
+    write_json(root / "fixes.json", {"copied": len(kept), "changes": changes, "swaps_left": unchanged})
+    mended = sum(seen.pair.stem in changes for seen in kept)
+    left = len(changes) - mended
+    say(f"{root}: {counted(len(kept), 'pair')} copied, {mended} of them mended, {left} left out; {root / 'fixes.json'}")
+    if unchanged:
+        say(_left_alone(unchanged))
+
+
+def _left_alone(swaps: Sequence[tuple[str, str]]) -> str:
+    names = ", ".join(" and ".join(swap) for swap in swaps[:3]) + (", ..." if len(swaps) > 3 else "")
+    return (
+        f"not exchanged: the masks of {counted(len(swaps), 'pair')} that fit better the other way round ({names}); "
+        f"look at them, then check.fix_swaps=[{','.join(swaps[0])}] exchanges those that are swapped"
+    )
+
+
+def _dropped(checked: Checked, partners: dict[str, str]) -> dict[str, str]:
+    """Returns why each sample is left out that is."""
+    dropped = _leaking(checked)
+    for stem, seen in checked.samples.items():
+        # A mask whose own sample cannot be used may still be the partner's.
+        source = checked.samples[partners.get(stem, stem)]
+        warped = "place" in _kinds(source, source.pair.mask) and not _is_vector(source.pair.mask)
+        for finding in seen.findings:
+            # Of another shape: the mask is exchanged, or cut to its image on the map.
+            if finding.kind in FATAL or (finding.kind == "shape" and stem not in partners and not warped):
+                dropped[stem] = finding.text
+        if warped and (reach := _reach(source.pair.mask, seen.pair.image)) < WHOLE:
+            dropped[stem] = f"its label covers {reach:.1%} of the image on the map; the rest would be made up"
+    return dropped
+
+
+def _leaking(checked: Checked) -> dict[str, str]:
+    """Near-duplicates of a sample of another part that is kept; what merely resembles those in turn stays."""
+    rank = {part: place for place, part in enumerate(KEPT_FIRST)}
+    dropped = {}
+    for pair in checked.alike:
+        kept, other = sorted(pair, key=lambda stem: rank[checked.parts[stem]])
+        part = checked.parts[kept]
+        if part and checked.parts[other] and part != checked.parts[other]:
+            dropped[other] = f"near-duplicate of {kept}, of the {part} part"
+    return dropped
+
+
+def _kinds(seen: Examined, file: Path) -> set[str]:
+    return {finding.kind for finding in seen.findings if finding.file == file.name}
+
+
+def _copy_image(seen: Examined, place: Place, reader: SampleReader) -> list[str]:
+    file = seen.pair.image
+    for folder, sibling in sibling_files(file, reader.bands).items():
+        _copy(sibling, place.file(folder, sibling.suffix))
+    if "exif" in _kinds(seen, file):  # written without loss
+        write_image(place.file(IMAGES, ".png"), _writable(decode_bands(file)[0]))
+        return ["image turned upright"]
+    suffix = _right_suffix(file, seen)
+    _copy(file, place.file(IMAGES, suffix))
+    return [f"image renamed to {suffix}"] if suffix != file.suffix else []
+
+
+def _writable(values: np.ndarray) -> np.ndarray:
+    return values[:, :, 0] if values.shape[2] == 1 else values[:, :, :3]
+
+
+def _right_suffix(file: Path, seen: Examined) -> str:
+    header = seen.image_header if file == seen.pair.image else seen.mask_header
+    return file.suffix if header is None or header.suffix_fits(file) else SUFFIXES[header.format][0]
+
+
+def _copy(file: Path, target: Path, mates: Iterable[str] = ()) -> None:
+    """Copies a file byte by byte, with the files of the same stem that a shapefile is made of."""
+    copy_file(file, target)
+    for suffix in mates:
+        if (mate := file.with_suffix(suffix)).is_file():
+            _copy(mate, target.with_suffix(suffix))
+
+
+def _copy_mask(seen: Examined, source: Examined, place: Place, reader: SampleReader) -> list[str]:
+    """Copies the mask of `source` as that of `seen`; returns what was changed."""
+    file, kinds = source.pair.mask, _kinds(source, source.pair.mask)
+    if _is_vector(file):
+        _copy(file, place.file(MASKS, file.suffix), (".shx", ".dbf", ".prj", ".cpg") if file.suffix == ".shp" else ())
+        return []
+    if "place" in kinds:
+        _warp(file, seen.pair.image, place.file(MASKS, ".tif"), reader.classes)
+        return ["mask warped to the image's grid"]
+    assert seen.size is not None
+    fits = source.mask_size is None or source.mask_size == seen.size
+    if fits and not kinds & {*REWRITTEN, "exif"}:
+        suffix = _right_suffix(file, source)
+        _copy(file, place.file(MASKS, suffix))
+        return [f"mask renamed to {suffix}"] if suffix != file.suffix else []
+    values, nodata = _values(file, reader.classes)
+    if values.shape[:2] != seen.size:
+        values = cv2.resize(values, seen.size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    if is_raster(file):
+        _write_raster(values, seen.pair.image, place.file(MASKS, ".tif"), nodata)
+    else:
+        write_image(place.file(MASKS, ".png"), values)
+    return [f"mask written anew ({', '.join(sorted(kinds & {*REWRITTEN, 'exif'})) or 'size'})"]
+
+
+def _is_vector(file: Path) -> bool:
+    return file.suffix.lower() in VECTORS
+
+
+def _reach(mask: Path, image: Path) -> float:
+    """Returns the share of an image's rectangle on the map that its label covers, in [0, 1]."""
+    from rasterio.vrt import WarpedVRT
+
+    # Without its nodata value, which is often that of the background.
+    options = {"add_alpha": True, "src_nodata": None, "nodata": None}
+    with open_raster(mask) as source, WarpedVRT(source, **options, **_grid(image)) as warped:
+        return float((warped.read(warped.count) > 0).mean())
+
+
+def _values(file: Path, classes: Classes) -> tuple[np.ndarray, int | None]:
+    """Returns a mask's values, and the one among them that means no data; None: there is none."""
+    if not classes.values:
+        mask, unknown = read_mask(file), classes.unused_value()
+        values = to_labels(mask, [*classes.label_values, *[unknown] * 254])
+        return values, unknown if (mask == IGNORED).any() else None
+    labels = read_labels(file, by_color=classes.by_color)
+    values = labels.values
+    if not is_raster(file):  # a PNG of 16 bits, or of one
+        return (values if values.dtype in (np.uint8, np.uint16) else values.astype(np.uint16)), None
+    nodata = None if labels.declared is None else int(values[labels.declared].flat[0])
+    if labels.masked is not None:
+        values = np.where(np.isnan(values), 0, values) if values.dtype.kind == "f" else values.copy()
+        nodata = _unused(classes, values.dtype) if nodata is None else nodata
+        values[labels.masked] = nodata
+    return values, nodata
+
+
+def _unused(classes: Classes, dtype: np.dtype[Any]) -> int:
+    limits = np.iinfo(dtype) if dtype.kind in "iu" else np.iinfo(np.int16)
+    return classes.unused_value(int(limits.min), int(limits.max))
+
+
+def _grid(image: Path) -> dict[str, Any]:
+    with open_raster(image) as source:
+        return {"height": source.height, "width": source.width, "crs": source.crs, "transform": source.transform}
+
+
+def _write_raster(values: np.ndarray, image: Path, target: Path, nodata: int | None) -> None:
+    bands = values[:, :, None] if values.ndim == 2 else values
+    profile = _grid(image) | {"driver": "GTiff", "count": bands.shape[2], "dtype": values.dtype, "compress": "deflate"}
+    with create_raster(target, profile | {"nodata": nodata}) as out:
+        out.write(np.moveaxis(bands, 2, 0))
+
+
+def _warp(mask: Path, image: Path, target: Path, classes: Classes) -> None:
+    """Brings a label to the grid of its image, by the nearest pixel; what it does not cover has no data."""
+    from rasterio.enums import Resampling
+    from rasterio.vrt import WarpedVRT
+
+    grid = _grid(image)
+    with open_raster(mask) as source:
+        outside = source.nodata if source.nodata is not None else _unused(classes, np.dtype(source.dtypes[0]))
+        options = grid | {"src_nodata": source.nodata, "nodata": outside}
+        with WarpedVRT(source, resampling=Resampling.nearest, **options) as warped:
+            values = warped.read()
+        covered = source.nodata is None and not (values == outside).any()
+        profile = grid | {"driver": "GTiff", "count": source.count, "dtype": source.dtypes[0],
+                          "nodata": None if covered else outside, "compress": "deflate"}  # fmt: skip
+        with create_raster(target, profile) as out:
+            out.write(values)

@@ -1,0 +1,129 @@
+"""What a check found: on the screen, as JSON, and as a page with pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from flood_seg.classes import to_rgb
+from flood_seg.console import counted, say, show_table
+from flood_seg.data.reading import resize_mask
+from flood_seg.files import write_json
+from flood_seg.imaging.display import draw_classes
+from flood_seg.plots.page import data_uri, encode_thumbnail, write_page
+from flood_seg.workshop.check.findings import KINDS, SEVERITIES, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from flood_seg.classes import Color
+    from flood_seg.config.schema.workshop import DataToolsConfig
+    from flood_seg.workshop.check.check import Checked
+
+LINES = 3  # findings of a kind that the screen names
+OPACITY = 0.4
+
+
+def show(checked: Checked, place: str) -> None:
+    """Prints a line per kind of finding, then the first errors and warnings of each kind."""
+    say(f"{place}: {counted(len(checked.samples), 'pair')}, {_totals(checked)}")
+    for line in _trials(checked):
+        say(line)
+    if not checked.findings:
+        return
+    counts = Counter(finding.kind for finding in checked.findings)
+    rows = [
+        (kind.severity, kind.title, counts[name], _examples(checked, name))
+        for name, kind in KINDS.items()
+        if counts[name]
+    ]
+    show_table("What was found", ("", "what", "how often", "where"), rows)
+    serious = [finding for finding in checked.findings if finding.severity != "note"]
+    if serious:
+        named = [several[:LINES] for kind in counts if (several := [one for one in serious if one.kind == kind])]
+        shown = [
+            (finding.severity, KINDS[finding.kind].title, finding.file, finding.text)
+            for several in named
+            for finding in several
+        ]
+        show_table("Errors and warnings", ("", "what", "file", "what was seen"), shown)
+        if len(serious) > len(shown):
+            say(f"and {len(serious) - len(shown)} more of these kinds; report.json lists each")
+
+
+def _totals(checked: Checked) -> str:
+    return ", ".join(counted(checked.count(severity), severity) for severity in SEVERITIES)
+
+
+def _trials(checked: Checked) -> list[str]:
+    """How well swapped masks can be told, once where blocks agree."""
+    return list(dict.fromkeys(trial.describe() for trial in checked.trials))
+
+
+def _examples(checked: Checked, kind: str, count: int = 4) -> str:
+    stems = [finding.stems[0] for finding in checked.findings if finding.kind == kind]
+    return ", ".join(stems[:count]) + (", ..." if len(stems) > count else "")
+
+
+def write_report(checked: Checked, config: DataToolsConfig, folder: Path) -> None:
+    """Writes `report.json` and `report.html`."""
+    record = {
+        "data": config.datamodule.place,
+        "pairs": len(checked.samples),
+        "errors": checked.count("error"),
+        "warnings": checked.count("warning"),
+        "notes": checked.count("note"),
+        "swaps": checked.swaps,
+        "mask_trials": [asdict(trial) for trial in checked.trials],
+        "near_duplicates": checked.groups,
+        "findings": [{"severity": finding.severity, **asdict(finding)} for finding in checked.findings],
+    }
+    write_json(folder / "report.json", record)
+    found = [name for name in KINDS if any(finding.kind == name for finding in checked.findings)]
+    classes = config.datamodule.classes(config.task)
+    colors = [to_rgb(color) for color in classes.colors]
+    write_page(
+        folder / "report.html", "check.html",
+        title=f"Check of {config.datamodule.place}", checked=checked, totals=_totals(checked),
+        trials=_trials(checked),
+        sections=[_section(checked, name, config.check.listed, colors) for name in found],
+        legend=list(zip(classes.names, classes.colors, strict=True))[1:],
+    )  # fmt: skip
+    say(f"{folder / 'report.html'}, {folder / 'report.json'}")
+
+
+def _section(checked: Checked, name: str, listed: int, colors: Sequence[Color]) -> dict[str, Any]:
+    """Returns what the page shows of a kind of finding."""
+    findings = [finding for finding in checked.findings if finding.kind == name]
+    entries = [{"finding": finding, "pictures": _pictures(checked, finding, colors)} for finding in findings[:listed]]
+    return {"name": name, "kind": KINDS[name], "count": len(findings), "entries": entries}
+
+
+def _pictures(checked: Checked, finding: Finding, colors: Sequence[Color]) -> list[dict[str, str]]:
+    """Returns the images of a finding, each with its mask where there is one; of a swap, with the other's too."""
+    seen = [checked.samples[stem] for stem in finding.stems[:6] if stem in checked.samples]
+    pictures = []
+    for one in seen:
+        if one.photo:
+            stem, part = one.pair.stem, checked.parts.get(one.pair.stem)
+            name = f"{stem} ({part})" if part else stem
+            pictures.append({"source": data_uri(_drawn(one.photo, one.mask, colors)), "name": name})
+    for one, other in (seen, seen[::-1]) if finding.kind in ("swapped", "maybe_swapped") else ():
+        name = f"{one.pair.stem} with the mask of {other.pair.stem}"
+        pictures.append({"source": data_uri(_drawn(one.photo, other.mask, colors)), "name": name})
+    return pictures
+
+
+def _drawn(photo: bytes, mask: bytes, colors: Sequence[Color]) -> bytes:
+    """Draws a mask, a PNG of class indices, onto a JPEG."""
+    if not mask:
+        return photo
+    image, indices = (np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), flag))
+                      for data, flag in ((photo, cv2.IMREAD_COLOR_RGB), (mask, cv2.IMREAD_GRAYSCALE)))  # fmt: skip
+    drawn = draw_classes(image, resize_mask(indices, *image.shape[:2]), colors, OPACITY, None)
+    return encode_thumbnail(drawn, max(image.shape))

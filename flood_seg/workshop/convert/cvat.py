@@ -1,0 +1,279 @@
+"""CVAT for images 1.1: an XML file of polygons, and of masks for shapes with holes."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flood_seg.classes import IGNORE, IGNORED
+from flood_seg.config.schema.extra_val import ALIASES
+from flood_seg.console import counted, one_line, say, track
+from flood_seg.errors import DataError, FindingsError
+from flood_seg.files import atomic_path, encodable
+from flood_seg.workshop.convert.samples import (
+    SetWriter,
+    Tally,
+    check_file,
+    copy_image,
+    find_file,
+    index_classes,
+    read_samples,
+)  # fmt: skip
+from flood_seg.workshop.convert.shapes import (
+    Area,
+    Shape,
+    check_numbers,
+    count_lost,
+    draw_box,
+    draw_ellipse,
+    draw_polygons,
+    to_shapes,
+    use_polygon,
+)  # fmt: skip
+from flood_seg.workshop.output_layout import whole_or_not_at_all
+
+if TYPE_CHECKING:
+    from flood_seg.config.schema.workshop import CocoConfig, DataToolsConfig
+    from flood_seg.workshop.convert.samples import Sample
+
+FILE = "annotations.xml"
+DRAWN = ("polygon", "mask", "box", "ellipse")
+
+
+def to_cvat(config: DataToolsConfig, out: Path) -> Path:
+    """Writes `images/` (or `train/images/`, ...) and `annotations.xml`.
+
+    Raises:
+        FindingsError, OutputError, UsageError: as `read_samples`.
+    """
+    classes = config.datamodule.classes(config.task)
+    root = _head([*zip(classes.names, classes.colors, strict=True)][1:])
+    named = dict(enumerate(classes.names)) | {IGNORED: IGNORE}
+    tally, findings = Tally(), None
+    with whole_or_not_at_all(out):
+        try:
+            for sample in read_samples(config, out):
+                _add_image(root, sample, named, config.coco, tally)
+        except FindingsError as error:  # what could be read is worth having though something else could not
+            findings = error
+        if count := len(root.findall("image")):
+            ElementTree.indent(root)
+            with atomic_path(out / FILE) as temporary:
+                ElementTree.ElementTree(root).write(temporary, encoding="utf-8", xml_declaration=True)
+            say(f"{out / FILE}: {counted(count, 'image')}")
+    tally.show()
+    if findings:
+        raise findings
+    return out / FILE
+
+
+def _add_image(
+    root: ElementTree.Element, sample: Sample, named: dict[int, str], options: CocoConfig, tally: Tally
+) -> None:
+    """Copies a sample's image and adds it with its shapes to the document."""
+    _check_xml(sample.pair.image)
+    file = copy_image(sample.pair.image, sample.place)
+    height, width = sample.mask.shape
+    size = {"width": str(width), "height": str(height)}
+    number = str(len(root.findall("image")))
+    image = ElementTree.SubElement(root, "image", {"id": number, "name": file.name, **size})
+    if sample.part:
+        image.set("subset", sample.part)
+    shapes = to_shapes(sample.mask, options)
+    count_lost(tally, sample.mask, shapes, options, file.name)
+    for shape in shapes:
+        _add(image, shape, named[shape.index], options)
+
+
+def _check_xml(path: Path) -> None:
+    """Raises DataError where XML 1.0 has no way to write a file's name."""
+    if encodable(one_line(path.name)) != path.name:
+        raise DataError(f"{path}: XML cannot hold this name, not all of it is UTF-8 text; rename the file")
+
+
+def _head(labels: list[tuple[str, str]]) -> ElementTree.Element:
+    root = ElementTree.Element("annotations")
+    ElementTree.SubElement(root, "version").text = "1.1"
+    task = ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task")
+    listed = ElementTree.SubElement(task, "labels")
+    for name, color in [*labels, (IGNORE, "#808080")]:
+        label = ElementTree.SubElement(listed, "label")
+        ElementTree.SubElement(label, "name").text = name
+        ElementTree.SubElement(label, "color").text = color
+        ElementTree.SubElement(label, "attributes")
+    return root
+
+
+def _add(image: ElementTree.Element, shape: Shape, label: str, options: CocoConfig) -> None:
+    common = {"label": label, "source": "manual", "occluded": "0", "z_order": "0"}
+    if use_polygon(shape, options):
+        for ring in shape.outlines:
+            points = ";".join(f"{x:g},{y:g}" for x, y in ring)
+            ElementTree.SubElement(image, "polygon", {**common, "points": points})
+        return
+    from cvat_sdk.masks import encode_mask
+
+    *runs, left, top, right, bottom = (int(value) for value in encode_mask(shape.area))
+    place = {"left": left, "top": top, "width": right - left + 1, "height": bottom - top + 1}
+    given = {name: str(value) for name, value in place.items()}
+    ElementTree.SubElement(image, "mask", {**common, "rle": ", ".join(map(str, runs)), **given})
+
+
+def from_cvat(annotations: Path, images: Path, out: Path) -> None:
+    """Writes `images/` and `masks/` of polygons, masks, boxes and ellipses, in the order of z_order and of the file.
+
+    Args:
+        annotations: the XML file.
+        images: the folder that images' names are relative to; those of a subset may lie in `SUBSET/images/`.
+        out: a new folder.
+
+    Raises:
+        DataError: the file is not of CVAT for images.
+        OutputError: `out` holds files.
+        FindingsError: some entries could not be used; the rest is done.
+    """
+    root = _read(annotations)
+    found = root.findall("image")
+    if root.tag != "annotations" or not found:
+        raise DataError(f"{annotations}: holds no <image>; export the task as 'CVAT for images 1.1'")
+    if not images.is_dir():
+        raise DataError(f"{images}: no such folder; give --images the folder of the images")
+    classes, index = index_classes(_labels(root, found))
+    writer = SetWriter(out, classes)
+    with whole_or_not_at_all(out):
+        _count_others(found, writer)
+        files = _by_file(found, images, writer)
+        for file, entries in track(files.items(), "Converting", len(files)):
+            _write(file, entries, index, len(files), writer)
+        writer.finish()
+
+
+def _read(path: Path) -> ElementTree.Element:
+    check_file(path, "--annotations the XML file of CVAT for images 1.1")
+    try:
+        return ElementTree.parse(path).getroot()
+    except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:  # the latter of encodings
+        raise DataError(f"{path}: no XML ({error})") from error
+
+
+def _labels(root: ElementTree.Element, images: list[ElementTree.Element]) -> list[str]:
+    """Returns the labels as the file lists them, but for those of a skeleton's points, then those that it only uses."""
+    listed = [label.findtext("name") for label in root.findall(".//labels/label") if label.find("parent") is None]
+    used = sorted({shape.get("label") or "" for image in images for shape in image if shape.tag in DRAWN})
+    return [name for name in dict.fromkeys([*listed, *used]) if name]
+
+
+def _count_others(images: list[ElementTree.Element], writer: SetWriter) -> None:
+    """Counts the shapes that are no areas, and the images that are of no part where others are of one."""
+    for image in images:
+        for shape in image:
+            if shape.tag not in DRAWN:
+                writer.tally.note(f"{{}} <{shape.tag}> shapes are not areas and are not drawn", str(image.get("name")))
+    outside = [image for image in images if _part(image) is None]
+    if len(outside) < len(images):
+        for image in outside:
+            writer.tally.note(
+                "{} images are of a subset that is none of train, val and test; training does not read them",
+                str(image.get("name")),
+            )
+
+
+def _part(image: ElementTree.Element) -> str | None:
+    name = (image.get("subset") or "").lower()
+    return next((part for part, names in ALIASES.items() if name in names), None)
+
+
+def _by_file(
+    entries: list[ElementTree.Element], images: Path, writer: SetWriter
+) -> dict[Path, list[ElementTree.Element]]:
+    """Returns the entries of each file."""
+    files = defaultdict[Path, list[ElementTree.Element]](list)
+    for image in entries:
+        name, subset = image.get("name"), image.get("subset")
+        if not name:
+            writer.fail("an <image> has no name")
+            continue
+        more = [images / subset / "images" / name, images / subset / name] if subset else []
+        file = find_file(images / name, *more)
+        if file is None:
+            lost = counted(sum(shape.tag in DRAWN for shape in image), "area")
+            writer.fail(f"{images / name}: no such file; its {lost} cannot be drawn")
+            continue
+        files[file].append(image)
+        if len(files[file]) > 1:
+            writer.tally.note("{} images are listed again; their shapes are put together", name)
+    return files
+
+
+def _write(
+    file: Path, entries: list[ElementTree.Element], index: dict[str, int], count: int, writer: SetWriter
+) -> None:
+    """Draws the shapes of an image and writes both."""
+    name = str(entries[0].get("name"))
+    try:
+        sizes = [(int(str(image.get("height"))), int(str(image.get("width")))) for image in entries]
+    except ValueError:
+        writer.fail(f"{name}: its height and width in the file are no numbers")
+        return
+    size = writer.size(file, sizes)
+    if size is None:
+        return
+    shapes = [shape for image in entries for shape in image if shape.tag in DRAWN]
+    if not shapes:
+        writer.tally.note(f"{{}} of {count} images have no area and are background alone", name)
+    writer.add(file, _draw(shapes, name, size, index, writer), _part(entries[0]), name)
+
+
+def _draw(
+    shapes: list[ElementTree.Element], name: str, size: tuple[int, int], index: dict[str, int], writer: SetWriter
+) -> np.ndarray:
+    """Returns class indices, uint8 [H, W]."""
+    mask, drawn = np.zeros(size, np.uint8), []
+    for shape in shapes:
+        try:
+            label = shape.get("label")
+            if not label:
+                raise ValueError("it has no label")
+            drawn.append((int(shape.get("z_order") or 0), index[label], Area.of(_area(shape, *size))))
+        except (ValueError, TypeError) as error:
+            writer.fail(f"{name}: a {shape.tag} cannot be drawn ({error})")
+            continue
+        if not drawn[-1][2].pixels:
+            writer.tally.note("{} areas cover no pixel of their image and are not drawn", name)
+        if drawn[-1][1] == IGNORED:
+            writer.tally.note(f"{{}} areas are labelled {IGNORE}, and count nowhere", name)
+    for _, place, area in sorted(drawn, key=lambda one: one[0]):
+        area.draw(mask, place)
+    return mask
+
+
+def _area(shape: ElementTree.Element, height: int, width: int) -> np.ndarray:
+    """Draws one of the areas that CVAT knows; raises ValueError where it is none."""
+    if shape.tag == "polygon":
+        points = [float(side) for point in str(shape.get("points")).split(";") for side in point.split(",")]
+        return draw_polygons([points], height, width)
+    if shape.tag == "box":
+        return draw_box(_floats(shape, "xtl", "ytl", "xbr", "ybr"), float(shape.get("rotation") or 0), height, width)
+    if shape.tag == "ellipse":
+        return draw_ellipse(_floats(shape, "cx", "cy", "rx", "ry"), float(shape.get("rotation") or 0), height, width)
+    from cvat_sdk.masks import decode_mask
+
+    left, top, across, down = (int(value) for value in _floats(shape, "left", "top", "width", "height"))
+    runs = [int(run) for run in str(shape.get("rle")).split(",")]
+    if min(runs) < 0 or sum(runs) != across * down:
+        raise ValueError(f"its run lengths sum up to {sum(runs)}, not to {across}×{down}")
+    encoded = [*runs, left, top, left + across - 1, top + down - 1]
+    return np.asarray(decode_mask(encoded, image_width=width, image_height=height), bool)
+
+
+def _floats(shape: ElementTree.Element, *names: str) -> list[float]:
+    values = [shape.get(name) for name in names]
+    if missing := [name for name, value in zip(names, values, strict=True) if value is None]:
+        raise ValueError(f"it has no {missing[0]}")
+    numbers = [float(str(value)) for value in values]
+    check_numbers(numbers)
+    return numbers

@@ -1,0 +1,115 @@
+"""Reads COCO's file of instances, and draws its annotations."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flood_seg.errors import DataError
+from flood_seg.workshop.convert.samples import check_file
+from flood_seg.workshop.convert.shapes import check_numbers, decompress_runs, draw_box, draw_polygons, draw_runs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from flood_seg.workshop.convert.samples import Tally
+
+Entry = dict[str, Any]
+ID = (int, float, str)
+KEYS: dict[str, dict[str, Any]] = {
+    "categories": {"id": ID, "name": ID},
+    "images": {"id": ID, "file_name": ID, "height": object, "width": object},
+    "annotations": {"image_id": ID, "category_id": ID},
+}
+
+
+def read_instances(path: Path) -> Entry:
+    """Returns COCO's record with its lists of categories, images and annotations, whose keys are there and of a type.
+
+    Raises:
+        DataError: the file is no JSON of COCO's instances.
+    """
+    check_file(path, "--annotations the JSON file of COCO's instances")
+    try:
+        record: Entry = json.loads(path.read_text(encoding="utf-8-sig"))
+        for name, keys in KEYS.items():
+            for place, one in enumerate(record[name]):
+                _check(one, keys, f"{name}[{place}]")
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        reason = f"has no {error}" if isinstance(error, KeyError) else error
+        raise DataError(f"{path}: no instances of COCO ({reason})") from error
+    return record
+
+
+def _check(one: Any, keys: dict[str, Any], where: str) -> None:
+    for key, kind in keys.items():
+        if not isinstance(one, dict) or key not in one:
+            raise ValueError(f"{where} has no {key!r}")
+        if (isinstance(one[key], bool) and kind is ID) or not isinstance(one[key], kind):
+            raise ValueError(f"{where} has {key} {one[key]!r}, which is neither a number nor text")
+
+
+def is_crowd(one: Entry) -> bool:
+    """Whether an annotation is a crowd; raises ValueError where it says neither 0 nor 1."""
+    crowd = one.get("iscrowd") or 0
+    if crowd not in (0, 1):
+        raise ValueError(f"iscrowd is {crowd!r}")
+    return bool(crowd)
+
+
+def draw_annotation(one: Entry, height: int, width: int, tally: Tally, where: str) -> np.ndarray:
+    """Draws polygons or run lengths, or the box where there is nothing else.
+
+    Args:
+        one: the annotation.
+        height: of the image.
+        width: of the image.
+        tally: counts what is only a box, and polygons that are none.
+        where: what to call the annotation.
+
+    Returns:
+        bool [height, width].
+
+    Raises:
+        ValueError, TypeError, KeyError: it cannot be drawn.
+    """
+    segmentation = one.get("segmentation")
+    if isinstance(segmentation, dict) and segmentation:
+        return _draw_runs(segmentation, height, width)
+    if segmentation and not isinstance(segmentation, list):
+        raise ValueError("its segmentation is neither polygons nor run lengths")
+    rings = [ring for ring in segmentation or [] if not isinstance(ring, list) or ring]
+    if not rings:
+        area = _draw_box(one, height, width)
+        tally.note("{} of %d annotations have only a box; drawn as rectangles", where)
+        return area
+    if not all(isinstance(ring, list) for ring in rings):
+        raise ValueError("its segmentation is no list of polygons")
+    usable = [ring for ring in rings if len(ring) >= 6] or rings  # if none is, the error says why
+    area = draw_polygons(usable, height, width)
+    tally.note("{} polygons of fewer than 3 points left out of annotations of several", where, len(rings) - len(usable))
+    return area
+
+
+def _draw_box(one: Entry, height: int, width: int) -> np.ndarray:
+    """Draws the box, turned by CVAT's attribute where there is one."""
+    box = one.get("bbox")
+    if not isinstance(box, list) or len(box) != 4:
+        raise ValueError("it has no segmentation, and no bbox of 4 numbers")
+    check_numbers(box)
+    left, top, across, down = box
+    attributes = one.get("attributes")
+    rotation = (attributes.get("rotation") if isinstance(attributes, dict) else None) or 0
+    return draw_box([left, top, left + across, top + down], rotation, height, width)
+
+
+def _draw_runs(segmentation: Entry, height: int, width: int) -> np.ndarray:
+    """Draws run lengths in either of COCO's forms."""
+    if list(segmentation["size"]) != [height, width]:
+        raise ValueError(f"its run lengths are of {segmentation['size']}, the image is {[height, width]}")
+    counts = segmentation["counts"]
+    if not isinstance(counts, str | list):
+        raise ValueError("its run lengths are neither a text nor a list")
+    return draw_runs(decompress_runs(counts) if isinstance(counts, str) else counts, height, width)

@@ -1,0 +1,104 @@
+"""MMSegmentation's folders: `img_dir/PART`, `ann_dir/PART`, masks of class indices with 255 ignored."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flood_seg.classes import IGNORE, IGNORED, to_rgb
+from flood_seg.console import counted, say
+from flood_seg.data.split import random_split
+from flood_seg.errors import DataError, FindingsError, UsageError
+from flood_seg.files import write_json
+from flood_seg.imaging.write import write_image
+from flood_seg.workshop.convert.samples import SetWriter, Tally, copy_image, read_samples
+from flood_seg.workshop.output_layout import Place, find_with_parts, whole_or_not_at_all
+
+if TYPE_CHECKING:
+    from flood_seg.config.schema.workshop import DataToolsConfig
+    from flood_seg.workshop.convert.samples import Sample
+
+IMAGES, MASKS, CLASSES = "img_dir", "ann_dir", "classes.json"
+
+
+def to_mmseg(config: DataToolsConfig, out: Path) -> None:
+    """Writes `img_dir/{train,val,test}`, `ann_dir/{train,val,test}` and `classes.json`.
+
+    Where nothing says which part a sample is of, `datamodule.val_split` of them are drawn for validation.
+
+    Raises:
+        FindingsError, OutputError, UsageError: as `read_samples`.
+    """
+    classes = config.datamodule.classes(config.task)
+    placed, _ = find_with_parts(config.datamodule)
+    drawn = None
+    if not any(part for _, part in placed):
+        drawn = set(random_split([pair.stem for pair, _ in placed], config.datamodule.val_split, config.seed).val)
+
+    def part_of(sample: Sample) -> str | None:
+        return sample.part if drawn is None else "val" if sample.pair.stem in drawn else "train"
+
+    left_out, count, findings = Tally(), 0, None
+    with whole_or_not_at_all(out):
+        try:
+            for sample in read_samples(config, out):
+                part = part_of(sample)
+                if part is None:
+                    left_out.note("{} samples left out, which datamodule.split_file does not name", sample.pair.stem)
+                    continue
+                copy_image(sample.pair.image, Place(out, None, sample.place.name), f"{IMAGES}/{part}")
+                write_image(out / MASKS / part / f"{sample.place.name}.png", sample.mask)
+                count += 1
+        except FindingsError as error:  # what could be read is worth having though something else could not
+            findings = error
+        palette = [list(to_rgb(color)) for color in classes.colors]
+        write_json(out / CLASSES, {"classes": list(classes.names), "palette": palette, "ignore_index": IGNORED})
+    left_out.show()
+    say(f"{out}: {counted(count, 'sample')} in {IMAGES} and {MASKS}")
+    if findings:
+        raise findings
+
+
+def from_mmseg(config: DataToolsConfig, out: Path) -> None:
+    """Writes images/ and masks/ of MMSegmentation's folders, or of any layout that training takes.
+
+    Raises:
+        UsageError: nothing says what the masks' values mean.
+        FindingsError, OutputError, UsageError: as `read_samples`.
+    """
+    config = _with_classes(config)
+    names = config.datamodule.classes(config.task).names
+    writer, findings = SetWriter(out, names[1:], background=names[0]), None
+    with whole_or_not_at_all(out):
+        try:
+            for sample in read_samples(config, out):
+                writer.add(sample.pair.image, sample.mask, sample.part, f"{sample.place.name}.png")
+        except FindingsError as error:
+            findings = error
+        writer.finish()
+        if findings:
+            raise findings
+
+
+def _with_classes(config: DataToolsConfig) -> DataToolsConfig:
+    """Returns the configuration with the classes of `classes.json`, where it does not name any itself."""
+    data = config.datamodule
+    named = data.labels or data.max_label is not None or data.ignore_index is not None
+    if named or not (data.folders[0] / data.images_dir).is_dir():  # reading says what is missing
+        return config
+    path = data.folders[0] / CLASSES
+    if not path.is_file():
+        raise UsageError(
+            f"{path}: no such file, so nothing says which classes the masks' indices are; give "
+            "datamodule.max_label=1 datamodule.ignore_index=255, or datamodule.labels={0:background,1:water,255:ignore}"
+        )
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        names, ignored = [str(name) for name in record["classes"]], int(record.get("ignore_index", IGNORED))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: holds no list of classes ({error}); give datamodule.labels") from error
+    labels = dict(enumerate(names)) | {ignored: IGNORE}
+    task = config.task if len(names) == 2 else "multiclass"
+    return replace(config, task=task, datamodule=replace(data, labels=labels))

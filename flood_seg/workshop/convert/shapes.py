@@ -1,0 +1,239 @@
+"""Class indices as shapes, and shapes as class indices.
+
+Polygons run along the edges of pixels, where (0, 0) is the outer corner of the first one, so that drawing one again
+gives the very pixels that it was made of.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flood_seg.classes import IGNORED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flood_seg.config.schema.workshop import CocoConfig
+    from flood_seg.workshop.convert.samples import Tally
+
+Ring = list[tuple[float, float]]
+FARTHEST = 1e6  # pixels
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A connected area, or all areas of a class.
+
+    Attributes:
+        index: of the class; `IGNORED` where nothing is counted.
+        area: its pixels, bool [H, W].
+        outlines: outer rings, (x, y) without the first point again.
+        holes: whether it has some, which polygons of COCO and CVAT cannot say.
+    """
+
+    index: int
+    area: np.ndarray
+    outlines: list[Ring]
+    holes: bool
+
+
+@dataclass(frozen=True)
+class Area:
+    """The pixels of a shape, cut to where they are: a thousand shapes on a large image fit into memory.
+
+    Attributes:
+        place: of the cut in the image.
+        inside: bool, of the cut.
+        pixels: how many are inside.
+    """
+
+    place: tuple[slice, slice]
+    inside: np.ndarray
+    pixels: int
+
+    @classmethod
+    def of(cls, area: np.ndarray) -> Area:
+        """Cuts bool [H, W]."""
+        rows, columns = (np.flatnonzero(area.any(axis=axis)) for axis in (1, 0))
+        if not rows.size:
+            return cls((slice(0), slice(0)), area[:0, :0], 0)
+        place = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        return cls(place, area[place].copy(), int(area.sum()))
+
+    def draw(self, mask: np.ndarray, index: int) -> None:
+        """Gives the pixels of a mask, uint8 [H, W], a class index."""
+        mask[self.place][self.inside] = index
+
+
+def to_shapes(mask: np.ndarray, options: CocoConfig) -> list[Shape]:
+    """Returns the shapes of a mask, class indices uint8 [H, W]: class by class, background left out, ignored last."""
+    found = []
+    for index in np.unique(mask):
+        if index == 0:
+            continue
+        parts = [part for part in _components(mask == index, options) if part.area.sum() >= options.min_area]
+        if options.instances == "class" and len(parts) > 1:
+            area = np.logical_or.reduce([part.area for part in parts])
+            outlines = [ring for part in parts for ring in part.outlines]
+            parts = [Shape(0, area, outlines, any(part.holes for part in parts))]
+        found += [Shape(int(index), part.area, part.outlines, part.holes) for part in parts]
+    return found
+
+
+def _components(area: np.ndarray, options: CocoConfig) -> list[Shape]:
+    import shapely
+    from rasterio.features import rasterize, shapes
+
+    parts = []
+    for geometry, _ in shapes(area.astype(np.uint8), mask=area, connectivity=4):
+        outer, *holes = geometry["coordinates"]
+        pixels = rasterize([geometry], area.shape, dtype="uint8") > 0
+        if options.tolerance:
+            simple = shapely.simplify(shapely.Polygon(outer), options.tolerance)
+            outer = list(simple.exterior.coords)
+        parts.append(Shape(0, pixels, [outer[:-1]], bool(holes)))
+    return parts
+
+
+def count_lost(tally: Tally, mask: np.ndarray, shapes: Sequence[Shape], options: CocoConfig, where: str) -> None:
+    """Counts what the options make the shapes of a mask, class indices uint8 [H, W], leave out or add."""
+    small = int(np.count_nonzero(mask)) - sum(int(shape.area.sum()) for shape in shapes)
+    tally.note(f"{{}} pixels in areas of less than coco.min_area={options.min_area} left out", where, small)
+    holes = sum(use_polygon(shape, options) and shape.holes for shape in shapes)
+    tally.note("{} shapes have holes, which are filled since coco.shape=polygon; auto keeps them", where, holes)
+
+
+def use_polygon(shape: Shape, options: CocoConfig) -> bool:
+    """Whether a shape is written as polygons: where none of its holes would be lost, or where that is wanted."""
+    if shape.index == IGNORED or options.shape == "rle":
+        return False
+    return options.shape == "polygon" or not shape.holes
+
+
+def encode_rle(area: np.ndarray) -> dict[str, Any]:
+    """Returns COCO's compressed run lengths of bool [H, W], as JSON takes them."""
+    from pycocotools import mask as coco_mask
+
+    encoded = coco_mask.encode(np.asfortranarray(area, np.uint8))
+    return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode()}
+
+
+def draw_polygons(rings: Sequence[Sequence[float]], height: int, width: int) -> np.ndarray:
+    """Draws polygons, each x, y, x, y, ... of three points or more, as bool [height, width].
+
+    Raises:
+        ValueError: there is none, or one is no list of finite coordinates near the image.
+    """
+    from pycocotools import mask as coco_mask
+
+    if not rings:
+        raise ValueError("it has no polygon")
+    for ring in rings:
+        check_numbers(ring)
+        if len(ring) % 2:
+            raise ValueError(f"a polygon has {len(ring)} coordinates, an odd number")
+        if len(ring) < 6:
+            raise ValueError(f"a polygon has {len(ring) // 2} points, fewer than 3")
+    drawn = coco_mask.frPyObjects([list(map(float, ring)) for ring in rings], height, width)
+    return np.asarray(coco_mask.decode(coco_mask.merge(drawn)), bool)
+
+
+def draw_box(sides: Sequence[float], rotation: float, height: int, width: int) -> np.ndarray:
+    """Draws a box as bool [height, width].
+
+    Args:
+        sides: left, top, right and bottom, in pixels.
+        rotation: about its centre, in degrees clockwise.
+        height: of the image.
+        width: of the image.
+
+    Raises:
+        ValueError: a number is not finite or far away.
+    """
+    check_numbers([*sides, rotation])
+    left, top, right, bottom = sides
+    x, y = (left + right) / 2, (top + bottom) / 2
+    cos, sin = _turn(rotation)
+    corners = [(left - x, top - y), (right - x, top - y), (right - x, bottom - y), (left - x, bottom - y)]
+    ring = [side for across, down in corners for side in (x + across * cos - down * sin, y + across * sin + down * cos)]
+    return draw_polygons([ring], height, width)
+
+
+def draw_ellipse(ellipse: Sequence[float], rotation: float, height: int, width: int) -> np.ndarray:
+    """Draws an ellipse as bool [height, width]; a pixel is inside where its centre is.
+
+    Args:
+        ellipse: x and y of its centre, and its two radii, in pixels.
+        rotation: about the centre, in degrees clockwise.
+        height: of the image.
+        width: of the image.
+
+    Raises:
+        ValueError: a number is not finite or far away.
+    """
+    check_numbers([*ellipse, rotation])
+    x, y, rx, ry = ellipse
+    if min(rx, ry) <= 0:
+        return np.zeros((height, width), bool)
+    cos, sin = _turn(rotation)
+    across, down = np.arange(width)[None] + 0.5 - x, np.arange(height)[:, None] + 0.5 - y
+    return np.asarray(((across * cos + down * sin) / rx) ** 2 + ((down * cos - across * sin) / ry) ** 2 <= 1)
+
+
+def _turn(degrees: float) -> tuple[float, float]:
+    """Returns cosine and sine; exact of right angles, after which boxes still lie along the edges of pixels."""
+    quarters = {0.0: (1.0, 0.0), 90.0: (0.0, 1.0), 180.0: (-1.0, 0.0), 270.0: (0.0, -1.0)}
+    return quarters.get(degrees % 360) or (math.cos(math.radians(degrees)), math.sin(math.radians(degrees)))
+
+
+def draw_runs(counts: Sequence[int], height: int, width: int) -> np.ndarray:
+    """Draws run lengths, background first, column by column, as bool [height, width].
+
+    Raises:
+        ValueError: they are no such lengths, or are of another size.
+    """
+    if not all(isinstance(run, int) and run >= 0 for run in counts):
+        raise ValueError("its run lengths are no whole numbers from 0 on")
+    if sum(counts) != height * width:
+        raise ValueError(f"its run lengths sum up to {sum(counts)}, not to {height * width}")
+    return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(width, height).T
+
+
+def decompress_runs(text: str) -> list[int]:
+    """Returns the run lengths of COCO's compressed form; pycocotools crashes where such a text is damaged.
+
+    A number is written in digits of five bits, the lowest first, the last one with its sign; from the fourth on it is
+    the difference from the last but one.
+
+    Raises:
+        ValueError: the text is damaged.
+    """
+    counts, value, place = list[int](), 0, 0
+    for character in text:
+        digit = ord(character) - 48
+        if not 0 <= digit < 64 or place > 12:
+            raise ValueError("its run lengths are damaged")
+        value |= (digit & 31) << 5 * place
+        place += 1
+        if digit & 32:  # more digits follow
+            continue
+        if digit & 16:
+            value -= 1 << 5 * place
+        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+        value = place = 0
+    if place:
+        raise ValueError("its run lengths end within a number")
+    return counts
+
+
+def check_numbers(values: Sequence[float]) -> None:
+    """Raises ValueError where one is no number, not finite, or so far away that drawing would take forever."""
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"{value!r} is no number")
+        if not abs(value) <= FARTHEST:
+            raise ValueError(f"{value!r} is not finite, or far outside of any image")

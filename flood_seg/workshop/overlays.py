@@ -1,0 +1,179 @@
+"""The data overlay verb: masks over their images, with a legend, and contact sheets of many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from flood_seg.classes import IGNORED, to_rgb
+from flood_seg.console import counted, say, track
+from flood_seg.data.layout import choose_pairs
+from flood_seg.data.reading import SampleReader, resize_mask
+from flood_seg.errors import FindingsError, FloodSegError, ImageError, LogitsError
+from flood_seg.files import check_writable
+from flood_seg.imaging.display import class_colors, difference_legend, draw_classes, draw_difference, to_picture
+from flood_seg.imaging.preprocess import resize_image, shrink, shrunk
+from flood_seg.imaging.write import write_image
+from flood_seg.inference.engines import open_backend
+from flood_seg.inference.predictor import Predictor
+from flood_seg.metrics.confusion import confusion_matrix, image_ious
+from flood_seg.resources import cores
+from flood_seg.skipped import LeftOut
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from flood_seg.classes import Color
+    from flood_seg.config.schema.workshop import DataToolsConfig
+    from flood_seg.data.pairing import Pair
+
+GAP, WHITE, INK = 6, (255, 255, 255), (26, 39, 51)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A sample's picture, uint8 [H, W, 3] RGB, and what stands below it."""
+
+    stem: str
+    picture: np.ndarray
+    caption: str
+
+
+def overlay(config: DataToolsConfig, out: Path, model: str | None = None) -> None:
+    """Writes `<stem>.jpg` a sample and `sheet_1.jpg`, ...
+
+    Args:
+        config: the data set, how large and how many.
+        out: folder of the pictures.
+        model: shows truth, prediction and the difference in three colours instead; a file or a server's address.
+
+    Raises:
+        DataError: a folder is missing or empty.
+        FindingsError: a sample could not be drawn; the others are.
+    """
+    options = config.overlay
+    check_writable(out)
+    pairs = choose_pairs(config.datamodule, options.part)
+    chosen = pairs[:: max(1, len(pairs) // options.count)][: options.count] if options.count else pairs
+    drawer = _Drawer(config, Predictor(open_backend(config.backend, model)) if model else None)
+    longest = options.thumbnail * (2 if model else 1)  # three pictures side by side
+    small = list[Drawn]()
+    with LeftOut() as left_out:
+        for pair, drawn in track(drawer.draw_all(chosen), "Drawing", len(chosen)):
+            if isinstance(drawn, FloodSegError):
+                left_out.add(pair.stem, str(drawn))
+                continue
+            write_image(out / f"{drawn.stem.replace('/', '_')}.jpg", with_legend(drawn, drawer.legend))
+            small.append(Drawn(drawn.stem, shrink(drawn.picture, longest), drawn.caption))
+    many = options.columns * options.rows
+    sheets = [small[start : start + many] for start in range(0, len(small), many)]
+    for number, several in enumerate(sheets, 1):
+        write_image(out / f"sheet_{number}.jpg", contact_sheet(several, options.columns, drawer.legend))
+    say(f"{out}: {counted(len(small), 'picture')} and {counted(len(sheets), 'contact sheet')}")
+    if left_out:
+        raise FindingsError(f"{len(left_out)} of {len(chosen)} samples could not be drawn, see above; the rest is done")
+
+
+class _Drawer:
+    """Draws samples, with a model's prediction or without."""
+
+    def __init__(self, config: DataToolsConfig, predictor: Predictor | None) -> None:
+        self._options, self._predictor = config.overlay, predictor
+        if predictor:
+            self._reader = SampleReader.for_model(config.datamodule, predictor.spec)
+            self._colors = class_colors(predictor.spec)
+            self.legend: Mapping[str, Color] = difference_legend(predictor.spec.class_names)
+        else:
+            self._reader = SampleReader.of(config.datamodule, config.task)
+            classes = self._reader.classes
+            self._colors = [to_rgb(color) for color in classes.colors]
+            self.legend = dict(zip(classes.names[1:], self._colors[1:], strict=True))
+
+    def draw_all(self, pairs: Sequence[Pair]) -> Iterator[tuple[Pair, Drawn | FloodSegError]]:
+        """Yields each pair and its picture, or why there is none."""
+        threads = 1 if self._predictor else min(4, cores())
+        with ThreadPoolExecutor(threads) as pool:
+            yield from zip(pairs, pool.map(self._draw, pairs), strict=True)
+
+    def _draw(self, pair: Pair) -> Drawn | FloodSegError:
+        try:
+            image, mask = self._reader.load(pair)
+            predicted = self._predictor.predict(image).mask if self._predictor else None
+        except (ImageError, LogitsError) as error:
+            return error
+        height, width = shrunk(mask.shape, self._options.size)
+        picture = to_picture(resize_image(image, height, width), self._reader.bands.names)
+        truth = resize_mask(mask, height, width)
+        opacity = self._options.opacity
+        if predicted is None or self._predictor is None:
+            share = float(((mask > 0) & (mask != IGNORED)).sum() / max((mask != IGNORED).sum(), 1))
+            return Drawn(pair.stem, draw_classes(picture, truth, self._colors, opacity, None), f"{share:.0%}")
+        found = resize_mask(predicted, height, width)
+        spec = self._predictor.spec
+        matrix = confusion_matrix(predicted, mask, len(spec.class_names))
+        panels = [
+            draw_classes(picture, truth, self._colors, opacity, None),
+            draw_classes(picture, found, self._colors, opacity, None),
+            draw_difference(picture, truth, found, opacity),
+        ]
+        return Drawn(pair.stem, _beside(panels), f"IoU {image_ious(matrix[None], spec.task)[0]:.3f}")
+
+
+def _beside(panels: Sequence[np.ndarray]) -> np.ndarray:
+    gap = np.full((panels[0].shape[0], GAP, 3), 255, np.uint8)
+    return np.hstack([part for panel in panels for part in (gap, panel)][1:])
+
+
+def with_legend(drawn: Drawn, legend: Mapping[str, Color]) -> np.ndarray:
+    """Returns the picture with its name and a legend below, uint8 [H + some, W, 3] RGB."""
+    size = max(14, min(32, drawn.picture.shape[1] // 45))
+    strip = _strip(drawn.picture.shape[1], size, f"{drawn.stem}  {drawn.caption}", legend)
+    return np.vstack([drawn.picture, strip])
+
+
+def _strip(width: int, size: int, title: str, legend: Mapping[str, Color]) -> np.ndarray:
+    """Draws a line of text, and as many lines of swatches as are wanted."""
+    font = ImageFont.load_default(size)
+    widths = [round(font.getlength(name)) + 3 * size for name in legend]
+    places, left, line = [], size // 2, int(bool(title))
+    for wide in widths:
+        if left > size and left + wide > width:
+            left, line = size // 2, line + 1
+        places.append((left, line))
+        left += wide
+    height = round(size * 1.6)
+    canvas = Image.new("RGB", (width, height * (line + bool(legend))), WHITE)
+    draw = ImageDraw.Draw(canvas)
+    draw.text((size // 2, height // 8), _fitted(title, font, width - size), INK, font)
+    for (name, color), (x, row) in zip(legend.items(), places, strict=True):
+        top = row * height + height // 8
+        draw.rectangle((x, top + size // 6, x + size, top + size), color)
+        draw.text((x + size * 1.4, top), name, INK, font)
+    return np.asarray(canvas)
+
+
+def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    while len(text) > 4 and font.getlength(text) > width:
+        text = f"{text[: len(text) // 2 - 1]}…{text[len(text) // 2 + 1 :]}"
+    return text
+
+
+def contact_sheet(samples: Sequence[Drawn], columns: int, legend: Mapping[str, Color]) -> np.ndarray:
+    """Puts small pictures side by side, each with its name, and the legend below all, uint8 [H, W, 3] RGB."""
+    cells = [np.vstack([one.picture, _strip(one.picture.shape[1], 14, f"{one.stem}  {one.caption}", {})])
+             for one in samples]  # fmt: skip
+    columns, width = min(columns, len(cells)), max(cell.shape[1] for cell in cells) + GAP
+    lines = []
+    for start in range(0, len(cells), columns):
+        row = cells[start : start + columns]
+        line = np.full((max(cell.shape[0] for cell in row) + GAP, columns * width, 3), 255, np.uint8)
+        for place, cell in enumerate(row):
+            line[: cell.shape[0], place * width : place * width + cell.shape[1]] = cell
+        lines.append(line)
+    return np.vstack([*lines, _strip(columns * width, 18, "", legend)])

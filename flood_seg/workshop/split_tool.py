@@ -1,0 +1,236 @@
+"""The data split verb: parts and folds of the right sizes and classes, in which what belongs together stays so."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flood_seg.classes import IGNORED
+from flood_seg.config.compose import as_override
+from flood_seg.console import say, show_table, track
+from flood_seg.data.groups import read_groups
+from flood_seg.data.layout import find_samples, warn_of
+from flood_seg.data.reading import SampleReader
+from flood_seg.data.split import Split, hash_name, write_split
+from flood_seg.errors import DataError, ImageError, UsageError
+from flood_seg.files import check_suffix, check_writable
+from flood_seg.resources import cores
+from flood_seg.skipped import CHECK, LeftOut
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from flood_seg.config.schema.workshop import DataToolsConfig
+    from flood_seg.data.pairing import Pair
+
+TILE = re.compile(r"(_r\d+_c\d+|/r\d+c\d+)$")  # what the names of tiles and of windows end in
+
+
+def divide(config: DataToolsConfig, out: Path) -> list[Split]:
+    """Divides a data set and writes what `datamodule.split_file` reads.
+
+    Args:
+        config: the data set, and how to divide it.
+        out: the file; of folds a folder of `fold_0.txt`, `fold_1.txt`, ...
+
+    Returns:
+        the split, or one a fold.
+
+    Raises:
+        DataError: a part would be empty, or nothing could be read.
+        UsageError: a grouping that is none.
+    """
+    options = config.split
+    if not options.folds and out.suffix and not out.is_dir():
+        check_suffix(out, (".txt",), "a list of samples")
+    check_writable(out, folder=bool(options.folds) or out.is_dir() or not out.suffix)
+    pairs, faults = find_samples(config.datamodule)
+    warn_of(faults)
+    looks = _Looks(config, pairs)
+    groups = group_samples(pairs, looks, config)
+    if options.folds:
+        folds = assign(groups, looks.weights, [1 / options.folds] * options.folds, config.seed)
+        splits = [
+            Split(tuple(sorted(s for other in folds if other is not fold for s in other)), tuple(sorted(fold)))
+            for fold in folds
+        ]
+        files = [out / f"fold_{number}.txt" for number in range(options.folds)]
+    else:
+        shares = [1 - options.val - options.test, options.val, options.test]
+        splits = [Split(*(tuple(sorted(part)) for part in assign(groups, looks.weights, shares, config.seed)))]
+        files = [out / "split.txt" if out.is_dir() or not out.suffix else out]
+    for file, split in zip(files, splits, strict=True):
+        write_split(file, split)
+    _show(splits, files, looks, config)
+    return splits
+
+
+class _Looks:
+    """What is read of the samples, as far as the options want it."""
+
+    def __init__(self, config: DataToolsConfig, pairs: Sequence[Pair]) -> None:
+        self._config, self._reader = config, SampleReader.of(config.datamodule, config.task)
+        self.names = config.datamodule.classes(config.task).names
+        self.views: dict[str, np.ndarray] = {}
+        self.weights = {pair.stem: np.ones(1) for pair in pairs}
+        self._views_wanted = config.split.groups == "alike" and config.datamodule.windows is None
+        if self._views_wanted or config.split.stratify:
+            self._read(pairs)
+
+    def _read(self, pairs: Sequence[Pair]) -> None:
+        with ThreadPoolExecutor(min(8, cores())) as pool, LeftOut(CHECK) as left_out:
+            for pair, error in track(zip(pairs, pool.map(self._look, pairs), strict=True), "Reading", len(pairs)):
+                if error:
+                    left_out.add(pair.stem, str(error))
+                    del self.weights[pair.stem]
+        if not self.weights:
+            raise DataError(f"{self._config.datamodule.place}: no pair could be read; flood-seg data check says why")
+
+    def _look(self, pair: Pair) -> ImageError | None:
+        from flood_seg.workshop.check.examine import small_view
+
+        try:
+            image, mask = self._reader.load(pair)
+        except ImageError as error:
+            return error
+        if self._views_wanted:
+            self.views[pair.stem] = small_view(image, self._reader.bands.names)
+        if self._config.split.stratify:
+            counts = np.bincount(mask[mask != IGNORED].ravel(), minlength=len(self.names))
+            self.weights[pair.stem] = np.array([1.0, *(counts / max(mask.size, 1))])
+        return None
+
+
+def group_samples(pairs: Sequence[Pair], looks: _Looks, config: DataToolsConfig) -> list[list[str]]:
+    """Returns the stems that must not be parted, those that stand alone too.
+
+    Raises:
+        UsageError: `split.groups` is none of what is known.
+    """
+    from flood_seg.workshop.check.near_duplicates import find_alike, groups_of
+
+    usable = [pair for pair in pairs if pair.stem in looks.weights]
+    place = {pair.stem: index for index, pair in enumerate(usable)}
+    joined = list[tuple[int, int]]()
+    if looks.views:
+        stems = [pair.stem for pair in usable]
+        check = config.check
+        found = find_alike([looks.views[s] for s in stems], check.duplicate_bits, check.duplicate_correlation)
+        joined += found
+    keys = defaultdict[str, list[int]](list)
+    for stem, key in _keys(usable, config).items():
+        keys[key].append(place[stem])
+    if config.split.block:
+        for stem, key in _blocks(usable, config.split.block).items():
+            keys[key].append(place[stem])
+    joined += [(members[0], other) for members in keys.values() for other in members[1:]]
+    together = groups_of(joined, len(usable))
+    grouped = {index for group in together for index in group}
+    alone = [[index] for index in range(len(usable)) if index not in grouped]
+    return [[usable[index].stem for index in group] for group in (*together, *alone)]
+
+
+def _keys(pairs: Sequence[Pair], config: DataToolsConfig) -> dict[str, str]:
+    """Returns the group of each stem that has one; tiles of a scene are one, whatever else is."""
+    wanted = config.split.groups
+    scenes = _scenes(pairs, config)
+    if wanted in ("alike", "scene"):
+        return scenes
+    if wanted == "none":
+        return {}
+    if wanted == "folder" or wanted.lower().partition(":")[0].endswith(".csv"):
+        return {stem: f"group {group}" for stem, group in read_groups(wanted, pairs).items()}
+    raise UsageError(f"split.groups={wanted}: give alike, scene, folder, none or FILE.csv:COLUMN")
+
+
+def _scenes(pairs: Sequence[Pair], config: DataToolsConfig) -> dict[str, str]:
+    """Returns the scene that each tile was cut from: by the index of `data tile`, else by its name."""
+    known: dict[str, str] = {}
+    for folder in config.datamodule.folders:
+        with suppress(OSError, ValueError, KeyError, TypeError):  # no index, or one of something else
+            tiles = json.loads((folder / "index.json").read_text(encoding="utf-8"))["tiles"]
+            known |= {line["tile"]: f"{folder} {line['source']}" for line in tiles}
+    scenes = {}
+    for pair in pairs:
+        name = pair.image.stem if pair.window is None else pair.stem
+        if name in known:
+            scenes[pair.stem] = known[name]
+        elif TILE.search(name):
+            scenes[pair.stem] = TILE.sub("", pair.stem)
+    return scenes
+
+
+def _blocks(pairs: Sequence[Pair], side: float) -> dict[str, str]:
+    """Returns the block of the map that the middle of each raster lies in."""
+    from flood_seg.imaging.raster import open_raster
+
+    blocks = {}
+    for pair in pairs:
+        with open_raster(pair.image) as source:
+            if source.crs is None:
+                continue
+            x, y = source.xy(source.height // 2, source.width // 2)
+            blocks[pair.stem] = f"block {source.crs.to_string()} {int(x // side)} {int(y // side)}"
+    return blocks
+
+
+def assign(
+    groups: Sequence[Sequence[str]], weights: Mapping[str, np.ndarray], shares: Sequence[float], seed: int
+) -> list[list[str]]:
+    """Gives each group to the part that lacks most of what it has, the largest groups first.
+
+    A greedy form of iterative stratification (Sechidis, Tsoumakas and Vlahavas 2011, ECML PKDD): each part comes near
+    its share of the samples and, where weights have more than one figure, of every class's pixels.
+
+    Args:
+        groups: stems that stay together.
+        weights: of each stem: 1, and maybe the share of each class.
+        shares: of the parts, summing up to 1; a part of 0 stays empty.
+        seed: another seed, another division; the order of the groups does not matter.
+
+    Raises:
+        DataError: a part would be empty.
+    """
+    amounts = [np.sum([weights[stem] for stem in group], axis=0) for group in groups]
+    total = np.maximum(np.sum(amounts, axis=0), 1e-12)
+    wanted = np.outer(shares, total)
+    given, parts = np.zeros_like(wanted), [list[str]() for _ in shares]
+    open_parts = [part for part, share in enumerate(shares) if share > 0]
+    for place in sorted(range(len(groups)), key=lambda place: (-len(groups[place]), _rank(groups[place], seed))):
+        amount = amounts[place]
+        # How much nearer to the aim: the change of the squared distance, in shares of the total.
+        costs = [float((amount * (2 * (given[p] - wanted[p]) + amount) / total**2).sum()) for p in open_parts]
+        part = open_parts[int(np.argmin(costs))]
+        given[part] += amount
+        parts[part] += groups[place]
+    if empty := [part for part in open_parts if not parts[part]]:
+        raise DataError(
+            f"{len(groups)} groups of {sum(map(len, groups))} samples leave part {empty[0] + 1} of {len(open_parts)} "
+            "empty; set a larger share, fewer folds, or split.groups=none"
+        )
+    return parts
+
+
+def _rank(group: Sequence[str], seed: int) -> bytes:
+    return hash_name(f"{seed}:{min(group)}")
+
+
+def _show(splits: Sequence[Split], files: Sequence[Path], looks: _Looks, config: DataToolsConfig) -> None:
+    rows = []
+    for file, split in zip(files, splits, strict=True):
+        for part in ("train", "val", "test"):
+            if stems := getattr(split, part):
+                mean = np.mean([looks.weights[stem] for stem in stems], axis=0)[1:]
+                shares = [f"{share:.1%} {name}" for name, share in zip(looks.names, mean, strict=False) if share]
+                rows.append((file.name, part, len(stems), ", ".join(shares) or "not counted"))
+    show_table(f"Split by {config.split.groups}", ("file", "part", "samples", "classes"), rows)
+    hint = shlex.quote(as_override("datamodule.split_file", str(files[0])))
+    say(f"{files[0]}: train with {hint}")

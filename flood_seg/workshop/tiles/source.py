@@ -1,0 +1,133 @@
+"""An image that is cut: a raster that is read in parts, or a photo that is held as a whole."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from flood_seg.imaging.raster import equals, import_rasterio, open_raster, raster_errors
+from flood_seg.imaging.read import decode_bands, is_raster
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from flood_seg.workshop.tiles.grid import Tile
+
+
+class Source(Protocol):
+    """Gives parts of an image."""
+
+    shape: tuple[int, int]
+    profile: dict[str, Any]  # of GDAL, for files of the same kind; empty of a photo
+
+    def read(self, part: Tile) -> tuple[np.ndarray, np.ndarray | None]:
+        """Returns a part that lies inside: any dtype [bands, H, W], and where it has data, bool [H, W]; None: all."""
+
+    def keeps_validity(self, suffix: str) -> bool:
+        """Whether a tile of this suffix says by its own values where it has data."""
+
+
+class PhotoSource:
+    """A photo, decoded once: its memory is that of the photo."""
+
+    profile: dict[str, Any]
+
+    def __init__(self, path: Path) -> None:
+        values, _ = decode_bands(path)
+        self._values = np.moveaxis(values, 2, 0)
+        self.shape, self.profile = values.shape[:2], {}
+
+    def read(self, part: Tile) -> tuple[np.ndarray, np.ndarray | None]:
+        """See Source."""
+        rows, cols = slice(part.row, part.row + part.height), slice(part.col, part.col + part.width)
+        return self._values[:, rows, cols], None
+
+    def keeps_validity(self, suffix: str) -> bool:
+        """See Source."""
+        return True
+
+
+@dataclass(frozen=True)
+class Bands:
+    """What a raster says of its bands."""
+
+    names: tuple[str | None, ...]
+    colors: tuple[Any, ...]
+
+
+class RasterSource:
+    """A raster of any size; each thread reads it by a handle of its own, since GDAL's are for one thread."""
+
+    def __init__(self, path: Path, stack: ExitStack, nodata: float | None = None) -> None:
+        """Opens the raster; its handles are closed with `stack`.
+
+        Args:
+            path: of the file.
+            stack: closes it.
+            nodata: a value that stands for no data; the profile declares it where the file declares none.
+        """
+        self._nodata = nodata
+        self._path, self._stack, self._local, self._lock = path, stack, threading.local(), threading.Lock()
+        with open_raster(path):  # says what is wrong with it
+            source = self._handle()
+        self.shape = (source.height, source.width)
+        self.bands = Bands(source.descriptions, source.colorinterp)
+        self.profile = {
+            "driver": "GTiff", "count": source.count, "dtype": source.dtypes[0], "nodata": source.nodata,
+            "crs": source.crs, "transform": source.transform,
+        }  # fmt: skip
+        from rasterio.dtypes import in_dtype_range
+        from rasterio.enums import MaskFlags
+
+        if nodata is not None and source.nodata is None and in_dtype_range(nodata, source.dtypes[0]):
+            self.profile["nodata"] = nodata
+        flags = source.mask_flag_enums
+        self._whole = all(MaskFlags.all_valid in kinds or MaskFlags.alpha in kinds for kinds in flags)
+        declared = nodata is None or self.profile["nodata"] in (None, nodata)  # None: the type cannot hold it
+        self._by_values = declared and (self._whole or all(MaskFlags.nodata in kinds for kinds in flags))
+
+    def _handle(self) -> Any:
+        if not hasattr(self._local, "handle"):
+            # Not by `with`: what that sets up in this thread would be taken down in another one.
+            handle = self._local.handle = import_rasterio().open(self._path)
+            with self._lock:
+                self._stack.callback(handle.close)
+        return self._local.handle
+
+    def read(self, part: Tile) -> tuple[np.ndarray, np.ndarray | None]:
+        """See Source; raises ImageError where the file is damaged there."""
+        with raster_errors(self._path):
+            return self._read(part)
+
+    def _read(self, part: Tile) -> tuple[np.ndarray, np.ndarray | None]:
+        window = (part.row, part.row + part.height), (part.col, part.col + part.width)
+        handle = self._handle()
+        values = handle.read(window=window)
+        valid = None
+        for band in range(1, len(values) + 1) if not self._whole else ():  # one at a time: masks are as large as bands
+            there = handle.read_masks(band, window=window) > 0
+            valid = there if valid is None else valid & there
+        if self._nodata is not None:
+            there = ~equals(values, self._nodata).any(axis=0)
+            valid = there if valid is None else valid & there
+        if values.dtype.kind == "f":
+            finite = np.isfinite(values).all(axis=0)
+            valid = finite if valid is None else valid & finite
+        return values, valid
+
+    def keeps_validity(self, suffix: str) -> bool:
+        """See Source."""
+        return suffix == ".tif" and self._by_values
+
+
+def open_source(path: Path, stack: ExitStack, nodata: float | None = None) -> PhotoSource | RasterSource:
+    """Opens an image for cutting; `nodata`: as of `RasterSource`.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    return RasterSource(path, stack, nodata) if is_raster(path) else PhotoSource(path)

@@ -1,0 +1,135 @@
+"""DVC for real: a folder and an S3 server on loopback as remotes, and a training that pulls."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flood_seg.config.compose import compose
+from flood_seg.config.schema import TrainConfig
+from flood_seg.data.layout import find_samples
+from flood_seg.errors import DataError
+from tests.conftest import write_ponds
+
+ROOT = Path(__file__).parent.parent.parent
+KEYS = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "something", "AWS_DEFAULT_REGION": "us-east-1"}
+TRAIN = ["train", "model=tiny_unet", "datamodule.height=64", "datamodule.batch_size=4", "trainer.max_epochs=1",
+         "trainer.precision=32-true", "augmentation=none", "logger=none"]  # fmt: skip
+
+
+def dvc(folder: Path, *words: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *words], cwd=folder, capture_output=True, text=True, timeout=100, check=False,
+        env=os.environ | environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def flood_seg(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "flood_seg", *words], cwd=folder, capture_output=True, text=True, timeout=110,
+        check=False, env=os.environ | environment,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    """A project as ours: git, DVC, its default remote a folder beside it, and data/raw added."""
+    project = tmp_path / "project"
+    project.mkdir()
+    subprocess.run(["git", "init", "-q", "."], cwd=project, check=True)
+    shutil.copytree(ROOT / ".dvc", project / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
+    write_ponds(project / "data" / "raw", 8)
+    dvc(project, "add", "data/raw")
+    return project
+
+
+def lose(project: Path) -> None:
+    """As a fresh clone is: the pointer, and neither data nor cache."""
+    shutil.rmtree(project / "data" / "raw")
+    shutil.rmtree(project / ".dvc" / "cache")
+
+
+@pytest.fixture
+def s3() -> Iterator[str]:
+    """The address of an S3 server of moto's, in a process of its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | KEYS,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                assert server.poll() is None
+                time.sleep(0.2)
+        import boto3
+
+        client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}", aws_access_key_id="someone",
+                              aws_secret_access_key="something", region_name="us-east-1")  # fmt: skip
+        client.create_bucket(Bucket="floods")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def test_training_pulls_from_the_default_remote_a_folder(project):
+    dvc(project, "push")
+    assert sum(path.is_file() for path in (project.parent / "flood-seg-data").rglob("*")) >= 16
+    lose(project)
+    refused = flood_seg(project, *TRAIN, "datamodule.dvc_pull=false")
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1
+    assert "data/raw.dvc says what it was; run dvc pull data/raw.dvc, or set datamodule.dvc_pull=true" in refused.stderr
+    done = flood_seg(project, *TRAIN)
+    assert done.returncode == 0, done.stderr
+    assert "data/raw: is not here; dvc pull data/raw.dvc" in done.stdout and "pulled, 16 files" in done.stdout
+    assert len(list((project / "data" / "raw" / "images").iterdir())) == 8
+
+
+def test_add_push_and_pull_against_s3_with_keys_from_the_environment_alone(project, s3):
+    dvc(project, "remote", "add", "-d", "floods", "s3://floods/data")
+    dvc(project, "remote", "modify", "floods", "endpointurl", s3)
+    dvc(project, "push", **KEYS)
+    before = {path.name: path.read_bytes() for path in (project / "data" / "raw" / "images").iterdir()}
+    lose(project)
+    without = {key: "" for key in KEYS} | {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(project)}
+    refused = flood_seg(project, "data", "stats", **without)
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1, refused.stderr
+    assert "dvc pull data/raw.dvc failed" in refused.stderr and "credentials" in refused.stderr
+    done = flood_seg(project, "data", "stats", **KEYS)
+    assert done.returncode == 0, done.stderr
+    assert {path.name: path.read_bytes() for path in (project / "data" / "raw" / "images").iterdir()} == before
+    kept = (
+        "".join(path.read_text() for path in (project / ".dvc").glob("config*"))
+        + (project / "data/raw.dvc").read_text()
+    )
+    assert not any(value in kept for name, value in KEYS.items() if "KEY" in name)
+
+
+def test_a_folder_above_may_be_tracked_and_one_that_is_here_is_left_alone(tmp_path):
+    (tmp_path / "data.dvc").write_text("outs: []")
+    config = compose("train", [f"datamodule.data_dir='{tmp_path}/data/raw'", "datamodule.dvc_pull=false"], TrainConfig)
+    with pytest.raises(DataError, match=r"data\.dvc says what it was"):
+        find_samples(config.datamodule)
+    write_ponds(tmp_path / "data" / "raw", 2)
+    assert len(find_samples(config.datamodule)[0]) == 2
+
+
+def test_git_holds_no_credentials_of_ours():
+    config = (ROOT / ".dvc" / "config").read_text()
+    assert "remote = local" in config and not any(word in config for word in ("access_key", "secret", "password"))
+    assert "/config.local" in (ROOT / ".dvc" / ".gitignore").read_text().splitlines()

@@ -1,0 +1,198 @@
+"""Every tracker for real, where it needs no network."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from flood_seg.config.compose import compose
+from flood_seg.config.schema import TrainConfig
+from flood_seg.errors import ConfigError, TrackingError
+from flood_seg.tracking.composite import Trackers, open_trackers
+from flood_seg.tracking.contract import LocalTracker, RunInfo
+from tests.training.conftest import run_training
+
+KEYS = ("WANDB_API_KEY", "WANDB_MODE", "COMET_API_KEY", "CLEARML_API_ACCESS_KEY", "CLEARML_CONFIG_FILE")
+
+
+@pytest.fixture
+def nowhere(tmp_path, monkeypatch):
+    """A home without a key of any service."""
+    for key in KEYS:
+        monkeypatch.delenv(key, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    return tmp_path
+
+
+def nodes(*names: str, **changes: str) -> dict:
+    overrides = [f"logger=[{','.join(names)}]", *(f"logger.{key}={value}" for key, value in changes.items())]
+    return compose("train", overrides, TrainConfig).logger
+
+
+def test_a_service_without_a_key_says_so_before_anything_is_trained(nowhere, shared_ponds):
+    done = subprocess.run(
+        [sys.executable, "-m", "flood_seg", "train", "logger=[csv,wandb]", "model=tiny_unet", "datamodule.height=64",
+         f"datamodule.data_dir={shared_ponds}"],
+        cwd=nowhere, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    message = "logger.wandb: there is no key; run 'wandb login', set WANDB_API_KEY, or use logger.wandb.mode=offline"
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and message in done.stderr
+    assert "epoch" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("comet", "logger.comet: there is no key; run 'comet login'"),
+        ("clearml", "logger.clearml: there is no clearml.conf; run 'clearml-init'"),
+    ],
+)
+def test_so_do_the_others(name, message, nowhere):
+    with pytest.raises(TrackingError, match=message):
+        open_trackers(nodes(name), RunInfo("test", nowhere, {}, None))
+
+
+def work(folder: Path, name: str, runs: int = 1) -> subprocess.CompletedProcess:
+    """Runs of three epochs of metrics, pictures and a file, in a process of their own, which these services want."""
+    code = f"""
+from pathlib import Path
+import numpy as np
+from flood_seg.tracking.contract import RunInfo
+from flood_seg.tracking.composite import open_trackers
+from tests.tracking.test_composite import nodes
+folder = Path({str(folder)!r})
+(folder / "curve.png").write_bytes(b"a plot")
+nodes = nodes({name!r}, **{{"{name}.mode": "offline"}})
+for run in range({runs}):
+    trackers = open_trackers(nodes, RunInfo("test", folder, {{"optimizer.lr": 0.1}}, "abc"))
+    for epoch in range(3):
+        trackers.log_metrics({{"epoch": epoch, "val_iou": epoch / 4}}, 70 * epoch)
+        trackers.log_image("worst/1", np.full((20, 30, 3), 40, np.uint8), epoch)
+    trackers.log_artifacts({{"plots": [folder / "curve.png"], "onnx": []}})
+    trackers.close()
+    print("found", trackers.description)
+"""
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True,
+                          timeout=110, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "failed" not in done.stderr, done.stderr
+    return done
+
+
+def test_wandb_offline_writes_a_folder_to_be_sent_later(nowhere):
+    done = work(nowhere, "wandb")
+    (run,) = nowhere.glob("wandb/offline-run-*")
+    assert f"wandb sync wandb/{run.name}" in done.stdout
+    assert list(run.glob("*.wandb")) and len(list(run.glob("files/media/images/worst/*.png"))) == 3
+
+
+def test_comet_offline_writes_an_archive_with_all_in_it(nowhere):
+    done = work(nowhere, "comet")
+    (archive,) = nowhere.glob("*.zip")
+    assert "comet upload" in done.stdout
+    with zipfile.ZipFile(archive) as opened:
+        text = "\n".join(
+            opened.read(name).decode(errors="ignore") for name in opened.namelist() if name.endswith(".json")
+        )
+    for expected in ("val_iou", "optimizer.lr", "abc", "plots/curve.png"):
+        assert expected in text, expected
+
+
+def test_clearml_offline_writes_an_archive_with_all_in_it_a_run_of_a_process(nowhere):
+    done = work(nowhere, "clearml", runs=2)
+    archive, other = (nowhere / "home").glob(".clearml/cache/offline/*.zip")
+    assert archive.name in done.stdout and other.name in done.stdout
+    with zipfile.ZipFile(archive) as opened:
+        metrics = opened.read("metrics.jsonl").decode()
+        task = json.loads(opened.read("task.json"))
+    assert "iou" in metrics and "optimizer.lr" in json.dumps(task)
+
+
+def test_tensorboard_gets_curves_by_epoch_and_pictures_of_the_worst(shared_ponds, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    options = ["logger=[csv,tensorboard]", "logger.tensorboard.worst=2", "model=tiny_unet"]
+    summary = run_training(tmp_path, shared_ponds, *options)
+    events = EventAccumulator(str(summary.run_dir / "tensorboard"), size_guidance={"images": 0})
+    events.Reload()
+    points = events.Scalars("val_iou")
+    assert [point.step for point in points] == [0, 1]
+    assert max(point.value for point in points) == pytest.approx(summary.metrics["val_iou"], abs=1e-6)
+    assert {"train_loss", "val_loss", "train_iou"} <= set(events.Tags()["scalars"])
+    assert events.Tags()["images"] == ["worst/1", "worst/2"]
+    first = events.Images("worst/1")
+    assert [image.step for image in first] == [0, 1] and first[0].width > 300
+    assert "optimizer.lr" in events.Tensors("configuration/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert (summary.run_dir / "csv" / "metrics.csv").is_file(), "both at once"
+
+
+def test_the_worst_samples_are_those_with_the_lowest_iou():
+    import torch
+
+    from flood_seg.training.worst_samples import WorstSamples
+
+    trackers = Trackers([])
+    callback = WorstSamples(trackers)
+    callback.count = 2
+
+    class Module:
+        class spec:
+            task = "binary"
+
+    ious = [0.5, 0.1, 0.9, 0.0, 0.3]
+    for start in (0, 2, 4):
+        chosen = ious[start : start + 2]
+        matrices = torch.tensor([[[0, int(1000 - 1000 * iou)], [0, int(1000 * iou)]] for iou in chosen])
+        outputs = {"matrices": matrices, "predicted": torch.zeros(len(chosen), 2, 2)}
+        callback.on_validation_batch_end(None, Module, outputs, {"index": torch.arange(start, start + len(chosen))}, 0)
+    assert [index for _, index, _ in callback._worst] == [3, 1]
+
+
+class Broken(LocalTracker):
+    name = "Broken"
+
+    def log_metrics(self, metrics, epoch):
+        raise ConnectionError("gone\nfor good")
+
+
+class Kept(LocalTracker):
+    name = "Kept"
+
+    def __init__(self) -> None:
+        self.epochs: list[int] = []
+
+    def log_metrics(self, metrics, epoch):
+        self.epochs.append(epoch)
+
+
+def test_one_that_fails_is_named_once_and_the_others_go_on(capsys):
+    kept = Kept()
+    trackers = Trackers([Broken(), kept])
+    for epoch in range(3):
+        trackers.log_metrics({"epoch": epoch, "val_iou": 0.5}, 99)
+    assert kept.epochs == [0, 1, 2]
+    assert capsys.readouterr().err == (
+        "flood-seg: Broken failed (gone); training goes on, all lies in the run's folder too\n"
+    )
+
+
+def test_what_is_no_tracker_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="logger.csv=3: a tracker is a group"):
+        open_trackers({"csv": 3}, RunInfo("x", tmp_path, {}, None))
+    with pytest.raises(ConfigError, match="allowed are .*wandb.*did you mean 'wandb'"):
+        nodes("wandbb")
+
+
+def test_those_opened_before_one_that_cannot_be_are_closed(tmp_path, monkeypatch, nowhere):
+    closed = []
+    monkeypatch.setattr("flood_seg.tracking.csv_file.CsvTracker.close", lambda self, failed: closed.append(failed))
+    with pytest.raises(TrackingError, match="logger.wandb"):
+        open_trackers(nodes("csv", "wandb"), RunInfo("x", tmp_path, {}, None))
+    assert closed == [True]
