@@ -76,7 +76,7 @@ def quantize_for(model: Path, out: Path, data: str | None, folder: Path) -> Path
         write_sample(Path(data), SampleConfig(count=20))
     os.environ["NNCF_CI"] = "1"
     config = compose("quantize", [f"datamodule.data_dir={data}", *bound], QuantizeConfig)
-    return quantize(config, model, out)
+    return quantize(config.datamodule, config.quantize, model, out, config.seed)
 
 
 def accuracy(model: Path, int8: Path, data: str) -> dict[str, dict[str, float]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from flood_seg.config.compose import compose
 from flood_seg.config.schema import TrainConfig
 from flood_seg.training.history import read_history
-from flood_seg.training.train import train
+from flood_seg.verbs.train_run import run_training as train
 
 data, model, ours = sys.argv[1], sys.argv[2], sys.argv[3] == "ours"
 source = [f"datamodule.data_dir={data}"] if Path(data).is_dir() else ["datamodule=sample"]

@@ -17,9 +17,9 @@ from flood_seg.config.schema import InferConfig
 from flood_seg.imaging.read import image_suffixes
 from flood_seg.inference.engines import open_backend, with_engine
 from flood_seg.inference.files import Job, plan
-from flood_seg.inference.infer import infer
 from flood_seg.inference.predictor import Predictor
 from flood_seg.inference.segment import Segmenter
+from flood_seg.verbs.infer import segment_images as infer
 
 COUNT, ROUNDS = 100, 3
 

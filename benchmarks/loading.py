@@ -10,7 +10,7 @@ from flood_seg.config.schema import TrainConfig
 from flood_seg.data.augmentation import build_augmentation
 from flood_seg.data.datamodule import FloodDataModule, load_store
 from flood_seg.data.layout import choose_split
-from flood_seg.training.build import make_spec
+from flood_seg.verbs.train_parts import make_spec
 
 
 def seconds_per_sample(data: str, cache: str) -> float:

@@ -94,9 +94,9 @@ def evaluate(data: str, model: str) -> dict[str, float]:
     from flood_seg.data.reading import SampleReader
     from flood_seg.data.split import Split, write_split
     from flood_seg.errors import ImageError
-    from flood_seg.evaluation.evaluate import evaluate as run
     from flood_seg.inference.engines import open_backend
     from flood_seg.inference.predictor import Predictor
+    from flood_seg.verbs.evaluate import run_evaluation as run
 
     config = compose("evaluate", [f"datamodule.data_dir='{data}'"], EvaluateConfig)
     predictor = Predictor(open_backend(config.backend, model, warmup=2))

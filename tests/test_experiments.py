@@ -11,12 +11,12 @@ from PIL import Image
 
 from flood_seg.config.compose import compose
 from flood_seg.config.schema import EvaluateConfig, InferConfig, TrainConfig
-from flood_seg.evaluation.evaluate import evaluate
 from flood_seg.inference.engines import with_engine
-from flood_seg.inference.infer import infer
 from flood_seg.spec import ModelSpec
 from flood_seg.training.history import read_history
-from flood_seg.training.train import train
+from flood_seg.verbs.evaluate import run_evaluation as evaluate
+from flood_seg.verbs.infer import segment_images as infer
+from flood_seg.verbs.train_run import run_training as train
 
 SIDE = 64
 FAST = ["model.encoder=mobilenet_v2", "model.encoder_weights=null", "trainer.max_epochs=2", "trainer.precision=32-true",

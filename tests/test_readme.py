@@ -8,20 +8,8 @@ from pathlib import Path
 import pytest
 
 from flood_seg.cli.guard import guard
-from flood_seg.cli.main import FloodSeg
+from flood_seg.cli.table import VERBS
 from flood_seg.config.compose import compose, sweep
-from flood_seg.config.schema import (
-    BenchmarkConfig,
-    EvaluateConfig,
-    ExportConfig,
-    InferConfig,
-    QuantizeConfig,
-    TensorRtConfig,
-    TrainConfig,
-    TritonServerConfig,
-    VerifyConfig,
-)
-from flood_seg.config.schema.workshop import DataToolsConfig
 from flood_seg.inference.engines import parse_engine, with_engine
 
 ROOT = Path(__file__).parent.parent
@@ -34,20 +22,6 @@ COMMANDS = sorted(
         if re.match(r" {4}flood-seg ", line)
     }
 )
-SCHEMAS = {
-    "train": ("train", TrainConfig),
-    "data": ("data", DataToolsConfig),
-    "completion": ("train", TrainConfig),
-    "infer": ("infer", InferConfig),
-    "evaluate": ("evaluate", EvaluateConfig),
-    "convert-to-onnx": ("export", ExportConfig),
-    "convert-to-trt": ("convert_to_trt", TensorRtConfig),
-    "quantize": ("quantize", QuantizeConfig),
-    "verify": ("verify", VerifyConfig),
-    "benchmark": ("benchmark", BenchmarkConfig),
-    "triton-server": ("triton_server", TritonServerConfig),
-    "triton-client": ("infer", InferConfig),
-}
 
 
 STATS = "{bands: [red, green, blue, nir], value_scale: 10000.0, mean: [1, 1, 1, 1], std: [1, 1, 1, 1]}"
@@ -59,7 +33,9 @@ def test_a_command_of_the_docs_is_one(command, tmp_path, monkeypatch):
     Path("stats.yaml").write_text(STATS)  # what an earlier command wrote
     Path("sets.txt").write_text("rain\n")
     words = shlex.split(command.partition(" | ")[0])[1:]
-    assert guard(FloodSeg, words, "flood-seg") is not None
+    command = guard(VERBS, words, "flood-seg")
+    assert command is not None
+    verb = command[0]
     overrides = [word for word in words if re.match(r"[+~]?[a-z_./]+=", word)]
     if words[0] == "triton-client":
         overrides.insert(0, "backend=triton")
@@ -70,13 +46,16 @@ def test_a_command_of_the_docs_is_one(command, tmp_path, monkeypatch):
         after = words[words.index("--models") + 1 :]
         for engine in itertools.takewhile(lambda word: not word.startswith("-") and word not in overrides, after):
             parse_engine(engine).node()
-    name, schema = SCHEMAS[words[0]] if words[:2] != ["data", "preview"] else SCHEMAS["train"]
     for job in sweep(overrides) if "-m" in words else [overrides]:
-        compose(name, job, schema)
+        assert not job or verb.config
+        if verb.config:
+            compose(verb.config, job, verb.load_schema())
 
 
 def test_there_are_commands_of_every_verb():
-    assert {command.split()[1] for command in COMMANDS} == set(SCHEMAS)
+    lines = [f"{command} " for command in COMMANDS]
+    missing = [verb.name for verb in VERBS if not any(line.startswith(f"flood-seg {verb.name} ") for line in lines)]
+    assert not missing
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -5,16 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from flood_seg.config.schema import DataConfig, EvaluateConfig, InferConfig, QuantizeConfig, VerifyConfig, VerifyOptions
+from flood_seg.config.schema import (
+    DataConfig,
+    EvaluateConfig,
+    InferConfig,
+    QuantizeOptions,
+    VerifyOptions,
+)
 from flood_seg.data.pairing import find_pairs
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.store import open_store
 from flood_seg.errors import BackendError
-from flood_seg.evaluation.evaluate import evaluate
 from flood_seg.imaging.bands import Bands, read_bands
 from flood_seg.inference.engines import open_backend, parse_engine
 from flood_seg.inference.models import boxed_model
 from flood_seg.inference.predictor import Predictor
+from flood_seg.verbs.evaluate import run_evaluation as evaluate
 
 FLOOD = Path(os.environ.get("FLOOD_SEG_DATA", "data/raw"))
 pytestmark = [
@@ -102,7 +108,7 @@ def test_int8_of_the_model_in_the_box_stays_within_its_bound(suffix, tmp_path):
     from flood_seg.export.quantize import quantize
     from flood_seg.inference.engines import open_backend, parse_engine
 
-    out = quantize(QuantizeConfig(DataConfig(data_dir=str(FLOOD))), boxed_model(), tmp_path / f"int8{suffix}")
+    out = quantize(DataConfig(data_dir=str(FLOOD)), QuantizeOptions(), boxed_model(), tmp_path / f"int8{suffix}")
     engine = parse_engine(str(out))
     record = open_backend(engine.node(), engine.model).spec.provenance["quantization"]
     assert record["float_iou"] == pytest.approx(0.8205, abs=0.002)
@@ -116,9 +122,7 @@ def test_bfloat16_finds_the_water_that_float32_finds():
     model = boxed_model()
     data = DataConfig(data_dir=str(FLOOD), split_file=str(model.parent / "split.txt"))
     try:
-        (found,) = verify(
-            VerifyConfig(data, VerifyOptions(images=49)), [str(model), f"openvino,precision=bfloat16:{model}"]
-        )
+        (found,) = verify(data, VerifyOptions(images=49), [str(model), f"openvino,precision=bfloat16:{model}"])
     except BackendError as error:
         pytest.skip(str(error))  # a processor without bfloat16
     assert found.mask_iou >= 0.995

@@ -15,7 +15,7 @@ from flood_seg.config.compose import compose, configs_dir
 from flood_seg.config.schema import InferConfig, TrainConfig
 from flood_seg.errors import ConfigError
 from flood_seg.spec import ModelSpec
-from flood_seg.training.build import build_module, check_leaves
+from flood_seg.verbs.train_parts import build_module, check_leaves
 
 ROOT = Path(__file__).parent.parent
 CHOICES = sorted((path.parent.name, path.stem) for path in configs_dir().glob("*/*.yaml"))

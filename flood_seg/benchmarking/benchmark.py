@@ -1,9 +1,9 @@
-"""The benchmark verb: accuracy and speed of each engine, in one run, so that they can be compared."""
+"""Measures accuracy and speed of each engine in one run, so that they can be compared."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import numpy as np
 from flood_seg.benchmarking.engine_process import EngineProcess
 from flood_seg.benchmarking.load import Load, measure_load
 from flood_seg.benchmarking.machine import describe_machine
+from flood_seg.benchmarking.measured import Measured
 from flood_seg.console import say, show_table, track
 from flood_seg.evaluation.agreement import SAME_INPUT, SAME_TASK, check_same_spec
 from flood_seg.evaluation.eval_images import load_photos
@@ -25,7 +26,7 @@ from flood_seg.metrics.confusion import confusion_matrix, task_metrics
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flood_seg.config.schema import BenchmarkConfig, BenchmarkOptions
+    from flood_seg.config.schema import BenchmarkOptions, DataConfig
     from flood_seg.evaluation.eval_images import Photo
     from flood_seg.inference.engines import Engine
 
@@ -35,44 +36,15 @@ LEGEND = (
 )
 
 
-@dataclass
-class Measured:
-    """What was measured of an engine.
-
-    Attributes:
-        model: as it was given.
-        description: the engine, device and precision.
-        load_seconds: from the process's start to a model that is ready.
-        iou: against the masks, in [0, 1]; None where there are none.
-        latencies: seconds of each run at batch 1.
-        batch_seconds: seconds of each run at each batch size.
-        memory_mb: the most that the process used.
-    """
-
-    model: str
-    description: str
-    load_seconds: float
-    iou: float | None = None
-    latencies: list[float] = field(default_factory=list)
-    batch_seconds: dict[int, list[float]] = field(default_factory=dict)
-    memory_mb: float = 0.0
-
-    def percentile(self, share: float) -> float:
-        """Latency at batch 1 in milliseconds."""
-        return float(np.percentile(self.latencies, share)) * 1e3
-
-    @property
-    def throughput(self) -> tuple[float, int]:
-        """Images a second at the best batch size, by the median, and that size."""
-        return max((size / float(np.median(seconds)), size) for size, seconds in self.batch_seconds.items())
-
-
-def benchmark(config: BenchmarkConfig, models: Sequence[str] = (), out: Path | None = None) -> list[Measured]:
+def benchmark(
+    data: DataConfig, options: BenchmarkOptions, models: Sequence[str], out: Path | None = None
+) -> list[Measured]:
     """Measures engines in turns: each round runs all of them, so that a busy moment of the machine hits all alike.
 
     Args:
-        config: the photos, batch sizes, rounds.
-        models: as `parse_engine` reads them, the first is the baseline; none: the default model in each engine here.
+        data: the images.
+        options: how many of them, batch sizes, rounds.
+        models: as `parse_engine` reads them; the first is the baseline.
         out: folder of benchmark.csv, benchmark.json and benchmark.png; None: nothing is written.
 
     Returns:
@@ -83,15 +55,14 @@ def benchmark(config: BenchmarkConfig, models: Sequence[str] = (), out: Path | N
     """
     if out:
         check_writable(out)
-    engines = [parse_engine(model) for model in models or default_engines(Path(config.output_dir))]
-    options = config.benchmark
+    engines = [parse_engine(model) for model in models]
     with ExitStack() as stack:
         running = [stack.enter_context(EngineProcess(engine)) for engine in track(engines, "Loading", len(engines))]
         spec = running[0].spec
         for process in running[1:]:
             check_same_spec(spec, process.spec, str(process.engine), (*SAME_TASK, *SAME_INPUT))
         size = (options.height or spec.height, options.width or spec.width)
-        photos, origin = load_photos(config.datamodule, spec, options.images)
+        photos, origin = load_photos(data, spec, options.images)
         measured = [Measured(str(p.engine), p.description, p.load_seconds) for p in running]
         for process, figures in zip(running, measured, strict=True):
             _measure_accuracy(process, figures, photos)

@@ -5,16 +5,14 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from flood_seg.files import atomic_path
 from flood_seg.inference.engines import short_name
+from flood_seg.plots.figure import BLUE, DARK, GREY, hide_spines, save_figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from flood_seg.benchmarking.benchmark import Measured
-
-BLUE, GREY = "#1e66c8", "#9aa5b1"
+    from flood_seg.benchmarking.measured import Measured
 
 
 def draw_chart(path: Path, measured: Sequence[Measured], machine: str) -> None:
@@ -40,14 +38,13 @@ def draw_chart(path: Path, measured: Sequence[Measured], machine: str) -> None:
     left.invert_yaxis()
     medians = [figures.percentile(50) for figures in measured]
     tails = [figures.percentile(95) - median for figures, median in zip(measured, medians, strict=True)]
-    bars = right.barh(rows, medians, xerr=[[0] * len(tails), tails], color=GREY, ecolor="#333", capsize=3)
+    bars = right.barh(rows, medians, xerr=[[0] * len(tails), tails], color=GREY, ecolor=DARK, capsize=3)
     right.bar_label(bars, [f"{median:.1f}" for median in medians], label_type="center")
     right.set(title="latency at batch 1, ms: median and p95")
     for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
+        hide_spines(axes)
     figure.suptitle("\n".join(textwrap.wrap(machine, 130)), fontsize=8, color="#555")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=130)
+    save_figure(figure, path, dpi=130)
 
 
 def _name(figures: Measured) -> str:

@@ -1,4 +1,4 @@
-"""The verify verb: the same photos through several engines, and whether they answer the same."""
+"""Runs the same images through several engines and compares the results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from flood_seg.config.schema import VerifyConfig
+    from flood_seg.config.schema import DataConfig, VerifyOptions
     from flood_seg.spec import ModelSpec
 
 COLUMNS = ("model", "engine", "max Δp", "flipped", "IoU", "area", "ms", "MB", "")
@@ -51,11 +51,12 @@ class Answers:
     memory_mb: float
 
 
-def verify(config: VerifyConfig, models: Sequence[str], out: Path | None = None) -> list[Agreement]:
+def verify(data: DataConfig, options: VerifyOptions, models: Sequence[str], out: Path | None = None) -> list[Agreement]:
     """Compares the first model with each of the others, on photos at the first one's network size.
 
     Args:
-        config: the photos and the tolerance.
+        data: the images.
+        options: how many of them, and the tolerance.
         models: as `parse_engine` reads them; two or more.
         out: where to write the figures as JSON; None: nowhere.
 
@@ -68,7 +69,7 @@ def verify(config: VerifyConfig, models: Sequence[str], out: Path | None = None)
         UsageError: fewer than two models.
     """
     if len(models) < 2:
-        raise UsageError("--models wants two or more: flood-seg verify --models best.ckpt model.onnx")
+        raise UsageError("--models requires two or more: flood-seg verify --models best.ckpt model.onnx")
     if out:
         check_suffix(out, (".json",), "the report in JSON")
         check_writable(out, folder=False)
@@ -79,16 +80,16 @@ def verify(config: VerifyConfig, models: Sequence[str], out: Path | None = None)
         with EngineProcess(engine) as running:
             if spec is None:
                 spec = running.spec
-                photos, origin = load_photos(config.datamodule, spec, config.verify.images)
+                photos, origin = load_photos(data, spec, options.images)
                 batches = [preprocess(photo.image, spec)[None] for photo in photos]
             check_same_spec(spec, running.spec, str(engine), (*SAME_TASK, *SAME_INPUT))
             answers.append(_answer(running, batches))
     assert spec is not None
     agreements = [compare(answers[0].logits, other.logits, spec.threshold, spec.temperature) for other in answers[1:]]
-    _show(answers, agreements, config.verify.tolerance, f"{len(photos)} {origin}, {spec.height}×{spec.width}")
+    _show(answers, agreements, options.tolerance, f"{len(photos)} {origin}, {spec.height}×{spec.width}")
     if out:
-        _write(out, answers, agreements, config.verify.tolerance)
-    _judge(answers, agreements, config.verify.tolerance)
+        _write(out, answers, agreements, options.tolerance)
+    _judge(answers, agreements, options.tolerance)
     return agreements
 
 

@@ -24,7 +24,7 @@ from flood_seg.skipped import CHECK, LeftOut
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flood_seg.config.schema import TrainConfig
+    from flood_seg.config.schema import DataConfig
     from flood_seg.data.nodata import Ends, Stray
     from flood_seg.data.pairing import Pair
 
@@ -108,13 +108,13 @@ def measure(pairs: Sequence[Pair], reader: SampleReader) -> tuple[BandStats, lis
     return total, find_strays(ends, reader.bands.names, reader.bands.value_scale)
 
 
-def measure_bands(config: TrainConfig, pairs: Sequence[Pair]) -> None:
-    """Puts mean and standard deviation of pairs into the configuration; measured once for a data set.
+def measure_bands(data: DataConfig, task: str, pairs: Sequence[Pair]) -> tuple[list[float], list[float]]:
+    """Returns mean and standard deviation of each band on the scale of `value_scale`; measured once for a data set.
 
     Raises:
         DataError: as `measure`.
     """
-    data, reader = config.datamodule, SampleReader.of(config.datamodule, config.task)
+    reader = SampleReader.of(data, task)
     folder = Path(data.cache_dir) if data.cache_dir else default_cache_dir()
 
     def compute() -> list[list[Any]]:
@@ -123,11 +123,11 @@ def measure_bands(config: TrainConfig, pairs: Sequence[Pair]) -> None:
         return [*figures, [str(stray) for stray in strays]]
 
     mean, std, strays = cached_json(folder / f"{fingerprint(pairs, reader)}.bands.json", compute)
-    data.mean, data.std = mean, [value or 1.0 for value in std]  # a constant band says nothing, and divides nothing
     each = [f"{name} {m:.4f} ± {s:.4f}" for name, m, s in zip(data.bands, mean, std, strict=True)]
     say(f"Mean and standard deviation of the training part: {', '.join(each)}")
     for stray in strays:
         warn(stray)
+    return mean, [value or 1.0 for value in std]  # a constant band carries no information, and must not divide by 0
 
 
 def _measure(pair: Pair, reader: SampleReader) -> tuple[BandStats, Ends] | ImageError:
@@ -138,14 +138,14 @@ def _measure(pair: Pair, reader: SampleReader) -> tuple[BandStats, Ends] | Image
         return error
 
 
-def write_stats(path: Path, total: BandStats, config: TrainConfig) -> None:
+def write_stats(path: Path, total: BandStats, data: DataConfig) -> None:
     """Writes what `datamodule.stats_file` reads: the bands, and mean and deviation on the scale of `value_scale`."""
     import yaml
 
-    scale = config.datamodule.value_scale
+    scale = data.value_scale
     record = {
-        "bands": list(config.datamodule.bands),
-        "band_sources": dict(config.datamodule.band_sources or {}),
+        "bands": list(data.bands),
+        "band_sources": dict(data.band_sources or {}),
         "value_scale": scale,
         "mean": [round(float(mean), 6) for mean in total.mean / scale],
         "std": [round(float(std), 6) for std in total.std / scale],

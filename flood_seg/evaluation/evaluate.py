@@ -1,127 +1,76 @@
-"""The evaluate verb: how good a model is on a data set, photo by photo, and why."""
+"""Evaluates a model on images with masks: predicts each image and counts its pixels."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flood_seg.console import counted, say, show_table, warn
+from flood_seg.console import warn
 from flood_seg.data.groups import read_groups
-from flood_seg.data.layout import choose_pairs
 from flood_seg.data.reading import SampleReader
 from flood_seg.evaluation import summary
 from flood_seg.evaluation.agreement import check_same_spec
+from flood_seg.evaluation.evaluated import Evaluated
 from flood_seg.evaluation.gallery import Gallery
 from flood_seg.evaluation.measure import MAIN, Contestant, ImageResult, Measurer, measure_all
-from flood_seg.evaluation.rows import Row, image_rows, write_rows
-from flood_seg.files import check_writable, write_json
+from flood_seg.evaluation.rows import Row, image_rows
 from flood_seg.inference.engines import open_backend, parse_engine, with_streams
-from flood_seg.inference.models import default_model
 from flood_seg.inference.predictor import Predictor
 from flood_seg.inference.tta import Views
-from flood_seg.metrics.calibration import Reliability
 from flood_seg.metrics.confusion import image_ious
-from flood_seg.metrics.curve import Curve, check_goal, sweep
-from flood_seg.plots.classes import plot_confusion, show_classes
-from flood_seg.skipped import EVERY
+from flood_seg.metrics.curve import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flood_seg.config.schema import EvaluateConfig, EvaluationOptions
-    from flood_seg.inference.predictor import Backend
-    from flood_seg.spec import ModelSpec
+    from flood_seg.config.schema import DataConfig, EvaluationOptions
+    from flood_seg.data.pairing import Pair
 
-ADVICE = ("f1", "iou", "recall>=0.95", "precision>=0.9")  # goals that the page lists
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """All that is known of a model after an evaluation.
-
-    Attributes:
-        record: the figures as plain values, what `metrics.json` holds.
-        rows: a photo's figures each.
-        gallery: the best and the worst photos, with pictures.
-        curve: every threshold's figures; None of several classes.
-        reliability: as it is, and with the temperature that was found.
-        backend: of the model.
-    """
-
-    record: dict[str, Any]
-    rows: list[Row]
-    gallery: Gallery
-    curve: Curve | None
-    reliability: tuple[Reliability, Reliability]
-    backend: Backend
-
-    @property
-    def spec(self) -> ModelSpec:
-        """Of the model."""
-        return self.backend.spec
+ADVICE = ("f1", "iou", "recall>=0.95", "precision>=0.9")  # goals that the report lists
 
 
 def evaluate(
-    config: EvaluateConfig, model: str | None = None, out: Path | None = None, at_network_size: bool = False
-) -> Evaluated:
-    """Predicts every photo of a data set and counts its pixels.
+    predictor: Predictor, pairs: Sequence[Pair], data: DataConfig, options: EvaluationOptions, *, name: str,
+    max_input_shift: float, at_network_size: bool = False, value_scale: float | None = None, listing: str = "",
+) -> Evaluated:  # fmt: skip
+    """Predicts every image of a data set and counts its pixels.
 
     Args:
-        config: the data set, the part of it, the backend, the threshold, and what else is wanted.
-        model: a file, or an address of a Triton server; None: the newest run's model, else the one in the box.
-        out: folder of `report.html`, `metrics.json`, `images.*` and `confusion.png`; None: nothing is written.
-        at_network_size: count at the network's size, as training does; otherwise at each photo's own.
+        predictor: the model.
+        pairs: the images and their masks.
+        data: what they are of, which says how masks are read.
+        options: what else is evaluated.
+        name: of the model, for the record.
+        max_input_shift: `input_shift` above which an image counts as unusual.
+        at_network_size: count at the network's size, as training does; otherwise at each image's own.
+        value_scale: of the images, for the model that this one is compared with; None: as its spec says.
+        listing: where those that could not be read are listed, for the warning.
 
     Raises:
-        DataError: no usable pair, no such part, or a mask has a value that the labels do not list.
+        DataError: no usable pair, or a mask has a value that the labels do not list.
         ModelError: the model that it is compared with is of another task, other classes, bands or another scale.
-        UsageError: a goal or a grouping that is none.
+        UsageError: a grouping that is none.
     """
-    path, options = model or str(default_model(Path(config.output_dir))[0]), config.evaluation
-    if options.goal:
-        check_goal(options.goal)
-    if out:
-        check_writable(out)
-    pairs = choose_pairs(config.datamodule, config.part)
     groups = read_groups(options.groups, pairs) if options.groups else None
-    engine = with_streams(_as_trained(config.backend) if at_network_size else config.backend, len(pairs))
-    predictor = Predictor(open_backend(engine, path), config.threshold, config.value_scale)
-    reader = SampleReader.for_model(config.datamodule, predictor.spec)
-    contestants = _contestants(predictor, options, len(pairs), config.value_scale)
-    say(f"{path}, {predictor.backend.description}, on {counted(len(pairs), 'photo')} of {config.datamodule.place}")
+    reader = SampleReader.for_model(data, predictor.spec)
+    contestants = _contestants(predictor, options, len(pairs), value_scale)
     gallery, results, logits = Gallery(options.examples), list[ImageResult](), summary.Logits()
-    measurer = Measurer(contestants, reader, options.boundary, at_network_size, _listing(out))
+    measurer = Measurer(contestants, reader, options.boundary, at_network_size, listing)
     for result in measure_all(measurer, pairs):
         gallery.add(result, float(image_ious(result.matrix[None], predictor.spec.task)[0]))
         logits.take(result)
         results.append(result)
     rows = image_rows(results, predictor.spec, options.boundary, groups)
     head = {
-        "model": path,
+        "model": name,
         "engine": predictor.backend.description,
-        "data": config.datamodule.place,
+        "data": data.place,
         "images": len(results),
         "left_out": sorted({pair.stem for pair in pairs} - {result.stem for result in results}),
         "faults": measurer.left_out.reasons,
         "at_network_size": at_network_size,
-        "unusual_values": [result.stem for result in results if result.shift > config.max_input_shift],
+        "unusual_values": [result.stem for result in results if result.shift > max_input_shift],
     }
-    evaluated = _summarize(head, results, logits, rows, groups, gallery, predictor, options)
-    _show(evaluated, options)
-    if out:
-        _write(out, evaluated, options)
-    return evaluated
-
-
-def _listing(out: Path | None) -> str:
-    return f"{out / 'metrics.json'} lists each under faults" if out else f"--out FOLDER lists each, or {EVERY}"
-
-
-def _as_trained(node: dict[str, Any]) -> dict[str, Any]:
-    """Lets a checkpoint that is to be counted as training does it also compute as training did."""
-    open_precision = str(node.get("_target_", "")).endswith("TorchBackend") and not node.get("precision")
-    return node | ({"precision": "trained"} if open_precision else {})
+    return _summarize(head, results, logits, rows, groups, gallery, predictor, options)
 
 
 def _contestants(
@@ -168,7 +117,7 @@ def _summarize(
     if "comparison" in record:
         record["comparison"]["model"] = options.compare
     record["found"] = _found(record, predictor, options)
-    return Evaluated(record, rows, gallery, curve, (before, after), predictor.backend)
+    return Evaluated(record, rows, gallery, curve, (before, after), spec)
 
 
 def _goal(options: EvaluationOptions) -> list[str]:
@@ -187,54 +136,3 @@ def _found(record: dict[str, Any], predictor: Predictor, options: EvaluationOpti
     elif options.goal:
         warn(f"--goal {options.goal}: is reached at no threshold; the threshold stays {threshold:.3f}")
     return {"threshold": threshold, "temperature": temperature}
-
-
-def _show(evaluated: Evaluated, options: EvaluationOptions) -> None:
-    record = evaluated.record
-    if unusual := record["unusual_values"]:
-        names = ", ".join(unusual[:3]) + (", ..." if len(unusual) > 3 else "")
-        warn(f"{counted(len(unusual), 'photo')} with unusual values (input_shift above max_input_shift): {names}")
-    where = "network size" if record["at_network_size"] else "each photo's own size"
-    rows = []
-    for name, value in record.items():
-        if isinstance(value, float) and name not in ("seconds", "threshold", "temperature"):
-            interval = record["intervals"].get(name)
-            rows.append((name, f"{value:.4f}", f"{interval[0]:.4f} – {interval[1]:.4f}" if interval else ""))
-    show_table(f"{record['images']} photos at {where}", ("metric", "value", "95 % interval"), rows)
-    show_classes(record["classes"])
-    if "groups" in record:
-        groups = [
-            (one["name"], one["images"], f"{one['iou']:.4f}", "{:.4f} – {:.4f}".format(*one["iou_interval"]))
-            for one in record["groups"]
-        ]
-        show_table("Each group", ("group", "photos", "IoU", "95 % interval"), groups)
-    for key, text in (("views", "Views add"), ("comparison", "The model against the other one:")):
-        if key in record:
-            say(_difference(record[key], text))
-    if options.goal and (best := record.get("thresholds", {}).get(options.goal)):
-        say(f"Best for {options.goal}: " + ", ".join(f"{name} {value:.4f}" for name, value in best.items()))
-    if options.calibrate:
-        found = record["calibration"]
-        say(
-            f"Temperature {found['best_temperature']:.3f}: expected calibration error {found['ece_at_best']:.4f}, "
-            f"{found['ece']:.4f} now"
-        )
-
-
-def _difference(found: dict[str, Any], text: str) -> str:
-    times = found["seconds"] / max(found["other_seconds"], 1e-9)
-    return (
-        f"{text} {found['difference']:+.4f} IoU ({found['low']:+.4f} to {found['high']:+.4f}), better on "
-        f"{found['wins']} photos, worse on {found['losses']}; {times:.1f} times the time"
-    )
-
-
-def _write(folder: Path, evaluated: Evaluated, options: EvaluationOptions) -> None:
-    from flood_seg.evaluation.report import write_report
-
-    write_json(folder / "metrics.json", evaluated.record)
-    files = write_rows(folder, evaluated.rows)
-    plot_confusion(evaluated.record["confusion"], evaluated.spec.class_names, folder / "confusion.png")
-    write_report(folder / "report.html", evaluated, options)
-    names = ["report.html", "metrics.json", *(file.name for file in files), "confusion.png"]
-    say(", ".join(str(folder / name) for name in names))

@@ -1,20 +1,24 @@
-"""The evaluation's page: everything in one file that opens offline."""
+"""Writes an evaluation: metrics as JSON, images as tables, and a report in one HTML file that opens offline."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.classes import to_hex
+from flood_seg.console import say
 from flood_seg.evaluation.measure import SMALL
+from flood_seg.evaluation.rows import write_rows
+from flood_seg.files import write_json
 from flood_seg.imaging.display import class_colors, difference_legend, draw_classes, draw_difference
 from flood_seg.plots import evaluation as charts
+from flood_seg.plots.confusion import plot_confusion
 from flood_seg.plots.page import data_uri, encode_thumbnail, write_page
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from flood_seg.config.schema import EvaluationOptions
-    from flood_seg.evaluation.evaluate import Evaluated
+    from flood_seg.evaluation.evaluated import Evaluated
     from flood_seg.evaluation.measure import ImageResult
     from flood_seg.evaluation.rows import Row
     from flood_seg.spec import ModelSpec
@@ -31,6 +35,16 @@ MEANINGS = {
     "area_error": ("Area error", "Predicted foreground area over the true one, minus 1: below 0 too little is found."),
     "average_precision": ("Average precision", "The area below the precision-recall curve, over all thresholds."),
 }
+
+
+def write_files(folder: Path, evaluated: Evaluated, options: EvaluationOptions) -> None:
+    """Writes `report.html`, `metrics.json`, `images.*` and `confusion.png` into a folder."""
+    write_json(folder / "metrics.json", evaluated.record)
+    files = write_rows(folder, evaluated.rows)
+    plot_confusion(evaluated.record["confusion"], evaluated.spec.class_names, folder / CONFUSION)
+    write_report(folder / "report.html", evaluated, options)
+    names = ["report.html", "metrics.json", *(file.name for file in files), CONFUSION]
+    say(", ".join(str(folder / name) for name in names))
 
 
 def write_report(path: Path, evaluated: Evaluated, options: EvaluationOptions) -> None:

@@ -1,4 +1,4 @@
-"""The convert-to-onnx verb: from a checkpoint to an ONNX file."""
+"""Exports a checkpoint to an ONNX file."""
 
 from __future__ import annotations
 
@@ -19,27 +19,31 @@ from flood_seg.networks.network import check_size
 from flood_seg.training.run import BEST, Run
 
 if TYPE_CHECKING:
-    from flood_seg.config.schema import ExportConfig
     from flood_seg.spec import ModelSpec
 
 STRIDE = 32
 
 
 def convert_to_onnx(
-    config: ExportConfig,
-    ckpt: Path | None = None,
+    ckpt: Path,
     onnx: Path | None = None,
+    *,
+    opset: int,
+    weights: str,
+    tolerance: float,
     height: int | None = None,
     width: int | None = None,
 ) -> Path:
     """Exports a checkpoint and compares the file with PyTorch at three sizes.
 
     Args:
-        config: operator set, weights' type, tolerance.
-        ckpt: the checkpoint, or a run's folder; None: the newest run's best.
+        ckpt: the checkpoint, or a run's folder.
         onnx: where to write; None: `model.onnx` beside the checkpoint.
+        opset: ONNX operator set.
+        weights: `float32` or `float16`, which the file stores and every engine computes with as float32.
+        tolerance: largest difference of a logit from PyTorch's.
         height: that preprocessing will resize images to, in pixels; None: as trained.
-        width: likewise.
+        width: that preprocessing will resize images to, in pixels; None: as trained.
 
     Raises:
         ModelError: no checkpoint, a damaged one, or an answer that differs by more than the tolerance.
@@ -47,17 +51,14 @@ def convert_to_onnx(
     if onnx:
         check_suffix(onnx, (".onnx",), "an ONNX file")
         check_writable(onnx, folder=False)
-    ckpt = ckpt or _newest_best(Path(config.output_dir))
     ckpt = run_model(ckpt, "torch") if ckpt.is_dir() else ckpt
     network, spec = load_network(ckpt)
     spec = _resized(spec, height, width)
     path = onnx or ckpt.parent / Run(ckpt.parent).onnx.name
     check_size(spec.provenance["architecture"], spec.height, spec.width)
     samples, kind = _samples(ckpt.parent, spec, network.fixed_size)
-    assert config.tolerance is not None  # the schema fills it in
     difference = export_onnx(
-        network, spec, path,
-        opset=config.opset, weights=config.weights, tolerance=config.tolerance, samples=samples,
+        network, spec, path, opset=opset, weights=weights, tolerance=tolerance, samples=samples
     )  # fmt: skip
     sizes = ", ".join("×".join(map(str, sample.shape[-2:])) for sample in samples)
     dynamic = "batch" if network.fixed_size else "batch and size"
@@ -66,7 +67,12 @@ def convert_to_onnx(
     return path
 
 
-def _newest_best(output_dir: Path) -> Path:
+def newest_best(output_dir: Path) -> Path:
+    """Returns the best checkpoint of the newest run.
+
+    Raises:
+        ModelError: there is none.
+    """
     found = newest_run_file(output_dir, BEST)
     if found is None:
         raise ModelError(f"{output_dir}: no run with a {BEST}; train one with 'flood-seg train' or give --ckpt")

@@ -1,4 +1,4 @@
-"""The quantize verb: a smaller, faster model, written only where it is as accurate as the one it came from."""
+"""Quantizes a model, and writes it only if it stays as accurate as the one it came from."""
 
 from __future__ import annotations
 
@@ -26,10 +26,9 @@ from flood_seg.files import copy_file
 from flood_seg.imaging.preprocess import preprocess
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
 from flood_seg.inference.backends.openvino import openvino_core
-from flood_seg.inference.models import default_model
 
 if TYPE_CHECKING:
-    from flood_seg.config.schema import QuantizeConfig, QuantizeOptions
+    from flood_seg.config.schema import DataConfig, QuantizeOptions
     from flood_seg.data.pairing import Pair
     from flood_seg.evaluation.eval_images import Photo
     from flood_seg.export.int8 import Quantizer
@@ -38,13 +37,15 @@ if TYPE_CHECKING:
 ENGINES = {".onnx": "onnxruntime", ".xml": "openvino"}
 
 
-def quantize(config: QuantizeConfig, source: Path | None = None, out: Path | None = None) -> Path:
+def quantize(data: DataConfig, options: QuantizeOptions, source: Path, out: Path | None = None, seed: int = 42) -> Path:
     """Writes a quantized model if it loses at most `max_iou_drop` of IoU, else nothing.
 
     Args:
-        config: the data set, the form, the bounds.
-        source: a float model, ONNX; None: the newest run's, else the one in the box.
+        data: images to calibrate on and to measure with.
+        options: the form and the bounds.
+        source: a float ONNX model.
         out: `.onnx` for ONNX Runtime, `.xml` for OpenVINO; None: `<stem>_<form>.onnx` in the current folder.
+        seed: of the split, where none is saved.
 
     Returns:
         where it was written.
@@ -54,19 +55,18 @@ def quantize(config: QuantizeConfig, source: Path | None = None, out: Path | Non
         DataError: no photos to calibrate or to measure on.
         OutputError: the suffix is of no engine.
     """
-    source = source or default_model(Path(config.output_dir))[0]
-    out = out or Path(f"{source.stem}_{config.quantize.form}.onnx")
+    out = out or Path(f"{source.stem}_{options.form}.onnx")
     if out.suffix not in ENGINES or out.resolve() == source.resolve():
         raise OutputError(f"{out}: give --out another .onnx (for ONNX Runtime) or an .xml (for OpenVINO)")
     spec, model = _open(source)
-    calibration, photos = _load_parts(config, source, spec)
+    calibration, photos = _load_parts(data, options.calibration_images, seed, source, spec)
     with tempfile.TemporaryDirectory() as name:
-        original, candidate = Path(name, "float.onnx"), Path(name, f"{config.quantize.form}{out.suffix}")
+        original, candidate = Path(name, "float.onnx"), Path(name, f"{options.form}{out.suffix}")
         onnx.save(model, original)
         before = measure(original, ENGINES[out.suffix], photos)
-        convert = _to_int8 if config.quantize.form == "int8" else _to_float16
-        after, excluded = convert(config.quantize, model, original, candidate, calibration, photos, before.iou)
-        _write(candidate, out, _with_provenance(spec, config.quantize, before, after, excluded, len(calibration)))
+        convert = _to_int8 if options.form == "int8" else _to_float16
+        after, excluded = convert(options, model, original, candidate, calibration, photos, before.iou)
+        _write(candidate, out, _with_provenance(spec, options, before, after, excluded, len(calibration)))
     _show(out, before, after, excluded, len(photos), spec.threshold)
     return out
 
@@ -83,14 +83,16 @@ def _open(path: Path) -> tuple[ModelSpec, onnx.ModelProto]:
     return spec, model
 
 
-def _load_parts(config: QuantizeConfig, source: Path, spec: ModelSpec) -> tuple[list[np.ndarray], list[Photo]]:
+def _load_parts(
+    data: DataConfig, count: int, seed: int, source: Path, spec: ModelSpec
+) -> tuple[list[np.ndarray], list[Photo]]:
     """Returns inputs to calibrate on, of the training part, and photos to measure on, of the validation part."""
-    data, folder = config.datamodule, config.datamodule.folders[0]
+    folder = data.folders[0]
     ensure_here(data.folders, data.dvc_pull)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; quantizing wants photos with masks: --data FOLDER")
     pairs = {pair.stem: pair for pair in find_samples(data)[0]}
-    split, count = _split(config, source, list(pairs.values())), config.quantize.calibration_images
+    split = _split(data, seed, source, list(pairs.values()))
     chosen = split.train[:: max(1, len(split.train) // count)][:count]
     parts = [[pairs[stem] for stem in part] for part in (chosen, split.val)]
     reader = SampleReader.for_model(data, spec)
@@ -98,17 +100,17 @@ def _load_parts(config: QuantizeConfig, source: Path, spec: ModelSpec) -> tuple[
     return [preprocess(photo.image, spec)[None] for photo in calibration], photos
 
 
-def _split(config: QuantizeConfig, source: Path, pairs: list[Pair]) -> Split:
+def _split(data: DataConfig, seed: int, source: Path, pairs: list[Pair]) -> Split:
     """The given split, the one beside the model where it is of this data set, else the layout's or one by the seed."""
     beside = source.with_name("split.txt")
-    if beside.is_file() and not config.datamodule.split_file:
+    if beside.is_file() and not data.split_file:
         try:
             return read_split(beside, [pair.stem for pair in pairs])
         except DataError as error:
-            say(f"{error}: the split is drawn by seed={config.seed}")
-    split = choose_split(config.datamodule, pairs, config.seed)
+            say(f"{error}: the split is drawn by seed={seed}")
+    split = choose_split(data, pairs, seed)
     if not split.train:
-        raise DataError(f"{config.datamodule.place}: the training part is empty; quantizing is calibrated on it")
+        raise DataError(f"{data.place}: the training part is empty; quantizing is calibrated on it")
     return split
 
 

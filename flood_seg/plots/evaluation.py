@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flood_seg.plots.figure import BLUE, DARK, GREEN, GREY, ORANGE, hide_spines
 from flood_seg.plots.page import chart
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
     from flood_seg.metrics.calibration import Reliability
     from flood_seg.metrics.curve import Curve
-
-BLUE, ORANGE, GREEN, GREY = "#1669c1", "#d95f02", "#1b9e77", "#8796a5"
 
 
 def iou_histogram(ious: Sequence[float]) -> str:
@@ -29,7 +28,7 @@ def iou_histogram(ious: Sequence[float]) -> str:
         axes.axvline(float(np.median(ious)), color=ORANGE, linestyle="--", label=f"median {np.median(ious):.3f}")
         axes.set(xlabel="IoU of a photo", ylabel="photos", xlim=(0, 1))
         axes.legend(loc="upper left")
-        _bare(axes)
+        hide_spines(axes)
 
     return chart(draw)
 
@@ -60,7 +59,7 @@ def thresholds(curve: Curve, now: float) -> str:
         for name, color in (("iou", BLUE), ("f1", GREEN), ("precision", GREY), ("recall", ORANGE)):
             text = {"iou": "IoU", "f1": "F1"}.get(name, name)
             axes.plot(_thin(curve.thresholds), _thin(getattr(curve, name)), color=color, label=text)
-        axes.axvline(now, color="#333", linestyle=":", label=f"now: {now:.2f}")
+        axes.axvline(now, color=DARK, linestyle=":", label=f"now: {now:.2f}")
         axes.set(xlabel="threshold", xlim=(0, 1), ylim=(0, 1.02))
         axes.grid(alpha=0.3)
         axes.legend(loc="lower center", ncols=3)
@@ -89,7 +88,7 @@ def reliability_diagram(before: Reliability, after: Reliability, temperature: fl
         below.bar(centers, before.pixels / max(before.pixels.sum(), 1), width * 0.9, color=ORANGE)
         below.set(xlabel="probability that the model says", ylabel="pixels", yscale="log")
         below.yaxis.set_minor_locator(NullLocator())  # whose labels took half of the drawing's time
-        _bare(below)
+        hide_spines(below)
 
     return chart(draw, height=4.8)
 
@@ -102,9 +101,9 @@ def differences(per_image: dict[str, float]) -> str:
         values = np.sort(list(per_image.values()))[::-1]
         colors = [BLUE if value >= 0 else ORANGE for value in values]
         axes.bar(range(len(values)), values, 1.0, color=colors)
-        axes.axhline(0, color="#333", linewidth=0.8)
+        axes.axhline(0, color=DARK, linewidth=0.8)
         axes.set(xlabel="photos, in the order of the difference", ylabel="IoU: model minus other")
-        _bare(axes)
+        hide_spines(axes)
 
     return chart(draw)
 
@@ -112,7 +111,3 @@ def differences(per_image: dict[str, float]) -> str:
 def _thin(values: np.ndarray) -> np.ndarray:
     """Every eighth point: no eye tells them apart, and the page is smaller."""
     return values[::8]
-
-
-def _bare(axes: object) -> None:
-    axes.spines[["top", "right"]].set_visible(False)  # type: ignore[attr-defined]

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from flood_seg.files import atomic_path, write_text
+from flood_seg.files import write_text
 from flood_seg.imaging.preprocess import shrink
+from flood_seg.plots.figure import save_figure
 from flood_seg.version import __version__
 
 if TYPE_CHECKING:
@@ -59,8 +60,7 @@ def chart(draw: Draw, width: float = 6.4, height: float = 4.0, *, fitted: bool =
 def write_chart(path: Path, draw: Draw, width: float = 6.4, height: float = 4.0) -> None:
     """Writes the same as a PNG."""
     figure = _figure_of(draw, width, height, fitted=True)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=130)
+    save_figure(figure, path, dpi=130)
 
 
 def _figure_of(draw: Draw, width: float, height: float, *, fitted: bool) -> Figure:

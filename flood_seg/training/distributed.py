@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pytorch_lightning.strategies import Strategy
 
-    from flood_seg.config.schema import TrainConfig, TrainerConfig
+    from flood_seg.config.schema import TrainerConfig
 
 T = TypeVar("T")
 
@@ -37,17 +37,15 @@ def count_processes(options: TrainerConfig) -> int:
     return (there if options.devices == "auto" else int(options.devices)) * options.num_nodes
 
 
-def choose_strategy(config: TrainConfig) -> str | Strategy:
+def choose_strategy(options: TrainerConfig, *, freezes: bool = False) -> str | Strategy:
     """Returns Lightning's strategy; several devices are `ddp` unless another is named.
 
     Running averages of BatchNorm are not exchanged at each step: validation would wait for ever where a process has a
     batch less. They are all made the first one's before each validation instead (`share_buffers`).
     """
-    options = config.trainer
     several = options.devices != 1 or options.num_nodes > 1
     if options.strategy == "ddp" or (options.strategy == "auto" and several):
-        frozen = config.model.freeze_encoder_epochs > 0
-        return DDPStrategy(broadcast_buffers=False, find_unused_parameters=frozen)
+        return DDPStrategy(broadcast_buffers=False, find_unused_parameters=freezes)
     return options.strategy
 
 

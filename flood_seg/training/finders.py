@@ -22,20 +22,27 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from flood_seg.config.schema import TrainConfig
+    from flood_seg.config.schema import DataConfig, TrainerConfig, TunerConfig
     from flood_seg.data.datamodule import FloodDataModule
     from flood_seg.training.module import SegmentationModule
 
 SPARE = 0.8  # of the memory that is free
 
 
-def find_lr(config: TrainConfig, module: SegmentationModule, data: FloodDataModule, folder: Path) -> float:
+def find_lr(
+    options: TunerConfig,
+    trainer_options: TrainerConfig,
+    module: SegmentationModule,
+    data: FloodDataModule,
+    folder: Path,
+) -> float:
     """Raises the learning rate from step to step and returns where the loss falls fastest.
 
     Smith 2017, https://arxiv.org/abs/1506.01186, by Lightning's tuner. The module's weights are as before afterwards.
 
     Args:
-        config: of the run; `tuner` says from where to where, and in how many steps.
+        options: from where to where, and in how many steps.
+        trainer_options: accelerator and precision.
         module: with an optimizer of the configuration.
         data: of the run.
         folder: of `lr_finder.png`.
@@ -43,11 +50,11 @@ def find_lr(config: TrainConfig, module: SegmentationModule, data: FloodDataModu
     Raises:
         ConfigError: no learning rate makes the loss fall.
     """
-    options, accelerator = config.tuner, choose_accelerator(config.trainer.accelerator)
+    accelerator = choose_accelerator(trainer_options.accelerator)
     trainer = pl.Trainer(
         accelerator=accelerator,
         devices=1,
-        precision=choose_precision(config.trainer.precision, accelerator),  # type: ignore[arg-type]
+        precision=choose_precision(trainer_options.precision, accelerator),  # type: ignore[arg-type]
         max_epochs=-1,
         limit_val_batches=0,
         logger=False,
@@ -68,33 +75,33 @@ def find_lr(config: TrainConfig, module: SegmentationModule, data: FloodDataModu
     best = found.suggestion() if found else None
     if found is None or best is None:
         raise ConfigError(f"tuner.find_lr: the loss falls nowhere from {options.min_lr:g} to {options.max_lr:g}")
-    from flood_seg.plots.training import plot_lr_finder
+    from flood_seg.plots.history import plot_lr_finder
 
     picture = plot_lr_finder(found.results["lr"], found.results["loss"], best, folder / "lr_finder.png")
     say(f"Learning rate {best:.2e}, where the loss falls fastest: {picture}")
     return float(best)
 
 
-def find_batch_size(config: TrainConfig, network: nn.Module, loss: nn.Module, most: int) -> int:
+def find_batch_size(options: TrainerConfig, data: DataConfig, network: nn.Module, loss: nn.Module, limit: int) -> int:
     """Doubles the batch until memory ends, and returns the largest that fits.
 
     On a GPU the next one is tried; on the CPU, whose end of memory would be the end of the process, its need is
     estimated from those before. The network is left as it is.
 
     Args:
-        config: of the run.
+        options: accelerator and precision.
+        data: bands, height and width of the input.
         network: maps images to logits.
         loss: of logits and class indices.
-        most: samples in the training part.
+        limit: largest batch size to try.
 
     Raises:
         ConfigError: not even two samples fit.
     """
-    data, accelerator = config.datamodule, choose_accelerator(config.trainer.accelerator)
+    accelerator = choose_accelerator(options.accelerator)
     device = torch.device("cuda" if accelerator == "gpu" else accelerator)
-    limit = min(config.tuner.max_batch_size, most)
     trial = copy.deepcopy(network).to(device).train()
-    dtype = torch.bfloat16 if choose_precision(config.trainer.precision, accelerator).startswith("bf16") else None
+    dtype = torch.bfloat16 if choose_precision(options.precision, accelerator).startswith("bf16") else None
 
     def step(size: int) -> None:
         images = torch.randn(size, len(data.bands), data.height, data.width, device=device)

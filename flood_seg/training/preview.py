@@ -10,7 +10,7 @@ import torch
 from flood_seg.imaging.display import to_picture
 from flood_seg.imaging.postprocess import to_classes
 from flood_seg.metrics.confusion import confusion_matrix, image_ious
-from flood_seg.plots.training import plot_samples
+from flood_seg.plots.samples import plot_samples
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,15 +6,10 @@ import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from flood_seg.config.compose import load_overrides
 from flood_seg.errors import ConfigError, OutputError
-from flood_seg.files import atomic_path, check_writable
-from flood_seg.networks.hub import ensure_reachable
-
-if TYPE_CHECKING:
-    from flood_seg.config.schema import TrainConfig
+from flood_seg.files import atomic_path
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 
@@ -119,24 +114,6 @@ def find_run(resume: str, output_dir: Path) -> Run | None:
     if not (folder / LAST).is_file() or not (folder / ".hydra").is_dir():
         raise ConfigError(f"resume={resume}: no run with a {LAST} and its .hydra folder; give a run's folder, or auto")
     return Run(folder.resolve())
-
-
-def check_start(config: TrainConfig) -> None:
-    """Finds, before anything heavy is imported, what keeps a training from starting: its run, its encoder's weights.
-
-    Raises:
-        ConfigError: there is no such run to resume.
-        WeightsError: the encoder's weights are neither here nor to be downloaded.
-    """
-    for key, folder in (("output_dir", config.output_dir), ("plots_dir", config.plots_dir)):
-        try:
-            check_writable(Path(folder))
-        except OutputError as error:
-            raise OutputError(f"{key}={error}") from error
-    resumed = find_run(config.resume, Path(config.output_dir)) if config.resume else None
-    model = config.model
-    if resumed is None and model.encoder_weights and not model.encoder_weights_path:
-        ensure_reachable(model.encoder, model.encoder_weights)
 
 
 def resumed_overrides(run: Run, overrides: list[str]) -> list[str]:

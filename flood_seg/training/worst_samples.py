@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import Callback
 
 from flood_seg.imaging.display import to_picture
 from flood_seg.metrics.confusion import image_ious
-from flood_seg.plots.training import plot_samples
+from flood_seg.plots.samples import plot_samples
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl

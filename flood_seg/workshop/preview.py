@@ -24,7 +24,7 @@ MOST = 400  # samples that a picture has room for
 
 def preview(config: TrainConfig, out: Path, count: int = 16) -> None:
     """Draws `count` augmented samples of the data set, a new one each until all had their turn."""
-    from flood_seg.plots.training import plot_grid
+    from flood_seg.plots.samples import plot_grid
 
     check_range("--count", count, 1, MOST)
     check_suffix(out, (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".pdf", ".svg"), "a picture")

@@ -71,7 +71,7 @@ def stats(config: DataToolsConfig, out: Path | None = None, write_config: Path |
     overview = Overview(looks, bands, _describe(looks, bands, named, len(train), config))
     _show(overview, config)
     if write_config:
-        write_stats(write_config, bands, config)
+        write_stats(write_config, bands, config.datamodule)
     if out:
         _write(out, overview, config)
     return overview

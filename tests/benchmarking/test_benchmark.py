@@ -11,7 +11,7 @@ from flood_seg.benchmarking import load as load_module
 from flood_seg.benchmarking.benchmark import benchmark
 from flood_seg.benchmarking.engine_process import EngineProcess, _work
 from flood_seg.benchmarking.machine import describe_machine
-from flood_seg.config.schema import BenchmarkConfig, BenchmarkOptions, DataConfig
+from flood_seg.config.schema import BenchmarkOptions, DataConfig
 from flood_seg.errors import OutOfMemoryError
 from flood_seg.inference.engines import parse_engine
 from tests.conftest import make_spec, write_ponds
@@ -24,8 +24,8 @@ def test_a_run_measures_each_engine_and_writes_table_and_chart(tmp_path, capsys)
     write_ponds(tmp_path / "data", 4)
     model = str(write_model(tmp_path / "red.onnx", red_spec()))
     options = BenchmarkOptions(batch_sizes=[1, 2], rounds=2, repeats=3)
-    config = BenchmarkConfig(DataConfig(data_dir=str(tmp_path / "data")), options)
-    first, second = benchmark(config, [model, f"openvino,precision=float32:{model}"], tmp_path / "out")
+    data = DataConfig(data_dir=str(tmp_path / "data"))
+    first, second = benchmark(data, options, [model, f"openvino,precision=float32:{model}"], tmp_path / "out")
     for figures in (first, second):
         assert len(figures.latencies) == 2 * 3 and {n: len(s) for n, s in figures.batch_seconds.items()} == {1: 6, 2: 2}
         assert figures.load_seconds > 0.01 and 20 < figures.memory_mb < 2000
@@ -42,7 +42,7 @@ def test_a_run_measures_each_engine_and_writes_table_and_chart(tmp_path, capsys)
 
 
 def test_the_throughput_is_that_of_the_best_batch():
-    from flood_seg.benchmarking.benchmark import Measured
+    from flood_seg.benchmarking.measured import Measured
 
     figures = Measured("m", "e", 0.1, batch_seconds={1: [0.1, 0.1, 9.0], 4: [0.2, 0.2, 0.2], 8: [0.8]})
     assert figures.throughput == (pytest.approx(20), 4)

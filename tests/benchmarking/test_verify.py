@@ -3,7 +3,7 @@ import json
 import pytest
 
 from flood_seg.benchmarking.verify import verify
-from flood_seg.config.schema import DataConfig, VerifyConfig, VerifyOptions
+from flood_seg.config.schema import DataConfig, VerifyOptions
 from flood_seg.errors import DataError, DisagreementError, ModelError, UsageError
 from flood_seg.evaluation.eval_images import load_photos
 from tests.conftest import write_ponds
@@ -23,12 +23,12 @@ def scene(tmp_path_factory):
 
 
 def config(folder, tolerance=0.01, images=32):
-    return VerifyConfig(DataConfig(data_dir=str(folder / "data")), VerifyOptions(images=images, tolerance=tolerance))
+    return DataConfig(data_dir=str(folder / "data")), VerifyOptions(images=images, tolerance=tolerance)
 
 
 def test_one_model_in_two_engines_agrees(scene, tmp_path, capsys):
     models = [str(scene / "a.onnx"), f"openvino,precision=float32:{scene / 'a.onnx'}"]
-    (found,) = verify(config(scene), models, tmp_path / "verify.json")
+    (found,) = verify(*config(scene), models, tmp_path / "verify.json")
     assert found.probability < 1e-4 and found.mask_iou > 0.999
     record = json.loads((tmp_path / "verify.json").read_text())
     assert [model["engine"] for model in record["models"]] == ["onnxruntime cpu", "openvino cpu float32"]
@@ -38,18 +38,18 @@ def test_one_model_in_two_engines_agrees(scene, tmp_path, capsys):
 
 def test_a_model_that_answers_otherwise_is_told_and_the_exit_code_is_1(scene, capsys):
     with pytest.raises(DisagreementError, match=r"b.onnx: further from .*a.onnx than verify.tolerance=0.01") as caught:
-        verify(config(scene), [str(scene / "a.onnx"), str(scene / "a.onnx"), str(scene / "b.onnx")])
+        verify(*config(scene), [str(scene / "a.onnx"), str(scene / "a.onnx"), str(scene / "b.onnx")])
     assert caught.value.exit_code == 1
     assert "differs" in capsys.readouterr().out
 
 
 def test_what_cannot_be_compared_is_refused(scene):
     with pytest.raises(ModelError, match="its height is 32, the first model's 64"):
-        verify(config(scene), [str(scene / "a.onnx"), str(scene / "c.onnx")])
+        verify(*config(scene), [str(scene / "a.onnx"), str(scene / "c.onnx")])
     with pytest.raises(ModelError, match="no such file"):  # from the other process, as itself
-        verify(config(scene), [str(scene / "no.onnx"), str(scene / "a.onnx")])
+        verify(*config(scene), [str(scene / "no.onnx"), str(scene / "a.onnx")])
     with pytest.raises(UsageError, match="two or more"):
-        verify(config(scene), [str(scene / "a.onnx")])
+        verify(*config(scene), [str(scene / "a.onnx")])
 
 
 def test_synthetic_scenes_measure_only_models_of_water(tmp_path, monkeypatch):
@@ -62,16 +62,16 @@ def test_synthetic_scenes_measure_only_models_of_water(tmp_path, monkeypatch):
 
 def test_the_words_of_verify_suit_every_model(scene, tmp_path, capsys):
     write_model(tmp_path / "b.onnx", red_spec(class_names=("background", "building")))
-    verify(config(scene), [str(tmp_path / "b.onnx")] * 2, tmp_path / "verify.json")
+    verify(*config(scene), [str(tmp_path / "b.onnx")] * 2, tmp_path / "verify.json")
     assert "water" not in capsys.readouterr().out + (tmp_path / "verify.json").read_text()
 
 
 def test_photos_without_masks_and_no_data_at_all_will_do(scene, tmp_path, monkeypatch, capsys):
     models = [str(scene / "a.onnx")] * 2
-    photos = VerifyConfig(DataConfig(data_dir=str(scene / "data" / "images")))
-    assert verify(photos, models)[0].flipped == 0
+    photos = DataConfig(data_dir=str(scene / "data" / "images")), VerifyOptions()
+    assert verify(*photos, models)[0].flipped == 0
     monkeypatch.chdir(tmp_path)
-    assert verify(VerifyConfig(), models)[0].flipped == 0
+    assert verify(DataConfig(), VerifyOptions(), models)[0].flipped == 0
     assert "synthetic scenes" in capsys.readouterr().out
     with pytest.raises(DataError, match="nowhere: no such folder"):
-        verify(VerifyConfig(DataConfig(data_dir="nowhere")), models)
+        verify(DataConfig(data_dir="nowhere"), VerifyOptions(), models)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flood_seg.cli.completion import complete
-from flood_seg.cli.main import FloodSeg
+from flood_seg.cli.table import VERBS
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ from flood_seg.cli.main import FloodSeg
     ],
 )  # fmt: skip
 def test_a_word_may_become(line, words):
-    assert complete(line, FloodSeg) == words
+    assert complete(line, VERBS) == words
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="no bash")

@@ -3,60 +3,52 @@ from __future__ import annotations
 import fire
 import pytest
 
-from flood_seg.cli.guard import guard, help_text
+from flood_seg.cli.guard import guard
+from flood_seg.cli.help import help_of_verb
+from flood_seg.cli.table import Flag, Verb
 from flood_seg.errors import UsageError
 
+HERE = "tests.cli.test_guard"
+IMAGE = "a picture, which is described in so many words that they do not fit into a line: of any size"
+RUN = Verb(
+    "run", f"{HERE}:toy", "Run.", ("toy run --image a.jpg",),
+    (
+        Flag("image", IMAGE),
+        Flag("docker-version", "a tag", default="24.10"),
+        Flag("count", "how many", int),
+        Flag("overlay", "also draw", bool, False),
+        Flag("multirun", "again and again", bool, False),
+    ),
+    config="toy", overrides="keys of the toy",
+)  # fmt: skip
+SEVERAL = Verb(
+    "several", f"{HERE}:several", "Take several.", (), (Flag("models", "", tuple, ()), Flag("out", "", default="x")),
+    config="toy",
+)  # fmt: skip
+INNER = Verb("group inner", f"{HERE}:inner", "Inner.", (), (Flag("out", "", default="x"),))
+TOY = (RUN, SEVERAL, INNER)
 
-class Toy:
-    """A toy."""
-
-    calls: list = []  # noqa: RUF012
-
-    def run(
-        self,
-        *overrides: str,
-        image: str | None = None,
-        docker_version: str = "24.10",
-        count: int | None = None,
-        overlay: bool = False,
-        multirun: bool = False,
-    ) -> None:
-        """Runs.
-
-        toy run --image a.jpg
-
-        Args:
-            *overrides: keys of the toy.
-            image: a picture, which is described in so many words that they do not fit into
-                a line: of any size.
-            docker_version: a tag.
-            count: how many.
-            overlay: also draw.
-            multirun: again and again.
-        """
-        _calls.append((overrides, image, docker_version, count, overlay, multirun))
-
-    def several(self, *overrides: str, models: tuple[str, ...] = (), out: str = "x") -> None:
-        """Takes several."""
-        _calls.append((overrides, models, out))
-
-    class group:
-        """A group."""
-
-        def inner(self, *, out: str = "x") -> None:
-            """Inner."""
-            _calls.append(out)
+_calls: list = []
 
 
-_calls = Toy.calls
-del Toy.calls
+def toy(overrides=(), *, image=None, docker_version="24.10", count=None, overlay=False, multirun=False):
+    _calls.append((overrides, image, docker_version, count, overlay, multirun))
+
+
+def several(overrides=(), *, models=(), out="x"):
+    _calls.append((overrides, models, out))
+
+
+def inner(*, out="x"):
+    _calls.append(out)
 
 
 def run(*arguments: str):
     _calls.clear()
-    command = guard(Toy, list(arguments), "toy")
+    command = guard(TOY, list(arguments), "toy")
     if command is not None:
-        fire.Fire(Toy, command=command, name="toy")
+        verb, flags = command
+        fire.Fire(globals()[verb.function.partition(":")[2]], command=flags, name="toy")
     return _calls[0] if _calls else None
 
 
@@ -118,23 +110,23 @@ def test_a_switch_does_not_swallow_an_override_or_a_flag():
     [
         (["run", "--imge", "a.jpg"], "--imge: toy run has no such flag (did you mean '--image'?)"),
         (["run", "--zzz"], "--zzz: toy run has no such flag; see toy run --help"),
-        (["rum"], "rum: toy has no such verb (did you mean 'run'?); there are run, several, group"),
+        (["rum"], "rum: toy has no such verb (did you mean 'run'?); verbs: run, several, group"),
         (["group", "iner"], "iner: toy group has no such verb (did you mean 'inner'?)"),
-        (["run", "--image"], "--image: toy run wants a value after it"),
-        (["run", "--image", "--overlay"], "--image: toy run wants a value after it"),
-        (["run", "--count", "many"], "--count many: toy run takes a whole number there"),
-        (["run", "--count=1.5"], "--count 1.5: toy run takes a whole number there"),
-        (["run", "--overlay=maybe"], "--overlay=maybe: toy run takes true or false there"),
+        (["run", "--image"], "--image: toy run requires a value after it"),
+        (["run", "--image", "--overlay"], "--image: toy run requires a value after it"),
+        (["run", "--count", "many"], "--count many: toy run requires an integer"),
+        (["run", "--count=1.5"], "--count 1.5: toy run requires an integer"),
+        (["run", "--overlay=maybe"], "--overlay=maybe: toy run requires true or false"),
         (["run", "photo.jpg"], "did you mean toy run --image photo.jpg?"),
         (["run", "-x", "1"], "-x: toy run has no such flag"),
-        (["run", "--image="], "--image: toy run wants a value after it, not an empty one"),
+        (["run", "--image="], "--image: toy run requires a value after it, not an empty one"),
         (
             ["run", "--image", "a.jpg", "b.jpg"],
             "--image takes one value; put a pattern or a path with spaces in quotes",
         ),
         (["run", "--a.b=3"], "did you mean a.b=3, without dashes?"),
-        (["--versoin"], "toy wants a verb first (did you mean '--version'?)"),
-        (["group", "--out", "y"], "--out: toy group wants a verb first"),
+        (["--versoin"], "toy requires a verb first (did you mean '--version'?)"),
+        (["group", "--out", "y"], "--out: toy group requires a verb first"),
     ],
 )
 def test_a_mistake_runs_nothing_and_says_what_was_meant(words, message):
@@ -158,10 +150,10 @@ def test_help_is_printed_plainly_and_runs_nothing(words, capsys):
 
 
 def test_help_says_of_every_flag_what_it_is_its_kind_and_default():
-    text = help_text(Toy.run, "toy run")
-    assert "\n\ntoy run --image a.jpg\n\n  --image            a picture, which is described in so many words" in text
+    text = help_of_verb(RUN, "toy run")
+    assert "\n\n  toy run --image a.jpg\n\n  --image            a picture, which is described in so many words" in text
     lines = [line.split(None, 1) for line in text.splitlines()]
-    assert ["--docker-version", "a tag (default 24.10)"] in lines and ["--count", "how many (number)"] in lines
+    assert ["--docker-version", "a tag (default: 24.10)"] in lines and ["--count", "how many (integer)"] in lines
     assert ["--overlay", "also draw"] in lines and ["key=value", "keys of the toy"] in lines
     assert " ".join(text.split()).count("fit into a line: of any size --docker-version") == 1 and "Args" not in text
 

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from flood_seg.cli import main as cli
-from flood_seg.cli.guard import help_text, parameters, verbs
+from flood_seg.cli.help import help_of_verb
+from flood_seg.cli.table import VERBS
 from flood_seg.version import __version__
 
 # Names and flags that scripts rely on; whoever changes this table breaks them.
@@ -60,24 +61,27 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
     )
 
 
-def every_verb() -> dict:
-    found = {}
-    for name, verb in verbs(cli.FloodSeg).items():
-        inner = verbs(verb) if inspect.isclass(verb) else {}
-        found |= {f"{name} {n}": v for n, v in inner.items()} if inner else {name: verb}
-    return found
-
-
 def test_the_list_of_verbs_and_flags_is_frozen():
-    found = {name: {flag: one.default for flag, one in parameters(verb).items()} for name, verb in every_verb().items()}
-    assert found == FROZEN
+    assert {verb.name: {flag.name: flag.default for flag in verb.flags} for verb in VERBS} == FROZEN
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
+def test_a_verb_s_function_takes_what_the_table_says(verb):
+    parameters = dict(inspect.signature(verb.load()).parameters)
+    assert ("overrides" in parameters) == (verb.config is not None)
+    parameters.pop("overrides", None)
+    assert {name: one.default for name, one in parameters.items()} == {
+        flag.parameter: flag.default for flag in verb.flags
+    }
+    kinds = {int: "int", bool: "bool", tuple: "Sequence[str]"}
+    assert all(kinds.get(flag.kind, "") in str(parameters[flag.parameter].annotation) for flag in verb.flags)
 
 
 def test_the_help_of_each_verb_describes_each_of_its_flags():
-    for name, verb in every_verb().items():
-        rows = [line.split() for line in help_text(verb, name).splitlines() if line.startswith("  --")]
-        assert [row[0] for row in rows] == [f"--{flag}" for flag in parameters(verb)], name
-        assert all(len(row) > 1 and not row[1].startswith("(") for row in rows), name  # the kind alone is no text
+    for verb in VERBS:
+        rows = [line.split() for line in help_of_verb(verb, verb.name).splitlines() if line.startswith("  --")]
+        assert [row[0] for row in rows] == [f"--{flag.name}" for flag in verb.flags], verb.name
+        assert all(len(row) > 1 and not row[1].startswith("(") for row in rows), verb.name  # the kind alone is no text
 
 
 def test_a_mistyped_flag_answers_with_the_nearest_and_runs_nothing():
@@ -145,7 +149,7 @@ def test_without_the_train_extra_the_message_says_what_to_install():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == (
-        "flood-seg: error: train: needs pytorch_lightning, which is not installed; pip install 'flood-seg[train]'\n"
+        "flood-seg: error: train: requires pytorch_lightning, which is not installed; pip install 'flood-seg[train]'\n"
     )
 
 

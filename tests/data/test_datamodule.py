@@ -20,7 +20,7 @@ from flood_seg.inference.files import Job
 from flood_seg.inference.predictor import Predictor
 from flood_seg.inference.segment import Segmenter
 from flood_seg.spec import ModelSpec
-from flood_seg.training.build import make_spec as train_spec
+from flood_seg.verbs.train_parts import make_spec as train_spec
 from tests.conftest import make_spec
 
 

@@ -14,7 +14,7 @@ from flood_seg.errors import ConfigError, DataError, ImageError
 from flood_seg.imaging.raster import Window
 from flood_seg.imaging.read import Labels
 from flood_seg.spec import ModelSpec
-from flood_seg.training.build import make_spec
+from flood_seg.verbs.train_parts import make_spec
 
 INDICES = np.random.default_rng(0).integers(0, 3, (20, 30)).astype(np.uint8)
 COLORS = np.array([[0, 0, 0], [0, 0, 255], [250, 128, 7]], np.uint8)

@@ -147,18 +147,18 @@ def test_stats_check_and_training_name_it_and_nodata_settles_it(tmp_path, capsys
     assert one.stems == ("2",) and one.severity == "warning" and one.text.startswith(LINE) and ADVICE in one.text
     for _ in range(2):  # measured, and remembered
         config = config_of(tmp_path / "set", name="train", schema=TrainConfig)
-        measure_bands(config, find_samples(config.datamodule)[0])
+        _, std = measure_bands(config.datamodule, config.task, find_samples(config.datamodule)[0])
         assert LINE in " ".join(capsys.readouterr().err.split())
-        assert config.datamodule.std[0] > 100
+        assert std[0] > 100
 
     told = config_of(tmp_path / "set", "datamodule.nodata=-9999")
     assert not stats(told).record["suspected_nodata"]
     findings = {(finding.kind, finding.stems[0]) for finding in look(told).findings}
     assert ("nodata", "2") in findings and "stray" not in {kind for kind, _ in findings}
     config = config_of(tmp_path / "set", "datamodule.nodata=-9999", name="train", schema=TrainConfig)
-    measure_bands(config, find_samples(config.datamodule)[0])
-    np.testing.assert_allclose(config.datamodule.mean, pixels.mean(axis=0), rtol=1e-6)
-    np.testing.assert_allclose(config.datamodule.std, pixels.std(axis=0), rtol=1e-5)
+    mean, std = measure_bands(config.datamodule, config.task, find_samples(config.datamodule)[0])
+    np.testing.assert_allclose(mean, pixels.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(std, pixels.std(axis=0), rtol=1e-5)
     assert "-9999" not in capsys.readouterr().err
 
 

@@ -16,10 +16,10 @@ from flood_seg.config.compose import compose
 from flood_seg.config.schema import DataConfig, EvaluateConfig, EvaluationOptions, TrainConfig
 from flood_seg.data.reading import SampleReader
 from flood_seg.errors import DataError, ModelError, UsageError
-from flood_seg.evaluation.evaluate import evaluate
-from flood_seg.evaluation.verb import run_evaluate
 from flood_seg.inference.engines import open_backend
 from flood_seg.spec import ModelSpec
+from flood_seg.verbs.evaluate import run_evaluation as evaluate
+from flood_seg.verbs.evaluate import run_evaluation as run_evaluate
 from tests.conftest import make_spec
 from tests.inference.conftest import red_spec, write_model
 

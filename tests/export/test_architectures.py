@@ -14,8 +14,8 @@ from flood_seg.export.onnx import export_onnx
 from flood_seg.export.pooling import AdaptivePool
 from flood_seg.export.tensorrt_operators import check_operators
 from flood_seg.networks.network import ARCHITECTURES, FIXED_SIZE, build_network
-from flood_seg.training.build import build_network_for, check_leaves
 from flood_seg.training.losses import build_loss
+from flood_seg.verbs.train_parts import build_network_for, check_leaves
 from tests.conftest import make_spec
 
 TRANSFORMER = "tu-vit_tiny_patch16_224"

@@ -6,13 +6,12 @@ import onnxruntime
 import pytest
 import torch
 
-from flood_seg.config.schema import ExportConfig
 from flood_seg.errors import ModelError, UsageError
-from flood_seg.export.convert import convert_to_onnx
 from flood_seg.export.onnx import export_onnx
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
 from flood_seg.networks.network import build_network
 from flood_seg.spec import METADATA_KEY
+from flood_seg.verbs.convert_to_onnx import convert_to_onnx
 from tests.conftest import make_spec
 
 
@@ -82,14 +81,14 @@ def run_folder(network, tmp_path_factory):
 
 
 def test_by_default_the_newest_runs_best_is_exported_beside_it(run_folder, capsys):
-    path = convert_to_onnx(ExportConfig(output_dir=str(run_folder.parent.parent)))
+    path = convert_to_onnx([f"output_dir={run_folder.parent.parent}"])
     assert path == run_folder / "model.onnx" and OnnxRuntimeBackend(path).spec == make_spec()
     out = capsys.readouterr().out
     assert "Largest difference of a logit from PyTorch's on noise" in out and "64×64, 32×64, 37×41" in out
 
 
 def test_height_and_width_go_into_the_spec_and_odd_ones_are_explained(run_folder, tmp_path, capsys):
-    path = convert_to_onnx(ExportConfig(), run_folder / "best.ckpt", tmp_path / "m.onnx", 100, 128)
+    path = convert_to_onnx(ckpt=run_folder / "best.ckpt", onnx=tmp_path / "m.onnx", height=100, width=128)
     spec = OnnxRuntimeBackend(path).spec
     assert (spec.height, spec.width) == (100, 128)
     err = capsys.readouterr().err
@@ -98,8 +97,8 @@ def test_height_and_width_go_into_the_spec_and_odd_ones_are_explained(run_folder
 
 def test_wrong_inputs_are_named(run_folder, tmp_path):
     with pytest.raises(UsageError, match="--height 8: must be at least 32"):
-        convert_to_onnx(ExportConfig(), run_folder / "best.ckpt", tmp_path / "m.onnx", 8)
+        convert_to_onnx(ckpt=run_folder / "best.ckpt", onnx=tmp_path / "m.onnx", height=8)
     with pytest.raises(ModelError, match="no run with a best.ckpt"):
-        convert_to_onnx(ExportConfig(output_dir=str(tmp_path)))
+        convert_to_onnx([f"output_dir={tmp_path}"])
     with pytest.raises(ModelError, match="no such checkpoint"):
-        convert_to_onnx(ExportConfig(), tmp_path / "no.ckpt")
+        convert_to_onnx(ckpt=tmp_path / "no.ckpt")

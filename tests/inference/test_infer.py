@@ -15,10 +15,10 @@ from PIL import Image
 from flood_seg.config.schema import InferConfig, OutputConfig
 from flood_seg.errors import ImageError, LogitsError, OutOfMemoryError, OutputError, PartialFailureError
 from flood_seg.imaging import bands as bands_module
-from flood_seg.inference import infer as infer_module
 from flood_seg.inference import segment as segment_module
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
-from flood_seg.inference.infer import infer
+from flood_seg.verbs import infer as infer_module
+from flood_seg.verbs.infer import segment_images as infer
 from tests.conftest import make_spec
 from tests.inference.conftest import red_spec, write_model
 

@@ -9,7 +9,7 @@ from flood_seg.config.compose import compose
 from flood_seg.config.schema import EvaluateConfig
 from flood_seg.config.schema.workshop import DataToolsConfig
 from flood_seg.errors import FindingsError
-from flood_seg.evaluation.evaluate import evaluate
+from flood_seg.verbs.evaluate import run_evaluation as evaluate
 from tests.conftest import write_ponds
 from tests.inference.conftest import red_spec, write_model
 

@@ -7,13 +7,13 @@ import torch
 
 from flood_seg.benchmarking.verify import verify
 from flood_seg.config.compose import compose
-from flood_seg.config.schema import DataConfig, EvaluateConfig, VerifyConfig
+from flood_seg.config.schema import DataConfig, EvaluateConfig, VerifyOptions
 from flood_seg.errors import DisagreementError
-from flood_seg.evaluation.evaluate import evaluate
 from flood_seg.export.onnx import export_onnx
 from flood_seg.inference.engines import with_engine
 from flood_seg.networks.network import build_network
 from flood_seg.spec import METADATA_KEY
+from flood_seg.verbs.evaluate import run_evaluation as evaluate
 from tests.conftest import make_spec, write_ponds
 from tests.inference.conftest import write_model
 from tests.serving.conftest import AT_ONCE, serve
@@ -40,9 +40,13 @@ def test_all_four_agree_and_another_model_does_not(folder, monkeypatch):
     try:
         http, grpc = (f"{getattr(served, name)}/flood_area_segmentation" for name in ("http", "grpc"))
         models = ["best.ckpt", "best.onnx", "openvino,precision=float32:best.onnx", f"triton:127.0.0.1:{http}"]
-        config = VerifyConfig(DataConfig(data_dir="data"))
         with pytest.raises(DisagreementError) as caught:
-            verify(config, [*models, f"grpc://127.0.0.1:{grpc}", "other.onnx"], folder / "v.json")
+            verify(
+                DataConfig(data_dir="data"),
+                VerifyOptions(),
+                [*models, f"grpc://127.0.0.1:{grpc}", "other.onnx"],
+                folder / "v.json",
+            )
         assert str(caught.value).startswith("other.onnx: further from best.ckpt"), "one alone differs"
         record = json.loads((folder / "v.json").read_text())
         assert [model["engine"].split()[0] for model in record["models"]] == [

@@ -24,7 +24,7 @@ TINY = [
 
 def run_training(folder: Path, data: Path, *overrides: str) -> Summary:
     """Trains on `data` in `folder`."""
-    from flood_seg.training.train import train
+    from flood_seg.verbs.train_run import run_training as train
 
     places = [f"output_dir={folder}/outputs", f"plots_dir={folder}/plots", f"datamodule.data_dir={data}"]
     job = [*TINY, *places, *overrides]

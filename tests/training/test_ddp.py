@@ -58,8 +58,8 @@ def test_every_validation_sample_counts_once(runs):
 def test_the_metrics_of_the_saved_weights_are_those_that_one_process_counts(runs, shared_ponds, tmp_path):
     from flood_seg.config.compose import compose
     from flood_seg.config.schema import EvaluateConfig
-    from flood_seg.evaluation.evaluate import evaluate
     from flood_seg.inference.engines import with_engine
+    from flood_seg.verbs.evaluate import run_evaluation as evaluate
 
     _, (_, folder) = runs
     model = str(folder / "best.ckpt")
@@ -154,7 +154,7 @@ torch.manual_seed(0)
 network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 1))
 make = lambda network: torch.optim.SGD(network.parameters(), 0.5)
 module = SegmentationModule(network, make_spec(16, 16), BCEWithLogits(2.0), make)
-strategy = choose_strategy(TrainConfig(trainer=TrainerConfig(devices=devices), model=ModelConfig()))
+strategy = choose_strategy(TrainerConfig(devices=devices))
 trainer = pl.Trainer(accelerator="cpu", devices=devices, strategy=strategy, max_epochs=1, logger=False,
                      enable_checkpointing=False, enable_progress_bar=False, use_distributed_sampler=False)
 trainer.fit(module, data)

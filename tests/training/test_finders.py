@@ -53,7 +53,9 @@ def find(monkeypatch, needs: float, available: float, most: int = 1000) -> tuple
     )
     monkeypatch.setattr(finders, "_available", lambda: available)
     config = compose("train", ["datamodule.height=32", "trainer.accelerator=cpu"], TrainConfig)
-    return find_batch_size(config, network, loss, most), network.sizes
+    return find_batch_size(
+        config.trainer, config.datamodule, network, loss, min(most, config.tuner.max_batch_size)
+    ), network.sizes
 
 
 def test_the_batch_is_doubled_as_long_as_the_next_is_expected_to_fit(monkeypatch):
@@ -78,7 +80,7 @@ def test_a_loss_that_never_falls_is_one_line(monkeypatch, shared_ponds, tmp_path
 
 
 def test_the_plot_shows_a_valley(tmp_path):
-    from flood_seg.plots.training import plot_lr_finder
+    from flood_seg.plots.history import plot_lr_finder
 
     rates = np.geomspace(1e-6, 1, 50)
     path = plot_lr_finder(list(rates), list(1 + np.log10(rates + 1e-3) ** 2 / 9), 1e-3, tmp_path / "lr.png")

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from flood_seg.classes import IGNORED
 from flood_seg.errors import DataError, TrainingError
-from flood_seg.training.build import check_values
+from flood_seg.training.checks import check_values
 from flood_seg.training.losses import BCEWithLogits
 from flood_seg.training.module import SegmentationModule
 from tests.conftest import make_spec

@@ -6,10 +6,10 @@ from flood_seg.config.schema import TrainConfig
 from flood_seg.errors import ConfigError
 from flood_seg.networks.checkpoint import read_checkpoint
 from flood_seg.networks.network import build_network, check_batch
-from flood_seg.training.build import check_leaves
 from flood_seg.training.history import read_history
 from flood_seg.training.optimization import parameter_groups
-from flood_seg.training.train import train
+from flood_seg.verbs.train_parts import check_leaves
+from flood_seg.verbs.train_run import run_training as train
 from tests.training.conftest import run_training
 
 OPTIONS = ["logger=none", "callbacks.early_stopping=null", "augmentation=none", "model=tiny_unet"]

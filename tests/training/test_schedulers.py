@@ -5,7 +5,7 @@ import torch
 
 from flood_seg.config.compose import compose, configs_dir, instantiate
 from flood_seg.config.schema import TrainConfig
-from flood_seg.training.build import check_leaves
+from flood_seg.verbs.train_parts import check_leaves
 
 
 def rates(*overrides: str, epochs: int = 10) -> list[float]:

@@ -15,7 +15,7 @@ from flood_seg.config.schema import TrainConfig
 from flood_seg.errors import ConfigError, FloodSegError
 from flood_seg.training.history import read_history
 from flood_seg.training.run import new_folder
-from flood_seg.training.sweep import run_sweep
+from flood_seg.verbs.train_sweep import run_sweep
 
 OPTIONS = ["model=tiny_unet", "datamodule.height=64", "datamodule.batch_size=4", "trainer.precision=32-true",
            "trainer.max_epochs=1", "augmentation=none"]  # fmt: skip

@@ -82,7 +82,7 @@ def test_mlflow_holds_parameters_commit_metrics_and_files(finished_run):
 
 def test_the_exported_model_predicts_a_photo(finished_run, shared_ponds, tmp_path):
     from flood_seg.config.schema import InferConfig
-    from flood_seg.inference.infer import infer
+    from flood_seg.verbs.infer import segment_images as infer
 
     photo = next((shared_ponds / "images").iterdir())
     infer(compose("infer", [], InferConfig), finished_run.onnx, str(photo), tmp_path / "m.png")

@@ -6,9 +6,9 @@ import pytest
 
 from flood_seg.config.compose import compose
 from flood_seg.config.schema import EvaluateConfig
-from flood_seg.evaluation.evaluate import evaluate
 from flood_seg.inference.engines import with_engine
 from flood_seg.networks.checkpoint import read_checkpoint
+from flood_seg.verbs.evaluate import run_evaluation as evaluate
 from tests.training.conftest import run_training
 
 

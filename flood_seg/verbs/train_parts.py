@@ -1,4 +1,4 @@
-"""Builds what a run is made of, from its configuration."""
+"""Builds the parts of a training run from its configuration."""
 
 from __future__ import annotations
 
@@ -14,20 +14,13 @@ import torch
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 
-from flood_seg.classes import IGNORED
 from flood_seg.config.compose import instantiate
-from flood_seg.console import warn
-from flood_seg.data.store import DecodingStore
-from flood_seg.errors import ConfigError, DataError, ImageError
-from flood_seg.imaging.preprocess import normalize
-from flood_seg.imaging.values import measure_shift
 from flood_seg.networks.network import PaddedNetwork, build_network, check_batch, check_size
 from flood_seg.networks.weights import load_encoder
-from flood_seg.resources import check_batch_memory
 from flood_seg.spec import ModelSpec
 from flood_seg.tracking.contract import git_commit
 from flood_seg.training.checkpoint import AtomicCheckpointIO
-from flood_seg.training.distributed import choose_strategy, count_processes
+from flood_seg.training.distributed import choose_strategy
 from flood_seg.training.losses import build_loss
 from flood_seg.training.module import SegmentationModule
 from flood_seg.training.optimization import FreezeEncoder, parameter_groups
@@ -41,13 +34,11 @@ if TYPE_CHECKING:
     import numpy as np
 
     from flood_seg.config.schema import DataConfig, TrainConfig
-    from flood_seg.data.datamodule import FloodDataModule
     from flood_seg.tracking.composite import Trackers
     from flood_seg.training.history import History
     from flood_seg.training.run import Run
 
 PROFILE = "profile"
-VALUES_CHECKED = 16  # training images, before the first step
 
 
 def check_leaves(config: TrainConfig) -> None:
@@ -59,7 +50,7 @@ def check_leaves(config: TrainConfig) -> None:
     if config.scheduler:
         _make_scheduler(config, optimizer, steps=100)
     _build_callbacks(config, Path())
-    choose_strategy(config)
+    choose_strategy(config.trainer, freezes=config.model.freeze_encoder_epochs > 0)
 
 
 def build_network_for(config: TrainConfig, *, resumes: bool) -> PaddedNetwork:
@@ -133,67 +124,6 @@ def build_module(
     )
 
 
-def check_batches(config: TrainConfig, data: FloodDataModule) -> None:
-    """Raises ConfigError where a process, or a limit, would be left without a batch, or a batch cannot fit."""
-    processes = count_processes(config.trainer)
-    options, sizes = config.trainer, {"train": len(data.train_set), "val": min(map(len, data.val_sets))}
-    if choose_accelerator(options.accelerator) == "cpu":  # a GPU says itself when its memory ends
-        size, shape = min(config.datamodule.batch_size, max(sizes.values())), config.datamodule
-        check_batch_memory("datamodule.batch_size", size, len(shape.bands), shape.height, shape.width)
-    for part, samples in sizes.items():
-        if samples < processes:
-            raise ConfigError(
-                f"trainer.devices: {processes} devices, but {samples} samples in the {part} part; take fewer"
-            )
-        batches, limit = (
-            -(-samples // processes // config.datamodule.batch_size),
-            getattr(options, f"limit_{part}_batches"),
-        )
-        if limit <= 1 and int(batches * limit) < 1:
-            key = f"trainer.limit_{part}_batches={limit}"
-            raise ConfigError(
-                f"{key}: leaves nothing of {batches} batches; give at least {1 / batches:.2g}, or 2.0 for two"
-            )
-
-
-def check_values(data: FloodDataModule, spec: ModelSpec) -> None:
-    """Looks at some training images before the first step.
-
-    Raises:
-        DataError: the values of most cannot be on the configured scale; see `measure_shift`.
-    """
-    store, indices = data.train_set.store, data.train_set.indices
-    chosen = indices[:: max(1, len(indices) // VALUES_CHECKED)]
-    failures, looked = [], 0
-    for index in chosen:
-        image, mask = store[index]
-        counted = mask != IGNORED
-        if not counted.any():  # a sample without a label says nothing of the scale
-            continue
-        looked += 1
-        try:
-            measure_shift(normalize(image, spec), spec, image.dtype, counted)
-        except ImageError as error:
-            failures.append(f"{store.pairs[index].image}: {error}")
-    if len(failures) > looked / 2:
-        raise DataError(
-            f"{failures[0]} (and {len(failures) - 1} more of {looked} training images looked at); the key is "
-            "datamodule.value_scale, and datamodule.mean=auto datamodule.std=auto measures the rest"
-        )
-
-
-def warn_of_absent_classes(data: FloodDataModule, spec: ModelSpec) -> None:
-    """Warns of classes without a pixel in the training part, where samples are cached: else each would be decoded."""
-    if isinstance(data.train_set.store, DecodingStore):
-        return
-    absent = [name for name, count in zip(spec.class_names, data.count_pixels(), strict=True) if not count]
-    if absent:
-        warn(
-            f"the training part has no pixel of {', '.join(absent)}, which the model cannot learn; look at "
-            "datamodule.labels, and at 'flood-seg data stats'"
-        )
-
-
 def build_trainer(config: TrainConfig, run: Run, trackers: Trackers, history: History) -> pl.Trainer:
     """Builds Lightning's trainer for the hardware at hand."""
     options = config.trainer
@@ -207,7 +137,7 @@ def build_trainer(config: TrainConfig, run: Run, trackers: Trackers, history: Hi
         accelerator=accelerator,
         devices=options.devices,
         num_nodes=options.num_nodes,
-        strategy=choose_strategy(config),
+        strategy=choose_strategy(options, freezes=config.model.freeze_encoder_epochs > 0),
         sync_batchnorm=options.sync_batchnorm,
         use_distributed_sampler=False,  # its padding would count samples twice; the datamodule shares them out
         profiler=_build_profiler(options.profiler, run.folder),

@@ -1,9 +1,10 @@
-"""The train verb: from a configuration to a checkpoint, its ONNX file, plots and a summary."""
+"""One training run: from a configuration to a checkpoint, its ONNX file, plots and a summary."""
 
 from __future__ import annotations
 
 import shlex
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,22 +27,12 @@ from flood_seg.files import clear_leftovers, write_text
 from flood_seg.imaging.bands import Bands
 from flood_seg.metrics.confusion import by_class
 from flood_seg.networks.checkpoint import load_network
-from flood_seg.plots.classes import plot_confusion, show_classes
-from flood_seg.plots.training import plot_history
+from flood_seg.plots.confusion import plot_confusion, show_classes
+from flood_seg.plots.history import plot_history
 from flood_seg.spec import ModelSpec
 from flood_seg.tracking.composite import Trackers, open_trackers
 from flood_seg.tracking.contract import RunInfo, git_commit
-from flood_seg.training.build import (
-    PROFILE,
-    build_module,
-    build_network_for,
-    build_trainer,
-    check_batches,
-    check_leaves,
-    check_values,
-    make_spec,
-    warn_of_absent_classes,
-)
+from flood_seg.training.checks import check_batches, check_values, warn_of_absent_classes
 from flood_seg.training.distributed import fall_silent, is_main
 from flood_seg.training.finders import find_batch_size, find_lr
 from flood_seg.training.history import History, best_row
@@ -50,6 +41,14 @@ from flood_seg.training.progress import quieten_lightning
 from flood_seg.training.run import Run, find_run, link_latest, new_run, resumed_overrides
 from flood_seg.training.speed import keep_freed_memory
 from flood_seg.training.summary import Summary, print_summary
+from flood_seg.verbs.train_parts import (
+    PROFILE,
+    build_module,
+    build_network_for,
+    build_trainer,
+    check_leaves,
+    make_spec,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +56,7 @@ if TYPE_CHECKING:
     from flood_seg.training.module import SegmentationModule
 
 
-def train(config: TrainConfig, overrides: Sequence[str] = (), folder: Path | None = None) -> Summary | None:
+def run_training(config: TrainConfig, overrides: Sequence[str] = (), folder: Path | None = None) -> Summary | None:
     """Trains a model; all that can go wrong with the user's choices does so before the first epoch.
 
     Of several processes the first writes and returns the summary, the others return None.
@@ -79,14 +78,15 @@ def train(config: TrainConfig, overrides: Sequence[str] = (), folder: Path | Non
     check_leaves(config)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     network = build_network_for(config, resumes=run is not None)
-    data, spec = _load_data(config)
-    check_batches(config, data)
+    config, data, spec = _load_data(config)
+    check_batches(config.trainer, config.datamodule, data)
     check_values(data, spec)
     warn_of_absent_classes(data, spec)
     quieten_lightning()
     module = build_module(config, network, spec, data.count_pixels, ignores=data.ignores)
     if run is None:
-        overrides = [*overrides, *_tune(config, module, data)]
+        config, found = _tune(config, module, data)
+        overrides = [*overrides, *found]
     run, resumes = run or _new_run(config, folder), run is not None
     trackers = _open_trackers(config, run)
     if is_main():
@@ -131,18 +131,19 @@ def _new_run(config: TrainConfig, folder: Path | None) -> Run:
     return new_run(Path(config.output_dir)) if is_main() else Run(Path(config.output_dir) / "of the first process")
 
 
-def _tune(config: TrainConfig, module: SegmentationModule, data: FloodDataModule) -> list[str]:
-    """Finds what `tuner` asks for, and puts it into the configuration; returns the overrides that say the same."""
+def _tune(config: TrainConfig, module: SegmentationModule, data: FloodDataModule) -> tuple[TrainConfig, list[str]]:
+    """Finds what `tuner` asks for; returns the configuration with it, and the overrides that say the same."""
     found = []
     if config.tuner.find_batch_size:
-        size = find_batch_size(config, module.network, module.loss, len(data.train_set))
-        config.datamodule.batch_size = size
+        limit = min(config.tuner.max_batch_size, len(data.train_set))
+        size = find_batch_size(config.trainer, config.datamodule, module.network, module.loss, limit)
+        config.datamodule.batch_size = size  # which the data module reads for each loader
         found += [f"datamodule.batch_size={size}", "tuner.find_batch_size=false"]
     if config.tuner.find_lr:
-        lr = find_lr(config, module, data, Path(config.plots_dir))
+        lr = find_lr(config.tuner, config.trainer, module, data, Path(config.plots_dir))
         config.optimizer["lr"] = lr
         found += [f"optimizer.lr={lr}", "tuner.find_lr=false"]
-    return found
+    return config, found
 
 
 def _open_run(config: TrainConfig, overrides: list[str]) -> tuple[TrainConfig, list[str], Run | None]:
@@ -158,7 +159,8 @@ def _open_run(config: TrainConfig, overrides: list[str]) -> tuple[TrainConfig, l
     return compose("train", overrides, TrainConfig), overrides, run
 
 
-def _load_data(config: TrainConfig) -> tuple[FloodDataModule, ModelSpec]:
+def _load_data(config: TrainConfig) -> tuple[TrainConfig, FloodDataModule, ModelSpec]:
+    """Returns the data, the model's spec, and the configuration with the mean and standard deviation in use."""
     store = load_store(config.datamodule, config.task)
     split = choose_split(config.datamodule, store.pairs, config.seed)
     if not split.train:
@@ -167,7 +169,10 @@ def _load_data(config: TrainConfig) -> tuple[FloodDataModule, ModelSpec]:
         few = split.train[: config.trainer.overfit_batches * config.datamodule.batch_size]
         split = Split(few, few)
     if config.datamodule.mean == AUTO:
-        measure_bands(config, [pair for pair in store.pairs if pair.stem in set(split.train)])
+        parts = set(split.train)
+        training = [pair for pair in store.pairs if pair.stem in parts]
+        mean, std = measure_bands(config.datamodule, config.task, training)
+        config = replace(config, datamodule=replace(config.datamodule, mean=mean, std=std))
     spec = make_spec(config)
     bands = Bands.of(config.datamodule)
     augmentation = build_augmentation(config.augmentation, bands)
@@ -175,7 +180,7 @@ def _load_data(config: TrainConfig) -> tuple[FloodDataModule, ModelSpec]:
         say(line)
     data = FloodDataModule(config.datamodule, spec, store, split, augmentation, config.seed)
     spec.provenance["data_fingerprint"] = data.fingerprint
-    return data, spec
+    return config, data, spec
 
 
 def _open_trackers(config: TrainConfig, run: Run) -> Trackers:

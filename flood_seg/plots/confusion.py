@@ -1,4 +1,4 @@
-"""What came out for each class: a table, and a picture of the confusion matrix."""
+"""The metrics of each class as a table, and the confusion matrix as a figure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flood_seg.console import show_table
-from flood_seg.files import atomic_path
+from flood_seg.plots.figure import save_figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def show_classes(classes: dict[str, dict[str, Any]]) -> None:
-    """Prints a line a class, as `by_class` returns them, where there are more than two."""
+    """Prints one line per class, as `by_class` returns them, if there are more than two."""
     if len(classes) > 2:
         shares = ("iou", "f1", "precision", "recall", "accuracy")
         rows = [(name, *(f"{one[share]:.4f}" for share in shares), one["pixels"]) for name, one in classes.items()]
@@ -23,7 +23,7 @@ def show_classes(classes: dict[str, dict[str, Any]]) -> None:
 
 
 def plot_confusion(matrix: Sequence[Sequence[int]], names: Sequence[str], path: Path) -> Path:
-    """Draws a confusion matrix: a row a true class, as shares of its pixels.
+    """Draws a confusion matrix: one row per true class, as shares of its pixels.
 
     Args:
         matrix: pixels, [truth][prediction].
@@ -46,6 +46,4 @@ def plot_confusion(matrix: Sequence[Sequence[int]], names: Sequence[str], path: 
         axes.text(column, row, f"{shares[row, column]:.1%}", ha="center", va="center", fontsize=9,
                   color="white" if dark else "black")  # fmt: skip
     figure.colorbar(picture, shrink=0.8)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110)
-    return path
+    return save_figure(figure, path)

@@ -132,7 +132,7 @@ def _check_counts(chosen: dict[str, str]) -> None:
 
 def _check_runs(configs: Sequence[TrainConfig]) -> None:
     """Builds each run's leaves once; makes the store that runs side by side would make all at once."""
-    from flood_seg.training.build import check_leaves
+    from flood_seg.verbs.train_parts import check_leaves
 
     for config in configs:
         if config.trainer.devices != 1:
@@ -204,13 +204,13 @@ def run_job(composed: DictConfig) -> float:
 
 
 def _train(composed: DictConfig, overrides: list[str], folder: Path, number: int) -> Any:
-    from flood_seg.training.train import train
+    from flood_seg.verbs.train_run import run_training
 
     config = from_composed(composed, TrainConfig)
     if config.run_name:
         config.run_name = f"{config.run_name}-{number}"  # else one run's plots would lie over another's
     say(f"Run {number}: {' '.join(overrides)}")
-    summary = train(config, overrides, folder)
+    summary = run_training(config, overrides, folder)
     assert summary is not None
     return summary
 

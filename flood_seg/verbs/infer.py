@@ -1,4 +1,4 @@
-"""The infer verb, and triton-client's: from photos to masks."""
+"""`flood-seg infer`: from images to masks."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flood_seg.config.compose import compose
+from flood_seg.config.schema import InferConfig
 from flood_seg.console import say, track
+from flood_seg.errors import UsageError
 from flood_seg.files import check_name, check_suffix, check_writable
 from flood_seg.imaging.bands import Bands
 from flood_seg.imaging.size import limit_megapixels
-from flood_seg.inference.engines import open_backend, with_streams
+from flood_seg.inference.engines import choose_engine, open_backend, with_streams
 from flood_seg.inference.files import Job, not_done, plan
 from flood_seg.inference.models import default_model
 from flood_seg.inference.pipeline import pipeline
@@ -18,16 +21,33 @@ from flood_seg.inference.predictor import Predictor
 from flood_seg.inference.report import Report
 from flood_seg.inference.segment import Segmenter
 from flood_seg.resources import check_batch_memory, cores
+from flood_seg.verbs.common import as_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from flood_seg.config.schema import InferConfig
     from flood_seg.inference.predictor import Backend
     from flood_seg.inference.segment import Photo
+    from flood_seg.verbs.common import PathLike
 
 
 def infer(
+    overrides: Sequence[str] = (),
+    *,
+    onnx: PathLike | None = None,
+    image: str | None = None,
+    out: PathLike | None = None,
+    overlay: bool = False,
+    json: PathLike | None = None,
+) -> None:
+    """Segment an image, a folder or a glob pattern, and write the masks; raises as `segment_images`."""
+    if image is None:
+        raise UsageError("--image is missing: flood-seg infer --image photo.jpg")
+    engine, model = choose_engine(overrides, None if onnx is None else str(onnx))
+    segment_images(compose("infer", engine, InferConfig), model, image, as_path(out), overlay, as_path(json))
+
+
+def segment_images(
     config: InferConfig,
     model: str | None,
     image: str,
@@ -35,18 +55,18 @@ def infer(
     overlay: bool = False,
     json: Path | None = None,
 ) -> None:
-    """Writes the mask of a photo, of a folder's photos or of those that a pattern matches.
+    """Writes the mask of an image, of a folder's images or of those that a glob pattern matches.
 
     Args:
         config: backend, threshold, batch size, colours and values of what is written.
-        model: a file, or an address of a Triton server; None: the newest run's, else the one in the box.
-        image: a file, a folder or a glob.
+        model: a file, or the address of a Triton server; None: the newest run's model, else the bundled one.
+        image: a file, a folder or a glob pattern.
         out: the mask, or the folder of several; None: beside the input.
-        overlay: also write the photo with its classes tinted.
-        json: where to write the share of each class and the timings of each photo.
+        overlay: also write the image with its classes tinted.
+        json: file for the share of each class and the timings of each image.
 
     Raises:
-        PartialFailureError: some photos of several failed; the others are done.
+        PartialFailureError: some of several images failed; the others are done.
         FloodSegError: of other kinds, before anything is written.
     """
     started = time.perf_counter()
@@ -78,7 +98,7 @@ def _default(config: InferConfig) -> tuple[str, str]:
 
 
 def _segment(segmenter: Segmenter, backend: Backend, jobs: list[Job], batch_size: int) -> Iterator[Photo]:
-    """Yields each photo when its files are written, while the next ones are read and run."""
+    """Yields each image when its files are written, while the next ones are read and run."""
     files = max(1, min(4, cores() // 2))
     stages = ((segmenter.read, files), (segmenter.run, backend.concurrency), (segmenter.write, files))
     batches = [jobs[start : start + batch_size] for start in range(0, len(jobs), batch_size)]

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from flood_seg.imaging.display import FALSE_ALARM, HIT, MISS
-from flood_seg.plots.training import plot_grid, plot_history, plot_samples
+from flood_seg.plots.history import plot_history
+from flood_seg.plots.samples import plot_grid, plot_samples
 from tests.conftest import make_spec
 
 METRICS = ("loss", "iou", "f1", "accuracy")

@@ -1,0 +1,423 @@
+"""The table of verbs: names, flags, configurations and help; the command, completion and tests all read it.
+
+A new verb is one entry here and one module in `flood_seg/verbs/`. Nothing is imported before a verb runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag of a verb.
+
+    Attributes:
+        name: as typed, without the leading dashes.
+        help: one line for `--help`.
+        kind: `str`, `int`, `bool` (a switch) or `tuple` (one or more values).
+        default: value of the verb's parameter where the flag is not given.
+    """
+
+    name: str
+    help: str
+    kind: type = str
+    default: Any = None
+
+    @property
+    def parameter(self) -> str:
+        """The name of the function's parameter."""
+        return self.name.replace("-", "_")
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb of the command.
+
+    Attributes:
+        name: as typed; a verb of a group has two words.
+        function: `module:name` of what runs it; its keyword parameters are the flags, its first one the overrides.
+        summary: one line for `--help`.
+        examples: command lines, with comments after `#`.
+        flags: in the order of the help.
+        config: file in configs/ that the overrides apply to; None where the verb takes no overrides.
+        schema: `module:name` of the dataclass that the configuration is checked against.
+        overrides: one line for `--help` on the overrides that it takes.
+        keys: top-level keys and groups of `config` that apply to this verb; empty where all do.
+    """
+
+    name: str
+    function: str
+    summary: str
+    examples: tuple[str, ...]
+    flags: tuple[Flag, ...]
+    config: str | None = None
+    schema: str | None = None
+    overrides: str = ""
+    keys: tuple[str, ...] = ()
+
+    def load(self) -> Callable[..., Any]:
+        """Imports and returns the function."""
+        function: Callable[..., Any] = _load(self.function)
+        return function
+
+    def load_schema(self) -> type | None:
+        """Imports and returns the dataclass of the configuration; None where there is none."""
+        return _load(self.schema) if self.schema else None
+
+
+def _load(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)
+
+
+DATA = Flag("data", "data set folder (default: datamodule.data_dir, which is data/raw)")
+MODEL_TEXT = "ENGINE:MODEL, a file (.onnx, .ckpt, .xml, .plan), a run's folder or triton:HOST:PORT/NAME"
+DEFAULT_MODEL = "(default: the newest run's model, else the bundled one)"
+MODEL = Flag("model", f"{MODEL_TEXT} {DEFAULT_MODEL}")
+IMAGE = Flag("image", "an image, a folder of images, or a quoted glob pattern")
+MASK_OUT = Flag("out", "output mask, or folder of masks (default: beside the images)")
+OVERLAY = Flag("overlay", "also write the image with its classes tinted", bool, False)
+JSON = Flag("json", "JSON file for the share of each class and the timings of each image")
+HEIGHT = Flag("height", "input height in pixels (default: the model's own)", int)
+WIDTH = Flag("width", "input width in pixels (default: the model's own)", int)
+DOCKER_VERSION = Flag("docker-version", "tag of NVIDIA's container, for example 24.10")
+
+
+def _data(name: str, summary: str, *examples: str, flags: tuple[Flag, ...], keys: tuple[str, ...] = ()) -> Verb:
+    """A verb of `flood-seg data` that reads a data set by configs/data.yaml."""
+    function = name.replace("-", "_")
+    own = [key for key in keys if key != "backend"]
+    return Verb(
+        f"data {name}", f"flood_seg.verbs.data.{function}:{function}", summary, examples, flags, config="data",
+        schema="flood_seg.config.schema.workshop:DataToolsConfig",
+        overrides="".join(f"{key}.*, " for key in own) + "datamodule.*; see configs/data.yaml", keys=keys,
+    )  # fmt: skip
+
+
+def _out(default: str | None, text: str) -> Flag:
+    return Flag("out", text, default=default)
+
+
+VERBS = (
+    Verb(
+        "train", "flood_seg.verbs.train:train", "Train a model.",
+        (
+            "flood-seg train --data data/raw model=mobilenet_unet trainer.max_epochs=50",
+            "flood-seg train resume=auto",
+            "flood-seg train -m model=mobilenet_unet,resnet34_unet optimizer.lr=1e-3,3e-4 hydra/launcher=joblib",
+            "flood-seg train -m hydra/sweeper=optuna 'optimizer.lr=tag(log,interval(1e-4,1e-2))' "
+            "hydra.sweeper.n_trials=20",
+            "flood-seg train --image-size 256 --find-lr --find-batch-size",
+            "flood-seg train debug=fast             # or overfit, profile",
+            "flood-seg train --cfg job loss=dice    # print the configuration and exit",
+        ),
+        (
+            DATA,
+            Flag("multirun", "run once for each combination of comma-separated values; short form -m", bool, False),
+            Flag("cfg", "print the configuration (job, hydra or all) and exit"),
+            Flag("image-size", "height and width of the network's input in pixels", int),
+            Flag("find-lr", "search for a learning rate first, and train with it", bool, False),
+            Flag("find-batch-size", "search for the largest batch that fits into memory, and train with it", bool,
+                 False),
+        ),
+        config="train", schema="flood_seg.config.schema:TrainConfig",
+        overrides="any key of configs/train.yaml and a choice of each of its groups; docs/recipes.md lists them",
+    ),
+    Verb(
+        "evaluate", "flood_seg.verbs.evaluate:evaluate", "Evaluate a model on images with masks, and write a report.",
+        (
+            "flood-seg evaluate --data data/raw --out report datamodule.split_file=outputs/latest/split.txt",
+            "flood-seg evaluate --model model.onnx --data data/raw --goal 'recall>=0.95' --calibrate --save",
+            "flood-seg evaluate --data data/raw --out report --tta --compare other.onnx --groups events.csv:event",
+        ),
+        (
+            MODEL,
+            DATA,
+            _out(None, "folder of report.html and the metrics (default: metrics are only printed)"),
+            Flag("at-network-size", "count pixels at the network's size, as training does, instead of each image's "
+                 "own size", bool, False),
+            Flag("goal", "find the best threshold for f1, iou, 'recall>=0.95' or 'precision>=0.9'"),
+            Flag("calibrate", "fit the temperature that calibrates the probabilities", bool, False),
+            Flag("save", "write that threshold and temperature into the model", bool, False),
+            Flag("tta", "also evaluate with test-time augmentation: the eight orientations of each image", bool, False),
+            Flag("compare", "another model, evaluated on the same images"),
+            Flag("groups", "FILE.csv:COLUMN, or folder: metrics of each group too"),
+        ),
+        config="evaluate", schema="flood_seg.config.schema:EvaluateConfig",
+        overrides="evaluation.*, datamodule.*, backend=ENGINE, threshold and part; see configs/evaluate.yaml",
+    ),
+    Verb(
+        "convert-to-onnx", "flood_seg.verbs.convert_to_onnx:convert_to_onnx",
+        "Export a checkpoint, by default the newest run's best, as one ONNX file.",
+        ("flood-seg convert-to-onnx --ckpt outputs/latest/best.ckpt --onnx model.onnx weights=float16",),
+        (
+            Flag("ckpt", "checkpoint, or a run's folder (default: the newest run's best)"),
+            Flag("onnx", "output file (default: model.onnx beside the checkpoint)"),
+            replace(HEIGHT, help="input height in pixels (default: as trained)"),
+            replace(WIDTH, help="input width in pixels (default: as trained)"),
+        ),
+        config="export", schema="flood_seg.config.schema:ExportConfig", overrides="keys of configs/export.yaml",
+    ),
+    Verb(
+        "convert-to-trt", "flood_seg.verbs.convert_to_trt:convert_to_trt",
+        "Build a TensorRT plan of an ONNX file for this machine's GPU.",
+        (
+            "flood-seg convert-to-trt --onnx model.onnx --trt model.plan",
+            "flood-seg convert-to-trt --docker-version 24.10 export.trt_builder=docker export.max_batch=8",
+        ),
+        (
+            Flag("onnx", f"ONNX file with float weights {DEFAULT_MODEL}"),
+            Flag("trt", "output .plan (default: beside the model)"),
+            HEIGHT,
+            WIDTH,
+            DOCKER_VERSION,
+        ),
+        config="convert_to_trt", schema="flood_seg.config.schema:TensorRtConfig",
+        overrides="export.*; see configs/convert_to_trt.yaml",
+    ),
+    Verb(
+        "infer", "flood_seg.verbs.infer:infer",
+        "Segment an image, a folder or a glob pattern: write masks of water, or of what the model was trained on.",
+        (
+            "flood-seg infer --image photo.jpg --overlay",
+            "flood-seg infer --image 'photos/*.jpg' --out masks --json report.json output.foreground_value=1",
+        ),
+        (
+            replace(MODEL, name="onnx"),
+            IMAGE,
+            MASK_OUT,
+            OVERLAY,
+            JSON,
+        ),
+        config="infer", schema="flood_seg.config.schema:InferConfig",
+        overrides="output.*, backend=ENGINE, threshold and batch_size; see configs/infer.yaml",
+    ),
+    Verb(
+        "quantize", "flood_seg.verbs.quantize:quantize",
+        "Make a smaller and faster model, written only if its accuracy stays within a bound.",
+        (
+            "flood-seg quantize --onnx model.onnx --out model_int8.xml --data data/raw",
+            "flood-seg quantize --onnx model.onnx --out model_int8.onnx --data data/raw quantize.max_iou_drop=0.002",
+        ),
+        (
+            Flag("onnx", f"float model {DEFAULT_MODEL}"),
+            _out(None, "an .onnx file for ONNX Runtime, or an .xml file for OpenVINO"),
+            DATA,
+        ),
+        config="quantize", schema="flood_seg.config.schema:QuantizeConfig",
+        overrides="quantize.* and datamodule.*; see configs/quantize.yaml",
+    ),
+    Verb(
+        "verify", "flood_seg.verbs.verify:verify",
+        "Check that a model gives the same result in every engine; exit code 1 if not.",
+        (
+            "flood-seg verify --models best.ckpt model.onnx openvino:model.onnx --data data/raw",
+            "flood-seg verify --models model.onnx triton:127.0.0.1:8000/flood_area_segmentation verify.tolerance=0.001",
+        ),
+        (
+            Flag("models", f"two or more, each {MODEL_TEXT}; the first is the reference", tuple, ()),
+            DATA,
+            _out(None, "JSON file for the differences"),
+        ),
+        config="verify", schema="flood_seg.config.schema:VerifyConfig",
+        overrides="verify.* and datamodule.*; see configs/verify.yaml",
+    ),
+    Verb(
+        "benchmark", "flood_seg.verbs.benchmark:benchmark",
+        "Measure accuracy and speed of models and engines, in turns.",
+        (
+            "flood-seg benchmark --data data/raw --out bench",
+            "flood-seg benchmark --models model.onnx openvino:model.onnx model_int8.xml benchmark.batch_sizes=[1,8]",
+        ),
+        (
+            Flag("models", f"each {MODEL_TEXT} (default: the bundled model in every engine installed)", tuple, ()),
+            DATA,
+            _out(None, "folder for table, JSON and chart"),
+        ),
+        config="benchmark", schema="flood_seg.config.schema:BenchmarkConfig",
+        overrides="benchmark.* and datamodule.*; see configs/benchmark.yaml",
+    ),
+    Verb(
+        "triton-server", "flood_seg.verbs.triton_server:triton_server",
+        "Serve a model with Triton: in NVIDIA's container, or embedded where Docker is unavailable.",
+        (
+            "flood-seg triton-server --model-path model.onnx",
+            "flood-seg triton-server --detach triton.runtime=embedded backend=openvino",
+            "flood-seg triton-server --stop",
+        ),
+        (
+            Flag("model-type", "onnx or trt (default: by the suffix)"),
+            Flag("model-path", f"the model {DEFAULT_MODEL}"),
+            Flag("container-name", "name of NVIDIA's container, for example flood_seg_triton"),
+            Flag("host", "address to listen on (default: 127.0.0.1)"),
+            Flag("http-port", "HTTP port (default: 8000)", int),
+            Flag("use-gpus", "serve from the GPU", bool, False),
+            DOCKER_VERSION,
+            Flag("detach", "return when the server is ready, and leave it running", bool, False),
+            Flag("stop", "stop the server that --detach left running", bool, False),
+        ),
+        config="triton_server", schema="flood_seg.config.schema:TritonServerConfig",
+        overrides="triton.* and backend=ENGINE; see configs/triton_server.yaml",
+    ),
+    Verb(
+        "triton-client", "flood_seg.verbs.triton_client:triton_client",
+        "Segment an image, a folder or a glob pattern on a Triton server.",
+        (
+            "flood-seg triton-client --image photo.jpg --out water.png",
+            "flood-seg triton-client --image photos --out masks --triton-url server:8001 --protocol grpc",
+        ),
+        (
+            IMAGE,
+            MASK_OUT,
+            Flag("triton-url", "HOST, HOST:PORT or HOST:PORT/MODEL, optionally after http://, https://, grpc:// or "
+                 "grpcs://", default="127.0.0.1"),
+            Flag("model-name", "name of the model on the server (default: flood_area_segmentation)"),
+            Flag("protocol", "http or grpc"),
+            OVERLAY,
+            JSON,
+        ),
+        config="infer", schema="flood_seg.config.schema:InferConfig", overrides="as for infer",
+    ),
+    Verb(
+        "completion", "flood_seg.cli.completion:completion",
+        "Print the script that makes a shell complete verbs, flags, groups, choices and keys.",
+        (
+            'eval "$(flood-seg completion --shell bash)"    # in ~/.bashrc',
+            "flood-seg completion --shell fish | source     # in config.fish",
+        ),
+        (
+            Flag("shell", "bash, zsh or fish", default="bash"),
+            Flag("line", "the line typed so far; used by the script itself"),
+        ),
+    ),
+    Verb(
+        "data preview", "flood_seg.verbs.data.preview:preview",
+        "Draw a grid of augmented training samples with their masks.",
+        ("flood-seg data preview datamodule=sample --out preview.png",),
+        (_out("preview.png", "output picture"), Flag("count", "number of samples", int, 16)),
+        config="train", schema="flood_seg.config.schema:TrainConfig", overrides="as for train",
+    ),
+    _data(
+        "check", "Find faulty, swapped and duplicate samples of a data set; exit code 1 if there are errors.",
+        "flood-seg data check --data data/raw --out data_check",
+        "flood-seg data check --data data/raw --fix data/fixed      # a corrected copy beside it",
+        flags=(
+            DATA,
+            _out("data_check", "folder of report.html and report.json"),
+            Flag("fix", "new folder for a corrected copy"),
+        ),
+        keys=("check",),
+    ),
+    _data(
+        "overlay", "Draw masks over their images, with a legend, and contact sheets; --model shows its errors.",
+        "flood-seg data overlay --data data/raw --out overlays overlay.count=40",
+        "flood-seg data overlay --data data/raw --model model.onnx",
+        flags=(
+            DATA,
+            _out("overlays", "folder of the pictures"),
+            Flag("model", f"draw truth, prediction and difference of this model: {MODEL_TEXT}"),
+        ),
+        keys=("overlay", "backend"),
+    ),
+    _data(
+        "tile", "Cut large images and their masks into tiles, and put predictions of tiles back together.",
+        "flood-seg data tile --data data/scenes --out tiles tile.size=512 tile.overlap=64",
+        "flood-seg data tile --image scene.tif --labels water.gpkg --out tiles tile.empty=0.1",
+        "flood-seg data tile --data tiles --mosaic masks --out scene_water.tif",
+        flags=(
+            DATA,
+            Flag("image", "one image or a folder of images, instead of a data set"),
+            Flag("labels", "mask or vector file of that one image"),
+            _out("tiles", "new folder of the tiles; with --mosaic a .tif file, or a folder"),
+            Flag("mosaic", "folder of predictions of the tiles in --data, to be put together"),
+        ),
+        keys=("tile",),
+    ),
+    _data(
+        "split", "Split a data set into training, validation and test parts, or into folds; near-duplicates stay "
+        "together.",
+        "flood-seg data split --data data/raw --out split.txt split.val=0.2 split.test=0.1 split.stratify=true",
+        "flood-seg data split --data tiles --out folds split.folds=5 split.groups=scene",
+        flags=(DATA, _out("split.txt", "the split file; with split.folds a folder")),
+        keys=("split",),
+    ),
+    _data(
+        "stats", "Measure sizes, bands, classes and shapes of masks, as a table and as a report.",
+        "flood-seg data stats --data data/raw --out data_stats",
+        "flood-seg data stats --data data/raw --write-config stats.yaml  # train datamodule.stats_file=stats.yaml",
+        flags=(
+            DATA,
+            _out(None, "folder of report.html, stats.json and pictures (default: the table is only printed)"),
+            Flag("write-config", "YAML file for mean and standard deviation, which datamodule.stats_file reads"),
+        ),
+    ),
+    _data(
+        "to-coco", "Convert a data set to COCO instances: polygons, and run-length encodings of shapes with holes.",
+        "flood-seg data to-coco --data data/raw --out coco coco.shape=rle",
+        flags=(DATA, _out("coco", "new folder")),
+        keys=("coco",),
+    ),
+    Verb(
+        "data from-coco", "flood_seg.verbs.data.from_coco:from_coco", "Convert COCO instances to images and masks.",
+        (
+            "flood-seg data from-coco --annotations instances_train.json --images train2017 --out data/raw "
+            "--part train",
+            "flood-seg data from-coco --annotations instances_val.json --images val2017 --out data/raw --part val",
+        ),
+        (
+            Flag("annotations", "the JSON file"),
+            Flag("images", "folder that its file names are relative to"),
+            _out("data/raw", "new folder, or one that holds other parts written by this verb"),
+            Flag("part", "train, val or test: a folder below --out"),
+        ),
+    ),
+    _data(
+        "to-cvat", "Convert a data set to CVAT for images 1.1, to be edited in CVAT.",
+        "flood-seg data to-cvat --data data/raw --out cvat",
+        flags=(DATA, _out("cvat", "new folder")),
+        keys=("coco",),
+    ),
+    Verb(
+        "data from-cvat", "flood_seg.verbs.data.from_cvat:from_cvat",
+        "Convert CVAT for images 1.1 to images and masks: polygons, masks, boxes and ellipses.",
+        ("flood-seg data from-cvat --annotations annotations.xml --images images --out data/raw",),
+        (
+            Flag("annotations", "the XML file"),
+            Flag("images", "folder of the images"),
+            _out("data/raw", "new folder"),
+        ),
+    ),
+    _data(
+        "to-mmseg", "Convert a data set to MMSegmentation's folders.",
+        "flood-seg data to-mmseg --data data/raw --out mmseg datamodule.split_file=split.txt",
+        flags=(DATA, _out("mmseg", "new folder")),
+    ),
+    _data(
+        "from-mmseg", "Convert MMSegmentation's folders, which training also reads as they are, to images and masks.",
+        "flood-seg data from-mmseg --data mmseg --out data/raw datamodule.max_label=1 datamodule.ignore_index=255",
+        flags=(replace(DATA, help="folder of img_dir and ann_dir"), _out("data/raw", "new folder")),
+    ),
+    Verb(
+        "data download", "flood_seg.verbs.data.download:download", "Download the public flood data set from Kaggle.",
+        ("flood-seg data download --out data/raw",),
+        (
+            _out("data/raw", "new folder"),
+            Flag("name", "OWNER/DATASET on Kaggle (default: the flood data set)"),
+        ),
+    ),
+    Verb(
+        "data sample", "flood_seg.verbs.data.sample:sample", "Draw synthetic flood scenes with masks.",
+        ("flood-seg data sample --out data/sample datamodule.sample.count=40",),
+        (_out("data/sample", "folder of images/ and masks/"),),
+        config="train", schema="flood_seg.config.schema:TrainConfig", overrides="datamodule.sample.*",
+    ),
+)  # fmt: skip
+
+SUMMARY = "Find water on drone, aerial and satellite images: train, evaluate, export and run segmentation models."
+GROUPS = {"data": "Inspect and make data sets."}

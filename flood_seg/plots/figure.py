@@ -1,0 +1,34 @@
+"""One palette and one way to save a figure."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+from flood_seg.files import atomic_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREEN, GREY, DARK = "#1669c1", "#d95f02", "#1b9e77", "#8796a5", "#333333"
+DPI = 110
+
+
+def save_figure(figure: Figure, path: Path, dpi: int = DPI) -> Path:
+    """Writes a figure in the format that the suffix of `path` names.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # of a name in a script that the font lacks
+        figure.savefig(temporary, dpi=dpi)
+    return path
+
+
+def hide_spines(axes: Axes) -> None:
+    """Removes the upper and the right border of a plot."""
+    axes.spines[["top", "right"]].set_visible(False)

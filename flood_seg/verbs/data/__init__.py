@@ -1,0 +1,1 @@
+"""The verbs of `flood-seg data`."""

@@ -1,0 +1,157 @@
+"""`flood-seg evaluate`: evaluate a model on images with masks, and write a report."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flood_seg.console import counted, say
+from flood_seg.errors import UsageError
+from flood_seg.verbs.common import as_overrides, as_path, data_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flood_seg.config.schema import EvaluateConfig
+    from flood_seg.evaluation.evaluated import Evaluated
+    from flood_seg.tracking.composite import Trackers
+    from flood_seg.verbs.common import PathLike
+
+TRACKED_FILES = ("report.html", "metrics.json", "images.csv", "images.json", "images.parquet", "confusion.png")
+
+
+def evaluate(
+    overrides: Sequence[str] = (),
+    *,
+    model: PathLike | None = None,
+    data: PathLike | None = None,
+    out: PathLike | None = None,
+    at_network_size: bool = False,
+    goal: str | None = None,
+    calibrate: bool = False,
+    save: bool = False,
+    tta: bool = False,
+    compare: str | None = None,
+    groups: str | None = None,
+) -> Evaluated:
+    """Evaluate a model; raises and returns as `run_evaluation`."""
+    from flood_seg.config.compose import compose
+    from flood_seg.config.schema import EvaluateConfig
+    from flood_seg.inference.engines import choose_engine
+
+    flags = {"goal": goal, "compare": compare, "groups": groups, "calibrate": calibrate or None, "tta": tta or None}
+    given = as_overrides({f"evaluation.{key}": value for key, value in flags.items()})
+    engine, model = choose_engine(overrides, None if model is None else str(model))
+    config = compose("evaluate", [*engine, *data_dir(data), *given], EvaluateConfig)
+    return run_evaluation(config, model, as_path(out), at_network_size, save)
+
+
+def run_evaluation(
+    config: EvaluateConfig,
+    model: str | None = None,
+    out: Path | None = None,
+    at_network_size: bool = False,
+    save: bool = False,
+) -> Evaluated:
+    """Evaluates a model, prints and writes what was found, and hands it to the trackers.
+
+    Args:
+        config: the data set, the part of it, the backend, the threshold, and the options.
+        model: a file, or the address of a Triton server; None: the newest run's model, else the bundled one.
+        out: folder of `report.html`, `metrics.json`, `images.*` and `confusion.png`; None: nothing is written.
+        at_network_size: count at the network's size, as training does; otherwise at each image's own.
+        save: whether the model's spec gets the threshold of the goal and the temperature.
+
+    Raises:
+        UsageError: there is nothing to save, or a goal or a grouping that is none.
+        DataError: no usable pair, no such part, or a mask has a value that the labels do not list.
+        ModelError: the model's spec cannot be changed, or the other model does not fit this one.
+    """
+    from flood_seg.data.layout import choose_pairs
+    from flood_seg.evaluation.evaluate import evaluate as measure
+    from flood_seg.evaluation.report import write_files
+    from flood_seg.evaluation.show import show
+    from flood_seg.files import check_writable
+    from flood_seg.inference.engines import open_backend, with_streams
+    from flood_seg.inference.models import default_model
+    from flood_seg.inference.predictor import Predictor
+    from flood_seg.metrics.curve import check_goal
+
+    options, path = config.evaluation, model or str(default_model(Path(config.output_dir))[0])
+    if save:
+        _check_save(config, path)
+    if options.goal:
+        check_goal(options.goal)
+    if out:
+        check_writable(out)
+    with ExitStack() as stack:
+        trackers = _open_trackers(config, path, out) if config.logger else None
+        if trackers:
+            stack.push(lambda kind, *_: trackers.close(failed=kind is not None))
+        pairs = choose_pairs(config.datamodule, config.part)
+        engine = with_streams(_as_trained(config.backend) if at_network_size else config.backend, len(pairs))
+        predictor = Predictor(open_backend(engine, path), config.threshold, config.value_scale)
+        description = predictor.backend.description
+        say(f"{path}, {description}, on {counted(len(pairs), 'image')} of {config.datamodule.place}")
+        evaluated = measure(
+            predictor, pairs, config.datamodule, options, name=path, max_input_shift=config.max_input_shift,
+            at_network_size=at_network_size, value_scale=config.value_scale, listing=_listing(out),
+        )  # fmt: skip
+        show(evaluated, options)
+        if out:
+            write_files(out, evaluated, options)
+        if trackers and out:
+            _log(trackers, evaluated, out)
+    if trackers and trackers.description:
+        say(trackers.description)
+    if save:
+        _save(evaluated, Path(path))
+    return evaluated
+
+
+def _check_save(config: EvaluateConfig, path: str) -> None:
+    from flood_seg.export.update_spec import check_writable
+
+    if not (config.evaluation.goal or config.evaluation.calibrate):
+        raise UsageError("--save: writes a threshold or a temperature; give --goal GOAL or --calibrate, or both")
+    check_writable(path)
+
+
+def _save(evaluated: Evaluated, path: Path) -> None:
+    from flood_seg.export.update_spec import write_spec
+
+    found = evaluated.record["found"]
+    write_spec(path, replace(evaluated.spec, **found))
+    say(f"{path}: threshold {found['threshold']:.4f} and temperature {found['temperature']:.4f} written to its spec")
+
+
+def _listing(out: Path | None) -> str:
+    from flood_seg.skipped import EVERY
+
+    return f"{out / 'metrics.json'} lists each under faults" if out else f"--out FOLDER lists each, or {EVERY}"
+
+
+def _as_trained(node: dict[str, Any]) -> dict[str, Any]:
+    """Lets a checkpoint that is to be counted as training does it also compute as training did."""
+    open_precision = str(node.get("_target_", "")).endswith("TorchBackend") and not node.get("precision")
+    return node | ({"precision": "trained"} if open_precision else {})
+
+
+def _open_trackers(config: EvaluateConfig, model: str, out: Path | None) -> Trackers:
+    """Opens the trackers before anything is measured, so that one that does not answer costs seconds."""
+    from flood_seg.tracking.composite import open_trackers
+    from flood_seg.tracking.contract import RunInfo, git_commit
+
+    if out is None:
+        raise UsageError("logger: requires the report's files; give --out FOLDER")
+    params = {f"evaluation.{name}": value for name, value in asdict(config.evaluation).items()}
+    params |= {"model": model, "data": config.datamodule.place, "part": config.part}
+    return open_trackers(config.logger, RunInfo(f"evaluate {out.name}", out, params, git_commit()))
+
+
+def _log(trackers: Trackers, evaluated: Evaluated, out: Path) -> None:
+    metrics = {name: value for name, value in evaluated.record.items() if isinstance(value, float)}
+    trackers.log_metrics(metrics, 0)
+    trackers.log_artifacts({"evaluation": [out / name for name in TRACKED_FILES]})

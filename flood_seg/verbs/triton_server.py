@@ -1,0 +1,43 @@
+"""`flood-seg triton-server`: serve a model with Triton."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flood_seg.verbs.common import as_overrides, as_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def triton_server(
+    overrides: Sequence[str] = (),
+    *,
+    model_type: str | None = None,
+    model_path: str | None = None,
+    container_name: str | None = None,
+    host: str | None = None,
+    http_port: int | None = None,
+    use_gpus: bool = False,
+    docker_version: str | None = None,
+    detach: bool = False,
+    stop: bool = False,
+) -> None:
+    """Serve a model until it is interrupted; with `detach`, return when the server is ready."""
+    from flood_seg.config.compose import compose
+    from flood_seg.config.schema import TritonServerConfig
+    from flood_seg.inference.engines import choose_engine
+
+    flags = {"container_name": container_name, "host": host, "http_port": http_port}
+    flags |= {"docker_version": docker_version, "use_gpus": use_gpus or None}
+    engine, model_path = choose_engine(overrides, model_path)
+    given = as_overrides({f"triton.{key}": value for key, value in flags.items()})
+    config = compose("triton_server", [*engine, *given], TritonServerConfig)
+
+    from flood_seg.serving.server import stop_server
+    from flood_seg.serving.server import triton_server as run
+
+    if stop:
+        stop_server(config.triton)
+    else:
+        run(config, model_type, as_path(model_path), detach)
