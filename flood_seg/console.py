@@ -1,4 +1,4 @@
-"""What the user reads on the terminal: one way to say a line, to warn, to show a table, to show progress."""
+"""Terminal output: lines, warnings, tables, progress."""
 
 from __future__ import annotations
 

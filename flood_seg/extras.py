@@ -1,4 +1,4 @@
-"""Which extra brings which package, and with which extra each module works: one place, which tests hold to the code."""
+"""Which extra brings which package, and with which extras each module works; tests hold it to the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The processors and the memory of this machine, and what happens when memory ends."""
+"""Processors and memory of this machine, and running out of memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How samples that cannot be used are named: the first of each kind of fault, the others by their number."""
+"""How skipped samples are reported: the first of each kind by name, the others counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ModelSpec: what a model expects and what it answers, carried inside every artefact."""
+"""ModelSpec: what a model expects and returns, carried inside every artefact."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Engines against each other: agreement, speed and load."""
+"""Engines against each other: agreement (verify), accuracy and speed (benchmark)."""

@@ -1,1 +1,1 @@
-"""The `flood-seg` command."""
+"""The `flood-seg` command: the table of verbs, the guard before python-fire, help, completion, exit codes."""

@@ -1,1 +1,1 @@
-"""Hydra at the edge: composing, checking and building."""
+"""Hydra at the edge: compose, check against the schema, expand sweeps, build leaves."""

@@ -1,1 +1,1 @@
-"""From files to samples: pairing, checks, splits, augmentation, the datamodule."""
+"""From files to batches: layouts, pairing, labels, windows, cache, split, augmentation."""

@@ -1,1 +1,1 @@
-"""How good a model is."""
+"""A model against truth: per image and over all images, and the report."""

@@ -1,1 +1,1 @@
-"""From a checkpoint to an artefact that runs elsewhere."""
+"""From a checkpoint to files that run elsewhere: ONNX, float16, INT8, TensorRT."""

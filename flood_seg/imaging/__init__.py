@@ -1,1 +1,1 @@
-"""The torch-free leaf: read, preprocess, postprocess, write."""
+"""The torch-free leaf: decode, preprocess, postprocess, draw, write images."""

@@ -1,1 +1,1 @@
-"""From an image to a mask."""
+"""From images to masks: Predictor, backends, which model and engine, test-time augmentation."""

@@ -1,1 +1,1 @@
-"""Metrics in pure NumPy: confusion counts, boundaries, curves, calibration and intervals."""
+"""Metrics in pure NumPy: confusion counts, boundaries, curves, calibration, intervals."""

@@ -1,1 +1,1 @@
-"""Networks of segmentation-models-pytorch: building, starting weights, checkpoints, and their backend."""
+"""Networks of segmentation-models-pytorch: build, starting weights, checkpoints, their backend."""

@@ -1,1 +1,1 @@
-"""Serves models to others."""
+"""Triton: the model repository, the container, the embedded server and its life cycle."""

@@ -1,1 +1,1 @@
-"""Experiment trackers."""
+"""Experiment trackers, and all of a run's trackers as one Lightning logger."""

@@ -1,1 +1,1 @@
-"""From samples to a checkpoint."""
+"""From batches to checkpoints: losses, LightningModule, callbacks, finders, runs."""

@@ -93,12 +93,13 @@ def link_latest(run: Run, output_dir: Path) -> None:
         temporary.symlink_to(target, target_is_directory=True)
 
 
-def find_run(resume: str, output_dir: Path) -> Run | None:
+def find_run(resume: str, output_dir: Path, name: str | None = None) -> Run | None:
     """Finds the run that is to be continued.
 
     Args:
         resume: `auto` for the newest run, a run's folder, or a checkpoint in one.
         output_dir: where runs lie.
+        name: `run_name` of the run; None: `auto` takes the newest run, whatever its name.
 
     Returns:
         the run; None for `auto` where no run has a checkpoint yet.
@@ -106,6 +107,8 @@ def find_run(resume: str, output_dir: Path) -> Run | None:
     Raises:
         ConfigError: the path is no run with a checkpoint.
     """
+    if resume == "auto" and name:
+        return next((run for run in _newest_first(output_dir) if run.last.is_file() and _run_name(run) == name), None)
     if resume == "auto":
         latest = output_dir / "latest"
         return Run(latest.resolve()) if (latest / LAST).is_file() else None
@@ -123,3 +126,19 @@ def resumed_overrides(run: Run, overrides: list[str]) -> list[str]:
     again = {override for override in saved if override.startswith(("+", "~"))}
     new = [override for override in overrides if not override.startswith("resume=") and override not in again]
     return [*saved, *new, f"datamodule.split_file='{run.split}'"]
+
+
+def _newest_first(output_dir: Path) -> list[Run]:
+    folders = sorted(output_dir.glob("[0-9]*-*-*/[0-9]*"), key=lambda path: path.parts[-2:], reverse=True)
+    return [Run(folder.resolve()) for folder in folders]
+
+
+def _run_name(run: Run) -> str | None:
+    """Returns the `run_name` that a run was started with."""
+    import yaml
+
+    try:
+        saved = yaml.safe_load((run.hydra / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return None
+    return saved.get("run_name") if isinstance(saved, dict) else None

@@ -1,1 +1,1 @@
-"""The verbs of the command, one module each: the top layer, which composes all others."""
+"""The verbs, one module each: compose a configuration, call the packages below, report."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flood_seg.console import say
-from flood_seg.errors import OutputError
+from flood_seg.errors import ConfigError, OutputError
 from flood_seg.verbs.common import as_overrides, data_dir
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def train(
     if cfg:
         _show(cfg, jobs[0], configs)
         return None
-    for config in configs:
-        _check_start(config)
+    for number, config in enumerate(configs):
+        _check_start(config, f"-{number}" if multirun else "")
     if multirun:
         from flood_seg.verbs.train_sweep import run_sweep
 
@@ -66,11 +66,11 @@ def _show(cfg: str, job: list[str], configs: list[TrainConfig]) -> None:
     say(*"---\n".join([*hydras, *runs]).splitlines())
 
 
-def _check_start(config: TrainConfig) -> None:
+def _check_start(config: TrainConfig, suffix: str = "") -> None:
     """Finds, before anything heavy is imported, what keeps a training from starting: its run, its encoder's weights.
 
     Raises:
-        ConfigError: there is no such run to resume.
+        ConfigError: there is no such run to resume, or another run has the name already.
         WeightsError: the encoder's weights are neither here nor to be downloaded.
     """
     from flood_seg.files import check_writable
@@ -82,7 +82,12 @@ def _check_start(config: TrainConfig) -> None:
             check_writable(Path(folder))
         except OutputError as error:
             raise OutputError(f"{key}={error}") from error
-    resumed = find_run(config.resume, Path(config.output_dir)) if config.resume else None
+    resumed = find_run(config.resume, Path(config.output_dir), config.run_name) if config.resume else None
+    plots = Path(config.plots_dir) / f"{config.run_name}{suffix}"
+    if config.run_name and resumed is None and plots.is_dir() and any(plots.iterdir()):
+        raise ConfigError(
+            f"run_name={config.run_name}: {plots} exists; choose another name, or resume=auto to continue that run"
+        )
     model = config.model
     if resumed is None and model.encoder_weights and not model.encoder_weights_path:
         ensure_reachable(model.encoder, model.encoder_weights)

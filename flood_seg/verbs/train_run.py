@@ -148,7 +148,7 @@ def _tune(config: TrainConfig, module: SegmentationModule, data: FloodDataModule
 
 def _open_run(config: TrainConfig, overrides: list[str]) -> tuple[TrainConfig, list[str], Run | None]:
     """Returns configuration, overrides and the run to be continued, or None for a new one."""
-    run = find_run(config.resume, Path(config.output_dir)) if config.resume else None
+    run = find_run(config.resume, Path(config.output_dir), config.run_name) if config.resume else None
     if config.resume and run is None:
         say(f"resume={config.resume}: no run with a checkpoint in {config.output_dir}, a new one is started")
     if run is None:

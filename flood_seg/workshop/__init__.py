@@ -1,1 +1,1 @@
-"""Tools for data sets: checks, conversion, tiling, statistics, splits and overlays."""
+"""Tools for data sets: check, convert, tile, split, statistics, overlays, download."""

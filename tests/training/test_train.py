@@ -208,3 +208,17 @@ def test_training_passes_over_pixels_without_data_whatever_lies_there(shared_pon
     for name in histories[0].keys() - times:
         assert histories[0][name] == histories[1][name], name
     assert 0 < histories[0]["val_loss"] < 5, "255 is no target"
+
+
+def test_a_run_name_is_taken_once_and_resumes_its_own_run(tmp_path, shared_ponds, monkeypatch, capsys):
+    from flood_seg.verbs.train import train
+
+    monkeypatch.chdir(tmp_path)
+    words = [*TINY, "logger=none", "model=tiny_unet", f"datamodule.data_dir={shared_ponds}", "trainer.max_epochs=1"]
+    first = train([*words, "run_name=one"])
+    other = train([*words, "run_name=two"])
+    assert first.run_dir != other.run_dir
+    with pytest.raises(ConfigError, match="run_name=one: plots/one exists; choose another name, or resume=auto"):
+        train([*words, "run_name=one"])
+    again = train([*words, "run_name=one", "resume=auto", "trainer.max_epochs=2"])
+    assert again.run_dir == first.run_dir.resolve() and again.epochs == 2  # the newest run is another
