@@ -1,4 +1,4 @@
-"""The classes of a data set: their names, and the values or colours that stand for them in its masks.
+"""The classes of a data set: their names, and the mask values or colours that encode them.
 
 No NumPy here: a configuration is checked with it before anything is imported.
 """
@@ -22,20 +22,20 @@ IGNORE = "ignore"  # what labels call their value
 BACKGROUND = "background"
 MAX_CLASSES = 255
 
-# Told apart by readers with colour-blindness too: Okabe and Ito 2008, https://jfly.uni-koeln.de/color/
+# Distinguishable with colour blindness: Okabe and Ito 2008, https://jfly.uni-koeln.de/color/
 PALETTE = ("#1e90ff", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#0072b2", "#56b4e9")
 
 
 @dataclass(frozen=True)
 class Classes:
-    """What the masks of a data set mean.
+    """The meaning of the values in the masks of a data set.
 
     Attributes:
         names: of the classes; class 0 is the background where there is one.
         values: those of each class in a mask: integers, or (red, green, blue); empty: a mask of two classes in any of
             the forms that `read_mask` understands.
         ignored: values of pixels that count nowhere.
-        colors: in pictures, `#rrggbb` a class.
+        colors: for drawing, `#rrggbb` per class.
         unlisted: whether a value that is not named here is an error (`fail`) or ignored (`ignore`).
         implied: the value among `values` that is the background only because nothing says otherwise; a file that
             declares it as its nodata value contradicts that.
@@ -50,7 +50,7 @@ class Classes:
 
     @property
     def by_color(self) -> bool:
-        """Whether colours stand for classes."""
+        """Whether colours encode the classes."""
         return any(isinstance(value, tuple) for values in (*self.values, self.ignored) for value in values)
 
     @property
@@ -71,7 +71,7 @@ class Classes:
         return tuple(value for (value, *_) in self.values if isinstance(value, int))
 
     def unused_value(self, low: int = 0, high: int = 65535) -> int:
-        """Returns an integer from `low` to `high` that means nothing yet, for a file's nodata value; 255 if it can."""
+        """Returns an unused integer from `low` to `high` for a file's nodata value, 255 where possible."""
         named = [*self.ignored, *(value for values in self.values for value in values)]
         known = {0, *self.first_values, *(value if isinstance(value, int) else value[0] for value in named)}
         candidates = (*range(255, 0, -1), *range(256, 65536), *range(-1, -129, -1))

@@ -43,7 +43,7 @@ def fail(line: str) -> None:
 
 
 def shorten_words(line: str) -> str:
-    """Returns a line of bearable length: of a very long word, the middle is left out."""
+    """Returns a line with the middle of very long words left out."""
     return re.sub(rf"\S{{{LONGEST_WORD + 1},}}", lambda word: _ends(word[0]), line)
 
 
@@ -66,7 +66,7 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     for row in rows:
         table.add_row(*(one_line(str(cell)) for cell in row))
     table.columns[0].overflow = "fold"
-    # A log has no width that a table must fit. A file's name may look like markup.
+    # A log has no width to fit into. A file name may look like markup.
     console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH, markup=False, emoji=False)
     console.print(Text(one_line(title), style="italic"))  # as the table's own title it would be broken at its width
     console.print(table)

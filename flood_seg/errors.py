@@ -1,26 +1,26 @@
-"""What a user can do wrong, as exceptions.
+"""The errors that a user can cause, as exceptions.
 
-FloodSegError                 exit code 2: one line that says what, where, and what to do
+FloodSegError                 exit code 2: one line: what is wrong, where, and what to do
 ├── UsageError                an unknown verb or flag, a flag without its value
 ├── ConfigError               an unknown key, a wrong type or an impossible value in the configuration
-├── DataError                 a data set that cannot be used: a missing folder, no usable pair, a wrong split file
+├── DataError                 an unusable data set: a missing folder, no usable pair, a wrong split file
 │   └── ImageError            one file that cannot be read as an image or a mask
 ├── ModelError                a checkpoint or ONNX file that is missing, damaged or carries no ModelSpec
-│   ├── WeightsError          encoder weights that cannot be had or do not fit
-│   └── LogitsError           a model answers NaN or infinity for an image, of which no mask can be made
-├── BackendError              an execution provider or device that was asked for and is not there
-│   └── ServerError           a Triton server that does not start, does not answer or does not fit
+│   ├── WeightsError          encoder weights that are unavailable or do not fit
+│   └── LogitsError           a model returns NaN or infinity for an image, so that there is no mask
+├── BackendError              a requested execution provider or device that is unavailable
+│   └── ServerError           a Triton server that does not start, does not respond or does not fit
 ├── TrainingError             a loss that is NaN or infinite
-├── TrackingError             an experiment tracker that is not installed or does not answer
+├── TrackingError             an experiment tracker that is not installed or does not respond
 ├── OutputError               a file that cannot be written
-├── OutOfMemoryError          there is not enough memory for what was asked
+├── OutOfMemoryError          not enough memory for what was requested
 ├── MissingExtraError         a package of an extra (`train`, ...) that is not installed
-├── FindingsError             a data set has errors (exit code 1, as of a test)
-├── DisagreementError         engines that should answer the same do not (exit code 1, as of a test)
-└── PartialFailureError       some inputs of many failed; the rest was done
+├── FindingsError             a data set has errors (exit code 1, like a failed test)
+├── DisagreementError         engines that should agree do not (exit code 1, like a failed test)
+└── PartialFailureError       some of many inputs failed; the others succeeded
 
-Only `cli.main` catches these, prints their one line and exits; it does so too with what a file system can refuse at any
-time (`cli.FORESEEN`). Everything else is a bug: a traceback, exit code 1. FLOOD_SEG_DEBUG=1 shows every traceback.
+Only `cli.main` catches these, prints one line and exits, as for errors of the file system, which can come at any time.
+Everything else is a bug: a traceback, exit code 1. FLOOD_SEG_DEBUG=1 shows every traceback.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class FloodSegError(Exception):
-    """A mistake that a user can make and mend; its text is one line that says what, where, and what to do."""
+    """An error that a user can cause and fix; its text is one line: what is wrong, where, and what to do."""
 
     exit_code = 2
 
@@ -59,27 +59,27 @@ class ModelError(FloodSegError):
 
 
 class WeightsError(ModelError):
-    """Encoder weights cannot be had or do not fit."""
+    """Encoder weights are unavailable or do not fit."""
 
 
 class LogitsError(ModelError):
-    """A model answers NaN or infinity, of which no mask can be made."""
+    """A model returns NaN or infinity, so that there is no mask."""
 
 
 class BackendError(FloodSegError):
-    """An execution provider or device was asked for and is not there."""
+    """A requested execution provider or device is unavailable."""
 
 
 class ServerError(BackendError):
-    """A Triton server does not start, does not answer or does not fit."""
+    """A Triton server does not start, does not respond or does not fit."""
 
 
 class TrainingError(FloodSegError):
-    """Training cannot go on: its loss is NaN or infinite."""
+    """Training cannot continue: its loss is NaN or infinite."""
 
 
 class TrackingError(FloodSegError):
-    """An experiment tracker is not installed or does not answer."""
+    """An experiment tracker is not installed or does not respond."""
 
 
 class OutputError(FloodSegError):
@@ -87,7 +87,7 @@ class OutputError(FloodSegError):
 
 
 class OutOfMemoryError(FloodSegError):
-    """There is not enough memory for what was asked."""
+    """Not enough memory for what was requested."""
 
 
 class MissingExtraError(FloodSegError):
@@ -95,19 +95,19 @@ class MissingExtraError(FloodSegError):
 
 
 class FindingsError(FloodSegError):
-    """A check of a data set has found errors."""
+    """A check of a data set found errors."""
 
     exit_code = 1
 
 
 class DisagreementError(FloodSegError):
-    """Engines that should answer the same do not."""
+    """Engines that should agree do not."""
 
     exit_code = 1
 
 
 class PartialFailureError(FloodSegError):
-    """Some inputs of many failed; the rest was done."""
+    """Some of many inputs failed; the others succeeded."""
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

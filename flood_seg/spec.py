@@ -17,12 +17,12 @@ SPEC_VERSION = 1
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What a model expects and what it answers.
+    """What a model expects and returns.
 
     Attributes:
-        task: `binary` (one logit a pixel, sigmoid) or `multiclass` (one logit a class, softmax).
+        task: `binary` (one logit per pixel, sigmoid) or `multiclass` (one logit per class, softmax).
         class_names: names of all classes, background first.
-        label_values: the integer that stands for each class in a mask, in the order of `class_names`.
+        label_values: the integer that encodes each class in a mask, in the order of `class_names`.
         bands: names of the input bands, in the order of the channels.
         height: network input height in pixels.
         width: network input width in pixels.
@@ -30,8 +30,8 @@ class ModelSpec:
         mean: per-band mean on the [0, 1] scale, subtracted.
         std: per-band standard deviation on the [0, 1] scale, divided by.
         band_sources: where a band is found that the image's own file does not name; see `imaging.bands.Bands`.
-        nodata: a raw value that stands for no data where a file does not say so itself; None: there is none.
-        class_colors: `#rrggbb` a class in pictures; empty: the default ones.
+        nodata: raw value of pixels without data, for files that declare none; None: there is no such value.
+        class_colors: `#rrggbb` per class for drawing; empty: the default ones.
         resize: how an image is brought to height x width; `area`: stretched, by area averaging where it
             shrinks and bilinearly where it grows.
         threshold: a pixel is foreground where its probability is above this (binary only).

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flood_seg.cli.guard import guard
@@ -21,16 +22,16 @@ if TYPE_CHECKING:
 
 LESS_MEMORY = "set a smaller batch or image size, or fewer workers and threads, or close other programs"
 
-# What happens to the machine at any place, maybe without a file's name.
+# Errors of the machine that may come anywhere, without the name of a file.
 MACHINE = frozenset({errno.ENOSPC, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, getattr(errno, "EDQUOT", 0)})
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and exits.
 
-    The exit code is 0 where all is done, 2 after a mistake that the user can mend, memory that ended, or a standard
-    output that could not be written, 1 after a bug (or a check that found something), 130 where it was interrupted,
-    and 141 where all is done but the reader of standard output has gone.
+    The exit code is 0 on success, 2 after an error that the user can fix, after running out of memory, or if standard
+    output could not be written, 1 after a bug (or a check that found errors), 130 after an interrupt, and 141 on
+    success with a closed pipe at standard output.
     """
     sink = open_streams()
     code = _exit_code(list(sys.argv[1:] if arguments is None else arguments))
@@ -87,6 +88,7 @@ def _run(arguments: list[str]) -> None:
         return
     verb, flags = command
     _check_working_directory()
+    _read_dotenv()
     check_address_space()
     import fire
 
@@ -107,3 +109,20 @@ def _check_working_directory() -> None:
         os.getcwd()  # noqa: PTH109
     except OSError as error:
         raise UsageError(f"the working directory does not exist ({error.strerror}); cd to one that does") from error
+
+
+def _read_dotenv() -> None:
+    """Sets what `.env` in the working directory says and the environment does not: keys of trackers, of S3.
+
+    Raises:
+        UsageError: it is not UTF-8 text.
+    """
+    file = Path(".env")
+    if not file.is_file():
+        return
+    from dotenv import load_dotenv
+
+    try:
+        load_dotenv(file)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file.absolute()}: is not UTF-8 text; write one NAME=value per line") from error

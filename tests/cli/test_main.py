@@ -246,3 +246,17 @@ def test_wrong_choices_stop_before_anything_heavy(arguments, message, capsys, mo
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_dotenv_sets_what_the_environment_does_not(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("FLOOD_TEST_ONE=file\nFLOOD_TEST_TWO=file\n")
+    monkeypatch.setenv("FLOOD_TEST_TWO", "environment")
+    monkeypatch.delenv("FLOOD_TEST_ONE", raising=False)
+    cli.main(["completion", "--line", "flood-seg tr"])
+    found = os.environ.pop("FLOOD_TEST_ONE"), os.environ["FLOOD_TEST_TWO"]
+    assert found == ("file", "environment")
+    (tmp_path / ".env").write_bytes(b"A=\xff\xfe\n")
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["completion", "--line", "flood-seg tr"])
+    assert stopped.value.code == 2
