@@ -14,7 +14,7 @@ from pathlib import Path
 
 from flood_seg.config.compose import compose
 from flood_seg.config.schema import InferConfig
-from flood_seg.imaging.read import image_suffixes
+from flood_seg.imaging.source import image_suffixes
 from flood_seg.inference.engines import open_backend, with_engine
 from flood_seg.inference.files import Job, plan
 from flood_seg.inference.predictor import Predictor

@@ -19,7 +19,8 @@ import numpy as np
 from swaps_data import KINDS
 
 from flood_seg.config.schema.workshop import CheckConfig
-from flood_seg.imaging.read import read_image, read_mask
+from flood_seg.imaging.binary_mask import read_mask
+from flood_seg.imaging.decode import read_image
 from flood_seg.workshop.check.examine import VIEW, small_view
 from flood_seg.workshop.check.mask_image_fit import fits
 from flood_seg.workshop.check.swapped_pairs import find_misfits, find_swaps, find_unlike, power, weigh

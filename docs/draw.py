@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from flood_seg.files import atomic_path
+from flood_seg.imaging.decode import read_image
 from flood_seg.imaging.display import draw_overlay
-from flood_seg.imaging.read import read_image
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
 from flood_seg.inference.predictor import Predictor
 

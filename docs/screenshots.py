@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import sync_playwright
 
-from flood_seg.imaging.read import read_image, read_labels
+from flood_seg.imaging.decode import read_image
+from flood_seg.imaging.label_values import read_labels
 from flood_seg.imaging.write import write_image
 
 IMAGES = Path(__file__).parent / "images"

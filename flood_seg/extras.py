@@ -77,6 +77,14 @@ MODULES: dict[str, tuple[str, ...]] = {
     "flood_seg.export.tensorrt": ("tensorrt",),
     "flood_seg.export.tensorrt_operators": ("tensorrt",),
     "flood_seg.export.tensorrt_python": ("tensorrt",),
+    "flood_seg.imaging.gdal": (
+        "geo",
+        "data",
+    ),
+    "flood_seg.imaging.label_values": (
+        "geo",
+        "data",
+    ),
     "flood_seg.imaging.raster": (
         "geo",
         "data",

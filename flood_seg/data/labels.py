@@ -9,7 +9,8 @@ import numpy as np
 
 from flood_seg.classes import IGNORED, Classes, to_hex
 from flood_seg.errors import DataError
-from flood_seg.imaging.read import Labels, read_labels, read_mask, zero_is_nodata
+from flood_seg.imaging.binary_mask import read_mask, zero_is_nodata
+from flood_seg.imaging.label_values import Labels, read_labels
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from unicodedata import normalize
 
 from flood_seg.errors import DataError
-from flood_seg.imaging.read import is_image_file
+from flood_seg.imaging.source import is_image_file
 
 if TYPE_CHECKING:
     from flood_seg.imaging.raster import Window

@@ -10,7 +10,8 @@ import numpy as np
 from flood_seg.classes import IGNORE, IGNORED, Classes
 from flood_seg.console import warn
 from flood_seg.errors import DataError, ImageError
-from flood_seg.imaging.raster import Window, open_raster
+from flood_seg.imaging.gdal import open_raster
+from flood_seg.imaging.raster import Window
 
 if TYPE_CHECKING:
     from pathlib import Path

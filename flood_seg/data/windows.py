@@ -15,7 +15,8 @@ import numpy as np
 from flood_seg.data.pairing import Pair
 from flood_seg.data.split import hash_name
 from flood_seg.errors import DataError
-from flood_seg.imaging.raster import Window, equals, open_raster
+from flood_seg.imaging.gdal import open_raster
+from flood_seg.imaging.raster import Window, equals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

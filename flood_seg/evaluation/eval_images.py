@@ -15,7 +15,7 @@ from flood_seg.data.windows import cut_windows
 from flood_seg.errors import DataError, ImageError
 from flood_seg.imaging.bands import Bands
 from flood_seg.imaging.preprocess import resize_image
-from flood_seg.imaging.read import is_image_file
+from flood_seg.imaging.source import is_image_file
 from flood_seg.skipped import CHECK, LeftOut
 
 if TYPE_CHECKING:

@@ -4,31 +4,43 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from flood_seg.errors import ImageError
+from flood_seg.imaging.decode import check_range_used, decode_bands, read_photo
+from flood_seg.imaging.gdal import has_rasterio
 from flood_seg.imaging.preprocess import resize_image, resize_valid
 from flood_seg.imaging.raster import Raster, Window, clean, read_raster
-from flood_seg.imaging.read import (
-    check_range_used,
-    decode_bands,
-    has_rasterio,
-    image_suffixes,
-    is_raster,
-    read_photo,
-)
+from flood_seg.imaging.source import ImageInput, ImageSource, image_suffixes, is_raster
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from flood_seg.config.schema import DataConfig
-    from flood_seg.spec import ModelSpec
-
 RGB = ("red", "green", "blue")
 PHOTO_SCALE = 255.0
-PARTLY = 0.1  # of an alpha channel's pixels: where more are neither transparent nor opaque, it is another band
+MAX_TRANSLUCENT = 0.1  # share of an alpha channel's pixels; where more are translucent, it is another band
+
+
+class SelectsBands(Protocol):
+    """A model's record or a data set's configuration, as far as it says which bands an image is made of."""
+
+    @property
+    def bands(self) -> Sequence[str]:
+        """See `BandSelection.names`."""
+
+    @property
+    def band_sources(self) -> Mapping[str, str] | None:
+        """See `BandSelection.sources`."""
+
+    @property
+    def value_scale(self) -> float:
+        """See `BandSelection.value_scale`."""
+
+    @property
+    def nodata(self) -> float | None:
+        """See `BandSelection.nodata`."""
 
 
 @dataclass(frozen=True)
@@ -50,34 +62,36 @@ class Bands:
 
     @property
     def is_photo(self) -> bool:
-        """Whether red, green and blue in 8 bits are all that is wanted."""
+        """Whether these are red, green and blue in 8 bits alone."""
         return self.names == RGB and not self.sources and self.value_scale == PHOTO_SCALE
 
     @classmethod
-    def of(cls, model: ModelSpec | DataConfig) -> Bands:
+    def of(cls, model: SelectsBands) -> Bands:
         """Returns those of a model, or of a configuration."""
         return cls(tuple(model.bands), dict(model.band_sources or {}), float(model.value_scale), model.nodata)
 
 
-def read_bands(path: Path, bands: Bands, window: Window | None = None) -> Raster:
+def read_bands(given: ImageInput, bands: Bands, window: Window | None = None) -> Raster:
     """Reads an image's bands, uint8, uint16 or float32 [H, W, bands] with raw values, upright.
 
     Pixels have no data, and are 0 in all bands, where the file says so by a nodata value or a mask, where a band has
     `bands.nodata` or is not finite, and where an alpha channel that is none of the bands is 0.
 
     Args:
-        path: of the image.
+        given: a file, or encoded bytes; bands in sibling folders belong to files alone.
         bands: which, and where they are.
         window: the part that is read; None: all.
 
     Raises:
         ImageError: a file is missing or damaged, has not the bands, or is of another shape than the image.
+        OutOfMemoryError: there is not enough memory.
     """
-    if bands.is_photo and window is None and not (has_rasterio() and is_raster(path)):
-        return _read_photo(path, bands)
-    image = _read_layer(path, bands, window)
+    source = ImageSource.of(given)
+    if bands.is_photo and window is None and not (has_rasterio() and is_raster(source)):
+        return _read_photo(source, bands)
+    image = _read_layer(source, bands, window)
     inside = [name for name in bands.names if not _folder(bands, name)[0]]
-    places = _places(path, image, inside, bands)
+    places = _places(source, image, inside, bands)
     layers: dict[str, Raster] = {}
     chosen = []
     valid = [image.valid, _opaque(image, places.values()) if inside else None]
@@ -86,9 +100,9 @@ def read_bands(path: Path, bands: Bands, window: Window | None = None) -> Raster
         if not folder:
             chosen.append(image.values[:, :, places[name]])
             continue
-        file = _sibling(path, folder)
+        file = ImageSource(_sibling(source, folder))
         if folder not in layers:
-            layers[folder] = _fitted(_read_layer(file, bands, window), image.values.shape[:2], path, folder)
+            layers[folder] = _fitted(_read_layer(file, bands, window), image.values.shape[:2], source, folder)
             used = [number - 1 for at, number in (_folder(bands, name) for name in bands.names) if at == folder]
             valid += [layers[folder].valid, _opaque(layers[folder], used)]
         chosen.append(_numbered(layers[folder], number, file))
@@ -97,27 +111,27 @@ def read_bands(path: Path, bands: Bands, window: Window | None = None) -> Raster
     return clean(values, bands.names, np.logical_and.reduce(known)) if known else Raster(values, bands.names)
 
 
-def _read_photo(path: Path, bands: Bands) -> Raster:
-    values, alpha = read_photo(path)
+def _read_photo(source: ImageSource, bands: Bands) -> Raster:
+    values, alpha = read_photo(source)
     if alpha is None and bands.nodata is None:  # as good as every photo
         return Raster(values, RGB)
-    return clean(values, RGB, None if alpha is None else _seen_through(alpha), bands.nodata)
+    return clean(values, RGB, None if alpha is None else _visible(alpha), bands.nodata)
 
 
 def _opaque(layer: Raster, used: Iterable[int]) -> np.ndarray | None:
-    """Where an alpha channel that no band is made of shows something, bool [H, W]; None: there is none."""
+    """Where an alpha channel that no band is made of is not transparent, bool [H, W]; None: there is none."""
     place = layer.names.index("alpha") if "alpha" in layer.names else -1
-    return None if place < 0 or place in used else _seen_through(layer.values[:, :, place])
+    return None if place < 0 or place in used else _visible(layer.values[:, :, place])
 
 
-def _seen_through(alpha: np.ndarray) -> np.ndarray | None:
-    """Returns where alpha is above 0, bool [H, W]; None: everywhere, or it is no alpha.
+def _visible(alpha: np.ndarray) -> np.ndarray | None:
+    """Returns where alpha is above 0, bool [H, W]; None: everywhere, or it is another band.
 
     GDAL calls the fourth band of 8 bits alpha unless it is told otherwise, near infrared too, which is 0 on clear
     water. What is transparent in some places is opaque in nearly all others; near infrared has every value.
     """
     shown = alpha > 0
-    if shown.all() or alpha.dtype.kind != "u" or np.mean(shown & (alpha < np.iinfo(alpha.dtype).max)) > PARTLY:
+    if shown.all() or alpha.dtype.kind != "u" or np.mean(shown & (alpha < np.iinfo(alpha.dtype).max)) > MAX_TRANSLUCENT:
         return None
     return np.asarray(shown)
 
@@ -135,7 +149,7 @@ def sibling_files(path: Path, bands: Bands) -> dict[str, Path]:
         ImageError: one is missing.
     """
     folders = {_folder(bands, name)[0] for name in bands.names} - {""}
-    return {folder: _sibling(path, folder) for folder in sorted(folders)}
+    return {folder: _sibling(ImageSource(path), folder) for folder in sorted(folders)}
 
 
 def _folder(bands: Bands, name: str) -> tuple[str, int]:
@@ -147,20 +161,20 @@ def _folder(bands: Bands, name: str) -> tuple[str, int]:
     return folder, int(number or 1)
 
 
-def _read_layer(path: Path, bands: Bands, window: Window | None) -> Raster:
-    if window or is_raster(path):
-        layer = read_raster(path, window, bands.nodata)
+def _read_layer(source: ImageSource, bands: Bands, window: Window | None) -> Raster:
+    if window or is_raster(source):
+        layer = read_raster(source, window, bands.nodata)
     else:
-        layer = clean(*decode_bands(path), nodata=bands.nodata)
+        layer = clean(*decode_bands(source), nodata=bands.nodata)
     if bands.value_scale == PHOTO_SCALE and layer.values.dtype == np.uint16 and set(bands.names) <= set(RGB):
         reduced = (layer.values >> 8).astype(np.uint8)
         if not window:  # which may hold nothing but dark water
-            check_range_used(reduced[:, :, [name != "alpha" for name in layer.names]], path)  # opaque is no light
+            check_range_used(reduced[:, :, [name != "alpha" for name in layer.names]], source)  # opaque is no light
         return Raster(reduced, layer.names, layer.valid)
     return layer
 
 
-def _places(path: Path, layer: Raster, wanted: Sequence[str], bands: Bands) -> dict[str, int]:
+def _places(source: ImageSource, layer: Raster, wanted: Sequence[str], bands: Bands) -> dict[str, int]:
     """Finds each wanted band in the file: by number, the rest by their names, else by their order.
 
     Order decides where as many bands are left as are wanted; beside numbers, only of those without a name in the file.
@@ -170,7 +184,9 @@ def _places(path: Path, layer: Raster, wanted: Sequence[str], bands: Bands) -> d
     places = {name: int(number) - 1 for name, number in numbered.items() if number.isdigit()}
     for name, place in places.items():
         if not 0 <= place < count:
-            raise ImageError(f"{path}: has {count} bands; there is no band {place + 1} ({name}); see datamodule.bands")
+            raise ImageError(
+                f"{source}: has {count} bands; there is no band {place + 1} ({name}); see datamodule.bands"
+            )
     rest = [name for name in wanted if name not in places]
     if all(name.lower() in layer.names for name in rest):
         return places | {name: layer.names.index(name.lower()) for name in rest}
@@ -181,13 +197,16 @@ def _places(path: Path, layer: Raster, wanted: Sequence[str], bands: Bands) -> d
         return dict.fromkeys(wanted, 0)
     there = ", ".join(name or str(number) for number, name in enumerate(layer.names, 1))
     raise ImageError(
-        f"{path}: has {count} bands ({there}), not {', '.join(rest)}; choose by number, as in "
+        f"{source}: has {count} bands ({there}), not {', '.join(rest)}; choose by number, as in "
         f"'datamodule.band_sources={{{rest[0]}:1}}'"
     )
 
 
-def _sibling(path: Path, folder: str) -> Path:
+def _sibling(source: ImageSource, folder: str) -> Path:
     """Finds the file of the same stem in `images/../folder`, or in `img/../folder/train` for `img/train`."""
+    path = source.content
+    if not isinstance(path, Path):
+        raise ImageError(f"{source}: its bands in the folder {folder} are files beside an image file; give its path")
     for place in (path.parent.parent / folder, path.parent.parent.parent / folder / path.parent.name):
         for suffix in (path.suffix, *sorted(image_suffixes())):
             if (candidate := place / f"{path.stem}{suffix}").is_file():
@@ -195,7 +214,7 @@ def _sibling(path: Path, folder: str) -> Path:
     raise ImageError(f"{path}: there is no file of this stem in the folder {folder} beside {path.parent}")
 
 
-def _fitted(layer: Raster, size: tuple[int, ...], path: Path, folder: str) -> Raster:
+def _fitted(layer: Raster, size: tuple[int, ...], source: ImageSource, folder: str) -> Raster:
     """Resizes a layer of another resolution to the image's."""
     height, width = layer.values.shape[:2]
     if (height, width) == size:
@@ -203,7 +222,7 @@ def _fitted(layer: Raster, size: tuple[int, ...], path: Path, folder: str) -> Ra
     ratio = (width / height) / (size[1] / size[0])
     if max(ratio, 1 / ratio) > 1.01:
         raise ImageError(
-            f"{path}: is {size[1]}×{size[0]}, its bands in {folder} are of another shape, {width}×{height}"
+            f"{source}: is {size[1]}×{size[0]}, its bands in {folder} are of another shape, {width}×{height}"
         )
     valid = layer.valid
     if valid is not None:
@@ -211,8 +230,8 @@ def _fitted(layer: Raster, size: tuple[int, ...], path: Path, folder: str) -> Ra
     return Raster(resize_image(layer.values, *size), layer.names, valid)
 
 
-def _numbered(layer: Raster, number: int, path: Path) -> np.ndarray:
+def _numbered(layer: Raster, number: int, source: ImageSource) -> np.ndarray:
     count = layer.values.shape[2]
     if not 1 <= number <= count:
-        raise ImageError(f"{path}: has {count} bands; there is no band {number}; see datamodule.band_sources")
+        raise ImageError(f"{source}: has {count} bands; there is no band {number}; see datamodule.band_sources")
     return layer.values[:, :, number - 1]

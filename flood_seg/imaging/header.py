@@ -1,42 +1,32 @@
-"""What a file says of itself before its pixels are read: format, channels, depth, orientation, place on the map."""
+"""What an image says of itself before its pixels are read: format, channels, depth, size, orientation, georeference."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flood_seg.imaging.raster import open_raster
-from flood_seg.imaging.read import is_raster, read_header
+from flood_seg.imaging import png
+from flood_seg.imaging.decode import enough_to_decode, exif_orientation, open_with_pillow, read_encoded
+from flood_seg.imaging.gdal import open_raster
+from flood_seg.imaging.source import SUFFIXES, ImageInput, ImageSource, detect_format, is_raster
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Suffixes of each format, the usual one first.
-SUFFIXES = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "MPO": (".jpg", ".jpeg", ".mpo"),
-    "PNG": (".png", ".apng"),
-    "TIFF": (".tif", ".tiff"),
-    "WEBP": (".webp",),
-    "BMP": (".bmp", ".dib"),
-    "GIF": (".gif",),
-    "JPEG2000": (".jp2", ".j2k", ".jpx"),
-}
-LOSSY = frozenset({"JPEG", "MPO"})
-
 
 @dataclass(frozen=True)
 class Header:
-    """Of an image file.
+    """The header of an image.
 
     Attributes:
-        format: as Pillow calls it, `TIFF` or `JPEG2000` of a raster.
+        format: as Pillow calls it; `TIFF`, `JPEG2000` or GDAL's driver of a raster.
         channels: `RGB`, `RGBA`, `L` (grey), `P` (palette), ... of a photo; `4 bands` of a raster.
         depth: of a value, `8 bit`, `uint16`, ...
+        size: height and width in pixels as they are stored.
         orientation: EXIF's, 1 to 8; 1 is upright.
-        crs: of a raster, as text; empty where there is none.
-        transform: of a raster's pixels to the map, six numbers; None where it has no place there.
-        size: height and width in pixels, as they lie in the file.
+        crs: coordinate reference system of a raster, an authority's code or WKT; empty where it has none.
+        transform: from pixels to coordinates, a, b, c, d, e, f of the affine transform; None where the image is not
+            georeferenced.
     """
 
     format: str
@@ -47,35 +37,46 @@ class Header:
     crs: str = ""
     transform: tuple[float, ...] | None = None
 
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """Height and width in pixels as the image is decoded."""
+        return self.size[::-1] if self.orientation in (5, 6, 7, 8) else self.size
+
     def suffix_fits(self, path: Path) -> bool:
-        """Whether the file's name ends as its content asks for."""
+        """Whether the suffix of a name is one of the format's."""
         return path.suffix.lower() in SUFFIXES.get(self.format, (path.suffix.lower(),))
 
 
-def describe_file(path: Path) -> Header:
-    """Reads an image's header.
+def read_header(given: ImageInput) -> Header:
+    """Reads the header of an image: of a raster with GDAL, else with Pillow.
 
     Raises:
-        ImageError: the file is missing, empty or no image.
+        ImageError: the file is missing, empty, no image, or too large.
+        OutOfMemoryError: there is not enough memory.
     """
-    return _of_raster(path) if is_raster(path) else _of_photo(path)
+    source = ImageSource.of(given)
+    return _of_raster(source) if is_raster(source) else _of_photo(source)
 
 
-def _of_photo(path: Path) -> Header:
-    found = read_header(path)
-    sixteen = found.mode.startswith("I")
-    return Header(found.format, "L" if sixteen else found.mode, "16 bit" if sixteen or found.deep else "8 bit",
-                  found.size, found.orientation)  # fmt: skip
+def _of_photo(source: ImageSource) -> Header:
+    with enough_to_decode(source):
+        data = read_encoded(source)
+        with open_with_pillow(source, data, load=False) as opened:
+            orientation, size, form = exif_orientation(opened), (opened.height, opened.width), str(opened.format)
+            mode = "L" if opened.mode.startswith("I") else opened.mode
+            # Pillow says RGB of a PNG of 16 bits a channel.
+            deep = mode != opened.mode or (detect_format(data) == "PNG" and png.has_16_bits(data))
+    return Header(form, mode, "16 bit" if deep else "8 bit", size, orientation)
 
 
-def _of_raster(path: Path) -> Header:
-    with open_raster(path) as source:
-        placed = not source.transform.is_identity
+def _of_raster(source: ImageSource) -> Header:
+    with open_raster(source) as dataset:
+        driver = dataset.driver
         return Header(
-            "JPEG2000" if source.driver.startswith("JP2") else "TIFF" if source.driver == "GTiff" else source.driver,
-            f"{source.count} bands" if source.count > 1 else "1 band",
-            source.dtypes[0],
-            (source.height, source.width),
-            crs=source.crs.to_string() if source.crs else "",
-            transform=tuple(source.transform)[:6] if placed else None,
+            "JPEG2000" if driver.startswith("JP2") else "TIFF" if driver == "GTiff" else driver,
+            f"{dataset.count} bands" if dataset.count > 1 else "1 band",
+            dataset.dtypes[0],
+            (dataset.height, dataset.width),
+            crs=dataset.crs.to_string() if dataset.crs else "",
+            transform=None if dataset.transform.is_identity else tuple(dataset.transform)[:6],
         )

@@ -1,4 +1,4 @@
-"""PNG files before they are decoded: whole or not, and without what makes libpng talk.
+"""PNG files before they are decoded: what their header says, whether their checksums hold, without unused chunks.
 
 libpng writes to stderr, past everything that could catch it, of each damaged chunk and of each odd color profile.
 """
@@ -11,6 +11,26 @@ import zlib
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # Beside the critical chunks, whose names begin with a capital: transparency and orientation.
 KEPT = (b"tRNS", b"eXIf")
+
+
+def has_palette(data: bytes) -> bool:
+    """Whether the pixels of a PNG are indices of a palette (colour type 3)."""
+    return data[25:26] == b"\x03"
+
+
+def has_alpha_channel(data: bytes) -> bool:
+    """Whether a PNG has an alpha channel (colour types 4 and 6)."""
+    return data[25:26] in (b"\x04", b"\x06")
+
+
+def has_transparent_color(data: bytes) -> bool:
+    """Whether a colour or an index of a PNG is transparent."""
+    return b"tRNS" in data[: data.find(b"IDAT")]
+
+
+def has_16_bits(data: bytes) -> bool:
+    """Whether a PNG has 16 bits a channel."""
+    return data[24:25] == b"\x10"
 
 
 def plain_png(data: bytes) -> bytes | None:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import struct
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import partial
 
 from flood_seg.errors import ImageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from flood_seg.imaging.source import detect_format
 
 MAX_MEGAPIXELS = 400.0  # more than any camera's; a larger header is a mistake or an attack
 # Of the process and of those that it starts, of which some get no configuration: workers that load data.
@@ -46,31 +45,20 @@ def too_large(where: object, pixels: int, size: str = "", advice: str = "cut it 
     )
 
 
-def check_header(path: Path, data: bytes) -> None:
+def check_header(where: object, data: bytes) -> None:
     """Raises ImageError where the header of a JPEG, PNG, WebP, GIF or BMP says more pixels than the limit."""
     size = peek_size(data)
     if size:
-        check_size(path, *size)
+        check_size(where, *size)
 
 
 def peek_size(data: bytes) -> tuple[int, int] | None:
     """Returns (width, height) as the header of a JPEG, PNG, WebP, GIF or BMP has them; None: of others, or damaged."""
+    parse = _PARSERS.get(detect_format(data))
     try:
-        if data.startswith(b"\xff\xd8"):
-            return _of_jpeg(data)
-        if data.startswith(b"\x89PNG\r\n\x1a\n"):
-            return _pair(">II", data, 16)
-        if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-            return _of_webp(data)
-        if data[:6] in (b"GIF87a", b"GIF89a"):
-            return _pair("<HH", data, 6)
-        if data.startswith(b"BM"):
-            old = struct.unpack_from("<I", data, 14)[0] == 12
-            width, height = _pair("<HH" if old else "<ii", data, 18)
-            return abs(width), abs(height)  # rows from the top have a negative height
+        return parse(data) if parse else None
     except (struct.error, IndexError):
-        pass
-    return None
+        return None
 
 
 def _pair(form: str, data: bytes, offset: int) -> tuple[int, int]:
@@ -104,3 +92,18 @@ def _of_webp(data: bytes) -> tuple[int, int] | None:
         width, height = _pair("<HH", data, 26)
         return width & 0x3FFF, height & 0x3FFF
     return None
+
+
+def _of_bmp(data: bytes) -> tuple[int, int]:
+    old = struct.unpack_from("<I", data, 14)[0] == 12
+    width, height = _pair("<HH" if old else "<ii", data, 18)
+    return abs(width), abs(height)  # rows from the top have a negative height
+
+
+_PARSERS: dict[str, Callable[[bytes], tuple[int, int] | None]] = {
+    "JPEG": _of_jpeg,
+    "PNG": partial(_pair, ">II", offset=16),
+    "WEBP": _of_webp,
+    "GIF": partial(_pair, "<HH", offset=6),
+    "BMP": _of_bmp,
+}

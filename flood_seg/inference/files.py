@@ -12,7 +12,7 @@ from flood_seg.console import warn
 from flood_seg.errors import DataError, ImageError, OutputError
 from flood_seg.files import check_name, regular
 from flood_seg.imaging.bands import Bands, band_files
-from flood_seg.imaging.read import image_suffixes, is_image_file, is_whole
+from flood_seg.imaging.source import image_suffixes, is_image_file, is_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

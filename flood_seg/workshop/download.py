@@ -8,7 +8,7 @@ from pathlib import Path
 from flood_seg.console import say, track
 from flood_seg.errors import DataError
 from flood_seg.files import copy_file
-from flood_seg.imaging.read import is_image_file
+from flood_seg.imaging.source import is_image_file
 from flood_seg.workshop.output_layout import IMAGES, MASKS, check_empty
 
 FLOOD_AREA = "faizalkarim/flood-area-segmentation"

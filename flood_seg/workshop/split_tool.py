@@ -170,7 +170,7 @@ def _scenes(pairs: Sequence[Pair], config: DataToolsConfig) -> dict[str, str]:
 
 def _blocks(pairs: Sequence[Pair], side: float) -> dict[str, str]:
     """Returns the block of the map that the middle of each raster lies in."""
-    from flood_seg.imaging.raster import open_raster
+    from flood_seg.imaging.gdal import open_raster
 
     blocks = {}
     for pair in pairs:

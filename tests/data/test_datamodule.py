@@ -14,8 +14,8 @@ from flood_seg.data.augmentation import build_augmentation
 from flood_seg.data.datamodule import FloodDataModule, load_store
 from flood_seg.data.layout import choose_split
 from flood_seg.errors import DataError
+from flood_seg.imaging.decode import read_image
 from flood_seg.imaging.preprocess import preprocess
-from flood_seg.imaging.read import read_image
 from flood_seg.inference.files import Job
 from flood_seg.inference.predictor import Predictor
 from flood_seg.inference.segment import Segmenter

@@ -11,8 +11,8 @@ from flood_seg.config.schema import DataConfig, EvaluateConfig, TrainConfig
 from flood_seg.data.labels import encode, read_classes
 from flood_seg.data.reading import SampleReader
 from flood_seg.errors import ConfigError, DataError, ImageError
+from flood_seg.imaging.label_values import Labels
 from flood_seg.imaging.raster import Window
-from flood_seg.imaging.read import Labels
 from flood_seg.spec import ModelSpec
 from flood_seg.verbs.train_parts import make_spec
 
@@ -277,7 +277,7 @@ def test_a_colour_of_16_bits_or_a_number_below_0_is_no_colour_that_labels_name()
 
 
 def test_without_gdal_a_tiff_that_declares_nodata_is_refused_and_any_other_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("flood_seg.imaging.read.has_rasterio", lambda: False)
+    monkeypatch.setattr("flood_seg.imaging.label_values.has_rasterio", lambda: False)
     classes, water = parse_classes("binary", ("land", "water")), (INDICES > 0).astype(np.uint8)
     np.testing.assert_array_equal(read_classes(write_labels(tmp_path / "a.tif", water), classes), water)
     with pytest.raises(ImageError, match=r"b.tif: declares a nodata value.*flood-seg\[geo\]"):

@@ -12,7 +12,7 @@ from flood_seg.data.layout import choose_split, find_samples
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.windows import move
 from flood_seg.errors import DataError, ImageError
-from flood_seg.imaging.read import read_mask
+from flood_seg.imaging.binary_mask import read_mask
 from flood_seg.training.history import read_history
 from flood_seg.verbs.train_run import run_training as train
 

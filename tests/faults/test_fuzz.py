@@ -34,8 +34,10 @@ from flood_seg.data.layout import find_samples
 from flood_seg.data.split import read_split
 from flood_seg.errors import ConfigError, DataError, FloodSegError, ModelError, UsageError
 from flood_seg.imaging.bands import Bands, read_bands
-from flood_seg.imaging.header import describe_file
-from flood_seg.imaging.read import Labels, read_image, read_labels, read_mask
+from flood_seg.imaging.binary_mask import read_mask
+from flood_seg.imaging.decode import read_image
+from flood_seg.imaging.header import read_header
+from flood_seg.imaging.label_values import Labels, read_labels
 from flood_seg.spec import ModelSpec
 from flood_seg.workshop.convert.coco import from_coco
 from flood_seg.workshop.convert.cvat import from_cvat
@@ -86,7 +88,7 @@ READERS: tuple[Callable[[Path], Any], ...] = (
     lambda path: read_labels(path, by_color=True),
     lambda path: read_labels(path, by_color=False),
     lambda path: read_bands(path, Bands.of(DataConfig(bands=["1"], mean=[0.0], std=[1.0]))).values,
-    describe_file,
+    read_header,
 )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from flood_seg.config.schema import SampleConfig
 from flood_seg.errors import DataError
-from flood_seg.imaging.read import read_mask
+from flood_seg.imaging.binary_mask import read_mask
 from flood_seg.synthetic.sample_set import write_sample
 from flood_seg.synthetic.scene import draw_scene
 

@@ -16,11 +16,13 @@ from flood_seg.data.pairing import VECTORS
 from flood_seg.data.reading import check_aspect, fit_mask, resize_mask
 from flood_seg.errors import DataError, ImageError, OutOfMemoryError
 from flood_seg.imaging.bands import read_bands
+from flood_seg.imaging.binary_mask import decide_mask, decide_window
 from flood_seg.imaging.display import to_picture
-from flood_seg.imaging.header import LOSSY, Header, describe_file
+from flood_seg.imaging.header import Header, read_header
+from flood_seg.imaging.label_values import Labels, read_labels, read_mask_values
 from flood_seg.imaging.preprocess import shrink
 from flood_seg.imaging.raster import Raster
-from flood_seg.imaging.read import Labels, decide_mask, decide_window, read_labels, read_mask_values
+from flood_seg.imaging.source import LOSSY
 from flood_seg.plots.page import encode_thumbnail
 from flood_seg.workshop.check.findings import Finding
 
@@ -105,7 +107,7 @@ def _small(picture: np.ndarray) -> np.ndarray:
 
 def _read_header(seen: Examined, path: Path) -> Header:
     """Reads a header and says what is odd in it."""
-    header = describe_file(path)
+    header = read_header(path)
     if header.orientation != 1:
         seen.add("exif", path, f"EXIF orientation {header.orientation}")
     if not header.suffix_fits(path):

@@ -20,10 +20,12 @@ from flood_seg.data.split import Split, write_split
 from flood_seg.errors import DataError, OutputError, UsageError, did_you_mean
 from flood_seg.files import copy_file, write_json
 from flood_seg.imaging.bands import sibling_files
-from flood_seg.imaging.header import SUFFIXES
+from flood_seg.imaging.binary_mask import read_mask
+from flood_seg.imaging.decode import decode_bands
+from flood_seg.imaging.gdal import create_raster, open_raster
+from flood_seg.imaging.label_values import read_labels
 from flood_seg.imaging.postprocess import to_labels
-from flood_seg.imaging.raster import create_raster, open_raster
-from flood_seg.imaging.read import decode_bands, is_raster, read_labels, read_mask
+from flood_seg.imaging.source import SUFFIXES, is_raster
 from flood_seg.imaging.write import write_image
 from flood_seg.workshop.output_layout import IMAGES, MASKS, Place, check_empty, places_of
 

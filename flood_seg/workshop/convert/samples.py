@@ -17,8 +17,8 @@ from flood_seg.console import counted, say, track, warn
 from flood_seg.data.reading import SampleReader, check_aspect, resize_mask
 from flood_seg.errors import DataError, FindingsError, ImageError, UsageError
 from flood_seg.files import copy_file, write_json
-from flood_seg.imaging.header import describe_file
-from flood_seg.imaging.read import image_suffixes, is_raster, read_header, read_size
+from flood_seg.imaging.header import read_header
+from flood_seg.imaging.source import image_suffixes
 from flood_seg.imaging.write import write_image
 from flood_seg.resources import cores
 from flood_seg.skipped import CHECK, EVERY, LeftOut
@@ -97,7 +97,7 @@ def _name(lines: Sequence[str], listing: str) -> None:
 
 def image_size(path: Path) -> tuple[int, int]:
     """Returns (height, width) of an upright image; raises ImageError where it cannot be read."""
-    return describe_file(path).size if is_raster(path) else read_size(path)
+    return read_header(path).upright_size
 
 
 def copy_image(image: Path, place: Place, folder: str = IMAGES) -> Path:
@@ -190,7 +190,7 @@ class SetWriter:
             if (height, width) != size:
                 self.fail(f"{image}: is {size[1]}×{size[0]}, its annotations are of {width}×{height}")
                 return None
-        if not is_raster(image) and read_header(image).orientation != 1:
+        if read_header(image).orientation != 1:
             self.tally.note(TURNED, image.name)
         return size
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from flood_seg.console import say, track, warn
 from flood_seg.errors import DataError, FindingsError, OutputError
-from flood_seg.imaging.raster import create_raster, import_rasterio, open_raster
-from flood_seg.imaging.read import is_image_file
+from flood_seg.imaging.gdal import create_raster, import_rasterio, open_raster
+from flood_seg.imaging.source import is_image_file
 from flood_seg.workshop.tiles.grid import own_spans
 from flood_seg.workshop.tiles.tile import GDAL_CACHE, INDEX
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from flood_seg.imaging.raster import equals, import_rasterio, open_raster, raster_errors
-from flood_seg.imaging.read import decode_bands, is_raster
+from flood_seg.imaging.decode import decode_bands
+from flood_seg.imaging.gdal import import_rasterio, open_raster, raster_errors
+from flood_seg.imaging.raster import equals
+from flood_seg.imaging.source import is_raster
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,11 +13,15 @@ import pytest
 from PIL import Image, ImageFile, ImageOps
 
 from flood_seg.errors import ImageError, OutOfMemoryError
-from flood_seg.imaging import read as read_module
+from flood_seg.imaging import decode as decode_module
 from flood_seg.imaging.bands import Bands, read_bands
+from flood_seg.imaging.binary_mask import read_mask
+from flood_seg.imaging.decode import decode_bands, read_image
+from flood_seg.imaging.header import read_header
+from flood_seg.imaging.label_values import read_labels
 from flood_seg.imaging.raster import read_raster
-from flood_seg.imaging.read import decode_bands, is_raster, read_image, read_labels, read_mask, read_size
 from flood_seg.imaging.size import limit_megapixels, peek_size
+from flood_seg.imaging.source import is_raster
 from tests.conftest import draw_pond
 
 PHOTO, MASK = draw_pond(0, 48, 64)
@@ -40,7 +44,7 @@ def test_a_phone_photo_is_turned_upright_as_its_exif_says(tmp_path, orientation)
     image = read_image(path)
     assert image.shape == expected.shape
     assert np.abs(image.astype(int) - expected).max() <= 3  # two decoders, one JPEG
-    assert read_size(path) == expected.shape[:2]
+    assert read_header(path).upright_size == expected.shape[:2]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +77,7 @@ def test_a_truncated_file_is_an_error_not_a_half_grey_photo(tmp_path, suffix):
 def test_what_is_no_image_is_named_in_one_line(tmp_path, content):
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
-    for read in (read_image, read_mask, read_size):
+    for read in (read_image, read_mask, read_header):
         with pytest.raises(ImageError) as error:
             read(path)
         assert str(path) in str(error.value) and "\n" not in str(error.value)
@@ -177,7 +181,7 @@ def test_damaged_bytes_of_any_kind_give_an_image_or_one_line(tmp_path, format):
             0, 256, 4
         )
         whole.write_bytes(damaged.tobytes()[: len(data) if random.random() < 0.8 else random.integers(1, len(data))])
-        for read in (read_image, read_mask, read_size):
+        for read in (read_image, read_mask, read_header):
             try:
                 read(whole)
             except (ImageError, OutOfMemoryError) as error:  # a size of a tag may be damaged
@@ -193,7 +197,7 @@ def png(width: int, height: int, *extra: bytes, rows: bytes = b"0") -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(extra) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-READERS = (read_image, read_mask, read_size, decode_bands, lambda path: read_labels(path, by_color=True))
+READERS = (read_image, read_mask, read_header, decode_bands, lambda path: read_labels(path, by_color=True))
 
 
 def test_a_header_of_too_many_pixels_is_refused_with_its_figures(tmp_path):
@@ -211,7 +215,7 @@ def test_the_limit_is_the_same_in_every_format_and_nothing_is_decoded_beyond_it(
     for read in READERS[:1] + READERS[2:]:
         read(path)
     limit_megapixels(0.003)
-    monkeypatch.setattr(read_module.cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr(decode_module.cv2, "imdecode", lambda *_: pytest.fail("decoded"))
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda *_: pytest.fail("decoded"))
     readers = READERS if suffix not in ("tif", "jp2") else (lambda path: read_bands(path, Bands()), READERS[4])
     for read in readers:
@@ -265,7 +269,7 @@ def test_memory_that_ends_is_no_damaged_and_no_large_file(tmp_path, suffix, monk
     def end_of_pillow(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(read_module.cv2, "imdecode", end)
+    monkeypatch.setattr(decode_module.cv2, "imdecode", end)
     monkeypatch.setattr(ImageFile.ImageFile, "load", end_of_pillow)
     for read in (read_image, read_mask, decode_bands):
         with pytest.raises(OutOfMemoryError, match=rf"not enough memory for .*a\.{suffix}; close other programs"):

@@ -1,0 +1,102 @@
+"""Opens and creates rasters with GDAL, by rasterio (the `geo` extra); its errors become those of flood-seg."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flood_seg.errors import ImageError
+from flood_seg.files import atomic_path
+from flood_seg.imaging.size import check_size
+from flood_seg.imaging.source import ImageInput, ImageSource, detect_format
+from flood_seg.resources import enough_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rasterio.io import DatasetReader, DatasetWriter
+
+# That may read bytes: none of them follows a name in its content to another file, as a VRT does.
+_DRIVERS = {"TIFF": ["GTiff"], "JPEG2000": ["JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID"]}
+
+
+@cache
+def has_rasterio() -> bool:
+    """Whether the `geo` extra is installed."""
+    return find_spec("rasterio") is not None
+
+
+@cache
+def import_rasterio() -> Any:
+    """Imports rasterio, which shall not warn of images that are not georeferenced.
+
+    For the whole process: Python's filters of warnings are not for single threads.
+    """
+    import rasterio
+
+    warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning)
+    return rasterio
+
+
+@contextmanager
+def open_raster(given: ImageInput) -> Iterator[DatasetReader]:
+    """Yields a file, or the bytes of a TIFF or a JPEG 2000, opened by rasterio.
+
+    What rasterio raises, in the body too, becomes an ImageError.
+
+    Raises:
+        ImageError: the file is missing or damaged, or the bytes are of another format.
+        OutOfMemoryError: there is not enough memory.
+    """
+    source = ImageSource.of(given)
+    form = detect_format(source.head())
+    with ExitStack() as stack:
+        stack.enter_context(raster_errors(source))
+        if isinstance(source.content, Path):
+            dataset = stack.enter_context(import_rasterio().open(source.content))
+        elif form in _DRIVERS:
+            memory = stack.enter_context(import_rasterio().MemoryFile(source.content, filename="image"))
+            dataset = stack.enter_context(memory.open(driver=_DRIVERS[form]))
+        else:
+            raise ImageError(f"{source}: neither a TIFF nor a JPEG 2000; give a file of another raster format by path")
+        _check_blocks(source, dataset)
+        yield dataset
+
+
+@contextmanager
+def raster_errors(where: object) -> Iterator[None]:
+    """Turns what rasterio raises of a file into an ImageError; raises as `open_raster`."""
+    advice = "read it by windows with datamodule=rasters, or close other programs"
+    try:
+        with enough_memory(str(where), advice):
+            yield
+    except (import_rasterio().errors.RasterioError, ValueError) as error:
+        reason = re.sub(r"/vsimem/[\w-]+/", "", " ".join(str(error.__cause__ or error).split()))
+        raise ImageError(f"{where}: damaged or no raster ({reason})") from error
+
+
+def _check_blocks(where: object, dataset: DatasetReader) -> None:
+    """Refuses what is decoded as one and is larger than the image: 261 kB of a TIFF can say tiles of 65536×65536."""
+    for height, width in set(dataset.block_shapes):
+        if height * width > 4 * dataset.height * dataset.width:
+            check_size(f"{where}: its blocks", width, height, "write it anew by gdal_translate -co TILED=YES")
+
+
+@contextmanager
+def create_raster(path: Path, profile: dict[str, Any]) -> Iterator[DatasetWriter]:
+    """Yields a raster to be written, which is there whole or not at all.
+
+    Args:
+        path: of the file.
+        profile: rasterio's: driver, height, width, count, dtype and more.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with atomic_path(path) as temporary, import_rasterio().open(temporary, "w", **profile) as out:
+        yield out

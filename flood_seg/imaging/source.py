@@ -1,0 +1,113 @@
+"""An image to be read: a file, or encoded bytes in memory; and what its first bytes or its suffix say of its format."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from flood_seg.errors import ImageError
+from flood_seg.files import regular
+
+HEAD_BYTES = 12  # by which every format below is recognized
+
+# The usual suffix of each format comes first.
+SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "MPO": (".jpg", ".jpeg", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+    "BMP": (".bmp", ".dib"),
+    "GIF": (".gif",),
+    "JPEG2000": (".jp2", ".j2k", ".jpx"),
+}
+LOSSY = frozenset({"JPEG", "MPO"})
+_SIGNATURES = {
+    b"\xff\xd8": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"GIF87a": "GIF", b"GIF89a": "GIF", b"BM": "BMP",
+    b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF", b"<VRTDataset": "VRT",
+}  # fmt: skip
+
+
+class ImageSource:
+    """A file, or the encoded bytes of an image.
+
+    Attributes:
+        content: the path, or the bytes.
+        name: what messages call it.
+    """
+
+    def __init__(self, content: Path | bytes, name: str = "<bytes>") -> None:
+        """Takes a path, which is its own name, or bytes and what to call them."""
+        self.content = content
+        self.name = str(content) if isinstance(content, Path) else name
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def of(cls, given: ImageInput) -> ImageSource:
+        """Returns the source of whatever names an image."""
+        return given if isinstance(given, ImageSource) else cls(given)
+
+    def head(self) -> bytes:
+        """Returns the first bytes; raises ImageError where the file is missing, a pipe, a folder or unreadable."""
+        if isinstance(self.content, bytes):
+            return self.content[:HEAD_BYTES]
+        try:
+            with regular(self.content).open("rb") as file:
+                return file.read(HEAD_BYTES)
+        except OSError as error:
+            raise ImageError(f"{self}: {error.strerror or error}") from error
+
+    def read(self) -> bytes:
+        """Returns all bytes; raises as `head`, and where there are none."""
+        try:
+            data = self.content if isinstance(self.content, bytes) else regular(self.content).read_bytes()
+        except OSError as error:
+            raise ImageError(f"{self}: {error.strerror or error}") from error
+        if not data:
+            raise ImageError(f"{self}: the file is empty")
+        return data
+
+
+ImageInput = Path | bytes | ImageSource
+
+
+def detect_format(data: bytes) -> str:
+    """Returns Pillow's name of the format that the first bytes are of, `VRT` of GDAL's; empty: of another format."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data[4:8] == b"jP  ":
+        return "JPEG2000"
+    return next((name for signature, name in _SIGNATURES.items() if data.startswith(signature)), "")
+
+
+def is_raster(given: ImageInput) -> bool:
+    """Whether GDAL reads the content: a TIFF, a JPEG 2000 or a VRT, of any bands, maybe georeferenced.
+
+    Raises:
+        ImageError: as `ImageSource.head`.
+    """
+    return detect_format(ImageSource.of(given).head()) in ("TIFF", "JPEG2000", "VRT")
+
+
+def is_whole(data: bytes) -> bool:
+    """Whether `data` is a JPEG or a PNG that ends as it should; OpenCV fills up a truncated one with grey."""
+    form = detect_format(data)
+    if form == "JPEG":
+        return data[-64:].rstrip(b"\0\r\n ").endswith(b"\xff\xd9")
+    return form == "PNG" and b"IEND" in data[-16:]
+
+
+@cache
+def image_suffixes() -> frozenset[str]:
+    """Returns the lower-case suffixes, with the dot, of all formats that Pillow opens."""
+    from PIL import Image
+
+    Image.init()
+    return frozenset(suffix for suffix, name in Image.EXTENSION.items() if name in Image.OPEN)
+
+
+def is_image_file(path: Path, also: frozenset[str] = frozenset()) -> bool:
+    """Whether a path is a file with the suffix of an image, or one of `also`, and not hidden."""
+    return path.suffix.lower() in image_suffixes() | also and not path.name.startswith(".") and path.is_file()
