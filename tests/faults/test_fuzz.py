@@ -38,6 +38,7 @@ from flood_seg.imaging.binary_mask import read_mask
 from flood_seg.imaging.decode import read_image
 from flood_seg.imaging.header import read_header
 from flood_seg.imaging.label_values import Labels, read_labels
+from flood_seg.imaging.source import ImageSource
 from flood_seg.spec import ModelSpec
 from flood_seg.workshop.convert.coco import from_coco
 from flood_seg.workshop.convert.cvat import from_cvat
@@ -89,6 +90,7 @@ READERS: tuple[Callable[[Path], Any], ...] = (
     lambda path: read_labels(path, by_color=False),
     lambda path: read_bands(path, Bands.of(DataConfig(bands=["1"], mean=[0.0], std=[1.0]))).values,
     read_header,
+    lambda path: read_bands(ImageSource(path.read_bytes(), str(path)), Bands()).values,
 )
 
 
