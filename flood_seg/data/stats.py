@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +11,13 @@ import numpy as np
 
 from flood_seg.classes import IGNORED
 from flood_seg.config.compose import as_override
-from flood_seg.console import say, track, warn
+from flood_seg.console import say, warn
 from flood_seg.data.nodata import band_ends, find_strays
+from flood_seg.data.parallel import read_pairs
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.store import default_cache_dir, fingerprint
-from flood_seg.errors import DataError, ImageError
+from flood_seg.errors import DataError
 from flood_seg.files import cached_json, write_text
-from flood_seg.resources import cores
-from flood_seg.skipped import CHECK, LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,14 +93,9 @@ def measure(pairs: Sequence[Pair], reader: SampleReader) -> tuple[BandStats, lis
     """
     total = BandStats(len(reader.bands.names))
     ends: dict[str, Ends] = {}
-    with ThreadPoolExecutor(min(4, cores())) as pool, LeftOut(CHECK) as left_out:
-        found = pool.map(lambda pair: _measure(pair, reader), pairs)
-        for pair, one in track(zip(pairs, found, strict=True), "Measuring", len(pairs)):
-            if isinstance(one, ImageError):
-                left_out.add(pair.stem, str(one))
-                continue
-            total.merge(one[0])
-            ends[pair.stem] = one[1]
+    for pair, (bands, its_ends) in read_pairs(pairs, lambda pair: _measure(pair, reader), "Measuring"):
+        total.merge(bands)
+        ends[pair.stem] = its_ends
     if not total.count:
         raise DataError("no pixel of the training part could be read; the lines above say why")
     return total, find_strays(ends, reader.bands.names, reader.bands.value_scale)
@@ -130,12 +123,9 @@ def measure_bands(data: DataConfig, task: str, pairs: Sequence[Pair]) -> tuple[l
     return mean, [value or 1.0 for value in std]  # a constant band carries no information, and must not divide by 0
 
 
-def _measure(pair: Pair, reader: SampleReader) -> tuple[BandStats, Ends] | ImageError:
-    try:
-        raster, mask = reader.read(pair)
-        return BandStats.of(raster.values, mask), band_ends(raster)
-    except ImageError as error:
-        return error
+def _measure(pair: Pair, reader: SampleReader) -> tuple[BandStats, Ends]:
+    raster, mask = reader.read(pair)
+    return BandStats.of(raster.values, mask), band_ends(raster)
 
 
 def write_stats(path: Path, total: BandStats, data: DataConfig) -> None:

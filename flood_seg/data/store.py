@@ -10,7 +10,6 @@ import json
 import math
 import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -20,14 +19,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from flood_seg.classes import IGNORED
-from flood_seg.console import track
 from flood_seg.data.pairing import Fault, Pair
+from flood_seg.data.parallel import parallel_map
 from flood_seg.data.reading import Sample, SampleReader
 from flood_seg.data.windows import move
 from flood_seg.errors import ImageError, OutputError
 from flood_seg.files import atomic_path, write_json
 from flood_seg.imaging.bands import band_files, read_bands
-from flood_seg.resources import cores, enough_memory
+from flood_seg.resources import enough_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -170,7 +169,7 @@ def fingerprint(pairs: Sequence[Pair], reader: SampleReader, *extra: object) -> 
 def _decode(
     pairs: Sequence[Pair], reader: SampleReader, height: int, width: int, arrays: Sample | None
 ) -> list[Fault | bool]:
-    """Decodes in threads (OpenCV and Pillow release the lock) into the arrays.
+    """Decodes in threads into the arrays.
 
     Returns:
         of each pair a fault, or whether its mask has ignored pixels.
@@ -188,8 +187,7 @@ def _decode(
             return Fault(pair.stem, path, str(error).removeprefix(f"{path}: "))
         return bool((mask == IGNORED).any())
 
-    with ThreadPoolExecutor(min(8, cores())) as pool:
-        return list(track(pool.map(decode, range(len(pairs))), "Checking pairs", len(pairs)))
+    return list(parallel_map(decode, range(len(pairs)), "Checking pairs", threads=8))
 
 
 def _check_type(given: np.dtype[Any], kept: np.dtype[Any]) -> None:

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from flood_seg.config.schema import DataConfig
-from flood_seg.console import say, track
+from flood_seg.console import say
 from flood_seg.data.dvc import ensure_here
 from flood_seg.data.layout import choose_pairs, has_masks
 from flood_seg.data.pairing import Pair
+from flood_seg.data.parallel import read_pairs
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.windows import cut_windows
-from flood_seg.errors import DataError, ImageError
+from flood_seg.errors import DataError
 from flood_seg.imaging.bands import Bands
 from flood_seg.imaging.preprocess import resize_image
 from flood_seg.imaging.source import is_image_file
-from flood_seg.skipped import CHECK, LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -103,13 +103,8 @@ def read_photos(
     Raises:
         DataError: none could be read.
     """
-    pairs, photos = list(pairs), []
-    with LeftOut(CHECK) as left_out:
-        for pair in track(pairs, "Reading", len(pairs)):
-            try:
-                photos.append(_read(pair, reader, height, width, masks))
-            except ImageError as error:
-                left_out.add(pair.stem, str(error))
+    found = read_pairs(list(pairs), lambda pair: _read(pair, reader, height, width, masks), "Reading")
+    photos = [photo for _, photo in found]
     if not photos:
         raise DataError("no photo could be read; give --data a folder of photos, or of images/ and masks/")
     return photos

@@ -14,15 +14,16 @@ import numpy as np
 
 from flood_seg.classes import IGNORED
 from flood_seg.console import track
+from flood_seg.data.parallel import usable
 from flood_seg.data.reading import resize_mask
-from flood_seg.errors import DataError, FloodSegError, ImageError, LogitsError
+from flood_seg.errors import DataError, ImageError, LogitsError
 from flood_seg.imaging.display import to_picture
 from flood_seg.imaging.preprocess import shrink
-from flood_seg.inference.pipeline import pipeline
 from flood_seg.inference.tta import Views
 from flood_seg.metrics.boundary import boundary_f1
 from flood_seg.metrics.confusion import confusion_matrix
 from flood_seg.metrics.curve import count_logits
+from flood_seg.pipeline import pipeline
 from flood_seg.resources import cores
 from flood_seg.skipped import EVERY, LeftOut
 
@@ -105,7 +106,7 @@ class _Job:
     pair: Pair
     image: np.ndarray | None = None
     mask: np.ndarray | None = None
-    error: FloodSegError | None = None
+    error: ImageError | None = None
     shift: float = 0.0
     tensors: dict[str, np.ndarray] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -136,13 +137,9 @@ class Measurer:
         threads = max(1, min(4, cores() // 2))
         concurrency = min(contestant.predictor.backend.concurrency for contestant in self._contestants)
         stages = ((self._read, threads), (self._run, concurrency), (self._count, threads))
-        done = pipeline(pairs, stages, ahead=2 * threads + concurrency)
+        results = track(pipeline(pairs, stages, ahead=2 * threads + concurrency), "Evaluating", len(pairs))
         with self.left_out as left_out:
-            for result in track(done, "Evaluating", len(pairs)):
-                if isinstance(result, ImageResult):
-                    yield result
-                else:
-                    left_out.add(result.pair.stem, str(result.error))
+            yield from (result for _, result in usable(pairs, results, left_out))
             if len(left_out) == len(pairs):
                 left_out.listing = EVERY  # no report is written
 
@@ -172,14 +169,14 @@ class Measurer:
             job.seconds[contestant.name] = time.perf_counter() - started
         return job
 
-    def _count(self, job: _Job) -> ImageResult | _Job:
-        if job.error is not None or job.image is None or job.mask is None:
-            return job
+    def _count(self, job: _Job) -> ImageResult | ImageError | LogitsError:
+        if job.error is not None:
+            return job.error
+        assert job.image is not None and job.mask is not None
         try:
             return self._counted(job, job.image, job.mask)
         except LogitsError as error:
-            job.error = error
-            return job
+            return error
 
     def _counted(self, job: _Job, image: np.ndarray, mask: np.ndarray) -> ImageResult:
         shape, count = mask.shape, len(self._spec.class_names)

@@ -16,10 +16,10 @@ from flood_seg.imaging.size import limit_megapixels
 from flood_seg.inference.engines import choose_engine, open_backend, with_streams
 from flood_seg.inference.files import Job, not_done, plan
 from flood_seg.inference.models import default_model
-from flood_seg.inference.pipeline import pipeline
 from flood_seg.inference.predictor import Predictor
 from flood_seg.inference.report import Report
 from flood_seg.inference.segment import Segmenter
+from flood_seg.pipeline import pipeline
 from flood_seg.resources import check_batch_memory, cores
 from flood_seg.verbs.common import as_path
 

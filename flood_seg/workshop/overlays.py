@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +10,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from flood_seg.classes import IGNORED, to_rgb
-from flood_seg.console import counted, say, track
+from flood_seg.console import counted, say
 from flood_seg.data.layout import choose_pairs
+from flood_seg.data.parallel import read_pairs
 from flood_seg.data.reading import SampleReader, resize_mask
-from flood_seg.errors import FindingsError, FloodSegError, ImageError, LogitsError
+from flood_seg.errors import FindingsError
 from flood_seg.files import check_writable
 from flood_seg.imaging.display import class_colors, difference_legend, draw_classes, draw_difference, to_picture
 from flood_seg.imaging.preprocess import resize_image, shrink, shrunk
@@ -23,8 +22,7 @@ from flood_seg.imaging.write import write_image
 from flood_seg.inference.engines import open_backend
 from flood_seg.inference.predictor import Predictor
 from flood_seg.metrics.confusion import confusion_matrix, image_ious
-from flood_seg.resources import cores
-from flood_seg.skipped import LeftOut
+from flood_seg.skipped import EVERY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,20 +62,16 @@ def overlay(config: DataToolsConfig, out: Path, model: str | None = None) -> Non
     drawer = _Drawer(config, Predictor(open_backend(config.backend, model)) if model else None)
     longest = options.thumbnail * (2 if model else 1)  # three pictures side by side
     small = list[Drawn]()
-    with LeftOut() as left_out:
-        for pair, drawn in track(drawer.draw_all(chosen), "Drawing", len(chosen)):
-            if isinstance(drawn, FloodSegError):
-                left_out.add(pair.stem, str(drawn))
-                continue
-            write_image(out / f"{drawn.stem.replace('/', '_')}.jpg", with_legend(drawn, drawer.legend))
-            small.append(Drawn(drawn.stem, shrink(drawn.picture, longest), drawn.caption))
+    for _, drawn in read_pairs(chosen, drawer.draw, "Drawing", threads=1 if model else 4, listing=EVERY):
+        write_image(out / f"{drawn.stem.replace('/', '_')}.jpg", with_legend(drawn, drawer.legend))
+        small.append(Drawn(drawn.stem, shrink(drawn.picture, longest), drawn.caption))
     many = options.columns * options.rows
     sheets = [small[start : start + many] for start in range(0, len(small), many)]
     for number, several in enumerate(sheets, 1):
         write_image(out / f"sheet_{number}.jpg", contact_sheet(several, options.columns, drawer.legend))
     say(f"{out}: {counted(len(small), 'picture')} and {counted(len(sheets), 'contact sheet')}")
-    if left_out:
-        raise FindingsError(f"{len(left_out)} of {len(chosen)} samples could not be drawn, see above; the rest is done")
+    if left := len(chosen) - len(small):
+        raise FindingsError(f"{left} of {len(chosen)} samples could not be drawn, see above; the rest is done")
 
 
 class _Drawer:
@@ -95,18 +89,15 @@ class _Drawer:
             self._colors = [to_rgb(color) for color in classes.colors]
             self.legend = dict(zip(classes.names[1:], self._colors[1:], strict=True))
 
-    def draw_all(self, pairs: Sequence[Pair]) -> Iterator[tuple[Pair, Drawn | FloodSegError]]:
-        """Yields each pair and its picture, or why there is none."""
-        threads = 1 if self._predictor else min(4, cores())
-        with ThreadPoolExecutor(threads) as pool:
-            yield from zip(pairs, pool.map(self._draw, pairs), strict=True)
+    def draw(self, pair: Pair) -> Drawn:
+        """Draws a pair.
 
-    def _draw(self, pair: Pair) -> Drawn | FloodSegError:
-        try:
-            image, mask = self._reader.load(pair)
-            predicted = self._predictor.predict(image).mask if self._predictor else None
-        except (ImageError, LogitsError) as error:
-            return error
+        Raises:
+            ImageError: it cannot be read, or the model cannot take it.
+            LogitsError: the model answers NaN or infinity.
+        """
+        image, mask = self._reader.load(pair)
+        predicted = self._predictor.predict(image).mask if self._predictor else None
         height, width = shrunk(mask.shape, self._options.size)
         picture = to_picture(resize_image(image, height, width), self._reader.bands.names)
         truth = resize_mask(mask, height, width)

@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,15 +14,14 @@ import numpy as np
 
 from flood_seg.classes import IGNORED
 from flood_seg.config.compose import as_override
-from flood_seg.console import say, show_table, track
+from flood_seg.console import say, show_table
 from flood_seg.data.groups import read_groups
 from flood_seg.data.layout import find_samples, warn_of
+from flood_seg.data.parallel import read_pairs
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.split import Split, hash_name, write_split
-from flood_seg.errors import DataError, ImageError, UsageError
+from flood_seg.errors import DataError, UsageError
 from flood_seg.files import check_suffix, check_writable
-from flood_seg.resources import cores
-from flood_seg.skipped import CHECK, LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,27 +84,21 @@ class _Looks:
             self._read(pairs)
 
     def _read(self, pairs: Sequence[Pair]) -> None:
-        with ThreadPoolExecutor(min(8, cores())) as pool, LeftOut(CHECK) as left_out:
-            for pair, error in track(zip(pairs, pool.map(self._look, pairs), strict=True), "Reading", len(pairs)):
-                if error:
-                    left_out.add(pair.stem, str(error))
-                    del self.weights[pair.stem]
+        self.weights = {pair.stem: weight for pair, weight in read_pairs(pairs, self._look, "Reading", threads=8)}
         if not self.weights:
             raise DataError(f"{self._config.datamodule.place}: no pair could be read; flood-seg data check says why")
 
-    def _look(self, pair: Pair) -> ImageError | None:
+    def _look(self, pair: Pair) -> np.ndarray:
+        """Returns the pair's weight; keeps its view."""
         from flood_seg.workshop.check.examine import small_view
 
-        try:
-            image, mask = self._reader.load(pair)
-        except ImageError as error:
-            return error
+        image, mask = self._reader.load(pair)
         if self._views_wanted:
             self.views[pair.stem] = small_view(image, self._reader.bands.names)
-        if self._config.split.stratify:
-            counts = np.bincount(mask[mask != IGNORED].ravel(), minlength=len(self.names))
-            self.weights[pair.stem] = np.array([1.0, *(counts / max(mask.size, 1))])
-        return None
+        if not self._config.split.stratify:
+            return np.ones(1)
+        counts = np.bincount(mask[mask != IGNORED].ravel(), minlength=len(self.names))
+        return np.array([1.0, *(counts / max(mask.size, 1))])
 
 
 def group_samples(pairs: Sequence[Pair], looks: _Looks, config: DataToolsConfig) -> list[list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,13 +9,11 @@ import cv2
 import numpy as np
 
 from flood_seg.classes import IGNORED
-from flood_seg.console import track
 from flood_seg.data.nodata import band_ends
+from flood_seg.data.parallel import read_pairs
 from flood_seg.data.reading import fill_up
 from flood_seg.data.stats import BandStats
-from flood_seg.errors import DataError, ImageError
-from flood_seg.resources import cores
-from flood_seg.skipped import CHECK, LeftOut
+from flood_seg.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,24 +66,14 @@ def survey(pairs: Sequence[Pair], reader: SampleReader, value_scale: float) -> l
     Raises:
         DataError: no pixel could be read, or a mask has a value that the labels do not list.
     """
-    looks = []
-    with ThreadPoolExecutor(min(4, cores())) as pool, LeftOut(CHECK) as left_out:
-        found = pool.map(lambda pair: _look(pair, reader, value_scale), pairs)
-        for pair, look in track(zip(pairs, found, strict=True), "Looking", len(pairs)):
-            if isinstance(look, ImageError):
-                left_out.add(pair.stem, str(look))
-            else:
-                looks.append(look)
+    looks = [look for _, look in read_pairs(pairs, lambda pair: _look(pair, reader, value_scale), "Reading")]
     if not sum(look.bands.count for look in looks):
         raise DataError("no pixel could be read; the lines above say why, and so does flood-seg data check")
     return looks
 
 
-def _look(pair: Pair, reader: SampleReader, value_scale: float) -> Look | ImageError:
-    try:
-        raster, mask = reader.read(pair)
-    except ImageError as error:
-        return error
+def _look(pair: Pair, reader: SampleReader, value_scale: float) -> Look:
+    raster, mask = reader.read(pair)
     image, mask = fill_up(raster.values, mask, pair.window)
     counted = mask != IGNORED
     histograms = [_histogram(image[:, :, band], counted, value_scale) for band in range(image.shape[2])]

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flood_seg.console import counted, track
+from flood_seg.console import counted
 from flood_seg.data.nodata import find_strays
+from flood_seg.data.parallel import parallel_map
 from flood_seg.data.reading import SampleReader
 from flood_seg.errors import FindingsError, UsageError
 from flood_seg.files import check_writable
-from flood_seg.resources import cores
 from flood_seg.workshop.check.examine import Examined, examine
 from flood_seg.workshop.check.findings import SEVERITIES, Finding
 from flood_seg.workshop.check.mask_image_fit import SIGNS, fits
@@ -120,9 +119,8 @@ def look(config: DataToolsConfig) -> Checked:
     placed, faults = find_with_parts(data)
     reader = SampleReader.of(data, config.task)
     pairs = [pair for pair, _ in placed]
-    with ThreadPoolExecutor(min(8, cores())) as pool:
-        looks = pool.map(lambda pair: examine(pair, reader, options), pairs)
-        samples = {seen.pair.stem: seen for seen in track(looks, "Checking", len(pairs))}
+    looks = parallel_map(lambda pair: examine(pair, reader, options), pairs, "Checking", threads=8)
+    samples = {seen.pair.stem: seen for seen in looks}
     checked = Checked(samples, {pair.stem: part for pair, part in placed})
     checked.findings = [Finding("unpaired", (fault.stem,), fault.path.name, fault.reason) for fault in faults]
     checked.findings += _once_a_file([finding for seen in samples.values() for finding in seen.findings])

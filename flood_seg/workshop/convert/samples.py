@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flood_seg.classes import BACKGROUND, IGNORE, IGNORED
-from flood_seg.console import counted, say, track, warn
+from flood_seg.console import counted, say, warn
+from flood_seg.data.layout import warn_of
+from flood_seg.data.parallel import read_pairs
 from flood_seg.data.reading import SampleReader, check_aspect, resize_mask
 from flood_seg.errors import DataError, FindingsError, ImageError, UsageError
 from flood_seg.files import copy_file, write_json
 from flood_seg.imaging.header import read_header
 from flood_seg.imaging.source import image_suffixes
 from flood_seg.imaging.write import write_image
-from flood_seg.resources import cores
-from flood_seg.skipped import CHECK, EVERY, LeftOut
+from flood_seg.skipped import LeftOut
 from flood_seg.workshop.label_coding import Coding, on_command_line
 from flood_seg.workshop.output_layout import IMAGES, MASKS, Place, check_empty, find_with_parts, places_of
 
@@ -64,35 +64,20 @@ def read_samples(config: DataToolsConfig, out: Path) -> Iterator[Sample]:
     placed, faults = find_with_parts(config.datamodule)
     places = places_of(out, placed)
     reader = SampleReader.of(config.datamodule, config.task)
-    failed = [f"{fault.path.name}: {fault.reason}" for fault in faults]
+    warn_of(faults)
 
-    def read(pair: Pair) -> np.ndarray | ImageError:
-        try:
-            mask = reader.read_mask(pair)
-            size = image_size(pair.image)
-            check_aspect(size, mask.shape)
-        except ImageError as error:
-            return error
+    def read(pair: Pair) -> np.ndarray:
+        mask, size = reader.read_mask(pair), image_size(pair.image)
+        check_aspect(size, mask.shape)
         return resize_mask(mask, *size)
 
-    with ThreadPoolExecutor(min(4, cores())) as pool:
-        masks = pool.map(read, [pair for pair, _ in placed])
-        samples = zip(placed, places, masks, strict=True)
-        for (pair, _), place, mask in track(samples, "Converting", len(placed)):
-            if isinstance(mask, ImageError):
-                failed.append(f"{pair.stem}: {mask}")
-            else:
-                yield Sample(pair, place, mask)
-    if failed:
-        _name(failed, CHECK)
-        raise FindingsError(f"{len(failed)} files could not be converted, see above; the rest is done")
-
-
-def _name(lines: Sequence[str], listing: str) -> None:
-    """Warns of lines that begin with the name of what is left out."""
-    with LeftOut(listing) as left_out:
-        for line in lines:
-            left_out.add(line.partition(": ")[0], line, f"left out: {line}")
+    pairs, done = [pair for pair, _ in placed], 0
+    place_of = dict(zip(pairs, places, strict=True))
+    for pair, mask in read_pairs(pairs, read, "Converting"):
+        done += 1
+        yield Sample(pair, place_of[pair], mask)
+    if failed := len(faults) + len(pairs) - done:
+        raise FindingsError(f"{failed} files could not be converted, see above; the rest is done")
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -243,7 +228,9 @@ class SetWriter:
         if self._count:
             write_json(self._root / CONVERSION, record)
         self.tally.show()
-        _name(self.failed, EVERY)
+        with LeftOut() as left_out:
+            for line in self.failed:
+                left_out.add(line.partition(": ")[0], line, f"left out: {line}")
         train = f" with masks; train with {on_command_line(overrides)}" if self._count else ""
         say(f"{self._root}: {counted(self._count, 'image')}{train}")
         if self.failed:

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from flood_seg.inference.pipeline import pipeline
+from flood_seg.pipeline import pipeline
 
 
 def test_results_come_in_order_whichever_is_faster():
