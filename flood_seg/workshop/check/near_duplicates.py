@@ -72,19 +72,10 @@ def _grey(view: np.ndarray) -> np.ndarray:
 
 
 def groups_of(pairs: Sequence[tuple[int, int]], count: int) -> list[list[int]]:
-    """Joins pairs that share an image; returns the groups of two or more, each in ascending order."""
-    leader = list(range(count))
+    """Joins pairs that share an image; returns the groups of two or more of `count` images, each in ascending order."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
 
-    def find(index: int) -> int:
-        while leader[index] != index:
-            leader[index] = leader[leader[index]]
-            index = leader[index]
-        return index
-
-    for first, second in pairs:
-        a, b = sorted((find(first), find(second)))
-        leader[b] = a
-    groups: dict[int, list[int]] = {}
-    for index in range(count):
-        groups.setdefault(find(index), []).append(index)
-    return [group for group in groups.values() if len(group) > 1]
+    edges = np.array(pairs, int).reshape(-1, 2).T
+    labels = connected_components(coo_array((np.ones(edges.shape[1]), tuple(edges)), (count, count)), directed=False)[1]
+    return [np.flatnonzero(labels == label).tolist() for label in np.flatnonzero(np.bincount(labels) > 1)]
