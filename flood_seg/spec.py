@@ -29,7 +29,7 @@ class ModelSpec:
         value_scale: what a raw pixel value is divided by before normalisation (255 for 8 bits); never guessed.
         mean: per-band mean on the [0, 1] scale, subtracted.
         std: per-band standard deviation on the [0, 1] scale, divided by.
-        band_sources: where a band is found that the image's own file does not name; see `imaging.bands.Bands`.
+        band_sources: where a band is found that the image's own file does not name; see `imaging.bands.BandSelection`.
         nodata: raw value of pixels without data, for files that declare none; None: there is no such value.
         class_colors: `#rrggbb` per class for drawing; empty: the default ones.
         resize: how an image is brought to height x width; `area`: stretched, by area averaging where it

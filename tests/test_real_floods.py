@@ -16,7 +16,7 @@ from flood_seg.data.pairing import find_pairs
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.store import open_store
 from flood_seg.errors import BackendError
-from flood_seg.imaging.bands import Bands, read_bands
+from flood_seg.imaging.bands import BandSelection, read_bands
 from flood_seg.inference.engines import open_backend, parse_engine
 from flood_seg.inference.models import boxed_model
 from flood_seg.inference.predictor import Predictor
@@ -42,7 +42,7 @@ def test_every_faulty_pair_of_the_public_set_is_named():
 def test_no_real_photo_is_unusual_to_the_bundled_model():
     model = str(boxed_model())
     predictor = Predictor(open_backend(parse_engine(model).node(), model))
-    bands = Bands.of(predictor.spec)
+    bands = BandSelection.of(predictor.spec)
     shifts = [predictor.prepare(read_bands(path, bands).values).shift for path in (FLOOD / "images").iterdir()]
     assert len(shifts) == 250 and max(shifts) < InferConfig.max_input_shift
 

@@ -16,10 +16,10 @@ from flood_seg.imaging.preprocess import by_fours
 
 if TYPE_CHECKING:
     from flood_seg.config.schema import AugmentationConfig
-    from flood_seg.imaging.bands import Bands
+    from flood_seg.imaging.bands import BandSelection
 
 
-def build_augmentation(config: AugmentationConfig, bands: Bands | None = None) -> A.Compose | None:
+def build_augmentation(config: AugmentationConfig, bands: BandSelection | None = None) -> A.Compose | None:
     """Builds the pipeline for `image`, any dtype [H, W, bands], and `mask` uint8 [H, W]; None where it is off.
 
     Saturation and hue are of photos alone; other images change in brightness and contrast.
@@ -30,7 +30,7 @@ def build_augmentation(config: AugmentationConfig, bands: Bands | None = None) -
     return A.Compose([OneWarp(config), color, Blur(config)])
 
 
-def left_out(config: AugmentationConfig, bands: Bands) -> str:
+def left_out(config: AugmentationConfig, bands: BandSelection) -> str:
     """Returns a line for people on what the configuration asks for and the bands do not allow, or an empty text."""
     wanted = config.enabled and config.color_probability and (config.saturation or config.hue)
     if bands.is_photo or not wanted:

@@ -1,4 +1,4 @@
-"""Decodes pairs: the bands that are wanted of an image, and the class of each pixel of its mask."""
+"""Decodes pairs: the selected bands of an image, and the class of each pixel of its mask."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flood_seg.config.schema.data import BANDS, VALUE_SCALE
 from flood_seg.data.labels import read_classes
 from flood_seg.data.pairing import VECTORS
 from flood_seg.errors import ConfigError, ImageError
-from flood_seg.imaging.bands import Bands, read_bands
+from flood_seg.imaging.bands import BandSelection, read_bands
 from flood_seg.imaging.preprocess import resize_image
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from flood_seg.imaging.raster import Raster, Window
     from flood_seg.spec import ModelSpec
 
-Sample = tuple[np.ndarray, np.ndarray]
+Sample = tuple[np.ndarray, np.ndarray]  # image [H, W, bands] and class indices uint8 [H, W]
 ASPECT_TOLERANCE = 0.01
 
 
@@ -31,20 +31,19 @@ class SampleReader:
     """Decodes pairs of one data set."""
 
     classes: Classes
-    bands: Bands = field(default_factory=Bands)
+    bands: BandSelection = field(default_factory=BandSelection)
     label_field: str | None = None  # of vector labels
 
     @classmethod
     def of(cls, config: DataConfig, task: str) -> SampleReader:
         """Returns the reader of a configured data set."""
-        return cls(config.classes(task), Bands.of(config), config.label_field)
+        return cls(config.classes(task), BandSelection.of(config), config.label_field)
 
     @classmethod
     def for_model(cls, config: DataConfig, spec: ModelSpec) -> SampleReader:
         """Returns the reader of a data set that a model is tried on: its bands, and its classes in the given masks.
 
-        Where the configuration names no labels, those that the model was trained with are meant, and likewise its
-        nodata value.
+        Labels and a nodata value that the configuration does not give are those that the model was trained with.
 
         Raises:
             ConfigError: the configuration's classes are not as many as the model's, or it says other bands.
@@ -105,9 +104,9 @@ class SampleReader:
         return resize_image(image, height, width), resize_mask(mask, height, width)
 
 
-def _bands_for_model(config: DataConfig, spec: ModelSpec) -> Bands:
+def _bands_for_model(config: DataConfig, spec: ModelSpec) -> BandSelection:
     """Returns the model's bands, from where the configuration says if it does."""
-    bands = Bands.of(spec)
+    bands = BandSelection.of(spec)
     for name, given, usual, its in (
         ("bands", tuple(config.bands), BANDS, bands.names),
         ("value_scale", config.value_scale, VALUE_SCALE, bands.value_scale),

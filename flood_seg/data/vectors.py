@@ -24,7 +24,7 @@ def draw_shapes(labels: Path, image: Path, classes: Classes, field: str | None, 
 
     Args:
         labels: shapes in any coordinate reference system.
-        image: a raster with a place on the map.
+        image: a georeferenced raster.
         classes: what the field's values mean: a class's name, or a value that `classes` lists.
         field: the attribute that names a shape's class; None: all are class 1.
         window: of the image; None: all of it.
@@ -42,7 +42,7 @@ def draw_shapes(labels: Path, image: Path, classes: Classes, field: str | None, 
 
     with open_raster(image) as source:
         if source.crs is None or source.transform.is_identity:
-            raise ImageError(f"{image}: has no place on the map, so the shapes of {labels.name} cannot be drawn on it")
+            raise ImageError(f"{image}: is not georeferenced, so the shapes of {labels.name} cannot be drawn on it")
         crs, transform, shape = source.crs.to_wkt(), source.transform, (source.height, source.width)
     shapes, indices, bounds = _read(labels, labels.stat().st_mtime_ns, crs, classes, field)
     near = _near(bounds, shape, transform)

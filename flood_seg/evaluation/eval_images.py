@@ -14,7 +14,7 @@ from flood_seg.data.parallel import read_pairs
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.windows import cut_windows
 from flood_seg.errors import DataError
-from flood_seg.imaging.bands import Bands
+from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.preprocess import resize_image
 from flood_seg.imaging.source import is_image_file
 
@@ -119,7 +119,7 @@ def _read(pair: Pair, reader: SampleReader, height: int, width: int, masks: bool
 def _draw(spec: ModelSpec, count: int) -> list[Photo]:
     from flood_seg.synthetic.scene import draw_scene
 
-    if spec.task != "binary" or not Bands.of(spec).is_photo:
+    if spec.task != "binary" or not BandSelection.of(spec).is_photo:
         raise DataError("no data there, and synthetic scenes suit binary models of photos only; give --data FOLDER")
     say(f"No data there: {count} synthetic scenes are drawn; --data names a folder of your own.")
     scenes = (draw_scene(seed, spec.height, spec.width) for seed in range(count))

@@ -44,7 +44,7 @@ class SelectsBands(Protocol):
 
 
 @dataclass(frozen=True)
-class Bands:
+class BandSelection:
     """Which bands an image is made of.
 
     Attributes:
@@ -66,12 +66,12 @@ class Bands:
         return self.names == RGB and not self.sources and self.value_scale == PHOTO_SCALE
 
     @classmethod
-    def of(cls, model: SelectsBands) -> Bands:
+    def of(cls, model: SelectsBands) -> BandSelection:
         """Returns those of a model, or of a configuration."""
         return cls(tuple(model.bands), dict(model.band_sources or {}), float(model.value_scale), model.nodata)
 
 
-def read_bands(given: ImageInput, bands: Bands, window: Window | None = None) -> Raster:
+def read_bands(given: ImageInput, bands: BandSelection, window: Window | None = None) -> Raster:
     """Reads an image's bands, uint8, uint16 or float32 [H, W, bands] with raw values, upright.
 
     Pixels have no data, and are 0 in all bands, where the file says so by a nodata value or a mask, where a band has
@@ -111,7 +111,7 @@ def read_bands(given: ImageInput, bands: Bands, window: Window | None = None) ->
     return clean(values, bands.names, np.logical_and.reduce(known)) if known else Raster(values, bands.names)
 
 
-def _read_photo(source: ImageSource, bands: Bands) -> Raster:
+def _read_photo(source: ImageSource, bands: BandSelection) -> Raster:
     values, alpha = read_photo(source)
     if alpha is None and bands.nodata is None:  # as good as every photo
         return Raster(values, RGB)
@@ -136,13 +136,13 @@ def _visible(alpha: np.ndarray) -> np.ndarray | None:
     return np.asarray(shown)
 
 
-def band_files(path: Path, bands: Bands) -> list[Path]:
+def band_files(path: Path, bands: BandSelection) -> list[Path]:
     """Returns the files that an image is read from: its own, and those in sibling folders."""
     own = any(not _folder(bands, name)[0] for name in bands.names)
     return [*([path] if own else []), *sibling_files(path, bands).values()]
 
 
-def sibling_files(path: Path, bands: Bands) -> dict[str, Path]:
+def sibling_files(path: Path, bands: BandSelection) -> dict[str, Path]:
     """Returns the files in sibling folders that some of an image's bands are in, by the folders' names.
 
     Raises:
@@ -152,7 +152,7 @@ def sibling_files(path: Path, bands: Bands) -> dict[str, Path]:
     return {folder: _sibling(ImageSource(path), folder) for folder in sorted(folders)}
 
 
-def _folder(bands: Bands, name: str) -> tuple[str, int]:
+def _folder(bands: BandSelection, name: str) -> tuple[str, int]:
     """Returns a band's sibling folder, empty for the image's own file, and its number there."""
     source = str(bands.sources.get(name, ""))
     if not source or source.isdigit():
@@ -161,7 +161,7 @@ def _folder(bands: Bands, name: str) -> tuple[str, int]:
     return folder, int(number or 1)
 
 
-def _read_layer(source: ImageSource, bands: Bands, window: Window | None) -> Raster:
+def _read_layer(source: ImageSource, bands: BandSelection, window: Window | None) -> Raster:
     if window or is_raster(source):
         layer = read_raster(source, window, bands.nodata)
     else:
@@ -174,27 +174,27 @@ def _read_layer(source: ImageSource, bands: Bands, window: Window | None) -> Ras
     return layer
 
 
-def _places(source: ImageSource, layer: Raster, wanted: Sequence[str], bands: Bands) -> dict[str, int]:
-    """Finds each wanted band in the file: by number, the rest by their names, else by their order.
+def _places(source: ImageSource, layer: Raster, names: Sequence[str], bands: BandSelection) -> dict[str, int]:
+    """Returns the channel of each named band in the file: by number, the rest by their names, else by their order.
 
-    Order decides where as many bands are left as are wanted; beside numbers, only of those without a name in the file.
+    Order decides where as many channels as names are left; beside numbers, only of channels without a name in the file.
     """
     count = layer.values.shape[2]
-    numbered = {name: str(bands.sources.get(name, name)) for name in wanted}
+    numbered = {name: str(bands.sources.get(name, name)) for name in names}
     places = {name: int(number) - 1 for name, number in numbered.items() if number.isdigit()}
     for name, place in places.items():
         if not 0 <= place < count:
             raise ImageError(
                 f"{source}: has {count} bands; there is no band {place + 1} ({name}); see datamodule.bands"
             )
-    rest = [name for name in wanted if name not in places]
+    rest = [name for name in names if name not in places]
     if all(name.lower() in layer.names for name in rest):
         return places | {name: layer.names.index(name.lower()) for name in rest}
     left = [place for place in range(count) if place not in places.values()]
     if len(rest) == len(left) and not (places and any(layer.names[place] for place in left)):
         return places | dict(zip(rest, left, strict=True))
-    if tuple(wanted) == RGB and count == 1:
-        return dict.fromkeys(wanted, 0)
+    if tuple(names) == RGB and count == 1:
+        return dict.fromkeys(names, 0)
     there = ", ".join(name or str(number) for number, name in enumerate(layer.names, 1))
     raise ImageError(
         f"{source}: has {count} bands ({there}), not {', '.join(rest)}; choose by number, as in "

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from flood_seg.classes import Color
     from flood_seg.spec import ModelSpec
 
-# RGB; told apart by readers with colour-blindness too
+# RGB, from a palette that is safe for colour-blind readers
 HIT, MISS, FALSE_ALARM = (30, 144, 255), (255, 176, 0), (220, 38, 127)
 STRETCH = (2, 98)  # percentiles that become black and white, as GIS programs do by default
 
@@ -96,12 +96,12 @@ def draw_classes(
 
 
 def draw_difference(image: np.ndarray, truth: np.ndarray, predicted: np.ndarray, opacity: float = 0.55) -> np.ndarray:
-    """Tints what was found, what was missed, and what was called something that it is not, in three colours.
+    """Tints hits, misses and false alarms in three colours.
 
     Args:
         image: uint8 [H, W, 3] RGB.
         truth: class indices, uint8 [H, W]; `IGNORED` pixels are left as they are.
-        predicted: likewise; of several classes a pixel of another class than the true one is missed.
+        predicted: class indices, uint8 [H, W]; of several classes a pixel of another class than the true one is missed.
         opacity: in [0, 1].
 
     Returns:

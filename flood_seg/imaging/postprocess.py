@@ -81,12 +81,12 @@ def to_classes(logits: np.ndarray, threshold: float, temperature: float = 1.0) -
     """
     if len(logits) > 1:
         return np.asarray(logits.argmax(axis=0), np.uint8)
-    # The sigmoid is monotonic: comparing logits spares it.
+    # The sigmoid is monotonic, so logits are compared with the threshold's logit.
     return np.asarray(logits[0] > temperature * logit(threshold), np.uint8)
 
 
 def to_labels(classes: np.ndarray, values: Sequence[int]) -> np.ndarray:
-    """Replaces class indices, uint8 [H, W], by each class's value; uint8, or a wider type where values ask for it."""
+    """Replaces class indices, uint8 [H, W], by each class's value; uint8, or a wider type that holds them."""
     low, high = min(values), max(values)
     limits = [np.iinfo(kind) for kind in (np.uint8, np.uint16, np.int16, np.int32)]
     table = np.zeros(256, next(one.dtype for one in limits if one.min <= low and high <= one.max))

@@ -1,4 +1,4 @@
-"""From an image to what the network is fed; the one place where that is done.
+"""From an image to the network's input; the one place where that is done.
 
 Training, validation, evaluation, inference and serving end in these two functions.
 """
@@ -46,7 +46,7 @@ def shrunk(shape: tuple[int, ...], longest: int) -> tuple[int, int]:
 
 
 def by_fours(image: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Changes four bands of [H, W, bands] or [H, W] at a time, which is as many as OpenCV takes in places."""
+    """Changes four bands of [H, W, bands] or [H, W] at a time, the most that some OpenCV functions take."""
     if image.ndim == 2:
         return np.asarray(change(image))
     parts = [image]
@@ -69,7 +69,7 @@ def normalize(image: np.ndarray, spec: ModelSpec) -> np.ndarray:
     height, width, bands = image.shape
     result = np.empty((bands, height, width), np.float32)
     for band, (mean, std) in enumerate(zip(spec.mean, spec.std, strict=True)):
-        # One multiplication and one addition a pixel, in place.
+        # One multiplication and one addition per pixel, in place.
         gain = np.float32(1.0 / (spec.value_scale * std))
         np.multiply(image[:, :, band], gain, out=result[band], casting="unsafe", dtype=np.float32)
         result[band] -= np.float32(mean / std)

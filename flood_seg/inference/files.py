@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from flood_seg.console import warn
 from flood_seg.errors import DataError, ImageError, OutputError
 from flood_seg.files import check_name, regular
-from flood_seg.imaging.bands import Bands, band_files
+from flood_seg.imaging.bands import BandSelection, band_files
 from flood_seg.imaging.source import image_suffixes, is_image_file, is_whole
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Job:
         return self.mask.with_name(f"{self.mask.stem.removesuffix('_mask')}_overlay.jpg")
 
 
-def not_done(jobs: list[Job], overlay: bool, bands: Bands, model: str) -> list[Job]:
+def not_done(jobs: list[Job], overlay: bool, bands: BandSelection, model: str) -> list[Job]:
     """Returns the jobs whose files are missing, not whole, or older than a file of the image or than the model's.
 
     Args:
@@ -43,7 +43,7 @@ def not_done(jobs: list[Job], overlay: bool, bands: Bands, model: str) -> list[J
     return [job for job in jobs if not _is_done(job, overlay, bands, Path(model))]
 
 
-def _is_done(job: Job, overlay: bool, bands: Bands, model: Path) -> bool:
+def _is_done(job: Job, overlay: bool, bands: BandSelection, model: Path) -> bool:
     try:
         sources = [*band_files(job.image, bands), *([model] if model.is_file() else [])]
         changed = max(path.stat().st_mtime_ns for path in sources)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flood_seg.errors import FloodSegError, ImageError, LogitsError, OutOfMemoryError
-from flood_seg.imaging.bands import Bands, read_bands
+from flood_seg.imaging.bands import BandSelection, read_bands
 from flood_seg.imaging.display import class_colors, draw_classes, to_picture
 from flood_seg.imaging.postprocess import to_labels
 from flood_seg.imaging.write import write_image
@@ -65,7 +65,7 @@ class Segmenter:
     def __init__(self, predictor: Predictor, output: OutputConfig, overlay: bool) -> None:
         self._predictor, self._output, self._overlay = predictor, output, overlay
         self.done: list[Photo] = []
-        self._bands, self._colors = Bands.of(predictor.spec), class_colors(predictor.spec)
+        self._bands, self._colors = BandSelection.of(predictor.spec), class_colors(predictor.spec)
         if predictor.spec.task == "binary":
             self._colors[1] = _rgb(output.overlay_color)
 

@@ -11,7 +11,7 @@ from flood_seg.config.schema import InferConfig
 from flood_seg.console import say, track
 from flood_seg.errors import UsageError
 from flood_seg.files import check_name, check_suffix, check_writable
-from flood_seg.imaging.bands import Bands
+from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.size import limit_megapixels
 from flood_seg.inference.engines import choose_engine, open_backend, with_streams
 from flood_seg.inference.files import Job, not_done, plan
@@ -84,7 +84,7 @@ def segment_images(
     check_batch_memory("batch_size", most, len(spec.bands), spec.height, spec.width)
     predictor = Predictor(backend, config.threshold, config.value_scale)
     segmenter = Segmenter(predictor, config.output, overlay)
-    todo = not_done(jobs, overlay, Bands.of(predictor.spec), model) if config.skip_existing else jobs
+    todo = not_done(jobs, overlay, BandSelection.of(predictor.spec), model) if config.skip_existing else jobs
     head = {"model": model, "engine": backend.description, "threshold": predictor.threshold}
     with Report(json, head, jobs, todo, segmenter.done, config.max_input_shift) as report:
         for photo in track(_segment(segmenter, backend, todo, config.batch_size), "Segmenting", len(todo)):

@@ -24,7 +24,7 @@ from flood_seg.data.stats import measure_bands
 from flood_seg.errors import ConfigError, DataError, FloodSegError
 from flood_seg.export.onnx import export_onnx
 from flood_seg.files import clear_leftovers, write_text
-from flood_seg.imaging.bands import Bands
+from flood_seg.imaging.bands import BandSelection
 from flood_seg.metrics.confusion import by_class
 from flood_seg.networks.checkpoint import load_network
 from flood_seg.plots.confusion import plot_confusion, show_classes
@@ -174,7 +174,7 @@ def _load_data(config: TrainConfig) -> tuple[TrainConfig, FloodDataModule, Model
         mean, std = measure_bands(config.datamodule, config.task, training)
         config = replace(config, datamodule=replace(config.datamodule, mean=mean, std=std))
     spec = make_spec(config)
-    bands = Bands.of(config.datamodule)
+    bands = BandSelection.of(config.datamodule)
     augmentation = build_augmentation(config.augmentation, bands)
     if line := left_out(config.augmentation, bands):
         say(line)

@@ -10,7 +10,7 @@ from flood_seg.console import say
 from flood_seg.data.augmentation import build_augmentation
 from flood_seg.data.datamodule import load_store
 from flood_seg.files import check_suffix, check_writable
-from flood_seg.imaging.bands import Bands
+from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.display import to_picture
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def preview(config: TrainConfig, out: Path, count: int = 16) -> None:
     check_suffix(out, (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".pdf", ".svg"), "a picture")
     check_writable(out, folder=False)
     store = load_store(config.datamodule, config.task)
-    augmentation = build_augmentation(config.augmentation, Bands.of(config.datamodule))
+    augmentation = build_augmentation(config.augmentation, BandSelection.of(config.datamodule))
     images, masks = [], []
     for place in range(count):
         image, mask = store[place % len(store.pairs)]

@@ -27,7 +27,7 @@ SMALLEST = 16  # pixels: smaller shapes are specks
 
 
 @dataclass(frozen=True)
-class Shape:
+class Region:
     """A connected area of a class: its pixels, those of islands in it too, and how round it is, 1 is a circle.
 
     Roundness is 4π area / perimeter² (the isoperimetric quotient).
@@ -56,7 +56,7 @@ class Look:
     bands: BandStats
     histogram: np.ndarray
     pixels: np.ndarray
-    shapes: list[Shape]
+    shapes: list[Region]
     ends: Ends
 
 
@@ -91,7 +91,7 @@ def _histogram(values: np.ndarray, counted: np.ndarray, value_scale: float) -> n
     return np.asarray(cv2.calcHist([plane], [0], mask, [BINS], [0, step * BINS])).ravel().astype(np.int64)
 
 
-def _shapes(mask: np.ndarray) -> list[Shape]:
+def _shapes(mask: np.ndarray) -> list[Region]:
     shapes = []
     for index in np.unique(mask):
         if index in (0, IGNORED):
@@ -102,8 +102,8 @@ def _shapes(mask: np.ndarray) -> list[Shape]:
     return shapes
 
 
-def _shape(contour: np.ndarray) -> Shape:
+def _shape(contour: np.ndarray) -> Region:
     """Measures an outline along pixels' centres; by Pick's theorem it holds area + points / 2 + 1 pixels."""
     pixels = round(cv2.contourArea(contour) + len(contour) / 2 + 1)
     perimeter = max(cv2.arcLength(contour, closed=True), 1.0)
-    return Shape(pixels, float(min(1.0, 4 * np.pi * pixels / (perimeter + np.pi) ** 2)))
+    return Region(pixels, float(min(1.0, 4 * np.pi * pixels / (perimeter + np.pi) ** 2)))

@@ -4,7 +4,7 @@ import pytest
 
 from flood_seg.config.schema import AugmentationConfig
 from flood_seg.data.augmentation import build_augmentation, left_out, random_matrix
-from flood_seg.imaging.bands import Bands
+from flood_seg.imaging.bands import BandSelection
 from tests.conftest import draw_pond
 
 PROBABILITIES = [name for name in vars(AugmentationConfig()) if name.endswith("_probability")]
@@ -95,7 +95,7 @@ def test_images_of_any_bands_and_values_are_augmented(bands, dtype):
     top = {"uint8": 255, "uint16": 65535, "float32": 9000}[dtype]
     image = (np.random.default_rng(0).random((40, 50, bands)) * top).astype(dtype)
     mask = (image[:, :, 0] > top / 2).astype(np.uint8)
-    several = Bands(tuple(f"b{number}" for number in range(bands)), {}, float(top))
+    several = BandSelection(tuple(f"b{number}" for number in range(bands)), {}, float(top))
     config = only(crop_probability=1.0, blur_probability=1.0, horizontal_flip_probability=0.5)
     found, _ = augment_with(build_augmentation(config, several), image, mask)
     assert found.dtype == image.dtype and found.shape == image.shape
@@ -108,9 +108,9 @@ def test_images_of_any_bands_and_values_are_augmented(bands, dtype):
 
 
 def test_colours_that_make_no_sense_are_said_to_be_left_out():
-    satellite = Bands(("red", "green", "blue", "nir"))
+    satellite = BandSelection(("red", "green", "blue", "nir"))
     assert "saturation and hue are left out, for red, green, blue, nir" in left_out(AugmentationConfig(), satellite)
-    assert not left_out(AugmentationConfig(), Bands()) and not left_out(only(), satellite)
+    assert not left_out(AugmentationConfig(), BandSelection()) and not left_out(only(), satellite)
 
 
 def augment_with(pipeline, image, mask):

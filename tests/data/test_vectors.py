@@ -103,7 +103,7 @@ def test_what_is_wrong_with_shapes_is_one_line(image, tmp_path):
     plain = tmp_path / "plain.tif"
     with rasterio.open(plain, "w", driver="GTiff", height=9, width=9, count=1, dtype="uint8") as out:
         out.write(np.zeros((1, 9, 9), np.uint8))
-    with pytest.raises(ImageError, match="plain.tif: has no place on the map"):
+    with pytest.raises(ImageError, match="plain.tif: is not georeferenced"):
         draw_shapes(labels, plain, TWO, None, None)
 
 

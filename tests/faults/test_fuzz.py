@@ -33,7 +33,7 @@ from flood_seg.data.labels import encode
 from flood_seg.data.layout import find_samples
 from flood_seg.data.split import read_split
 from flood_seg.errors import ConfigError, DataError, FloodSegError, ModelError, UsageError
-from flood_seg.imaging.bands import Bands, read_bands
+from flood_seg.imaging.bands import BandSelection, read_bands
 from flood_seg.imaging.binary_mask import read_mask
 from flood_seg.imaging.decode import read_image
 from flood_seg.imaging.header import read_header
@@ -88,9 +88,9 @@ READERS: tuple[Callable[[Path], Any], ...] = (
     read_mask,
     lambda path: read_labels(path, by_color=True),
     lambda path: read_labels(path, by_color=False),
-    lambda path: read_bands(path, Bands.of(DataConfig(bands=["1"], mean=[0.0], std=[1.0]))).values,
+    lambda path: read_bands(path, BandSelection.of(DataConfig(bands=["1"], mean=[0.0], std=[1.0]))).values,
     read_header,
-    lambda path: read_bands(ImageSource(path.read_bytes(), str(path)), Bands()).values,
+    lambda path: read_bands(ImageSource(path.read_bytes(), str(path)), BandSelection()).values,
 )
 
 

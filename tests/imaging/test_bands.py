@@ -8,7 +8,7 @@ from PIL import Image
 from rasterio.enums import ColorInterp
 
 from flood_seg.errors import ImageError
-from flood_seg.imaging.bands import Bands, band_files, read_bands
+from flood_seg.imaging.bands import BandSelection, band_files, read_bands
 from flood_seg.imaging.raster import Window
 
 RANDOM = np.random.default_rng(0)
@@ -31,7 +31,7 @@ def noise(bands: int, dtype: str = "uint16", height: int = 12, width: int = 20) 
 
 
 def read(path: Path, *names: str, scale: float = 10000.0, **sources: str) -> np.ndarray:
-    return read_bands(path, Bands(names, sources, scale)).values
+    return read_bands(path, BandSelection(names, sources, scale)).values
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64"])
@@ -100,7 +100,7 @@ def test_a_band_comes_from_the_file_of_the_same_stem_in_a_sibling_folder(tmp_pat
     Image.fromarray(rgb := RANDOM.integers(0, 256, (12, 20, 3)).astype(np.uint8)).save(_made(tmp_path / "images/a.png"))
     nir = RANDOM.integers(0, 256, (12, 20)).astype(np.uint8)
     Image.fromarray(nir).save(_made(tmp_path / "nir/a.tif"))
-    bands = Bands(("nir", "red", "green", "blue"), {"nir": "nir"})
+    bands = BandSelection(("nir", "red", "green", "blue"), {"nir": "nir"})
     found = read_bands(tmp_path / "images" / "a.png", bands).values
     np.testing.assert_array_equal(found, np.dstack([nir, rgb]))
     assert band_files(tmp_path / "images" / "a.png", bands) == [tmp_path / "images/a.png", tmp_path / "nir/a.tif"]
@@ -136,13 +136,13 @@ def test_the_pages_of_a_tiff_are_its_bands(tmp_path):
 def test_where_a_raster_has_no_data_is_known(tmp_path):
     values = noise(2) + 1
     values[0, 3, 4] = 0
-    found = read_bands(write_raster(tmp_path / "a.tif", values, nodata=0), Bands(("1", "2"), {}, 1.0))
+    found = read_bands(write_raster(tmp_path / "a.tif", values, nodata=0), BandSelection(("1", "2"), {}, 1.0))
     assert not found.valid[3, 4] and found.valid.sum() == found.valid.size - 1 and not found.values[3, 4].any()
     floats = noise(1, "float32")
     floats[0, 0, 0], floats[0, 1, 1] = np.nan, np.inf
-    found = read_bands(write_raster(tmp_path / "b.tif", floats), Bands(("1",), {}, 1.0))
+    found = read_bands(write_raster(tmp_path / "b.tif", floats), BandSelection(("1",), {}, 1.0))
     assert (~found.valid).sum() == 2 and np.isfinite(found.values).all()
-    assert read_bands(write_raster(tmp_path / "c.tif", noise(1)), Bands(("1",), {}, 1.0)).valid is None
+    assert read_bands(write_raster(tmp_path / "c.tif", noise(1)), BandSelection(("1",), {}, 1.0)).valid is None
 
 
 def test_damaged_rasters_are_one_line(tmp_path):
@@ -167,9 +167,9 @@ def test_reflectance_in_16_bits_is_not_taken_for_a_photo_of_16_bits(tmp_path, su
     values[0, 0] = 10000
     cv2.imwrite(str(path), values)
     with pytest.raises(ImageError, match=r"scene.\w+: 16-bit values up to 10239 use only 15% of the range"):
-        read_bands(path, Bands())
+        read_bands(path, BandSelection())
     cv2.imwrite(str(path), values * 6)
-    assert read_bands(path, Bands()).values.max() == 60000 >> 8
+    assert read_bands(path, BandSelection()).values.max() == 60000 >> 8
 
 
 HOLES = RANDOM.random((12, 20)) < 0.3
@@ -202,7 +202,7 @@ def write_rgba(folder: Path, kind: str) -> Path:
 @pytest.mark.parametrize("kind", ["png", "png 16", "png grey", "png palette", "webp", "tif"])
 def test_where_alpha_is_0_a_photo_has_no_data(kind, tmp_path):
     path = write_rgba(tmp_path, kind)
-    found = read_bands(path, Bands())
+    found = read_bands(path, BandSelection())
     np.testing.assert_array_equal(~found.valid, HOLES)
     assert not found.values[HOLES].any() and found.values.dtype == np.uint8 and found.values.shape == (12, 20, 3)
     with Image.open(path) as image:
@@ -212,9 +212,9 @@ def test_where_alpha_is_0_a_photo_has_no_data(kind, tmp_path):
 
 def test_alpha_of_bands_chosen_by_name_counts_and_one_that_is_a_band_does_not(tmp_path):
     path = write_rgba(tmp_path, "png")
-    np.testing.assert_array_equal(~read_bands(path, Bands(("green",), {}, 1.0)).valid, HOLES)
-    assert read_bands(path, Bands(("red", "green", "blue", "nir"), {}, 1.0)).valid is None
-    assert read_bands(path, Bands(("nir",), {"nir": "4"}, 1.0)).valid is None
+    np.testing.assert_array_equal(~read_bands(path, BandSelection(("green",), {}, 1.0)).valid, HOLES)
+    assert read_bands(path, BandSelection(("red", "green", "blue", "nir"), {}, 1.0)).valid is None
+    assert read_bands(path, BandSelection(("nir",), {"nir": "4"}, 1.0)).valid is None
 
 
 def test_a_fourth_band_of_many_values_is_no_alpha_whatever_gdal_calls_it(tmp_path):
@@ -222,7 +222,7 @@ def test_a_fourth_band_of_many_values_is_no_alpha_whatever_gdal_calls_it(tmp_pat
     values = noise(4, "uint8") + 1
     values[3, :, :8] = 0
     path = write_raster(tmp_path / "a.tif", values, photometric="RGB", alpha="yes")
-    assert read_bands(path, Bands()).valid is None
+    assert read_bands(path, BandSelection()).valid is None
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "uint16"])
@@ -232,12 +232,15 @@ def test_a_nodata_value_of_the_configuration_is_as_one_that_the_file_declares(dt
     declared = write_raster(tmp_path / "a.tif", values, nodata=nodata)
     silent = write_raster(tmp_path / "b.tif", values)
     names = ("1", "2", "3")
-    wanted, found = read_bands(declared, Bands(names, {}, 1e4)), read_bands(silent, Bands(names, {}, 1e4, nodata))
+    wanted, found = (
+        read_bands(declared, BandSelection(names, {}, 1e4)),
+        read_bands(silent, BandSelection(names, {}, 1e4, nodata)),
+    )
     np.testing.assert_array_equal(found.values, wanted.values)
     np.testing.assert_array_equal(found.valid, wanted.valid)
     np.testing.assert_array_equal(found.valid, (values != nodata).all(axis=0))
-    assert read_bands(silent, Bands(names, {}, 1e4)).valid is None
-    assert read_bands(silent, Bands(names, {}, 1e4, 0.5 if dtype != "float32" else 1e39)).valid is None
+    assert read_bands(silent, BandSelection(names, {}, 1e4)).valid is None
+    assert read_bands(silent, BandSelection(names, {}, 1e4, 0.5 if dtype != "float32" else 1e39)).valid is None
 
 
 def test_a_nodata_value_counts_in_siblings_windows_and_photos(tmp_path):
@@ -245,7 +248,7 @@ def test_a_nodata_value_counts_in_siblings_windows_and_photos(tmp_path):
     coarse = np.full((1, 6, 10), 0.5, np.float32)
     coarse[0, 2, 3] = -9999
     write_raster(tmp_path / "sar/a.tif", coarse)
-    bands, wanted = Bands(("1", "vv"), {"vv": "sar"}, 1.0, -9999), np.ones((12, 20), bool)
+    bands, wanted = BandSelection(("1", "vv"), {"vv": "sar"}, 1.0, -9999), np.ones((12, 20), bool)
     wanted[4:6, 6:8] = False
     for window in (None, Window(0, 0, 12, 20, 32, (12, 20), (0, 0, 12, 20))):
         found = read_bands(path, bands, window)
@@ -254,12 +257,12 @@ def test_a_nodata_value_counts_in_siblings_windows_and_photos(tmp_path):
     photo = RANDOM.integers(1, 255, (12, 20, 3)).astype(np.uint8)
     photo[3, 4] = 255
     Image.fromarray(photo).save(tmp_path / "a.png")
-    found = read_bands(tmp_path / "a.png", Bands(nodata=255))
+    found = read_bands(tmp_path / "a.png", BandSelection(nodata=255))
     np.testing.assert_array_equal(found.valid, (photo != 255).all(axis=2))
     deep = RANDOM.integers(0, 65000, (3, 12, 20)).astype(np.uint16)
     deep[:, 2, 2] = 65535
     path = write_raster(tmp_path / "deep.tif", deep, photometric="RGB")
-    assert np.argwhere(~read_bands(path, Bands(nodata=65535)).valid).tolist() == [[2, 2]], (
+    assert np.argwhere(~read_bands(path, BandSelection(nodata=65535)).valid).tolist() == [[2, 2]], (
         "before 8 bits are made of 16"
     )
 
@@ -268,4 +271,4 @@ def test_an_opaque_alpha_channel_does_not_make_reflectance_a_photo_of_16_bits(tm
     values = np.concatenate([noise(3), np.full((1, 12, 20), 65535, np.uint16)])
     path = write_raster(tmp_path / "a.tif", values, photometric="RGB", alpha="yes")
     with pytest.raises(ImageError, match="a.tif: 16-bit values up to .* not a 16-bit photo"):
-        read_bands(path, Bands())
+        read_bands(path, BandSelection())

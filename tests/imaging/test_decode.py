@@ -14,7 +14,7 @@ from PIL import Image, ImageFile, ImageOps
 
 from flood_seg.errors import ImageError, OutOfMemoryError
 from flood_seg.imaging import decode as decode_module
-from flood_seg.imaging.bands import Bands, read_bands
+from flood_seg.imaging.bands import BandSelection, read_bands
 from flood_seg.imaging.binary_mask import read_mask
 from flood_seg.imaging.decode import decode_bands, read_image
 from flood_seg.imaging.header import read_header
@@ -217,7 +217,7 @@ def test_the_limit_is_the_same_in_every_format_and_nothing_is_decoded_beyond_it(
     limit_megapixels(0.003)
     monkeypatch.setattr(decode_module.cv2, "imdecode", lambda *_: pytest.fail("decoded"))
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda *_: pytest.fail("decoded"))
-    readers = READERS if suffix not in ("tif", "jp2") else (lambda path: read_bands(path, Bands()), READERS[4])
+    readers = READERS if suffix not in ("tif", "jp2") else (lambda path: read_bands(path, BandSelection()), READERS[4])
     for read in readers:
         with pytest.raises(ImageError, match=r"0\.003072 megapixels, more than max_megapixels=0.003; ") as error:
             read(path)
@@ -279,7 +279,7 @@ def test_memory_that_ends_is_no_damaged_and_no_large_file(tmp_path, suffix, monk
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
 def test_a_pipe_or_a_device_is_refused_at_once(tmp_path, make):
     make(tmp_path / "a.png")
-    for read in (*READERS, is_raster, lambda path: read_bands(path, Bands()), read_raster):
+    for read in (*READERS, is_raster, lambda path: read_bands(path, BandSelection()), read_raster):
         with pytest.raises(ImageError, match=r"a\.png: is a pipe, a socket or a device"):
             read(tmp_path / "a.png")
 
@@ -290,4 +290,4 @@ def test_a_tiff_whose_tiles_are_larger_than_any_image_is_refused_before_they_are
     head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries
     (tmp_path / "a.tif").write_bytes(head.ljust(300, b"\0") + zlib.compress(b"\0" * 100_000)[:1000].ljust(1000, b"\0"))
     with pytest.raises(ImageError, match="its blocks: 65536×65536 = 4295 megapixels, more than max_megapixels=400"):
-        read_bands(tmp_path / "a.tif", Bands())
+        read_bands(tmp_path / "a.tif", BandSelection())

@@ -13,7 +13,7 @@ from rasterio.transform import from_origin
 
 from flood_seg.errors import ImageError, OutOfMemoryError
 from flood_seg.imaging import decode as decode_module
-from flood_seg.imaging.bands import Bands, read_bands
+from flood_seg.imaging.bands import BandSelection, read_bands
 from flood_seg.imaging.binary_mask import read_mask
 from flood_seg.imaging.decode import decode_bands, read_image, read_photo
 from flood_seg.imaging.gdal import open_raster
@@ -25,7 +25,7 @@ from flood_seg.imaging.source import ImageInput, ImageSource
 from tests.conftest import draw_pond
 
 IMAGE, MASK = draw_pond(0, 48, 64)
-NIR = Bands(("red", "green", "blue", "nir"), value_scale=10000.0)
+NIR = BandSelection(("red", "green", "blue", "nir"), value_scale=10000.0)
 WINDOW = Window(8, 16, 24, 32, 32, (48, 64), (0, 0, 48, 64))
 
 
@@ -73,7 +73,7 @@ ENCODED = {
 }  # fmt: skip
 READERS: dict[str, Callable[[ImageInput], object]] = {
     "photo": read_photo,
-    "bands of a photo": lambda given: read_bands(given, Bands()),
+    "bands of a photo": lambda given: read_bands(given, BandSelection()),
     "four bands": lambda given: read_bands(given, NIR),
     "channels": decode_bands,
     "mask": read_mask,
@@ -144,7 +144,7 @@ def test_truncated_bytes_are_an_error_that_names_them(kind):
     data = ENCODED[kind]
     for given, name in ((data[: len(data) * 3 // 5], "<bytes>"), (ImageSource(data[:40], "upload.jpg"), "upload.jpg")):
         with pytest.raises(ImageError) as error:
-            read_bands(given, Bands())
+            read_bands(given, BandSelection())
         assert name in str(error.value) and "/vsimem" not in str(error.value) and "\n" not in str(error.value)
 
 
@@ -161,16 +161,18 @@ def test_bytes_that_name_other_files_are_refused(tmp_path):
         <SourceFilename>{tmp_path / "a.tif"}</SourceFilename><SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>
         </VRTDataset>""".encode()
     (tmp_path / "a.vrt").write_bytes(vrt)
-    assert read_bands(tmp_path / "a.vrt", Bands(("1",), value_scale=10000.0)).values.any()  # by path it is whose it is
+    assert read_bands(
+        tmp_path / "a.vrt", BandSelection(("1",), value_scale=10000.0)
+    ).values.any()  # by path it is whose it is
     for data in (vrt, b"\0\0\0\x0cjP  " + vrt, b"II*\0" + vrt):
         with pytest.raises(ImageError, match="^<bytes>: "):
-            read_bands(data, Bands(("1",), value_scale=10000.0))
+            read_bands(data, BandSelection(("1",), value_scale=10000.0))
     with pytest.raises(ImageError, match="neither a TIFF nor a JPEG 2000"), open_raster(vrt):
         pass
 
 
 def test_a_band_in_a_sibling_folder_needs_a_file():
-    bands = Bands(("red", "green", "blue", "nir"), {"nir": "nir"})
+    bands = BandSelection(("red", "green", "blue", "nir"), {"nir": "nir"})
     with pytest.raises(ImageError, match=r"^<bytes>: its bands in the folder nir are files beside an image file"):
         read_bands(ENCODED["webp"], bands)
 
@@ -180,7 +182,7 @@ def test_the_limit_of_pixels_and_of_memory_holds_for_bytes(kind, monkeypatch):
     monkeypatch.setenv("FLOOD_SEG_MAX_MEGAPIXELS", "400")
     limit_megapixels(0.003)
     with pytest.raises(ImageError, match=r"^<bytes>: 64×48 = 0.003072 megapixels, more than max_megapixels=0.003; "):
-        read_bands(ENCODED[kind], Bands())
+        read_bands(ENCODED[kind], BandSelection())
     limit_megapixels(400)
 
     def end(*_: object) -> None:
@@ -190,7 +192,7 @@ def test_the_limit_of_pixels_and_of_memory_holds_for_bytes(kind, monkeypatch):
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", end)
     if kind != "geotiff":
         with pytest.raises(OutOfMemoryError, match="not enough memory for <bytes>; "):
-            read_bands(ENCODED[kind], Bands())
+            read_bands(ENCODED[kind], BandSelection())
 
 
 def test_a_path_is_its_own_name():

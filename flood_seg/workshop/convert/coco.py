@@ -19,7 +19,7 @@ from flood_seg.workshop.output_layout import whole_or_not_at_all
 
 if TYPE_CHECKING:
     from flood_seg.config.schema.workshop import CocoConfig, DataToolsConfig
-    from flood_seg.workshop.convert.samples import Sample
+    from flood_seg.workshop.convert.samples import PlacedSample
 
 ALL = "annotations"
 NO_PIXEL = "{} of %d annotations cover no pixel of their image and are not drawn"
@@ -56,7 +56,7 @@ def _empty(names: tuple[str, ...]) -> dict[str, Any]:
     return {"info": info, "licenses": [], "categories": categories, "images": [], "annotations": []}
 
 
-def _add(record: dict[str, Any], sample: Sample, options: CocoConfig, tally: Tally) -> None:
+def _add(record: dict[str, Any], sample: PlacedSample, options: CocoConfig, tally: Tally) -> None:
     """Copies a sample's image and adds its annotations to the record."""
     file = copy_image(sample.pair.image, sample.place)
     number = len(record["images"]) + 1

@@ -38,7 +38,7 @@ from flood_seg.workshop.output_layout import whole_or_not_at_all
 
 if TYPE_CHECKING:
     from flood_seg.config.schema.workshop import CocoConfig, DataToolsConfig
-    from flood_seg.workshop.convert.samples import Sample
+    from flood_seg.workshop.convert.samples import PlacedSample
 
 FILE = "annotations.xml"
 DRAWN = ("polygon", "mask", "box", "ellipse")
@@ -72,7 +72,7 @@ def to_cvat(config: DataToolsConfig, out: Path) -> Path:
 
 
 def _add_image(
-    root: ElementTree.Element, sample: Sample, named: dict[int, str], options: CocoConfig, tally: Tally
+    root: ElementTree.Element, sample: PlacedSample, named: dict[int, str], options: CocoConfig, tally: Tally
 ) -> None:
     """Copies a sample's image and adds it with its shapes to the document."""
     _check_xml(sample.pair.image)

@@ -18,7 +18,7 @@ from flood_seg.workshop.output_layout import Place, find_with_parts, whole_or_no
 
 if TYPE_CHECKING:
     from flood_seg.config.schema.workshop import DataToolsConfig
-    from flood_seg.workshop.convert.samples import Sample
+    from flood_seg.workshop.convert.samples import PlacedSample
 
 IMAGES, MASKS, CLASSES = "img_dir", "ann_dir", "classes.json"
 
@@ -37,7 +37,7 @@ def to_mmseg(config: DataToolsConfig, out: Path) -> None:
     if not any(part for _, part in placed):
         drawn = set(random_split([pair.stem for pair, _ in placed], config.datamodule.val_split, config.seed).val)
 
-    def part_of(sample: Sample) -> str | None:
+    def part_of(sample: PlacedSample) -> str | None:
         return sample.part if drawn is None else "val" if sample.pair.stem in drawn else "train"
 
     left_out, count, findings = Tally(), 0, None

@@ -37,7 +37,7 @@ TURNED = "{} images are turned by EXIF; their annotations are taken to be of the
 
 
 @dataclass(frozen=True)
-class Sample:
+class PlacedSample:
     """A pair with its place below the written folder, and its class indices, uint8 [H, W], at the image's size."""
 
     pair: Pair
@@ -50,7 +50,7 @@ class Sample:
         return self.place.part
 
 
-def read_samples(config: DataToolsConfig, out: Path) -> Iterator[Sample]:
+def read_samples(config: DataToolsConfig, out: Path) -> Iterator[PlacedSample]:
     """Yields each usable sample; in the end the others are an error.
 
     Raises:
@@ -75,7 +75,7 @@ def read_samples(config: DataToolsConfig, out: Path) -> Iterator[Sample]:
     place_of = dict(zip(pairs, places, strict=True))
     for pair, mask in read_pairs(pairs, read, "Converting"):
         done += 1
-        yield Sample(pair, place_of[pair], mask)
+        yield PlacedSample(pair, place_of[pair], mask)
     if failed := len(faults) + len(pairs) - done:
         raise FindingsError(f"{failed} files could not be converted, see above; the rest is done")
 

@@ -164,7 +164,7 @@ def _profile(source: dict[str, Any], first: Path, compress: str) -> dict[str, An
         crs = CRS.from_wkt(source["crs"]) if source["crs"] else None
         transform = Affine(*source["transform"]) if source["transform"] else None
     except (CRSError, TypeError) as error:
-        raise DataError(f"{INDEX}: {source['source']} has no usable place on the map ({error})") from error
+        raise DataError(f"{INDEX}: {source['source']} has no usable georeference ({error})") from error
     return {
         "driver": "GTiff", "height": source["height"], "width": source["width"], "count": count, "dtype": dtype,
         "nodata": nodata, "tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "compress": compress,

@@ -54,8 +54,8 @@ class PhotoSource:
 
 
 @dataclass(frozen=True)
-class Bands:
-    """What a raster says of its bands."""
+class BandDescriptions:
+    """Names and colour interpretations of a raster's bands."""
 
     names: tuple[str | None, ...]
     colors: tuple[Any, ...]
@@ -77,7 +77,7 @@ class RasterSource:
         with open_raster(path):  # says what is wrong with it
             source = self._handle()
         self.shape = (source.height, source.width)
-        self.bands = Bands(source.descriptions, source.colorinterp)
+        self.bands = BandDescriptions(source.descriptions, source.colorinterp)
         self.profile = {
             "driver": "GTiff", "count": source.count, "dtype": source.dtypes[0], "nodata": source.nodata,
             "crs": source.crs, "transform": source.transform,
