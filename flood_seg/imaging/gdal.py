@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.errors import ImageError
-from flood_seg.files import atomic_path
+from flood_seg.files import atomic_path, regular
 from flood_seg.imaging.size import check_size
 from flood_seg.imaging.source import ImageInput, ImageSource, detect_format
 from flood_seg.resources import enough_memory
@@ -54,16 +54,18 @@ def open_raster(given: ImageInput) -> Iterator[DatasetReader]:
         OutOfMemoryError: there is not enough memory.
     """
     source = ImageSource.of(given)
-    form = detect_format(source.head())
-    with ExitStack() as stack:
-        stack.enter_context(raster_errors(source))
-        if isinstance(source.content, Path):
-            dataset = stack.enter_context(import_rasterio().open(source.content))
-        elif form in _DRIVERS:
-            memory = stack.enter_context(import_rasterio().MemoryFile(source.content, filename="image"))
-            dataset = stack.enter_context(memory.open(driver=_DRIVERS[form]))
+    content = source.content
+    with raster_errors(source), ExitStack() as stack:
+        if isinstance(content, Path):
+            with source.os_errors():
+                regular(content)
+            dataset = stack.enter_context(import_rasterio().open(content))
         else:
-            raise ImageError(f"{source}: neither a TIFF nor a JPEG 2000; give a file of another raster format by path")
+            drivers = _DRIVERS.get(detect_format(content))
+            if drivers is None:
+                raise ImageError(f"{source}: neither a TIFF nor a JPEG 2000; give another raster as a file")
+            memory = stack.enter_context(import_rasterio().MemoryFile(content, filename="image"))
+            dataset = stack.enter_context(memory.open(driver=drivers))
         _check_blocks(source, dataset)
         yield dataset
 

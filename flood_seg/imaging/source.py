@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flood_seg.errors import ImageError
 from flood_seg.files import regular
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HEAD_BYTES = 12  # by which every format below is recognized
 
@@ -53,21 +58,24 @@ class ImageSource:
         """Returns the first bytes; raises ImageError where the file is missing, a pipe, a folder or unreadable."""
         if isinstance(self.content, bytes):
             return self.content[:HEAD_BYTES]
-        try:
-            with regular(self.content).open("rb") as file:
-                return file.read(HEAD_BYTES)
-        except OSError as error:
-            raise ImageError(f"{self}: {error.strerror or error}") from error
+        with self.os_errors(), regular(self.content).open("rb") as file:
+            return file.read(HEAD_BYTES)
 
     def read(self) -> bytes:
         """Returns all bytes; raises as `head`, and where there are none."""
-        try:
+        with self.os_errors():
             data = self.content if isinstance(self.content, bytes) else regular(self.content).read_bytes()
-        except OSError as error:
-            raise ImageError(f"{self}: {error.strerror or error}") from error
         if not data:
             raise ImageError(f"{self}: the file is empty")
         return data
+
+    @contextmanager
+    def os_errors(self) -> Iterator[None]:
+        """Turns what the system says of the file in the body into an ImageError."""
+        try:
+            yield
+        except OSError as error:
+            raise ImageError(f"{self}: {error.strerror or error}") from error
 
 
 ImageInput = Path | bytes | ImageSource
