@@ -64,5 +64,5 @@ def test_ignored_pixels_are_no_foreground_of_a_caption(tmp_path):
     Image.fromarray(np.full((40, 40, 3), 90, np.uint8)).save(tmp_path / "images" / "a.png")
     Image.fromarray(mask).save(tmp_path / "masks" / "a.png")
     drawer = _Drawer(config_of(tmp_path, "datamodule.labels={0:land,1:water,9:ignore}"), None)
-    ((_, drawn),) = drawer.draw_all([Pair("a", tmp_path / "images" / "a.png", tmp_path / "masks" / "a.png")])
+    drawn = drawer.draw(Pair("a", tmp_path / "images" / "a.png", tmp_path / "masks" / "a.png"))
     assert drawn.caption == "33%"
