@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from flood_seg.errors import ImageError
 from flood_seg.files import regular
+from flood_seg.imaging.png import SIGNATURE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,7 @@ SUFFIXES = {
 }
 LOSSY = frozenset({"JPEG", "MPO"})
 _SIGNATURES = {
-    b"\xff\xd8": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"GIF87a": "GIF", b"GIF89a": "GIF", b"BM": "BMP",
+    b"\xff\xd8": "JPEG", SIGNATURE: "PNG", b"GIF87a": "GIF", b"GIF89a": "GIF", b"BM": "BMP",
     b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF", b"<VRTDataset": "VRT",
 }  # fmt: skip
 
