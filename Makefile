@@ -1,17 +1,17 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage test-slow fuzz lint fix bench docs clean
+.PHONY: help setup lock audit demo test coverage test-slow fuzz lint fix bench docs clean
 
 PYTHON ?= python3
-# uv from the PATH, else one that pip puts beside the environment
+# uv from the PATH, else one that pip installs in .uv
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
 PYTEST := $(RUN) pytest -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart=0
-# Wheels that pip was told of, a CPU build of torch for example, are uv's too.
+# uv looks for wheels where pip does: a CPU build of torch, for example.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
-# Compiled once here, or else by each process anew where Python is told to write no bytecode.
+# Compile once at installation: with PYTHONDONTWRITEBYTECODE each process would compile anew.
 export UV_COMPILE_BYTECODE := 1
 DEMO := demo
-# The same with and without a terminal.
+# Print at once, with or without a terminal.
 export PYTHONUNBUFFERED := 1
 
 help: ## list the targets
@@ -21,10 +21,24 @@ help: ## list the targets
 	$(PYTHON) -m venv .uv
 	.uv/bin/python -m pip install --quiet --disable-pip-version-check uv
 
-setup: $(filter .uv/bin/uv,$(UV)) ## make the development environment in .venv
-	@$(UV) sync --quiet --python $(PYTHON)
+.venv/bin/python: | $(filter .uv/bin/uv,$(UV))
+	@$(UV) venv --quiet --clear --python $(PYTHON) .venv
 
-demo: setup ## train on synthetic scenes, export, and find the water in one of them (under 4 minutes)
+.venv/.installed: requirements.lock pyproject.toml | .venv/bin/python
+	@$(UV) pip install --quiet --python .venv --exact --editable . --group dev --constraints requirements.lock
+	@touch $@
+
+setup: .venv/.installed ## install the locked versions in .venv (make -B setup: from scratch)
+
+lock: $(filter .uv/bin/uv,$(UV)) ## resolve the dependencies of pyproject.toml again into requirements.lock
+	UV=$(UV) $(PYTHON) .ci/lock.py
+
+# OSV, because it needs no request to the package index. The hashes are left out since pip-audit requires all or none.
+audit: $(filter .uv/bin/uv,$(UV)) ## list known vulnerabilities of the locked versions (requires access to osv.dev)
+	sed '/--hash/d; s/ *\\$$//' requirements.lock | $(UV) tool run --quiet pip-audit@2.10.1 --requirement /dev/stdin \
+		--no-deps --disable-pip --vulnerability-service osv --progress-spinner off
+
+demo: setup ## train on synthetic scenes, export to ONNX and segment one scene (under 4 minutes)
 	$(RUN) flood-seg train +experiment=demo output_dir=$(DEMO)/outputs plots_dir=$(DEMO)/plots datamodule.data_dir=$(DEMO)/data
 	$(RUN) flood-seg convert-to-onnx --onnx $(DEMO)/model.onnx output_dir=$(DEMO)/outputs
 	$(RUN) flood-seg data sample --out $(DEMO)/new datamodule.sample.count=4 datamodule.sample.seed=1 datamodule.sample.height=600 datamodule.sample.width=800
@@ -41,28 +55,23 @@ test-slow: setup ## run the tests that need real data or minutes
 	$(RUN) pytest -m slow
 
 EXAMPLES ?= 5000
-fuzz: setup ## look longer for input that is answered wrongly (EXAMPLES=5000 for each kind; in CI 60)
+fuzz: setup ## fuzz the inputs for longer than make test does (EXAMPLES=5000 of each kind instead of 60)
 	FLOOD_SEG_FUZZ=long EXAMPLES=$(EXAMPLES) $(RUN) pytest tests/faults/test_fuzz.py --timeout 0
 
-lint: setup ## check style, types, spelling and the direction of imports
-	$(RUN) ruff check .
-	$(RUN) ruff format --check .
-	$(RUN) mypy
-	$(RUN) mypy benchmarks docs
-	$(RUN) codespell $$(git ls-files)
-	$(RUN) lint-imports
+lint: setup ## run the hooks of .pre-commit-config.yaml on all files: style, types, spelling, imports, lock
+	$(RUN) pre-commit run --all-files
 
-fix: setup ## mend what can be mended by itself
+fix: setup ## fix style where ruff can do it automatically
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 
-bench: setup ## print the table of measured numbers (DATA=folder of images/ and masks/)
+bench: setup ## run the benchmarks and print their table (DATA=folder of images/ and masks/)
 	$(RUN) python benchmarks/run.py $(if $(DATA),--data $(DATA))
 
-docs: demo ## draw the pictures of the README (wants Chromium) and write docs/recipes.md anew
+docs: demo ## regenerate the pictures of the README (requires Chromium) and docs/recipes.md
 	$(RUN) python docs/recipes.py
 	$(RUN) python docs/draw.py $(DEMO)/model.onnx $(DEMO)/new/images/0000.jpg
 	$(RUN) python docs/screenshots.py $(DEMO)/model.onnx
 
-clean: ## remove what the other targets made
+clean: ## remove what the other targets created
 	rm -rf .venv .uv $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage

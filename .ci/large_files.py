@@ -1,4 +1,4 @@
-"""Fails where a file above 1 MB would be committed; the model in the box is the one exception."""
+"""Fails if a file above 1 MB would be committed; the bundled model is the only exception."""
 
 import sys
 from pathlib import Path
