@@ -4,7 +4,7 @@
 PYTHON ?= python3
 # uv from the PATH, else one that pip installs in .uv
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
-RUN := $(UV) run --no-sync
+RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 PYTEST := $(RUN) pytest -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 # uv looks for wheels where pip does: a CPU build of torch, for example.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
