@@ -58,12 +58,12 @@ def bench_infer(_data: str) -> list[Row]:
     """One photo, from a cold start to the file written, against a bare script that does the same."""
     import cv2
 
-    from flood_seg.inference.models import boxed_model
+    from flood_seg.inference.models import bundled_model
     from flood_seg.synthetic.scene import draw_scene
 
-    model = boxed_model()
+    model = bundled_model()
     if model is None:
-        return [("infer, 1000 px photo", "-", "-", "no model in the box", "≤ 1.0 s, ≤ 350 MB")]
+        return [("infer, 1000 px photo", "-", "-", "no bundled model", "≤ 1.0 s, ≤ 350 MB")]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         cv2.imwrite(str(folder / "photo.jpg"), draw_scene(0, 667, 1000)[0][:, :, ::-1])
@@ -119,12 +119,12 @@ def bench_loading(data: str) -> list[Row]:
 
 def bench_engines(data: str) -> list[Row]:
     """The best CPU engine against ONNX Runtime's defaults, 512², batch 8; what INT8 and bfloat16 lose."""
-    from flood_seg.inference.models import boxed_model
+    from flood_seg.inference.models import bundled_model
 
     rows = []
     with tempfile.TemporaryDirectory() as name:
         untrained = Path(name, "resnet34.onnx")
-        models = [("mobilenet_unet", boxed_model(), data, "≥ 4×")]
+        models = [("mobilenet_unet", bundled_model(), data, "≥ 4×")]
         resnet = os.environ.get("RESNET")  # a trained one's ONNX file, for its IoU
         models.append(
             ("resnet34_unet", Path(resnet) if resnet else export_untrained(untrained), data if resnet else "", "≥ 8×")
@@ -167,7 +167,7 @@ def export_untrained(path: Path) -> Path:
 def bench_folder(data: str) -> list[Row]:
     """`infer` on 100 photos against the slowest of its stages alone."""
     from flood_seg.config.schema import SampleConfig
-    from flood_seg.inference.models import boxed_model
+    from flood_seg.inference.models import bundled_model
     from flood_seg.synthetic.sample_set import write_sample
 
     with tempfile.TemporaryDirectory() as name:
@@ -175,7 +175,7 @@ def bench_folder(data: str) -> list[Row]:
         if not photos.is_dir():
             write_sample(Path(name), SampleConfig(count=20, height=700, width=1000))
             photos = Path(name, "images")
-        times = in_process("folder.py", str(photos), str(boxed_model()))
+        times = in_process("folder.py", str(photos), str(bundled_model()))
     slowest = max("read", "run", "write", key=times.__getitem__)
     shown = f"{times['infer']:.2f} s ({times['infer'] / times[slowest]:.2f}×)"
     return [
@@ -191,9 +191,9 @@ def bench_folder(data: str) -> list[Row]:
 
 def bench_triton(_data: str) -> list[Row]:
     """The embedded server under 8 clients against the same engine in a plain loop."""
-    from flood_seg.inference.models import boxed_model
+    from flood_seg.inference.models import bundled_model
 
-    rates = in_process("served.py", str(boxed_model()))
+    rates = in_process("served.py", str(bundled_model()))
     return [
         (
             f"embedded Triton, 8 clients, {protocol}, 512²",
@@ -210,13 +210,13 @@ def bench_client(_data: str) -> list[Row]:
     """One photo by `triton-client`, from a cold start to the file written, against `infer`."""
     import cv2
 
-    from flood_seg.inference.models import boxed_model
+    from flood_seg.inference.models import bundled_model
     from flood_seg.synthetic.scene import draw_scene
 
     with tempfile.TemporaryDirectory() as name:
-        boxed = boxed_model()
-        assert boxed is not None
-        folder, model = Path(name), str(boxed.resolve())
+        bundled = bundled_model()
+        assert bundled is not None
+        folder, model = Path(name), str(bundled.resolve())
         cv2.imwrite(str(folder / "photo.jpg"), draw_scene(0, 667, 1000)[0][:, :, ::-1])
         server = flood_seg("triton-server", "--model-path", model, "triton.runtime=embedded")
         measure([*server, "--detach"], cwd=folder)
@@ -231,7 +231,7 @@ def bench_client(_data: str) -> list[Row]:
 def bench_workshop(data: str) -> list[Row]:
     """`data check`, `data tile` and `evaluate`, each against what it cannot do without."""
     from flood_seg.config.schema import SampleConfig
-    from flood_seg.inference.models import boxed_model
+    from flood_seg.inference.models import bundled_model
     from flood_seg.synthetic.sample_set import write_sample
 
     with tempfile.TemporaryDirectory() as name:
@@ -240,7 +240,7 @@ def bench_workshop(data: str) -> list[Row]:
             data = name
         checked = in_process("workshop.py", "check", data)
         tiled = in_process("workshop.py", "tile")
-        judged = in_process("workshop.py", "evaluate", data, str(boxed_model()))
+        judged = in_process("workshop.py", "evaluate", data, str(bundled_model()))
     return [
         (f"data check, {checked['pairs']} photos", "reading the files", f"{checked['reading']:.1f} s",
          f"{checked['check']:.1f} s ({checked['check'] / checked['reading']:.2f}×)", "≤ 20 s for 250"),

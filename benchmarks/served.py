@@ -17,8 +17,8 @@ import numpy as np
 from flood_seg.benchmarking.load import measure_load
 from flood_seg.config.compose import compose
 from flood_seg.config.schema import InferConfig
+from flood_seg.inference.backends.contract import Backend
 from flood_seg.inference.engines import open_backend, parse_engine, with_engine
-from flood_seg.inference.predictor import Backend
 
 NAME, ROUNDS, SECONDS, CLIENTS = "flood_area_segmentation", 3, 6.0, 8
 

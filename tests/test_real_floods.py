@@ -18,7 +18,7 @@ from flood_seg.data.store import open_store
 from flood_seg.errors import BackendError
 from flood_seg.imaging.bands import BandSelection, read_bands
 from flood_seg.inference.engines import open_backend, parse_engine
-from flood_seg.inference.models import boxed_model
+from flood_seg.inference.models import bundled_model
 from flood_seg.inference.predictor import Predictor
 from flood_seg.verbs.evaluate import run_evaluation as evaluate
 
@@ -40,7 +40,7 @@ def test_every_faulty_pair_of_the_public_set_is_named():
 
 
 def test_no_real_photo_is_unusual_to_the_bundled_model():
-    model = str(boxed_model())
+    model = str(bundled_model())
     predictor = Predictor(open_backend(parse_engine(model).node(), model))
     bands = BandSelection.of(predictor.spec)
     shifts = [predictor.prepare(read_bands(path, bands).values).shift for path in (FLOOD / "images").iterdir()]
@@ -94,7 +94,7 @@ def test_masks_that_are_exchanged_on_purpose_are_found(checked):
 
 
 def test_the_model_in_the_box_is_as_good_as_its_card_says():
-    model = boxed_model()
+    model = bundled_model()
     data = DataConfig(data_dir=str(FLOOD), split_file=str(model.parent / "split.txt"))
     backend = {"_target_": "flood_seg.inference.backends.onnxruntime.OnnxRuntimeBackend"}
     record = evaluate(EvaluateConfig(data, backend), str(model)).record
@@ -108,7 +108,7 @@ def test_int8_of_the_model_in_the_box_stays_within_its_bound(suffix, tmp_path):
     from flood_seg.export.quantize import quantize
     from flood_seg.inference.engines import open_backend, parse_engine
 
-    out = quantize(DataConfig(data_dir=str(FLOOD)), QuantizeOptions(), boxed_model(), tmp_path / f"int8{suffix}")
+    out = quantize(DataConfig(data_dir=str(FLOOD)), QuantizeOptions(), bundled_model(), tmp_path / f"int8{suffix}")
     engine = parse_engine(str(out))
     record = open_backend(engine.node(), engine.model).spec.provenance["quantization"]
     assert record["float_iou"] == pytest.approx(0.8205, abs=0.002)
@@ -119,7 +119,7 @@ def test_int8_of_the_model_in_the_box_stays_within_its_bound(suffix, tmp_path):
 def test_bfloat16_finds_the_water_that_float32_finds():
     from flood_seg.benchmarking.verify import verify
 
-    model = boxed_model()
+    model = bundled_model()
     data = DataConfig(data_dir=str(FLOOD), split_file=str(model.parent / "split.txt"))
     try:
         (found,) = verify(data, VerifyOptions(images=49), [str(model), f"openvino,precision=bfloat16:{model}"])

@@ -27,5 +27,5 @@ def test_an_installed_wheel_finds_water_without_torch_and_without_the_checkout(t
     run(UV, "pip", "install", "--python", "env", str(next(tmp_path.glob("*.whl"))))
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)).save(tmp_path / "p.png")
     out = run("env/bin/flood-seg", "infer", "--image", "p.png", "--overlay")
-    assert "in the box" in out and (tmp_path / "p_mask.png").is_file() and (tmp_path / "p_overlay.jpg").is_file()
+    assert "(bundled)" in out and (tmp_path / "p_mask.png").is_file() and (tmp_path / "p_overlay.jpg").is_file()
     assert run("env/bin/python", "-c", "import importlib.util as i; print(i.find_spec('torch'))").strip() == "None"

@@ -19,7 +19,7 @@ from flood_seg.evaluation.eval_images import load_photos
 from flood_seg.files import check_writable, write_csv, write_json
 from flood_seg.imaging.postprocess import check_logits, to_classes
 from flood_seg.imaging.preprocess import preprocess
-from flood_seg.inference.engines import parse_engine, short_name
+from flood_seg.inference.engines import backends, parse_engine, short_name
 from flood_seg.inference.models import default_model
 from flood_seg.metrics.confusion import confusion_matrix, task_metrics
 
@@ -69,7 +69,7 @@ def benchmark(
         _measure_speed(running, measured, size, options)
     machine = describe_machine()
     _show(measured, f"{size[0]}×{size[1]}; IoU on {len(photos)} {origin}\n{machine}")
-    servers = [engine for engine in engines if engine.name == "triton"]
+    servers = [engine for engine in engines if backends()[engine.name].schemes]
     loads = {str(engine): _measure_server(engine, options, size) for engine in servers}
     if out:
         _write(out, measured, loads, machine, size)

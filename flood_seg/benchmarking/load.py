@@ -15,8 +15,8 @@ from flood_seg.inference.engines import open_backend
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from flood_seg.inference.backends.contract import Backend
     from flood_seg.inference.engines import Engine
-    from flood_seg.inference.predictor import Backend
 
 KNEE = 0.95  # of the best throughput
 

@@ -51,7 +51,7 @@ def convert_to_onnx(
     if onnx:
         check_suffix(onnx, (".onnx",), "an ONNX file")
         check_writable(onnx, folder=False)
-    ckpt = run_model(ckpt, "torch") if ckpt.is_dir() else ckpt
+    ckpt = run_model(ckpt, (BEST,)) if ckpt.is_dir() else ckpt
     network, spec = load_network(ckpt)
     spec = _resized(spec, height, width)
     path = onnx or ckpt.parent / Run(ckpt.parent).onnx.name

@@ -73,7 +73,7 @@ def quantize(data: DataConfig, options: QuantizeOptions, source: Path, out: Path
 
 def _open(path: Path) -> tuple[ModelSpec, onnx.ModelProto]:
     """Returns the spec and the model with float32 weights and a name on each node."""
-    spec = OnnxRuntimeBackend(path, provider="cpu").spec
+    spec = OnnxRuntimeBackend.read_spec(path)
     model = onnx.load(path)
     if any(node.op_type == "DequantizeLinear" for node in model.graph.node):
         raise ModelError(f"{path}: is quantized already; give the float model")

@@ -20,7 +20,7 @@ from flood_seg.export.trtexec import Built, Shapes
 from flood_seg.files import atomic_path, write_json
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
 from flood_seg.inference.backends.tensorrt import sidecar_of
-from flood_seg.inference.models import boxed_model, default_model
+from flood_seg.inference.models import bundled_model, default_model
 from flood_seg.version import __version__
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def convert_to_trt(
 
     Args:
         config: the builder, precision, batch sizes.
-        source: an ONNX file of float weights; None: the newest run's, else the one in the box.
-        plan: where to write; None: `<model>.plan` beside the model, or in the current folder for the one in the box.
+        source: an ONNX file of float weights; None: the newest run's, else the bundled one.
+        plan: where to write; None: `<model>.plan` beside the model, or in the current folder for the bundled one.
         height: of the input, in pixels; None: the model's own.
         width: likewise.
 
@@ -55,7 +55,7 @@ def convert_to_trt(
     plan = plan or _beside(source)
     if plan.resolve() == source.resolve() or plan.suffix in (".onnx", ".json") or plan.is_dir():
         raise OutputError(f"{plan}: give --trt a name that ends in .plan")
-    spec = _resized(OnnxRuntimeBackend(source, provider="cpu").spec, height, width)
+    spec = _resized(OnnxRuntimeBackend.read_spec(source), height, width)
     model = onnx.load(source)
     check_operators(source, model)
     builder = _choose_builder(config.export.trt_builder)
@@ -70,8 +70,8 @@ def convert_to_trt(
 
 
 def _beside(source: Path) -> Path:
-    boxed = boxed_model()
-    if boxed and source.resolve() == boxed.resolve():
+    bundled = bundled_model()
+    if bundled and source.resolve() == bundled.resolve():
         return Path(f"{source.parent.name}.plan")
     return source.with_suffix(".plan")
 

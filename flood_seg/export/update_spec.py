@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from flood_seg.errors import ModelError
 from flood_seg.files import atomic_path, copy_file, write_json
 from flood_seg.inference.backends.openvino import openvino_core
-from flood_seg.inference.engines import ENGINES, engine_of
+from flood_seg.inference.engines import backends, engine_of, model_suffixes
 from flood_seg.spec import METADATA_KEY
 
 if TYPE_CHECKING:
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 def check_writable(model: str) -> None:
     """Raises ModelError where a model's spec cannot be changed: it is served, or of no kind that we write."""
-    if engine_of(model) in (None, "triton") or not Path(model).is_file():
+    engine = engine_of(model)
+    if engine is None or backends()[engine].schemes or not Path(model).is_file():
         raise ModelError(
-            f"{model}: its spec cannot be changed here; give the file ({', '.join(ENGINES)}) and serve it again"
+            f"{model}: its spec cannot be changed here; give the file ({', '.join(model_suffixes())}) "
+            "and serve it again"
         )
 
 

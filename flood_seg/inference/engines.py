@@ -1,42 +1,33 @@
-"""Which engine runs a model: as the configuration says, or as the model's name tells."""
+"""Chooses the backend of a model: the one that is named, or the one that the model's name implies."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import yaml
 
-from flood_seg.config.compose import compose, configs_dir, instantiate
+from flood_seg.config.compose import compose, configs_dir, find_target, instantiate
 from flood_seg.config.schema import InferConfig
-from flood_seg.errors import UsageError, did_you_mean
+from flood_seg.errors import ConfigError, UsageError, did_you_mean
+from flood_seg.inference.backends.contract import Backend
 from flood_seg.inference.backends.streams import streams_for
 from flood_seg.inference.models import run_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from flood_seg.inference.predictor import Backend
-
-# The engine of a file, where none is named.
-ENGINES = {
-    ".onnx": "onnxruntime",
-    ".xml": "openvino",
-    ".ckpt": "torch",
-    ".plan": "tensorrt",
-    ".engine": "tensorrt",
-    ".trt": "tensorrt",
-}
-
 
 @dataclass(frozen=True)
 class Engine:
-    """A model and what runs it.
+    """A model and the backend that runs it.
 
     Attributes:
-        name: a file of configs/backend/.
-        options: changes to it, `key=value`.
+        name: of the backend, a file of configs/backend/.
+        options: overrides of the backend's keys, `key=value`.
         model: a file, or `host:port/name` on a Triton server.
     """
 
@@ -49,22 +40,47 @@ class Engine:
         return self.model if named == engine_of(self.model) else f"{named}:{self.model}"
 
     def node(self) -> dict[str, Any]:
-        """Composes the configuration of the engine.
+        """Composes the backend's configuration.
 
         Raises:
-            ConfigError: no such engine or key.
+            ConfigError: an unknown backend or key.
         """
         options = [f"backend.{option}" for option in self.options]
         return compose("infer", [f"backend={self.name}", *options], InferConfig).backend
 
 
-def parse_engine(text: str) -> Engine:
-    """Reads `model`, `engine:model` or `engine,key=value,...:model`; a run's folder stands for its model.
+@cache
+def backends() -> dict[str, type[Backend]]:
+    """Returns the class of each backend by its name, a file of configs/backend/; loads no engine."""
+    files = sorted((configs_dir() / "backend").glob("*.yaml"))
+    return {file.stem: backend_class(yaml.safe_load(file.read_text(encoding="utf-8"))) for file in files}
 
-    `best.ckpt`, `openvino,precision=bfloat16:model.onnx` and `triton:localhost:8000/flood_area_segmentation` are such.
+
+def backend_class(node: Mapping[str, Any]) -> type[Backend]:
+    """Returns the class that a `backend` group names; loads no engine.
 
     Raises:
-        UsageError: the engine is not known, or not told by the model's suffix.
+        ConfigError: it names something else.
+    """
+    target = str(node.get("_target_", ""))
+    found = find_target(target)
+    if not (isinstance(found, type) and Backend in found.__mro__):
+        raise ConfigError(f"backend._target_={target}: is no backend; choose one by backend=NAME")
+    return found
+
+
+def model_suffixes() -> list[str]:
+    """Returns the suffixes of the files that some backend runs."""
+    return [suffix for backend in backends().values() for suffix in backend.suffixes]
+
+
+def parse_engine(text: str) -> Engine:
+    """Parses `model`, `engine:model` or `engine,key=value,...:model`; a run's folder stands for its model.
+
+    Examples: `best.ckpt`, `openvino,precision=bfloat16:model.onnx`, `triton:localhost:8000/flood_area_segmentation`.
+
+    Raises:
+        UsageError: the engine is unknown, or neither named nor implied by the model's suffix.
         ModelError: a folder without a model.
     """
     if named := _named_engine(text):
@@ -76,29 +92,29 @@ def parse_engine(text: str) -> Engine:
 
 
 def _named_engine(text: str) -> Engine | None:
-    """Reads `engine:model`; None where no engine is named. Raises UsageError where one is mistyped."""
+    """Parses `engine:model`; None where no engine is named. Raises UsageError where one is mistyped."""
     named, _, model = text.partition(":")
     name, *options = named.split(",")
-    if model and name in _choices():
+    if model and name in backends():
         return Engine(name, tuple(options), _in_folder(model, name))
-    if model and not Path(text).exists() and did_you_mean(name, _choices()):
+    if model and not Path(text).exists() and did_you_mean(name, backends()):
         raise _unknown_engine(text)
     return None
 
 
 def _in_folder(model: str, engine: str | None) -> str:
-    return str(run_model(Path(model), engine)) if Path(model).is_dir() else model
-
-
-def _choices() -> list[str]:
-    return sorted(path.stem for path in (configs_dir() / "backend").glob("*.yaml"))
+    """Returns the model of a run's folder, or the model itself where it is none."""
+    if not Path(model).is_dir():
+        return model
+    backend = backends().get(engine or "")
+    return str(run_model(Path(model), (backend.run_file,)) if backend else run_model(Path(model)))
 
 
 def _unknown_engine(text: str) -> UsageError:
     name = text.partition(":")[0].split(",")[0]
     return UsageError(
-        f"{text}: no engine runs that; give a {', '.join(ENGINES)} file, or ENGINE:MODEL with one of "
-        f"{', '.join(_choices())}{did_you_mean(name, _choices())}"
+        f"{text}: no engine runs that; give a {', '.join(model_suffixes())} file, or ENGINE:MODEL with one of "
+        f"{', '.join(backends())}{did_you_mean(name, backends())}"
     )
 
 
@@ -108,18 +124,24 @@ def short_name(text: str) -> str:
 
 
 def engine_of(model: str) -> str | None:
-    """Returns the engine that a model's name tells: of its suffix, or of its scheme."""
-    if model.startswith(("http://", "https://", "grpc://", "grpcs://")):
-        return "triton"
-    return ENGINES.get(Path(model).suffix.lower())
+    """Returns the backend that a model's suffix or URL scheme implies; None where it implies none."""
+    scheme, separator, _ = model.partition("://")
+    suffix = Path(model).suffix.lower()
+    for name, backend in backends().items():
+        if scheme in backend.schemes if separator else suffix in backend.suffixes:
+            return name
+    return None
 
 
 def choose_engine(overrides: Sequence[str], model: str | None) -> tuple[list[str], str | None]:
-    """Returns Hydra overrides with the engine that a model is given with, and the model without it.
+    """Moves the engine that a model is given with into the Hydra overrides.
 
     Args:
-        overrides: where `backend=...` is among them, it says the engine.
+        overrides: a `backend=...` among them takes precedence over the model's suffix.
         model: `model`, `engine:model` or `engine,key=value,...:model`; None: the default one.
+
+    Returns:
+        the overrides with the engine, and the model without it.
 
     Raises:
         UsageError: a mistyped engine, or two engines.
@@ -144,23 +166,34 @@ def with_engine(overrides: Sequence[str], model: str | None) -> list[str]:
 
 
 def with_streams(node: Mapping[str, Any], batches: int) -> dict[str, Any]:
-    """Returns the engine's configuration with streams for so many batches, where it leaves them open."""
+    """Returns the backend's configuration with as many streams as suit that many batches, where it leaves them open."""
     return dict(node) | ({"streams": streams_for(batches)} if node.get("streams") == 0 else {})
+
+
+def as_trained(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the backend's configuration such that it computes as the training did, where it can and says no other."""
+    options = backend_class(node).training_options
+    return dict(node) | {key: value for key, value in options.items() if node.get(key) is None}
+
+
+def on_gpu(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the backend's configuration such that it requires a GPU, where it leaves the device open."""
+    options = backend_class(node).gpu_options
+    return dict(node) | {key: value for key, value in options.items() if node.get(key) == "auto"}
 
 
 def open_backend(node: Mapping[str, Any], model: str, warmup: int = 0) -> Backend:
     """Loads a model.
 
     Args:
-        node: the engine, a `backend` group.
+        node: the backend's configuration, a `backend` group.
         model: a file, or an address of a Triton server.
-        warmup: how often to run an empty image before the first real one.
+        warmup: how many times an empty image is run before the first real one.
 
     Raises:
-        FloodSegError: the model or the engine cannot be used.
+        FloodSegError: the model or the backend cannot be used.
     """
-    served = str(node.get("_target_", "")).endswith("TritonBackend")
-    backend: Backend = instantiate(node, model if served else Path(model))
+    backend: Backend = instantiate(node, model if backend_class(node).schemes else Path(model))
     spec = backend.spec
     for _ in range(warmup):
         backend.run(np.zeros((1, len(spec.bands), spec.height, spec.width), np.float32))

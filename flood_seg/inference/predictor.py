@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -16,18 +16,7 @@ from flood_seg.imaging.values import measure_shift
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flood_seg.spec import ModelSpec
-
-
-class Backend(Protocol):
-    """An engine that runs a model."""
-
-    spec: ModelSpec
-    description: str  # for people: the engine, its device and precision
-    concurrency: int  # how many threads may call `run` at once
-
-    def run(self, batch: np.ndarray) -> np.ndarray:
-        """Maps float32 [batch, bands, height, width] to logits [batch, classes or 1, height, width]."""
+    from flood_seg.inference.backends.contract import Backend
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from flood_seg.imaging.postprocess import resize_logits
 
 if TYPE_CHECKING:
-    from flood_seg.inference.predictor import Backend
+    from flood_seg.inference.backends.contract import Backend
 
 STRIDE = 32  # sizes are multiples of it, as encoders like them
 

@@ -1,14 +1,15 @@
-"""PyTorch, from a checkpoint: to compare a trained network with what was exported from it."""
+"""PyTorch, from a checkpoint: to compare a trained network with its exports."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from flood_seg.errors import BackendError, ConfigError, did_you_mean
-from flood_seg.inference.backends.contract import enough_for
+from flood_seg.inference.backends.contract import Backend, enough_for
 from flood_seg.inference.backends.streams import check_threads
+from flood_seg.inference.models import CHECKPOINT_FILE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,14 +17,17 @@ if TYPE_CHECKING:
 PRECISIONS = ("float32", "bfloat16", "trained")
 
 
-class TorchBackend:
+class TorchBackend(Backend):
     """Runs a checkpoint that `flood-seg train` wrote.
 
     Attributes:
-        spec: what the checkpoint says of the model.
-        description: the engine, device and precision in use, for people.
+        spec: the checkpoint's record.
+        description: the engine, device and precision in use.
     """
 
+    suffixes = (".ckpt",)
+    run_file = CHECKPOINT_FILE
+    training_options: ClassVar[dict[str, Any]] = {"precision": "trained"}
     concurrency = 1
 
     def __init__(self, model: Path, device: str = "auto", precision: str | None = None, threads: int = 0) -> None:
@@ -32,14 +36,14 @@ class TorchBackend:
         Args:
             model: the checkpoint.
             device: `cpu`, `cuda`, `mps`, or `auto`: CUDA where it works, else the CPU.
-            precision: of the arithmetic: `float32`, `bfloat16` by autocast, or `trained`, which of the two the training
-                used; None: float32.
-            threads: for the CPU; 0: PyTorch's own choice.
+            precision: of the arithmetic: `float32`, `bfloat16` (autocast), or `trained`: the one of the two that the
+                training used; None: float32.
+            threads: on the CPU; 0: PyTorch's default.
 
         Raises:
             ModelError: the file is missing, no checkpoint, or carries no ModelSpec.
-            BackendError: the device is not there.
-            ConfigError: no such precision.
+            BackendError: the device is unavailable.
+            ConfigError: an unknown precision.
         """
         if precision is not None and precision not in PRECISIONS:
             hint = did_you_mean(precision, PRECISIONS)
@@ -74,9 +78,11 @@ def _find_device(device: str) -> str:
     import torch
 
     able = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    there = [name for name, works in able.items() if works]
+    available = [name for name, works in able.items() if works]
     if device == "auto":
-        return there[0]
-    if device not in there:
-        raise BackendError(f"backend.device={device}: PyTorch finds {', '.join(there)} on this machine")
+        return available[0]
+    if device not in available:
+        raise BackendError(
+            f"backend.device={device}: not available; PyTorch finds {', '.join(available)} on this machine"
+        )
     return device

@@ -16,7 +16,7 @@ IMAGE = "nvcr.io/nvidia/tritonserver"
 def command(config: TritonConfig, repository: Path, identity: str, *, detach: bool) -> list[str]:
     """Returns the `docker run` command: the repository mounted read-only, ports on the host's chosen address.
 
-    `identity` is the name by which the server answers.
+    `identity` is the name that the server reports.
     """
     ports = ((config.http_port, 8000), (config.grpc_port, 8001), (config.metrics_port, 8002))
     return [
@@ -33,9 +33,9 @@ def command(config: TritonConfig, repository: Path, identity: str, *, detach: bo
 
 
 def start(config: TritonConfig, repository: Path, log: Path, identity: str, *, detach: bool) -> subprocess.Popen[bytes]:
-    """Starts the container, whose image is here by then.
+    """Starts the container; its image has been pulled before.
 
-    Attached, the process is `docker run`; else it has ended when the container is up.
+    Attached, the process is `docker run`; detached, it ends when the container is running.
     """
     with log.open("wb") as file:
         return subprocess.Popen(
@@ -43,5 +43,5 @@ def start(config: TritonConfig, repository: Path, log: Path, identity: str, *, d
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for us, who stop the container
+            start_new_session=True,  # Ctrl-C reaches this process alone, which stops the container
         )

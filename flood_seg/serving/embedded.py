@@ -1,6 +1,6 @@
-"""Triton without Docker: the server that the package nvidia-pytriton carries, with Triton's Python backend.
+"""Triton without Docker: the server inside the package nvidia-pytriton, with Triton's Python backend.
 
-The package's own Python interface is not used: it binds functions, and would want NumPy 1.
+The package's own Python interface is not used: it binds functions, and requires NumPy 1.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def is_available() -> bool:
 
 
 def server_folder() -> Path:
-    """Returns where nvidia-pytriton keeps the server.
+    """Returns the folder of the server inside nvidia-pytriton.
 
     Raises:
         MissingExtraError: it is not installed.
@@ -39,30 +39,30 @@ def server_folder() -> Path:
     package = find_spec("pytriton")
     if package is None or package.origin is None:
         raise MissingExtraError(
-            "triton.runtime=embedded: needs nvidia-pytriton, which is not installed (Linux on x86-64 only); "
+            "triton.runtime=embedded: requires nvidia-pytriton, which is not installed (Linux on x86-64 only); "
             "pip install 'flood-seg[serve]'"
         )
     return Path(package.origin).parent / "tritonserver"
 
 
 def backend_files() -> dict[str, Path]:
-    """Returns Triton's Python backend for this Python's version: the files that lie in the model's folder.
+    """Returns Triton's Python backend for this version of Python: its files by their places in the model's folder.
 
     Raises:
-        ServerError: nvidia-pytriton has none for it.
+        ServerError: nvidia-pytriton has none for this version.
     """
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     stubs = server_folder() / "python_backend_stubs"
     if not (stubs / version / STUB).is_file():
-        there = ", ".join(sorted((path.name for path in stubs.iterdir()), key=lambda name: int(name.partition(".")[2])))
-        raise ServerError(f"nvidia-pytriton has no backend for Python {version}; it has {there}; use one of these")
+        versions = sorted((path.name for path in stubs.iterdir()), key=lambda name: int(name.partition(".")[2]))
+        raise ServerError(f"nvidia-pytriton has no backend for Python {version}; use one of {', '.join(versions)}")
     backend = server_folder() / "backends" / "python"
     sources = [*(path for path in backend.iterdir() if path.is_file()), stubs / version / STUB]
     return {f"{BACKENDS}/python/{source.name}": source for source in sources}
 
 
 def command(config: TritonConfig, repository: Path, identity: str) -> list[str]:
-    """Returns the server's command line; `identity` is the name by which it answers."""
+    """Returns the server's command line; `identity` is the name that it reports."""
     root = repository.resolve()
     return [
         str(server_folder() / "bin" / SERVER),
@@ -108,8 +108,8 @@ def _libpython() -> Path:
     found = next((folder / name for folder in folders if (folder / name).is_file()), None)
     if found is None:
         raise ServerError(
-            f"{name}: not found, and Triton's Python backend needs it; "
-            "install it (Debian: libpython3-dev) or take a Python that was built with --enable-shared"
+            f"{name}: not found, and Triton's Python backend requires it; "
+            "install it (Debian: libpython3-dev) or use a Python built with --enable-shared"
         )
     return found
 
@@ -117,12 +117,12 @@ def _libpython() -> Path:
 def start(config: TritonConfig, repository: Path, log: Path, identity: str, *, detach: bool) -> subprocess.Popen[bytes]:
     """Starts the server under a supervisor, which leads their process group.
 
-    Attached, the server ends when this process does, however that ends.
+    Attached, the server ends when this process ends, however it ends.
     """
     supervised = (supervisor.__file__, "0" if detach else str(os.getpid()), str(supervisor.GRACE))
     with log.open("wb") as file:
         return subprocess.Popen(
-            # -I -S: without the environment's packages, which it does not use.
+            # -I -S: without the environment's packages, which the supervisor does not use.
             [sys.executable, "-I", "-S", *supervised, *command(config, repository, identity)],
             env=environment(),
             stdin=subprocess.DEVNULL,

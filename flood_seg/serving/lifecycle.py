@@ -1,4 +1,4 @@
-"""A Triton server's life: started, waited for, watched, ended; whichever way it runs."""
+"""Starts a Triton server, waits until it is ready, monitors it and stops it, in a container or embedded."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from flood_seg.config.schema import TritonConfig
 
 POLL = 0.05  # seconds
-# What a log says of a failure, the most telling first.
+# What a log says of a failure, the most specific first.
 REASONS = (
     r"failed to load '.*?' version \d+: (?:Internal: )?(.*?)(?:\\n|\"?$)",
     r"^(?:error|docker): (.*)",
@@ -41,12 +41,12 @@ class Server:
     """A Triton server that was started.
 
     Attributes:
-        config: how.
+        config: of the server.
         runtime: `docker` or `embedded`.
         process: the server itself, or `docker run`.
-        log: what it prints.
-        identity: the name by which it answers, another one for each start.
-        record: the file by which `--stop` finds it, and tells it that it was stopped.
+        log: the file of its output.
+        identity: the name that its HTTP interface reports, unique to this start.
+        record: the file by which `--stop` finds it and marks it as stopped.
     """
 
     config: TritonConfig
@@ -68,19 +68,19 @@ def start(triton: TritonConfig, runtime: str, root: Path, detach: bool) -> Serve
 
 
 def wait_until_ready(server: Server) -> None:
-    """Returns when the server's model answers.
+    """Returns when the server's model is ready.
 
     Raises:
-        ServerError: it has ended, takes too long, or another server answers at its port.
+        ServerError: the server has ended, takes too long, or another server answers at its port.
     """
     triton = server.config
     end = time.monotonic() + triton.start_timeout
     while not _is_ready(server):
         if _has_ended(server):
-            raise ServerError(f"Triton did not come up: {_reason(server)}; its log is {server.log}")
+            raise ServerError(f"Triton did not start: {_reason(server)}; its log is {server.log}")
         if time.monotonic() > end:
             raise ServerError(
-                f"Triton did not come up within {triton.start_timeout} s ({_reason(server)}); its log is {server.log}; "
+                f"Triton did not start within {triton.start_timeout} s ({_reason(server)}); its log is {server.log}; "
                 "triton.start_timeout=... waits longer"
             )
         time.sleep(POLL)
@@ -97,7 +97,7 @@ def _is_ready(server: Server) -> bool:
             name = json.load(answer)["name"]
     except (OSError, ValueError, LookupError, TypeError, HTTPException):
         return False
-    if name != server.identity:  # it was started at the same time, and ours cannot have the port
+    if name != server.identity:  # started at the same time: it has the port
         raise ServerError(f"{triton.host}:{triton.http_port}: another Triton server answers there; give --http-port")
     return ready
 
@@ -110,7 +110,7 @@ def _has_ended(server: Server) -> bool:
 
 
 def _reason(server: Server) -> str:
-    """Picks the line of the log that says why."""
+    """Returns the line of the log that says why."""
     text = server.log.read_text(encoding="utf-8", errors="replace") if server.log.is_file() else ""
     if server.runtime == "docker" and server.process.poll() == 0:
         text += containers.logs(server.config.container_name)
@@ -125,10 +125,10 @@ def _reason(server: Server) -> str:
 def sigterm_as_interrupt() -> Iterator[None]:
     """Makes SIGTERM end the body as Ctrl-C does."""
 
-    def told(*_: Any) -> None:
+    def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    earlier = signal.signal(signal.SIGTERM, told)
+    earlier = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:
@@ -136,7 +136,7 @@ def sigterm_as_interrupt() -> Iterator[None]:
 
 
 def wait_until_ended(server: Server) -> NoReturn:
-    """Waits for what should not happen.
+    """Blocks while the server runs.
 
     Raises:
         ServerError: the server has ended by itself.
@@ -147,17 +147,17 @@ def wait_until_ended(server: Server) -> NoReturn:
 
 
 def stop(server: Server) -> None:
-    """Ends a server, at worst by SIGKILL, and forgets it."""
+    """Stops a server, by SIGKILL if it must, and removes its record."""
     if server.runtime == "docker":
         containers.stop(server.config.container_name, server.config.stop_timeout)
     terminate(server.process.pid, server.config.stop_timeout)
     server.process.wait()
-    if _read(server.record).get("pid") == server.process.pid:  # a new one of that name may have been started
+    if _read(server.record).get("pid") == server.process.pid:  # a new server of this name may have been started
         server.record.unlink(missing_ok=True)
 
 
 def terminate(pid: int, seconds: int) -> bool:
-    """Ends a process group: SIGTERM to its leader, SIGKILL to what is left of it after some seconds.
+    """Ends a process group: SIGTERM to its leader, SIGKILL to the rest after some seconds.
 
     Returns:
         whether the leader ended in time.
@@ -177,16 +177,16 @@ def _signal(send: Any, pid: int, number: int) -> None:
 
 
 def sweep(record: Path) -> list[int] | None:
-    """Ends what a server left that was killed together with its supervisor, and forgets the server.
+    """Kills the remaining processes of a server that was killed together with its supervisor; removes its record.
 
     Returns:
-        the process ids; None where the record tells of no server, or of one that runs.
+        their process ids; None where the record names no server, or one that is running.
     """
-    told = _told(record)
-    if told is None or running(record):
+    server = _read_embedded(record)
+    if server is None or running(record):
         return None
-    # While a group has members its number is not given anew; where a process has it, the group is somebody else's.
-    group = [] if start_time(told["pid"]) is not None else members(told["pid"])
+    # A group's number is not reused while it has members; where a process has it, the group is another program's.
+    group = [] if start_time(server["pid"]) is not None else members(server["pid"])
     left = [pid for pid in group if Path(command_line(pid)[0]).name in (embedded.STUB, embedded.SERVER)]
     for pid in left:
         _signal(os.kill, pid, signal.SIGKILL)
@@ -195,29 +195,29 @@ def sweep(record: Path) -> list[int] | None:
 
 
 def record_of(triton: TritonConfig) -> Path:
-    """Returns the file that tells of the server of that name."""
+    """Returns the path of the record of the server of that name."""
     return Path(triton.repository) / f"{triton.container_name}.json"
 
 
 def running(record: Path) -> int | None:
-    """Returns the process id of the embedded server that a record tells of, if it still runs."""
-    told = _told(record)
-    return told["pid"] if told and start_time(told["pid"]) == told["started"] else None
+    """Returns the process id of the embedded server that a record names, if it is still running."""
+    server = _read_embedded(record)
+    return server["pid"] if server and start_time(server["pid"]) == server["started"] else None
 
 
 def mark_stopped(record: Path) -> None:
-    """Tells the command that waits for the server in another terminal that `--stop` ends it."""
-    if told := _read(record):
-        write_json(record, told | {"stopped": True})
+    """Tells the command that waits for the server in another terminal that `--stop` stops it."""
+    if content := _read(record):
+        write_json(record, content | {"stopped": True})
 
 
 def was_stopped(server: Server) -> bool:
-    """Whether `--stop` has ended the server, which forgets it in the end."""
+    """Whether `--stop` has stopped the server; it removes the record in the end."""
     return bool(_read(server.record).get("stopped", not server.record.exists()))
 
 
 def elsewhere(triton: TritonConfig) -> list[str]:
-    """Finds embedded servers of the same name that run from other repositories, and says where."""
+    """Returns where embedded servers of the same name run from other repositories."""
     own, found = Path(triton.repository).resolve(), []
     for words in called(embedded.SERVER):
         roots = (word.removeprefix(embedded.REPOSITORY) for word in words if word.startswith(embedded.REPOSITORY))
@@ -227,18 +227,18 @@ def elsewhere(triton: TritonConfig) -> list[str]:
     return found
 
 
-def _told(record: Path) -> dict[str, int] | None:
-    """Returns what a record says of an embedded server; Docker knows its containers by name."""
-    told = _read(record)
+def _read_embedded(record: Path) -> dict[str, int] | None:
+    """Returns the process of an embedded server from its record; Docker finds its containers by name."""
+    content = _read(record)
     try:
-        return {key: int(told[key]) for key in ("pid", "started")} if told["runtime"] == "embedded" else None
+        return {key: int(content[key]) for key in ("pid", "started")} if content["runtime"] == "embedded" else None
     except (ValueError, KeyError, TypeError):
         return None
 
 
 def _read(record: Path) -> dict[str, Any]:
     try:
-        told = json.loads(record.read_text(encoding="utf-8"))
+        content = json.loads(record.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return content if isinstance(content, dict) else {}

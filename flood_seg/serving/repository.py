@@ -1,4 +1,4 @@
-"""Makes a Triton model repository out of a model file: its config.pbtxt is generated, never typed."""
+"""Writes a Triton model repository from a model file, its config.pbtxt included."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 VERSION = "1"
 ENGINE_KEY = "flood_seg.backend"
-# What Triton's own backends call the file.
+# The file names that Triton's own backends expect.
 FILES = {"onnxruntime": "model.onnx", "tensorrt": "model.plan"}
 
 
@@ -26,13 +26,13 @@ class Serving:
     """How a model is served.
 
     Attributes:
-        backend: of Triton: `onnxruntime`, `tensorrt`, or `python`: our own model.py with any of our engines.
-        max_batch_size: the largest batch that the server makes of waiting requests.
+        backend: of Triton: `onnxruntime`, `tensorrt`, or `python`: model.py with any of this package's backends.
+        max_batch_size: the largest batch that the server forms of waiting requests.
         queue_delay_us: microseconds that a request may wait for others.
         instances: of the model, on each GPU or on the CPU.
         use_gpus: whether they run on GPUs.
         engine: for `python`: the `backend` group that model.py builds.
-        beside: further files in the model's folder, by their place in it.
+        beside: further files in the model's folder, by their relative paths.
     """
 
     backend: str
@@ -66,7 +66,7 @@ def write_repository(root: Path, name: str, model: Path, spec: ModelSpec, servin
         fresh.mkdir(parents=True)
         for source, target in _files(model, serving):
             _link(source, fresh / target)
-        # Only now: the model may be the one that is served already.
+        # Only now, since the source may be the model that is being served.
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         fresh.rename(folder / VERSION)

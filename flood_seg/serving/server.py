@@ -1,4 +1,4 @@
-"""The triton-server verb: makes the model repository, starts Triton, waits until it answers, ends it cleanly."""
+"""The triton-server verb: writes the model repository, starts Triton, waits until it is ready, stops it cleanly."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from flood_seg import containers
 from flood_seg.console import say, warn
 from flood_seg.errors import ModelError, ServerError, UsageError
-from flood_seg.inference.engines import open_backend
+from flood_seg.inference.engines import Engine, backend_class, engine_of, on_gpu, open_backend
 from flood_seg.inference.models import default_model
 from flood_seg.serving import docker, embedded, lifecycle
 from flood_seg.serving.repository import Serving, write_repository
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 def triton_server(
     config: TritonServerConfig, model_type: str | None = None, model: Path | None = None, detach: bool = False
 ) -> None:
-    """Serves a model until Ctrl-C or SIGTERM; detached, returns when the server answers.
+    """Serves a model until Ctrl-C or SIGTERM; detached, returns when the server is ready.
 
     Args:
-        config: the engine, Triton's runtime, names, ports and batching.
-        model_type: `onnx` or `trt`; None: as the model's suffix tells.
-        model: the model; None: the newest run's, else the one in the box.
+        config: the backend, Triton's runtime, names, ports and batching.
+        model_type: `onnx` or `trt`; None: as the model's suffix implies.
+        model: the model; None: the newest run's, else the bundled one.
         detach: leave the server running.
 
     Raises:
-        ServerError: a taken port or name, no runtime, a server that does not come up; nothing is left running.
+        ServerError: a port or name in use, no runtime, a server that does not start; nothing is left running.
         ModelError: the model cannot be used.
     """
     triton = config.triton
     path = model or default_model(Path(config.output_dir))[0]
-    kind = _model_type(model_type, path)
-    runtime = _choose_runtime(triton.runtime, in_container=kind == "trt" or _is_onnxruntime(config))
+    engine = _engine(config, model_type, path)
+    runtime = _choose_runtime(triton.runtime, in_container=backend_class(engine).triton_platform is not None)
     root = Path(triton.repository)
     _check_free(triton, runtime, root)
-    spec, serving = _plan(config, path, kind, runtime)
+    spec, serving = _plan(triton, path, engine, runtime)
     if runtime == "docker":
         containers.ensure_image(f"{docker.IMAGE}:{triton.docker_version}-py3")
     write_repository(root, triton.model_name, path, spec, serving)
@@ -58,16 +58,16 @@ def triton_server(
         except BaseException as error:
             by_command = lifecycle.was_stopped(server) and isinstance(error, ServerError)
             lifecycle.stop(server)
-            if detach or not (by_command or isinstance(error, KeyboardInterrupt)):  # both end one in the foreground
+            if detach or not (by_command or isinstance(error, KeyboardInterrupt)):  # both are a normal end
                 raise
     say(f"{triton.container_name}: stopped{' by --stop' if by_command else ''}")
 
 
 def stop_server(triton: TritonConfig) -> None:
-    """Ends the server that was started under this name, in whatever terminal.
+    """Stops the server that was started under this name, from any terminal.
 
     Raises:
-        ServerError: there is none.
+        ServerError: no such server is running.
     """
     name, record = triton.container_name, lifecycle.record_of(triton)
     left = lifecycle.sweep(record)
@@ -80,7 +80,7 @@ def stop_server(triton: TritonConfig) -> None:
         containers.stop(name, triton.stop_timeout)
         done = "stopped (container)"
     elif left is not None:
-        rest = f", and left processes that are ended now: {', '.join(map(str, left))}" if left else ""
+        rest = f", and left processes, which were killed: {', '.join(map(str, left))}" if left else ""
         done = f"had ended already, not by --stop{rest}"
     else:
         raise ServerError(_no_such_server(triton))
@@ -91,49 +91,49 @@ def stop_server(triton: TritonConfig) -> None:
 def _no_such_server(triton: TritonConfig) -> str:
     name, places = triton.container_name, lifecycle.elsewhere(triton)
     if places:
-        return f"{name}: no such server runs from triton.repository={triton.repository}, but from {', '.join(places)}"
-    return f"{name}: no such server runs; see triton.repository and --container-name"
+        return f"{name}: not running from triton.repository={triton.repository}, but from {', '.join(places)}"
+    return f"{name}: not running; check triton.repository and --container-name"
 
 
-def _model_type(given: str | None, path: Path) -> str:
-    """Returns `onnx` or `trt`."""
+def _engine(config: TritonServerConfig, given: str | None, path: Path) -> dict[str, Any]:
+    """Returns the `backend` group that serves the model; `given` is the --model-type."""
     if given not in (None, "onnx", "trt"):
         raise UsageError(f"--model-type {given}: allowed are onnx, trt")
     if not path.is_file():
         raise ModelError(f"{path}: no such file; give --model-path an ONNX file, or a plan with --model-type trt")
-    return given or ("trt" if path.suffix in (".plan", ".engine", ".trt") else "onnx")
-
-
-def _is_onnxruntime(config: TritonServerConfig) -> bool:
-    return str(config.backend.get("_target_", "")).endswith("OnnxRuntimeBackend")
+    if given == "trt" or (given is None and engine_of(str(path)) == "tensorrt"):
+        return Engine("tensorrt", (), str(path)).node()
+    return dict(config.backend)
 
 
 def _choose_runtime(runtime: str, in_container: bool = True) -> str:
-    """Returns `docker` or `embedded`; `in_container`: whether NVIDIA's container has the engine."""
-    there = {"docker": lambda: in_container and containers.is_available(), "embedded": embedded.is_available}
+    """Returns `docker` or `embedded`; `in_container`: whether NVIDIA's container has the backend."""
+    available = {"docker": lambda: in_container and containers.is_available(), "embedded": embedded.is_available}
     if runtime == "docker" and not in_container:
         raise ServerError(
-            "triton.runtime=docker: runs ONNX Runtime or TensorRT alone; triton.runtime=embedded runs all"
+            "triton.runtime=docker: runs ONNX Runtime and TensorRT only; triton.runtime=embedded runs every backend"
         )
-    chosen = runtime if runtime != "auto" else next((name for name, works in there.items() if works()), None)
-    if chosen is None or not there[chosen]():
-        what = "no Triton server is here" if chosen is None else f"triton.runtime={chosen}: not here"
+    chosen = runtime if runtime != "auto" else next((name for name, works in available.items() if works()), None)
+    if chosen is None or not available[chosen]():
+        what = "no Triton server is available" if chosen is None else f"triton.runtime={chosen}: not available"
         raise ServerError(
             f"{what}; install Docker (docs.docker.com/engine/install) and start its engine, "
-            "or 'pip install flood-seg[serve]' for the embedded one"
+            "or 'pip install flood-seg[serve]' for the embedded server"
         )
     return chosen
 
 
 def _check_free(triton: TritonConfig, runtime: str, root: Path) -> None:
-    """Raises ServerError where the server's name or one of its ports is taken."""
+    """Raises ServerError where the server's name or one of its ports is in use."""
     name = triton.container_name
     lifecycle.sweep(lifecycle.record_of(triton))
-    stopping = f"'flood-seg triton-server --stop --container-name {name}' ends it"
+    stopping = f"'flood-seg triton-server --stop --container-name {name}' stops it"
     if lifecycle.running(lifecycle.record_of(triton)):
-        raise ServerError(f"{name}: such a server runs already; {stopping}, --container-name names another")
+        raise ServerError(f"{name}: is running already; {stopping}, --container-name chooses another name")
     if runtime == "docker" and (state := containers.state(name)):
-        raise ServerError(f"{name}: there is such a container ({state}); {stopping}, --container-name names another")
+        raise ServerError(
+            f"{name}: a container of this name exists ({state}); {stopping}, --container-name chooses another name"
+        )
     ports = {key: getattr(triton, key) for key in ("http_port", "grpc_port", "metrics_port")}
     if len(set(ports.values())) < len(ports):
         raise ServerError(f"{', '.join(f'{key}={port}' for key, port in ports.items())}: give three different ports")
@@ -154,53 +154,39 @@ def _check_port(host: str, key: str, port: int) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except socket.gaierror as error:
-        raise ServerError(f"--host {host}: no such address ({error.strerror})") from error
+        raise ServerError(f"--host {host}: unknown address ({error.strerror})") from error
     except OSError as error:
         if error.errno == errno.EADDRNOTAVAIL:
-            raise ServerError(f"--host {host}: no address of this machine; 127.0.0.1 and 0.0.0.0 are") from error
-        raise ServerError(f"{host}:{port}: cannot be had ({error.strerror}); give another {flag}") from error
+            raise ServerError(f"--host {host}: not an address of this machine; 127.0.0.1 and 0.0.0.0 are") from error
+        raise ServerError(f"{host}:{port}: unavailable ({error.strerror}); give another {flag}") from error
 
 
-def _plan(config: TritonServerConfig, path: Path, model_type: str, runtime: str) -> tuple[ModelSpec, Serving]:
-    """Opens the model once, so that one that fails is told in a line and nothing is started."""
-    triton, batching = config.triton, dict[str, Any]()
-    batching |= {"max_batch_size": triton.max_batch_size, "queue_delay_us": triton.queue_delay_us}
-    batching |= {"instances": triton.instances}
+def _plan(triton: TritonConfig, path: Path, engine: dict[str, Any], runtime: str) -> tuple[ModelSpec, Serving]:
+    """Reads the model before anything is started, so that one that cannot be served is reported in one line."""
+    batching: dict[str, Any] = {
+        "max_batch_size": triton.max_batch_size,
+        "queue_delay_us": triton.queue_delay_us,
+        "instances": triton.instances,
+    }
+    backend = backend_class(engine)
     if runtime == "docker":
-        return _plan_container(triton, path, model_type, batching)
-    engine = dict(config.backend)
-    if model_type == "trt":
-        from flood_seg.inference.engines import Engine
-
-        engine = Engine("tensorrt", (), str(path)).node()
-    elif triton.use_gpus and engine.get("provider") == "auto":
-        engine["provider"] = "cuda"
+        if backend.gpu_only and not triton.use_gpus:
+            raise UsageError(f"{path}: a TensorRT plan runs on a GPU; add --use-gpus true")
+        platform = str(backend.triton_platform)
+        return backend.read_spec(path), Serving(platform, use_gpus=triton.use_gpus, **batching)
+    if triton.use_gpus:
+        engine = on_gpu(engine)
     spec = open_backend(engine, str(path)).spec
     return spec, Serving("python", engine=engine, beside=embedded.backend_files(), **batching)
-
-
-def _plan_container(
-    triton: TritonConfig, path: Path, model_type: str, batching: dict[str, Any]
-) -> tuple[ModelSpec, Serving]:
-    if model_type == "onnx":
-        from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
-
-        spec = OnnxRuntimeBackend(path, provider="cpu").spec
-        return spec, Serving("onnxruntime", use_gpus=triton.use_gpus, **batching)
-    if not triton.use_gpus:
-        raise UsageError(f"{path}: a TensorRT plan runs on a GPU; add --use-gpus true")
-    from flood_seg.inference.backends.tensorrt import read_sidecar
-
-    return read_sidecar(path).spec, Serving("tensorrt", use_gpus=True, **batching)
 
 
 def _describe(server: lifecycle.Server, model: Path, detach: bool) -> str:
     triton = server.config
     place = "in NVIDIA's container" if server.runtime == "docker" else "embedded"
     ending = (
-        f"'flood-seg triton-server --stop --container-name {triton.container_name}' ends it"
+        f"'flood-seg triton-server --stop --container-name {triton.container_name}' stops it"
         if detach
-        else "Ctrl-C ends it"
+        else "Ctrl-C stops it"
     )
     return (
         f"Triton ({place}) serves {model} as {triton.model_name} on {triton.host}: HTTP {triton.http_port}, "

@@ -1,6 +1,6 @@
-"""What Triton's Python backend runs: one of flood-seg's own engines, on the requests that Triton gathered.
+"""Runs one of flood-seg's backends inside Triton's Python backend, on the requests that Triton has batched.
 
-A copy lies in each model repository as model.py; Triton's stub process imports it.
+Each model repository holds a copy as model.py, which Triton's stub process imports.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ import triton_python_backend_utils as triton  # noqa: E402
 
 from flood_seg.errors import LogitsError  # noqa: E402
 from flood_seg.imaging.postprocess import check_logits  # noqa: E402
-from flood_seg.inference.backends.streams import streams_for  # noqa: E402
-from flood_seg.inference.engines import open_backend  # noqa: E402
+from flood_seg.inference.engines import open_backend, with_streams  # noqa: E402
 from flood_seg.serving.repository import ENGINE_KEY  # noqa: E402
 
 
@@ -30,19 +29,20 @@ class TritonPythonModel:
     """Triton's interface to a model."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Opens the engine that config.pbtxt names, on the model file beside this one."""
+        """Loads the model file beside this one with the backend that config.pbtxt names."""
         config = json.loads(args["model_config"])
         engine = json.loads(config["parameters"][ENGINE_KEY]["string_value"])
         folder = Path(args["model_repository"]) / args["model_version"]
         (model,) = (path for path in folder.glob("model.*") if path.suffix not in (".py", ".bin"))
         self._backend = self._several = open_backend(engine, str(model), warmup=1)
-        if engine.get("streams") == 0 and (streams := streams_for(int(config["max_batch_size"]))) > 1:
-            # A lone request gets all cores; several share them, which is faster than one after the other or one batch.
-            self._several = open_backend(engine | {"streams": streams}, str(model), warmup=1)
+        several = with_streams(engine, int(config["max_batch_size"]))
+        if several != engine and several["streams"] > 1:
+            # A single request gets all cores; several share them, which is faster than in turn or as one batch.
+            self._several = open_backend(several, str(model), warmup=1)
         self._pool = ThreadPoolExecutor(self._several.concurrency)
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Runs the requests that were waiting, all of one height and width; NaN fails its own request alone."""
+        """Runs the waiting requests, all of one height and width; NaN fails its own request only."""
         name = self._backend.spec.input_name
         # DLPack, because Triton's conversion from and to arrays predates NumPy 2 and would send nothing.
         batches = [np.from_dlpack(triton.get_input_tensor_by_name(request, name)) for request in requests]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flood_seg.console import counted, say
 from flood_seg.errors import UsageError
@@ -74,7 +74,7 @@ def run_evaluation(
     from flood_seg.evaluation.report import write_files
     from flood_seg.evaluation.show import show
     from flood_seg.files import check_writable
-    from flood_seg.inference.engines import open_backend, with_streams
+    from flood_seg.inference.engines import as_trained, open_backend, with_streams
     from flood_seg.inference.models import default_model
     from flood_seg.inference.predictor import Predictor
     from flood_seg.metrics.curve import check_goal
@@ -91,7 +91,7 @@ def run_evaluation(
         if trackers:
             stack.push(lambda kind, *_: trackers.close(failed=kind is not None))
         pairs = choose_pairs(config.datamodule, config.part)
-        engine = with_streams(_as_trained(config.backend) if at_network_size else config.backend, len(pairs))
+        engine = with_streams(as_trained(config.backend) if at_network_size else config.backend, len(pairs))
         predictor = Predictor(open_backend(engine, path), config.threshold, config.value_scale)
         description = predictor.backend.description
         say(f"{path}, {description}, on {counted(len(pairs), 'image')} of {config.datamodule.place}")
@@ -131,12 +131,6 @@ def _listing(out: Path | None) -> str:
     from flood_seg.skipped import EVERY
 
     return f"{out / 'metrics.json'} lists each under faults" if out else f"--out FOLDER lists each, or {EVERY}"
-
-
-def _as_trained(node: dict[str, Any]) -> dict[str, Any]:
-    """Lets a checkpoint that is to be counted as training does it also compute as training did."""
-    open_precision = str(node.get("_target_", "")).endswith("TorchBackend") and not node.get("precision")
-    return node | ({"precision": "trained"} if open_precision else {})
 
 
 def _open_trackers(config: EvaluateConfig, model: str, out: Path | None) -> Trackers:

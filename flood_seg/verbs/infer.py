@@ -26,7 +26,7 @@ from flood_seg.verbs.common import as_path
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from flood_seg.inference.predictor import Backend
+    from flood_seg.inference.backends.contract import Backend
     from flood_seg.inference.segment import Photo
     from flood_seg.verbs.common import PathLike
 

@@ -27,7 +27,7 @@ from flood_seg.export.tensorrt import convert_to_trt
 from flood_seg.export.tensorrt_operators import SUPPORTED, check_operators
 from flood_seg.export.trtexec import Shapes, _version, arguments
 from flood_seg.inference.backends.tensorrt import read_sidecar
-from flood_seg.inference.models import boxed_model
+from flood_seg.inference.models import bundled_model
 from flood_seg.networks.network import build_network
 from tests.conftest import make_spec
 from tests.inference.conftest import red_spec, write_model
@@ -213,8 +213,8 @@ def test_from_tensorrt_11_on_the_precision_is_in_the_graph(stand_in, monkeypatch
 
 def test_the_float16_graph_of_the_model_in_the_box_is_whole_and_answers_the_same(tmp_path):
     """TensorRT 11 is given this graph; each of its types is checked, and each node's inputs come before it."""
-    model = onnx.load(boxed_model())
-    path = module._typed(TensorRtExport(), model, boxed_model(), tmp_path, 11)
+    model = onnx.load(bundled_model())
+    path = module._typed(TensorRtExport(), model, bundled_model(), tmp_path, 11)
     graph = onnx.load(path)
     onnx.checker.check_model(graph, full_check=True)
     convs = [[node.name for node in m.graph.node if node.op_type == "Conv"] for m in (graph, model)]
@@ -223,7 +223,7 @@ def test_the_float16_graph_of_the_model_in_the_box_is_whole_and_answers_the_same
     batch = np.random.default_rng(0).random((1, 3, 64, 96), np.float32)
     half, whole = (
         onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"]).run(None, {"input": batch})[0]
-        for file in (path, boxed_model())
+        for file in (path, bundled_model())
     )
     np.testing.assert_allclose(half, whole, atol=0.1)
 
@@ -450,7 +450,7 @@ def test_tensorrt_takes_every_operator_of_the_models_that_are_trained(encoder, t
 
 
 def test_tensorrt_takes_every_operator_of_the_model_in_the_box():
-    check_operators(boxed_model(), onnx.load(boxed_model()))
+    check_operators(bundled_model(), onnx.load(bundled_model()))
 
 
 def test_what_tensorrt_does_not_take_is_told_before_it_is_started(stand_in, tmp_path):

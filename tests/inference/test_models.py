@@ -12,12 +12,12 @@ def test_the_newest_run_that_has_a_model_is_taken(tmp_path):
     assert models.default_model(tmp_path) == (tmp_path / "2026-01-10/02-00-00/model.onnx", "newest run")
 
 
-def test_without_a_run_it_is_the_one_in_the_box(tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "boxed_model", lambda: tmp_path / "boxed.onnx")
-    assert models.default_model(tmp_path / "outputs") == (tmp_path / "boxed.onnx", "in the box")
+def test_without_a_run_it_is_the_bundled_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "bundled_model", lambda: tmp_path / "bundled.onnx")
+    assert models.default_model(tmp_path / "outputs") == (tmp_path / "bundled.onnx", "bundled")
 
 
 def test_without_either_it_says_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "boxed_model", lambda: None)
+    monkeypatch.setattr(models, "bundled_model", lambda: None)
     with pytest.raises(ModelError, match="train one with 'flood-seg train' or give --onnx"):
         models.default_model(tmp_path / "outputs")

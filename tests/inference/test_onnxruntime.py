@@ -17,7 +17,7 @@ def test_it_runs_the_model_and_knows_its_spec(red_model):
 
 
 def test_a_provider_that_is_not_there_lists_what_is(red_model):
-    with pytest.raises(BackendError, match="backend.provider=cuda: not in this ONNX Runtime; there is .*cpu"):
+    with pytest.raises(BackendError, match="backend.provider=cuda: not available in .*; available are cpu"):
         OnnxRuntimeBackend(red_model, provider="cuda")
 
 

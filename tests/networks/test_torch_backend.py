@@ -34,7 +34,7 @@ def test_it_answers_as_the_network_does(checkpoint):
 
 def test_what_is_not_there_is_refused(checkpoint, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(BackendError, match=r"backend.device=cuda: PyTorch finds .*cpu"):
+    with pytest.raises(BackendError, match=r"backend.device=cuda: not available; PyTorch finds .*cpu"):
         TorchBackend(checkpoint[0], device="cuda")
     with pytest.raises(ConfigError, match="backend.precision=half"):
         TorchBackend(checkpoint[0], precision="half")

@@ -87,7 +87,9 @@ def embedded_config(repository: Path, **changes: object) -> TritonConfig:
 def write_served(config: TritonConfig, model: Path) -> Path:
     """Writes the model repository as `flood-seg triton-server` does; returns the model's folder in it."""
     whole = compose("triton_server", [f"triton.repository={config.repository}"], TritonServerConfig)
-    return write_repository(Path(config.repository), config.model_name, model, *_plan(whole, model, "onnx", "embedded"))
+    return write_repository(
+        Path(config.repository), config.model_name, model, *_plan(config, model, whole.backend, "embedded")
+    )
 
 
 def has_ended(pid: int, seconds: float = 20) -> bool:

@@ -15,6 +15,7 @@ import pytest
 from flood_seg.cli.main import main
 from flood_seg.config.schema import TritonConfig
 from flood_seg.errors import ServerError, UsageError
+from flood_seg.inference.engines import Engine
 from flood_seg.serving import docker
 from flood_seg.serving.server import stop_server
 from tests.inference.conftest import red_spec, write_model
@@ -148,11 +149,11 @@ def test_stopped_by_another_terminal_an_attached_container_ends_quietly(stand_in
 @pytest.mark.parametrize(
     ("mode", "message"),
     [
-        ("fails", "did not come up: Error response from daemon: pull access denied"),
-        ("exists", "there is such a container (exited)"),
+        ("fails", "did not start: Error response from daemon: pull access denied"),
+        ("exists", "a container of this name exists (exited)"),
         ("no image", "docker cannot pull it"),
-        ("hangs", "did not come up within 1 s"),
-        ("dies", "did not come up"),
+        ("hangs", "did not start within 1 s"),
+        ("dies", "did not start"),
     ],
 )
 def test_a_container_that_does_not_come_up_is_a_line_and_leaves_nothing(mode, message, stand_in, monkeypatch, capfd):
@@ -176,10 +177,10 @@ def test_without_an_engine_auto_takes_the_embedded_one_and_docker_is_refused(sta
 
     stand_in("no engine")
     assert _choose_runtime("auto") == "embedded"
-    with pytest.raises(ServerError, match=r"triton.runtime=docker: not here; install Docker .*pip install"):
+    with pytest.raises(ServerError, match=r"triton.runtime=docker: not available; install Docker .*pip install"):
         _choose_runtime("docker")
     monkeypatch.setattr(embedded, "find_spec", lambda _: None)
-    with pytest.raises(ServerError, match="no Triton server is here; install Docker"):
+    with pytest.raises(ServerError, match="no Triton server is available; install Docker"):
         _choose_runtime("auto")
 
 
@@ -188,13 +189,13 @@ def test_what_the_container_cannot_run_goes_to_the_embedded_one(stand_in):
 
     stand_in()
     assert _choose_runtime("auto") == "docker" and _choose_runtime("auto", in_container=False) == "embedded"
-    with pytest.raises(ServerError, match="runs ONNX Runtime or TensorRT alone"):
+    with pytest.raises(ServerError, match="runs ONNX Runtime and TensorRT only"):
         _choose_runtime("docker", in_container=False)
 
 
-def test_a_plan_in_a_container_wants_a_gpu(tmp_path):
-    from flood_seg.config.schema import TritonServerConfig
+def test_a_plan_in_a_container_requires_a_gpu(tmp_path):
     from flood_seg.serving.server import _plan
 
+    backend = Engine("tensorrt", (), "m.plan").node()
     with pytest.raises(UsageError, match="runs on a GPU; add --use-gpus true"):
-        _plan(TritonServerConfig(), tmp_path / "m.plan", "trt", "docker")
+        _plan(TritonConfig(), tmp_path / "m.plan", backend, "docker")

@@ -307,10 +307,10 @@ def test_detached_it_is_found_by_its_name_and_stopped_from_elsewhere(tmp_path, m
         assert TritonBackend(f"127.0.0.1:{ports[0]}/{NAME}").spec == red_spec()
         start = ("triton-server", "--model-path", model)
         assert flood_seg_in_process(*start, *options(free_ports())) == 2
-        assert "such a server runs already" in capsys.readouterr().err
+        assert "is running already" in capsys.readouterr().err
         assert flood_seg_in_process(*start, "--container-name", "other", *options(ports)) == 2
         error = capsys.readouterr().err
-        assert f"127.0.0.1:{ports[0]}: cannot be had" in error and error.count("\n") == 1
+        assert f"127.0.0.1:{ports[0]}: unavailable" in error and error.count("\n") == 1
         (tmp_path / "elsewhere").mkdir()
         monkeypatch.chdir(tmp_path / "elsewhere")
         assert flood_seg_in_process(*start, *options(ports)) == 2
@@ -319,14 +319,14 @@ def test_detached_it_is_found_by_its_name_and_stopped_from_elsewhere(tmp_path, m
         assert "a server named flood_seg_triton runs from triton.repository=" in error and here in error
         assert flood_seg_in_process("triton-server", "--stop") == 2
         error = capsys.readouterr().err
-        assert "no such server runs from triton.repository=triton_model_repository, but from " in error
+        assert "not running from triton.repository=triton_model_repository, but from " in error
         assert here in error and not has_ended(pid, 0)
     finally:
         monkeypatch.chdir(tmp_path)
         stopped = flood_seg_in_process("triton-server", "--stop", AT_ONCE)
     assert stopped == 0 and has_ended(pid, 1)
     assert flood_seg_in_process("triton-server", "--stop") == 2
-    assert "no such server runs" in capsys.readouterr().err
+    assert "flood_seg_triton: not running from triton.repository" in capsys.readouterr().err
 
 
 def test_what_is_left_where_all_but_the_stub_were_killed_is_ended_by_stop_which_says_so(tmp_path, capsys):
@@ -340,7 +340,7 @@ def test_what_is_left_where_all_but_the_stub_were_killed_is_ended_by_stop_which_
     assert has_ended(triton, 5)
     stop_server(config)
     out = capsys.readouterr().out
-    assert out == f"flood_seg_triton: had ended already, not by --stop, and left processes that are ended now: {stub}\n"
+    assert out == f"flood_seg_triton: had ended already, not by --stop, and left processes, which were killed: {stub}\n"
     assert has_ended(stub, 5) and not server.record.exists()
 
 
@@ -391,7 +391,7 @@ def test_a_model_that_fails_in_the_server_is_a_line_with_its_reason(tmp_path):
     (folder / "1" / "model.py").unlink()  # which may be a link to ours
     (folder / "1" / "model.py").write_text("raise ValueError('the pump is broken')")
     server = lifecycle.start(config, "embedded", tmp_path / "root", detach=False)
-    with pytest.raises(ServerError, match="did not come up: ValueError: the pump is broken; its log is"):
+    with pytest.raises(ServerError, match="did not start: ValueError: the pump is broken; its log is"):
         lifecycle.wait_until_ready(server)
     lifecycle.stop(server)
     assert has_ended(server.process.pid, 1) and not server.record.exists()

@@ -1,21 +1,68 @@
-"""What every engine checks of a model before it runs it: its ModelSpec, and that its tensors are what the spec says."""
+"""What a backend is, and what every backend checks of a model: its ModelSpec, and that its tensors match the spec."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from flood_seg.errors import ModelError
+from flood_seg.inference.models import MODEL_FILE
 from flood_seg.resources import enough_memory
 from flood_seg.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     import numpy as np
 
 LESS_MEMORY = "close other programs, or set backend.streams=1 backend.threads=1"
+
+
+class Backend(Protocol):
+    """Runs a model.
+
+    A new backend is a class derived from this one, in a file of its own, and a yaml in configs/backend/ whose
+    `_target_` names it; the yaml's other keys are the constructor's keyword arguments, after the model. The class
+    attributes are read before a model is loaded, so the module imports its engine only inside functions.
+
+    Attributes:
+        suffixes: of the model files that run with this backend unless another one is named.
+        schemes: URL schemes of the models that run with it; empty: a model is a local file, passed as a Path.
+        run_file: the file in a training run's folder that it runs.
+        training_options: keyword arguments that make it compute as the training did; empty: it cannot.
+        triton_platform: the backend of NVIDIA's Triton container that runs the same file; None: there is none.
+        gpu_only: whether it cannot run on a CPU.
+        gpu_options: keyword arguments that require a GPU, where they are left at `auto`.
+        spec: the loaded model's record.
+        description: the engine, its device and its precision, to be shown.
+        concurrency: how many threads may call `run` at once.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    schemes: ClassVar[tuple[str, ...]] = ()
+    run_file: ClassVar[str] = MODEL_FILE
+    training_options: ClassVar[Mapping[str, Any]] = {}
+    triton_platform: ClassVar[str | None] = None
+    gpu_only: ClassVar[bool] = False
+    gpu_options: ClassVar[Mapping[str, Any]] = {}
+
+    spec: ModelSpec
+    description: str
+    concurrency: int
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        """Maps float32 [batch, bands, height, width] to logits [batch, classes or 1, height, width]."""
+
+    @classmethod
+    def read_spec(cls, model: Path) -> ModelSpec:
+        """Reads a model file's record without the device that the model runs on; for each `triton_platform`.
+
+        Raises:
+            ModelError: the file is missing, damaged, or carries no ModelSpec.
+        """
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -24,8 +71,8 @@ class Tensor:
 
     Attributes:
         name: of the tensor.
-        dtype: `float32` where it fits.
-        shape: sizes; whatever is no positive int (a name, -1, None) is dynamic.
+        dtype: `float32` where it matches.
+        shape: sizes; anything but a positive int (a name, -1, None) is dynamic.
     """
 
     name: str
@@ -34,7 +81,7 @@ class Tensor:
 
 
 def parse_spec(where: str, text: str | None) -> ModelSpec:
-    """Reads the ModelSpec that an artefact carries.
+    """Parses the ModelSpec that an artefact carries.
 
     Raises:
         ModelError: there is none, or it cannot be read.
@@ -53,24 +100,24 @@ def check_tensors(where: str, spec: ModelSpec, inputs: Sequence[Tensor], outputs
     _check_only(where, "answers", outputs, Tensor(spec.output_name, "float32", (None, spec.logit_channels)), spec)
 
 
-def _check_only(where: str, verb: str, tensors: Sequence[Tensor], wanted: Tensor, spec: ModelSpec) -> None:
-    shape = (*wanted.shape, spec.height, spec.width)
-    fits = [
-        (tensor.name, tensor.dtype, len(tensor.shape)) == (wanted.name, wanted.dtype, len(shape))
-        and all(_fits(size, want) for size, want in zip(tensor.shape, shape, strict=True))
+def _check_only(where: str, verb: str, tensors: Sequence[Tensor], expected: Tensor, spec: ModelSpec) -> None:
+    shape = (*expected.shape, spec.height, spec.width)
+    matches = [
+        (tensor.name, tensor.dtype, len(tensor.shape)) == (expected.name, expected.dtype, len(shape))
+        and all(_matches(size, required) for size, required in zip(tensor.shape, shape, strict=True))
         for tensor in tensors
     ]
-    if fits != [True]:
-        there = ", ".join(f"{tensor.name}: {tensor.dtype} {list(tensor.shape)}" for tensor in tensors)
+    if matches != [True]:
+        found = ", ".join(f"{tensor.name}: {tensor.dtype} {list(tensor.shape)}" for tensor in tensors)
         raise ModelError(
-            f"{where}: {verb} {there}; its ModelSpec says {wanted.name}: float32 ['batch', {shape[1]}, {spec.height}, "
-            f"{spec.width}]; export it again with 'flood-seg convert-to-onnx'"
+            f"{where}: {verb} {found}; its ModelSpec says {expected.name}: float32 "
+            f"['batch', {shape[1]}, {spec.height}, {spec.width}]; export it again with 'flood-seg convert-to-onnx'"
         )
 
 
-def _fits(size: object, want: object) -> bool:
+def _matches(size: object, required: object) -> bool:
     dynamic = not isinstance(size, int) or size < 0
-    return dynamic or want in (None, size)
+    return dynamic or required in (None, size)
 
 
 def enough_for(batch: np.ndarray) -> AbstractContextManager[None]:
@@ -81,6 +128,6 @@ def enough_for(batch: np.ndarray) -> AbstractContextManager[None]:
 
 
 def first_line(error: Exception | str) -> str:
-    """Returns what an engine's exception or message says, short enough for a message of ours."""
+    """Returns the first line of an engine's exception or message, short enough to be quoted in an error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0][:200] if lines else error.__class__.__name__

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from flood_seg.errors import BackendError, ConfigError, ModelError, OutOfMemoryError, did_you_mean
-from flood_seg.inference.backends.contract import LESS_MEMORY, Tensor, check_tensors, enough_for, first_line, parse_spec
+from flood_seg.inference.backends.contract import (
+    LESS_MEMORY,
+    Backend,
+    Tensor,
+    check_tensors,
+    enough_for,
+    first_line,
+    parse_spec,
+)
 from flood_seg.inference.backends.streams import Streams, check_threads
 from flood_seg.resources import cores, is_out_of_memory
 from flood_seg.spec import METADATA_KEY
@@ -22,17 +30,21 @@ PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
     "cpu": "CPUExecutionProvider",
 }
-FATAL = 4  # the runtime's own log lines; its exceptions say the same
+FATAL = 4  # log severity: the runtime's own log lines repeat its exceptions
 
 
-class OnnxRuntimeBackend:
+class OnnxRuntimeBackend(Backend):
     """Runs an ONNX file.
 
     Attributes:
         spec: what the file's metadata says of the model.
-        description: the engine and the execution provider in use, for people.
+        description: the engine and the execution provider in use.
         concurrency: how many threads may call `run` at once.
     """
+
+    suffixes = (".onnx",)
+    triton_platform = "onnxruntime"
+    gpu_options: ClassVar[dict[str, Any]] = {"provider": "cuda"}
 
     def __init__(self, model: Path, provider: str = "auto", threads: int = 0, streams: int = 1) -> None:
         """Loads the model.
@@ -40,13 +52,13 @@ class OnnxRuntimeBackend:
         Args:
             model: the ONNX file.
             provider: `cpu`, `cuda`, `tensorrt`, or `auto`: CUDA where it works, else the CPU.
-            threads: for the CPU, over all streams; 0: one a core.
-            streams: batches that may run at once on the CPU, each on its share of the threads; 0: one.
+            threads: on the CPU, shared by all streams; 0: one per core.
+            streams: batches that run at once on the CPU, each with its share of the threads; 0: one.
 
         Raises:
             ModelError: the file is missing, no ONNX model, or carries no ModelSpec.
-            BackendError: the provider is not there, or failed and left the model to another.
-            ConfigError: no such provider, or a negative number.
+            BackendError: the provider is unavailable, or failed and fell back to another.
+            ConfigError: an unknown provider, or a negative number.
         """
         allowed = ("auto", *PROVIDERS)
         if provider not in allowed:
@@ -72,6 +84,11 @@ class OnnxRuntimeBackend:
             (logits,) = session.run([self.spec.output_name], {self.spec.input_name: batch})
         return np.asarray(logits)
 
+    @classmethod
+    def read_spec(cls, model: Path) -> ModelSpec:
+        """Reads the file's record, which requires no GPU; raises as the constructor."""
+        return cls(model, provider="cpu").spec
+
 
 def _open_session(model: Path, provider: str, threads: int) -> tuple[Any, str]:
     import onnxruntime
@@ -88,7 +105,8 @@ def _open_session(model: Path, provider: str, threads: int) -> tuple[Any, str]:
     if PROVIDERS[provider] not in available:
         there = ", ".join(name for name, full in PROVIDERS.items() if full in available)
         raise BackendError(
-            f"backend.provider={provider}: not in this ONNX Runtime; there is {there} (onnxruntime-gpu brings cuda)"
+            f"backend.provider={provider}: not available in this ONNX Runtime; available are {there} "
+            "(onnxruntime-gpu provides cuda)"
         )
     return _create(model, provider, threads), provider
 
@@ -114,13 +132,13 @@ def _create(model: Path, provider: str, threads: int) -> Any:
     if session.get_providers()[0] != PROVIDERS[provider]:
         raise BackendError(
             f"backend.provider={provider}: ONNX Runtime fell back to {session.get_providers()[0]}; "
-            "mend the driver or ask for backend.provider=cpu"
+            "fix the driver or set backend.provider=cpu"
         )
     return session
 
 
 def _in_order(provider: str) -> list[str]:
-    """What TensorRT does not take of a graph runs on CUDA, not on the CPU."""
+    """Returns the providers to try in order: what TensorRT does not support of a graph runs on CUDA, not on the CPU."""
     return [PROVIDERS[name] for name in ((provider, "cuda") if provider == "tensorrt" else (provider,))]
 
 

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flood_seg.errors import BackendError, ConfigError, ModelError, OutOfMemoryError, did_you_mean
-from flood_seg.inference.backends.contract import LESS_MEMORY, Tensor, check_tensors, enough_for, first_line, parse_spec
+from flood_seg.inference.backends.contract import (
+    LESS_MEMORY,
+    Backend,
+    Tensor,
+    check_tensors,
+    enough_for,
+    first_line,
+    parse_spec,
+)
 from flood_seg.inference.backends.streams import Streams, check_threads
 from flood_seg.resources import is_out_of_memory
 from flood_seg.spec import METADATA_KEY
@@ -39,14 +47,16 @@ def openvino_core() -> Any:
     return openvino.Core()
 
 
-class OpenVinoBackend:
+class OpenVinoBackend(Backend):
     """Runs an ONNX file, or the .xml and .bin that `flood-seg quantize --out model.xml` writes.
 
     Attributes:
         spec: what the file's metadata says of the model.
-        description: the engine, device and precision in use, for people.
+        description: the engine, device and precision in use.
         concurrency: how many threads may call `run` at once.
     """
+
+    suffixes = (".xml",)
 
     def __init__(
         self, model: Path, device: str = "cpu", precision: str = "auto", threads: int = 0, streams: int = 1
@@ -55,16 +65,16 @@ class OpenVinoBackend:
 
         Args:
             model: the ONNX or OpenVINO file.
-            device: a device of OpenVINO's, `cpu` or `gpu` for example.
+            device: an OpenVINO device, for example `cpu` or `gpu`.
             precision: of the arithmetic: `float32`, `bfloat16`, or `auto`: bfloat16 where the device computes in it
-                natively. Layers that were quantized stay so.
-            threads: for the CPU, over all streams; 0: one a core.
-            streams: batches that may run at once, each on its share of the threads; 0: one.
+                natively. Quantized layers stay quantized.
+            threads: on the CPU, shared by all streams; 0: one per core.
+            streams: batches that run at once, each with its share of the threads; 0: one.
 
         Raises:
             ModelError: the file is missing, no model, or carries no ModelSpec.
-            BackendError: the device is not there, or cannot compute in that precision.
-            ConfigError: no such precision, or a negative number.
+            BackendError: the device is unavailable, or cannot compute in that precision.
+            ConfigError: an unknown precision, or a negative number.
         """
         if precision not in (allowed := ("auto", *PRECISIONS)):
             hint = did_you_mean(precision, allowed)
@@ -126,7 +136,7 @@ def _find_precision(core: Any, device: str, precision: str) -> str:
     if precision not in native:
         raise BackendError(
             f"backend.precision={precision}: this {device} computes in {', '.join(native)} only; "
-            "leave it out or ask for one of these"
+            "leave it out or set one of these"
         )
     return precision
 

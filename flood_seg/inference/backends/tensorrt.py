@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from flood_seg.errors import BackendError, MissingExtraError, ModelError
+from flood_seg.inference.backends.contract import Backend
 from flood_seg.spec import ModelSpec
 
 REBUILD = "build it here: flood-seg convert-to-trt --onnx MODEL --trt"
@@ -18,16 +19,16 @@ REBUILD = "build it here: flood-seg convert-to-trt --onnx MODEL --trt"
 
 @dataclass(frozen=True)
 class Sidecar:
-    """What lies beside a plan.
+    """The record beside a plan.
 
     Attributes:
         spec: the model's.
-        tensorrt_version: that built it.
-        compute_capability: of the GPU that it was built for; empty where the builder did not tell.
+        tensorrt_version: of the builder.
+        compute_capability: of the GPU that the plan was built for; empty where the builder did not report it.
         gpu: its name.
         precision: `float16`, `bfloat16` or `float32`.
         smallest: [batch, bands, height, width] of the smallest input that it takes.
-        largest: likewise.
+        largest: [batch, bands, height, width] of the largest input that it takes.
     """
 
     spec: ModelSpec
@@ -40,7 +41,7 @@ class Sidecar:
 
 
 def sidecar_of(plan: Path) -> Path:
-    """Returns the place of `<plan>.json`."""
+    """Returns the path of the record beside a plan, `<plan>.json`."""
     return plan.with_name(f"{plan.name}.json")
 
 
@@ -108,14 +109,17 @@ def gpu(device: int) -> tuple[str, str] | None:
     return name.rstrip("\0"), f"{properties.major}.{properties.minor}"
 
 
-class TensorRtBackend:
+class TensorRtBackend(Backend):
     """Runs a plan.
 
     Attributes:
         spec: what the record beside the plan says of the model.
-        description: the engine, precision and GPU in use, for people.
+        description: the engine, precision and GPU in use.
     """
 
+    suffixes = (".plan", ".engine", ".trt")
+    triton_platform = "tensorrt"
+    gpu_only = True
     concurrency = 1
 
     def __init__(self, model: Path, device: int = 0) -> None:
@@ -170,6 +174,11 @@ class TensorRtBackend:
         step = self._sidecar.largest[0]
         parts = [batch[start : start + step] for start in range(0, len(batch), step)]
         return np.concatenate([self._run(np.ascontiguousarray(part, np.float32)) for part in parts])
+
+    @classmethod
+    def read_spec(cls, model: Path) -> ModelSpec:
+        """Reads the record beside the plan, which requires no GPU; raises as `read_sidecar`."""
+        return read_sidecar(model).spec
 
     def _run(self, batch: np.ndarray) -> np.ndarray:
         spec, kind = self.spec, self._cuda.cudaMemcpyKind

@@ -17,7 +17,7 @@ import numpy as np
 
 from flood_seg.config.schema.checks import check_range, check_workers
 from flood_seg.errors import ConfigError, FloodSegError, ServerError, UsageError, did_you_mean
-from flood_seg.inference.backends.contract import Tensor, check_tensors, first_line, parse_spec
+from flood_seg.inference.backends.contract import Backend, Tensor, check_tensors, first_line, parse_spec
 from flood_seg.spec import METADATA_KEY
 
 if TYPE_CHECKING:
@@ -114,14 +114,16 @@ def join_address(url: str, model: str | None) -> str:
     return f"{f'{scheme}://' if scheme else ''}{server}/{named or model or DEFAULT_MODEL}"
 
 
-class TritonBackend:
+class TritonBackend(Backend):
     """Runs a model on a Triton server.
 
     Attributes:
         spec: what the model's configuration on the server says.
-        description: protocol and address, for people.
+        description: the protocol.
         concurrency: how many requests may be under way at once; `run` may be called from as many threads.
     """
+
+    schemes = SCHEMES
 
     def __init__(
         self,
