@@ -1,4 +1,4 @@
-"""Overlaps the stages of work on many items: while one is computed, the next is read and the last is written."""
+"""Runs the stages of many items concurrently: while one is computed, the next is read and the previous one written."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ def pipeline(items: Iterable[Any], stages: Sequence[tuple[Callable[[Any], Any], 
     """Passes each item through all stages and yields what the last one returns, in order.
 
     Args:
-        items: what the first stage takes.
-        stages: functions and how many threads run each; a stage takes what the one before returned.
-        ahead: how many items may be under way, and so in memory, beside the one that is yielded.
+        items: inputs of the first stage.
+        stages: functions and the number of threads of each; a stage takes the result of the one before.
+        ahead: how many items may be in progress, and so in memory, beside the one that is yielded.
 
     Raises:
-        Exception: what a stage raised, at its item's turn; items under way are finished, the others never begun.
+        Exception: of a stage, at its item's turn; items in progress are finished, the others never started.
     """
     with ExitStack() as stack:
         pools = [stack.enter_context(ThreadPoolExecutor(threads)) for _, threads in stages]
-        under_way: deque[Future[Any]] = deque()
+        in_progress: deque[Future[Any]] = deque()
         try:
             for item in items:
                 future: Future[Any] = Future()
                 future.set_result(item)
                 for (function, _), pool in zip(stages, pools, strict=True):
-                    # Waits in the stage's own thread: stages are entered in order, so that none waits for a later one.
+                    # Waits in the stage's own thread; items enter each stage in order, so none waits for a later one.
                     future = pool.submit(_after, function, future)
-                under_way.append(future)
-                if len(under_way) > ahead:
-                    yield under_way.popleft().result()
-            while under_way:
-                yield under_way.popleft().result()
+                in_progress.append(future)
+                if len(in_progress) > ahead:
+                    yield in_progress.popleft().result()
+            while in_progress:
+                yield in_progress.popleft().result()
         finally:
             for pool in pools:
                 pool.shutdown(wait=False, cancel_futures=True)

@@ -15,7 +15,7 @@ from flood_seg.evaluation.measure import MAIN, Contestant, ImageResult, Measurer
 from flood_seg.evaluation.rows import Row, image_rows
 from flood_seg.inference.engines import open_backend, parse_engine, with_streams
 from flood_seg.inference.predictor import Predictor
-from flood_seg.inference.tta import Views
+from flood_seg.inference.tta import Augmentations
 from flood_seg.metrics.confusion import image_ious
 from flood_seg.metrics.curve import sweep
 
@@ -77,9 +77,9 @@ def _contestants(
     predictor: Predictor, options: EvaluationOptions, photos: int, value_scale: float | None
 ) -> list[Contestant]:
     """Returns the model, the same without views where it has some, and the one that it is compared with."""
-    views = Views(options.tta, tuple(options.scales))
+    views = Augmentations(options.tta, tuple(options.scales))
     contestants = [Contestant(MAIN, predictor, views)]
-    if not views.is_one:
+    if not views.is_identity:
         contestants.append(Contestant("plain", predictor))
     if options.compare:
         engine = parse_engine(options.compare)

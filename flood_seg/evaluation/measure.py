@@ -19,7 +19,7 @@ from flood_seg.data.reading import resize_mask
 from flood_seg.errors import DataError, ImageError, LogitsError
 from flood_seg.imaging.display import to_picture
 from flood_seg.imaging.preprocess import shrink
-from flood_seg.inference.tta import Views
+from flood_seg.inference.tta import Augmentations
 from flood_seg.metrics.boundary import boundary_f1
 from flood_seg.metrics.confusion import confusion_matrix
 from flood_seg.metrics.curve import count_logits
@@ -51,7 +51,7 @@ class Contestant:
 
     name: str
     predictor: Predictor
-    views: Views = field(default_factory=Views)
+    views: Augmentations = field(default_factory=Augmentations)
 
 
 @dataclass
@@ -163,7 +163,7 @@ class Measurer:
         for contestant in self._contestants if job.error is None else ():
             started = time.perf_counter()
             tensor, backend = job.tensors[contestant.name], contestant.predictor.backend
-            one = contestant.views.is_one
+            one = contestant.views.is_identity
             logits = backend.run(tensor[None])[0] if one else contestant.views.run(backend, tensor)
             job.tensors[contestant.name] = logits
             job.seconds[contestant.name] = time.perf_counter() - started

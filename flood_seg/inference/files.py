@@ -1,4 +1,4 @@
-"""Which images are meant, and where the mask of each one goes."""
+"""Which images are segmented, and where the mask of each is written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """An image, its mask and its overlay."""
+    """The files of an image to be segmented: the image, its mask and its overlay."""
 
     image: Path
     mask: Path
@@ -32,13 +32,13 @@ class Job:
 
 
 def not_done(jobs: list[Job], overlay: bool, bands: BandSelection, model: str) -> list[Job]:
-    """Returns the jobs whose files are missing, not whole, or older than a file of the image or than the model's.
+    """Returns the jobs whose results are missing, incomplete, or older than the image's files or the model.
 
     Args:
-        jobs: of several images.
-        overlay: whether overlays are wanted too.
-        bands: says which files an image is made of.
-        model: a file, or an address, which has no time.
+        jobs: of all images.
+        overlay: whether overlays are required too.
+        bands: of the model, which determine the files of an image.
+        model: a file, or an address, whose age is unknown.
     """
     return [job for job in jobs if not _is_done(job, overlay, bands, Path(model))]
 
@@ -58,17 +58,17 @@ def plan(image: str, out: Path | None) -> list[Job]:
 
     Args:
         image: an existing path, or a glob (`**` for all levels).
-        out: of a file: the mask, a .png, or a folder; None: `<stem>_mask.png` beside it. Of several: a folder, in which
-            the masks lie as the images do in theirs; None: `<folder>_masks` beside the folder.
+        out: for a file: the mask, a .png, or a folder; None: `<stem>_mask.png` beside it. For several: a folder, in
+            which the masks are arranged as the images are in theirs; None: `<folder>_masks` beside the folder.
 
     Raises:
-        DataError: nothing is there.
+        DataError: no image is found.
         OutputError: `out` is of a lossy format, or a mask or an overlay would overwrite an image.
     """
     path = Path(image)
     if path.is_dir():
         return _plan_many(path, sorted(path.iterdir()), out) or _nothing(
-            f"{image}: no image in it; give a folder of photos"
+            f"{image}: no image in it; give a folder of images"
         )
     if path.exists():
         try:
@@ -80,7 +80,7 @@ def plan(image: str, out: Path | None) -> list[Job]:
         base, pattern = _split(path)
         found = _once(_match(base, pattern))
         return _plan_many(base, found, out) or _nothing(f"{image}: no image matches; check the pattern")
-    _nothing(f"{image}: no such file or folder; give a photo, a folder or a pattern in quotes")
+    _nothing(f"{image}: no such file or folder; give an image, a folder or a pattern in quotes")
 
 
 def _nothing(message: str) -> NoReturn:
@@ -96,12 +96,12 @@ def _once(found: Iterable[Path]) -> list[Path]:
 def _match(base: Path, pattern: tuple[str, ...]) -> Iterator[Path]:
     """Yields the paths below a folder that a pattern matches, part by part.
 
-    Does as `glob`, but enters each folder once, whatever links lead to it: `glob` finds a photo 41 times by a link to
-    its own folder, and with two such links never ends.
+    As `glob`, but enters each folder once, whatever links lead to it: `glob` finds an image 41 times by a link to its
+    own folder, and with two such links never ends.
     """
     if "**" not in pattern:
-        next(base.iterdir(), None)  # a folder that cannot be listed is an error here, and nothing to glob
-        for name in glob.glob(str(Path(*pattern)), root_dir=base):  # noqa: PTH207 - passes over hidden files
+        next(base.iterdir(), None)  # raises where the folder cannot be listed, which glob ignores
+        for name in glob.glob(str(Path(*pattern)), root_dir=base):  # noqa: PTH207 - skips hidden files
             yield base / name
         return
     place = pattern.index("**")
@@ -112,7 +112,7 @@ def _match(base: Path, pattern: tuple[str, ...]) -> Iterator[Path]:
 
 
 def _folders(top: Path) -> Iterator[Path]:
-    """Yields a folder and those below it but for hidden ones, each once, by its shortest path."""
+    """Yields a folder and all below it except hidden ones, each once, by its shortest path."""
     queue, seen = deque([top] if top.is_dir() else []), set[Path]()
     while queue:
         folder = queue.popleft()
@@ -124,21 +124,21 @@ def _folders(top: Path) -> Iterator[Path]:
         except OSError as error:
             if folder == top:
                 raise
-            warn(f"{folder}: cannot be listed ({error.strerror}); its photos are left out")
+            warn(f"{folder}: cannot be listed ({error.strerror}); its images are left out")
             continue
         yield folder
         queue.extend(below)
 
 
-def _is_photo(path: Path) -> bool:
-    """Of a link that leads nowhere too, so that it is told that a photo is missing."""
+def _is_image(path: Path) -> bool:
+    """Whether a path is an image file, or a broken link named as one, which is reported as missing."""
     return is_image_file(path) or (
         path.is_symlink() and not path.exists() and path.suffix.lower() in image_suffixes() and path.name[0] != "."
     )
 
 
 def _split(pattern: Path) -> tuple[Path, tuple[str, ...]]:
-    """Returns the folder that is there, whose name may hold brackets, and the pattern's parts below it."""
+    """Returns the existing folder, whose name may hold brackets, and the pattern's parts below it."""
     parts = pattern.parts
     depth = max(n for n in range(len(parts)) if Path(*parts[:n]).is_dir())
     return Path(*parts[:depth]), parts[depth:]
@@ -151,17 +151,17 @@ def _plan_one(image: Path, out: Path | None) -> Job:
     if out.is_dir() or not out.suffix:
         return Job(image, out / name)
     if out.resolve() == image.resolve():
-        raise OutputError(f"{out}: is the photo itself; give another --out")
+        raise OutputError(f"{out}: is the image itself; give another --out")
     if out.suffix.lower() != ".png":
-        raise OutputError(f"{out}: '{out.suffix}' would not keep the mask exactly; give a .png")
+        raise OutputError(f"{out}: '{out.suffix}' does not store the mask exactly; give a .png")
     return Job(image, out)
 
 
 def _plan_many(base: Path, found: list[Path], out: Path | None) -> list[Job]:
     folder = _beside(base) if out is None else out
     if folder.is_file():
-        raise OutputError(f"{folder}: is a file; --out of several photos is a folder")
-    images = _without_results([path for path in found if _is_photo(path)], base, folder)
+        raise OutputError(f"{folder}: is a file; --out of several images is a folder")
+    images = _without_results([path for path in found if _is_image(path)], base, folder)
     stems = Counter(_key(path.with_suffix("")) for path in images)
     masks = [_mask_of(path, base, folder, whole=stems[_key(path.with_suffix(""))] > 1) for path in images]
     if len({_key(mask) for mask in masks}) < len(masks):  # a.jpg, a.png and a.jpg.tif
@@ -175,7 +175,7 @@ def _beside(base: Path) -> Path:
 
 
 def _without_results(images: list[Path], base: Path, folder: Path) -> list[Path]:
-    """Leaves out what earlier runs wrote: all in an output folder below `base`, files named after an image."""
+    """Leaves out the results of earlier runs: all in an output folder below `base`, and files named after an image."""
     sources = {_key(path.with_suffix("")) for path in images} | {_key(path) for path in images}
     below = folder.resolve() if base.resolve() in folder.resolve().parents else None
     return [
@@ -190,14 +190,14 @@ def _without_results(images: list[Path], base: Path, folder: Path) -> list[Path]
 
 
 def _mask_of(image: Path, base: Path, folder: Path, *, whole: bool) -> Path:
-    """`<stem>.png`, `<name>.png` where stems clash, as deep below `folder`; `<stem>_mask.png` beside the image."""
+    """Returns `<stem>.png`, or `<name>.png` where stems clash, in the same subfolder; `<stem>_mask.png` beside it."""
     place = folder / image.relative_to(base).parent
     mark = "_mask" if place.resolve() == image.parent.resolve() else ""
     return place / f"{image.name if whole else image.stem}{mark}.png"
 
 
 def _key(path: Path) -> str:
-    """Equal for paths that are one file on some file systems."""
+    """Returns a key that is equal for paths that are one file on a case-insensitive file system."""
     return str(path).casefold()
 
 
@@ -206,5 +206,5 @@ def _checked(jobs: list[Job]) -> list[Job]:
     for job in jobs:
         check_name(job.mask)
         if wrong := images & {job.mask.resolve(), job.overlay.resolve()}:
-            raise OutputError(f"{wrong.pop()}: a photo that would be overwritten; give another --out")
+            raise OutputError(f"{wrong.pop()}: an image that would be overwritten; give another --out")
     return jobs

@@ -1,4 +1,4 @@
-"""The Predictor: from an image to probabilities and a mask, with any backend."""
+"""From an image to probabilities and a mask, with any backend."""
 
 from __future__ import annotations
 
@@ -21,27 +21,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model answers for an image.
+    """A model's output for an image.
 
     Attributes:
         logits: float32 [channels, H, W] at the image's own size; one channel means binary.
         threshold: a pixel is foreground where its probability is above this (binary only).
         temperature: of the probabilities; see `ModelSpec`.
+        valid: bool [H, W], False where the image has no data; None: there is data everywhere.
     """
 
     logits: np.ndarray
     threshold: float
     temperature: float = 1.0
+    valid: np.ndarray | None = None
 
     @cached_property
     def probabilities(self) -> np.ndarray:
-        """float32 [H, W, channels] in [0, 1]: the foreground's, or each class's."""
+        """float32 [H, W, channels] in [0, 1]: the foreground's, or one per class."""
         return to_probabilities(self.logits, self.temperature)
 
     @cached_property
     def mask(self) -> np.ndarray:
-        """uint8 [H, W] class indices."""
-        return to_classes(self.logits, self.threshold, self.temperature)
+        """uint8 [H, W] class indices; background where the image has no data."""
+        mask = to_classes(self.logits, self.threshold, self.temperature)
+        if self.valid is not None:
+            mask[~self.valid] = 0
+        return mask
+
+    @property
+    def nodata_share(self) -> float:
+        """The share of the pixels without data, in [0, 1]."""
+        return 0.0 if self.valid is None else 1 - float(self.valid.mean())
 
     def shares(self, names: Sequence[str]) -> dict[str, float]:
         """Returns the share of the pixels of each class but the background, in [0, 1], by its name."""
@@ -50,9 +60,11 @@ class Prediction:
 
 
 class Prepared(NamedTuple):
-    """An image as the network is fed with it.
+    """An image as the network's input.
 
-    tensor: float32 [bands, height, width]; shift: see `measure_shift`.
+    Attributes:
+        tensor: float32 [bands, height, width].
+        shift: of its values from the training data's; see `measure_shift`.
     """
 
     tensor: np.ndarray
@@ -60,10 +72,10 @@ class Prepared(NamedTuple):
 
 
 class Predictor:
-    """Runs images through preprocess, a backend and postprocess."""
+    """Runs images through preprocessing, a backend and postprocessing."""
 
     def __init__(self, backend: Backend, threshold: float | None = None, value_scale: float | None = None) -> None:
-        """Takes the spec of the backend's model, with its threshold and value scale unless others are given."""
+        """Takes the backend of a model; the threshold and the value scale replace those of its spec."""
         self.backend, self.spec = backend, backend.spec
         if value_scale is not None:
             self.spec = replace(self.spec, value_scale=value_scale)
@@ -74,7 +86,7 @@ class Predictor:
 
         Raises:
             ImageError: the number of bands is not the model's, or the values cannot be on its scale.
-            LogitsError: the model answers NaN or infinity.
+            LogitsError: the model's output is NaN or infinite.
         """
         return self.finish(self.backend.run(self.prepare(image).tensor[None])[0], *image.shape[:2])
 
@@ -83,7 +95,8 @@ class Predictor:
 
         Args:
             image: any dtype [H, W, bands] with raw values.
-            valid: bool [H, W], False where the image has no data, which the shift is not measured by; None: everywhere.
+            valid: bool [H, W], False where the image has no data, which the shift ignores; None: there is data
+                everywhere.
         """
         if image.ndim != 3 or image.shape[2] != len(self.spec.bands):
             bands = ", ".join(self.spec.bands)
@@ -93,10 +106,17 @@ class Predictor:
             valid = resize_valid(valid, *tensor.shape[1:])
         return Prepared(tensor, measure_shift(tensor, self.spec, image.dtype, valid))
 
-    def finish(self, logits: np.ndarray, height: int, width: int) -> Prediction:
-        """Returns the prediction of an image of height x width from the backend's logits, float32 [channels, h, w].
+    def finish(self, logits: np.ndarray, height: int, width: int, valid: np.ndarray | None = None) -> Prediction:
+        """Returns the prediction of an image from the backend's output.
+
+        Args:
+            logits: float32 [channels, h, w].
+            height: of the image.
+            width: of the image.
+            valid: bool [height, width], False where the image has no data; None: there is data everywhere.
 
         Raises:
             LogitsError: they are not finite.
         """
-        return Prediction(resize_logits(check_logits(logits), height, width), self.threshold, self.spec.temperature)
+        resized = resize_logits(check_logits(logits), height, width)
+        return Prediction(resized, self.threshold, self.spec.temperature, valid)

@@ -1,4 +1,4 @@
-"""What infer says beside its masks: a line per image or a summary, warnings, and the report in JSON."""
+"""What infer reports beside its masks: a line per image or a summary, warnings, and the report in JSON."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from flood_seg.inference.files import Job
-    from flood_seg.inference.segment import Photo
+    from flood_seg.inference.segment import ImageState
 
 
 class Report:
-    """Collects what becomes of each image.
+    """Collects the result of each image.
 
-    As a context it writes the JSON in the end, also where the work is stopped, by Ctrl-C too: then the JSON says why,
-    and a line says how to go on.
+    As a context manager it writes the JSON in the end, also where the work is stopped by an error or Ctrl-C: then the
+    JSON says why, and a line on stderr how to continue.
 
     with Report(path, head, jobs, jobs, segmenter.done, max_shift=2.0) as report:
-        report.add(photo)
+        report.add(image)
     report.conclude(seconds)
     """
 
     def __init__(
-        self, path: Path | None, head: dict[str, Any], jobs: list[Job], todo: list[Job], done: list[Photo],
+        self, path: Path | None, head: dict[str, Any], jobs: list[Job], todo: list[Job], done: list[ImageState],
         max_shift: float,
     ) -> None:  # fmt: skip
-        """Takes what the report is about.
+        """Takes the subject of the report.
 
         Args:
-            path: of the JSON; None: none is written.
-            head: what it says of the model.
+            path: of the JSON; None: it is not written.
+            head: the entries on the model.
             jobs: all images.
-            todo: those that are not done already.
-            done: the photos whose files are written; it grows with the work.
-            max_shift: `input_shift` above which an image is warned of.
+            todo: the images that are not done already.
+            done: the images whose files are written; it grows with the work.
+            max_shift: the `input_shift` above which a warning is given.
         """
         self._path, self._jobs, self._todo, self._done, self._max_shift = path, jobs, todo, done, max_shift
         self._head = head | {"skipped": len(jobs) - len(todo)}
@@ -53,17 +53,17 @@ class Report:
     def __enter__(self) -> Report:
         return self
 
-    def add(self, photo: Photo) -> None:
-        """Takes a photo that has gone through all stages."""
-        if photo.error:
-            self._failures.append(photo.error)
+    def add(self, image: ImageState) -> None:
+        """Adds an image that has passed all stages."""
+        if image.error:
+            self._failures.append(image.error)
             if len(self._jobs) > 1:
-                self._left_out.add(str(photo.job.image), str(photo.error), str(photo.error))
+                self._left_out.add(str(image.job.image), str(image.error), str(image.error))
             return
-        if photo.shift > self._max_shift:
-            self._unusual.append(f"{photo.job.image}: {unusual_values(photo.shift, self._max_shift)}")
+        if image.shift > self._max_shift:
+            self._unusual.append(f"{image.job.image}: {unusual_values(image.shift, self._max_shift)}")
         if len(self._jobs) == 1:
-            say(_line(describe(photo)))
+            say(_line(describe(image)))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -75,21 +75,21 @@ class Report:
         with suppress(OutputError):
             self._write("interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__)
         if len(self._todo) > 1:
-            done = f"{len(self._records)} of {len(self._todo)} photos are done"
-            warn(f"{done}; the same command with skip_existing=true goes on")
+            done = f"{len(self._records)} of {len(self._todo)} images are done"
+            warn(f"{done}; the same command with skip_existing=true continues")
 
     def _write(self, stopped: str | None) -> None:
         order = {job.image: number for number, job in enumerate(self._todo)}
-        self._records += [describe(photo) for photo in sorted(self._done, key=lambda photo: order[photo.job.image])]
+        self._records += [describe(image) for image in sorted(self._done, key=lambda image: order[image.job.image])]
         if self._path:
             lists = {"images": self._records, "failed": [str(one) for one in self._failures], "warnings": self._unusual}
             write_json(self._path, self._head | lists | {"stopped": stopped})
 
     def conclude(self, seconds: float) -> None:
-        """Warns of unusual images and sums up.
+        """Warns of images with unusual values and writes a summary.
 
         Raises:
-            FloodSegError: the only image has failed, with its error.
+            FloodSegError: the only image has failed; its error.
             PartialFailureError: some of several have.
         """
         self._warn_of_unusual()
@@ -108,7 +108,7 @@ class Report:
         elif skipped:
             say(f"{folder}: 0 masks{passed}")
         if failed:
-            raise PartialFailureError(f"{failed} of {len(self._jobs)} photos have no mask, see above; the rest is done")
+            raise PartialFailureError(f"{failed} of {len(self._jobs)} images have no mask, see above; the rest is done")
 
     def _warn_of_unusual(self) -> None:
         for line in self._unusual[:NAMED]:
@@ -117,22 +117,22 @@ class Report:
             warn(f"{count} of {counted(len(self._jobs), 'image')} have unusual values; --json lists them all")
 
 
-def describe(photo: Photo) -> dict[str, Any]:
-    """Returns the record of a photo for the JSON."""
-    seconds = photo.seconds | {"total": sum(photo.seconds.values())}
+def describe(image: ImageState) -> dict[str, Any]:
+    """Returns the record of an image for the JSON."""
+    seconds = image.seconds | {"total": sum(image.seconds.values())}
     # The key of the first releases, for models that have a class of that name; reports of others do not carry it.
-    water = {"water_share": photo.shares["water"]} if "water" in photo.shares else {}
+    water = {"water_share": image.shares["water"]} if "water" in image.shares else {}
     return {
-        "image": str(photo.job.image),
-        "mask": str(photo.job.mask),
-        "overlay": str(photo.job.overlay) if photo.overlaid else None,
-        "width": photo.size[1],
-        "height": photo.size[0],
-        "foreground_share": sum(photo.shares.values()),
-        "shares": photo.shares,
+        "image": str(image.job.image),
+        "mask": str(image.job.mask),
+        "overlay": str(image.job.overlay) if image.overlaid else None,
+        "width": image.size[1],
+        "height": image.size[0],
+        "foreground_share": sum(image.shares.values()),
+        "shares": image.shares,
         **water,
-        "nodata_share": photo.nodata_share,
-        "input_shift": round(photo.shift, 3),
+        "nodata_share": image.nodata_share,
+        "input_shift": round(image.shift, 3),
         "milliseconds": {name: round(value * 1e3, 2) for name, value in seconds.items()},
     }
 

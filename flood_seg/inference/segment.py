@@ -1,4 +1,4 @@
-"""The three stages from files to masks: read, run, write; each on a batch of photos."""
+"""The three stages from image files to mask files: read, run, write; each takes a batch of images."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import numpy as np
 
 from flood_seg.errors import FloodSegError, ImageError, LogitsError, OutOfMemoryError
 from flood_seg.imaging.bands import BandSelection, read_bands
-from flood_seg.imaging.display import class_colors, draw_classes, to_picture
-from flood_seg.imaging.postprocess import to_labels
 from flood_seg.imaging.write import write_image
+from flood_seg.inference.rendering import Renderer
 from flood_seg.resources import enough_memory
 
 if TYPE_CHECKING:
@@ -25,20 +24,20 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Photo:
-    """A photo on its way: each stage takes what it needs and leaves what the next one needs.
+class ImageState:
+    """An image on its way through the stages: each stage fills in what the next one needs.
 
     Attributes:
         job: its files.
-        error: why it has no mask; the later stages pass it on.
+        error: why it has no mask; later stages skip the image.
         size: height and width in pixels.
         image: any dtype [H, W, bands]; kept only where an overlay is drawn.
-        tensor: the network's input, float32 [bands, height, width], then its answer, float32 [channels, height, width].
-        seconds: of each stage.
+        tensor: the network's input, float32 [bands, height, width], then its output, float32 [channels, height, width].
+        seconds: the duration of each stage.
         shift: of the values from the training data's; see `measure_shift`.
-        shares: of each class but the background, in [0, 1] of all pixels.
+        shares: the share of the pixels of each class but the background, in [0, 1].
         valid: bool [H, W], where the image has data; None: everywhere.
-        nodata_share: of the pixels that have no data, where nothing was seen, in [0, 1].
+        nodata_share: the share of the pixels without data, in [0, 1].
         overlaid: whether an overlay is written.
     """
 
@@ -56,86 +55,78 @@ class Photo:
 
 
 class Segmenter:
-    """The stages, for one model and one way to write.
+    """The stages, for one model and one kind of output.
 
     Attributes:
-        done: the photos whose files are written, in the order in which they were.
+        done: the images whose files are written, in the order in which they were.
     """
 
     def __init__(self, predictor: Predictor, output: OutputConfig, overlay: bool) -> None:
-        self._predictor, self._output, self._overlay = predictor, output, overlay
-        self.done: list[Photo] = []
-        self._bands, self._colors = BandSelection.of(predictor.spec), class_colors(predictor.spec)
-        if predictor.spec.task == "binary":
-            self._colors[1] = _rgb(output.overlay_color)
+        self._predictor, self._overlay = predictor, overlay
+        self.done: list[ImageState] = []
+        self._bands, self._renderer = BandSelection.of(predictor.spec), Renderer(predictor.spec, output)
 
-    def read(self, jobs: Sequence[Job]) -> list[Photo]:
-        """Decodes and prepares; a file that cannot be read is a photo with an error."""
+    def read(self, jobs: Sequence[Job]) -> list[ImageState]:
+        """Decodes and preprocesses; a file that cannot be read becomes an image with an error."""
         return [self._read(job) for job in jobs]
 
-    def _read(self, job: Job) -> Photo:
+    def _read(self, job: Job) -> ImageState:
         started = time.perf_counter()
-        photo = Photo(job)
+        state = ImageState(job)
         try:
             with _enough_for(job):
                 raster = read_bands(job.image, self._bands)
-                photo.tensor, photo.shift = self._predictor.prepare(raster.values, raster.valid)
+                state.tensor, state.shift = self._predictor.prepare(raster.values, raster.valid)
         except (ImageError, OutOfMemoryError) as error:
-            photo.error = _named(error, job)
-            return photo
-        photo.valid, photo.size = raster.valid, raster.values.shape[:2]
-        photo.image = raster.values if self._overlay else None
-        photo.seconds["read"] = time.perf_counter() - started
-        return photo
+            state.error = _named(error, job)
+            return state
+        state.valid, state.size = raster.valid, raster.values.shape[:2]
+        state.image = raster.values if self._overlay else None
+        state.seconds["read"] = time.perf_counter() - started
+        return state
 
-    def run(self, photos: list[Photo]) -> list[Photo]:
-        """Runs the model on those that were read, in one batch."""
+    def run(self, states: list[ImageState]) -> list[ImageState]:
+        """Runs the model on the images that were read, in one batch."""
         started = time.perf_counter()
-        good = [photo for photo in photos if photo.tensor is not None]
+        good = [state for state in states if state.tensor is not None]
         if good:
             try:
-                with enough_memory(f"a batch of {len(good)} photos", "set a smaller batch_size"):
-                    batch = np.stack([photo.tensor for photo in good if photo.tensor is not None])
+                with enough_memory(f"a batch of {len(good)} images", "set a smaller batch_size"):
+                    batch = np.stack([state.tensor for state in good if state.tensor is not None])
                     logits = self._predictor.backend.run(batch)
-            except OutOfMemoryError as error:  # maybe only beside what else is under way: the next batches may fit
-                for photo in good:
-                    photo.error, photo.tensor, photo.image = _named(error, photo.job), None, None
-                return photos
-            for photo, answer in zip(good, logits, strict=True):
-                photo.tensor = answer
-                photo.seconds["predict"] = (time.perf_counter() - started) / len(good)
-        return photos
+            except OutOfMemoryError as error:  # maybe only beside the other batches under way: the next may fit
+                for state in good:
+                    state.error, state.tensor, state.image = _named(error, state.job), None, None
+                return states
+            for state, output in zip(good, logits, strict=True):
+                state.tensor = output
+                state.seconds["predict"] = (time.perf_counter() - started) / len(good)
+        return states
 
-    def write(self, photos: list[Photo]) -> list[Photo]:
-        """Makes and writes masks and overlays; an answer of which no mask can be made is a photo with an error."""
-        for photo in photos:
-            if photo.tensor is None:
+    def write(self, states: list[ImageState]) -> list[ImageState]:
+        """Computes and writes masks and overlays; an output without a valid mask becomes an image with an error."""
+        for state in states:
+            if state.tensor is None:
                 continue
             try:
-                with _enough_for(photo.job):
-                    self._write(photo, photo.tensor)
-                self.done.append(photo)
+                with _enough_for(state.job):
+                    self._write(state, state.tensor)
+                self.done.append(state)
             except (OutOfMemoryError, LogitsError) as error:
-                photo.error = _named(error, photo.job)
-            photo.image = photo.tensor = None
-        return photos
+                state.error = _named(error, state.job)
+            state.image = state.tensor = state.valid = None
+        return states
 
-    def _write(self, photo: Photo, logits: np.ndarray) -> None:
+    def _write(self, state: ImageState, logits: np.ndarray) -> None:
         started = time.perf_counter()
-        prediction = self._predictor.finish(logits, *photo.size)
-        mask, spec, output = prediction.mask, self._predictor.spec, self._output
-        if photo.valid is not None:  # no water is claimed where nothing was seen; the prediction's shares follow
-            mask[~photo.valid] = 0
-            photo.nodata_share, photo.valid = 1 - float(photo.valid.mean()), None
-        values = (0, output.foreground_value) if spec.task == "binary" else spec.label_values
-        write_image(photo.job.mask, to_labels(mask, values))
-        if photo.image is not None:
-            picture = to_picture(photo.image, spec.bands)
-            style = self._colors, output.overlay_opacity, _rgb(output.outline_color)
-            write_image(photo.job.overlay, draw_classes(picture, mask, *style))
-            photo.overlaid = True
-        photo.shares = prediction.shares(spec.class_names)
-        photo.seconds["write"] = time.perf_counter() - started
+        prediction = self._predictor.finish(logits, *state.size, state.valid)
+        write_image(state.job.mask, self._renderer.labels(prediction.mask))
+        if state.image is not None:
+            write_image(state.job.overlay, self._renderer.overlay(state.image, prediction.mask))
+            state.overlaid = True
+        state.shares = prediction.shares(self._predictor.spec.class_names)
+        state.nodata_share = prediction.nodata_share
+        state.seconds["write"] = time.perf_counter() - started
 
 
 def _enough_for(job: Job) -> AbstractContextManager[None]:
@@ -146,8 +137,3 @@ def _named(error: FloodSegError, job: Job) -> FloodSegError:
     """Returns the error with the image's name at the beginning."""
     text = str(error)
     return error if text.startswith(f"{job.image}: ") else type(error)(f"{job.image}: {text}")
-
-
-def _rgb(values: list[int]) -> tuple[int, int, int]:
-    red, green, blue = values
-    return red, green, blue

@@ -1,4 +1,4 @@
-"""Test-time augmentation: a picture is looked at in several orientations and sizes, and the answers are averaged."""
+"""Test-time augmentation: the logits of an image in several orientations and sizes are averaged."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from flood_seg.imaging.postprocess import resize_logits
 if TYPE_CHECKING:
     from flood_seg.inference.backends.contract import Backend
 
-STRIDE = 32  # sizes are multiples of it, as encoders like them
+STRIDE = 32  # sizes are multiples of it, as most encoders require
 
 
 @dataclass(frozen=True)
-class Views:
-    """Which views of a picture are taken.
+class Augmentations:
+    """The orientations and sizes in which an image is predicted.
 
     Attributes:
-        orientations: whether all eight (D4: quarter turns and flips) are; four where height and width differ.
-        scales: of the network's size.
+        orientations: whether in all eight (D4: quarter turns and flips), four where height and width differ.
+        scales: factors of the network's size.
     """
 
     orientations: bool = False
     scales: tuple[float, ...] = (1.0,)
 
     @property
-    def is_one(self) -> bool:
-        """Whether the picture as it is, is all."""
+    def is_identity(self) -> bool:
+        """Whether the image is predicted only as it is."""
         return not self.orientations and self.scales == (1.0,)
 
     def run(self, backend: Backend, tensor: np.ndarray) -> np.ndarray:
-        """Returns the mean of the logits of all views.
+        """Returns the mean of the logits of all orientations and sizes.
 
         Args:
-            backend: the engine.
+            backend: of the model.
             tensor: float32 [bands, height, width], as `preprocess` returns it.
 
         Returns:
@@ -49,8 +49,8 @@ class Views:
             scaled = _scaled(tensor, scale)
             for turns, flip in self._turns(height == width):
                 turned = _turn(scaled, turns, flip)
-                answer = _turn_back(backend.run(np.ascontiguousarray(turned)[None])[0], turns, flip)
-                logits = resize_logits(np.ascontiguousarray(answer), height, width)
+                output = _turn_back(backend.run(np.ascontiguousarray(turned)[None])[0], turns, flip)
+                logits = resize_logits(np.ascontiguousarray(output), height, width)
                 total, count = logits if total is None else total + logits, count + 1
         assert total is not None
         return np.asarray(total / np.float32(count))
@@ -65,8 +65,8 @@ def _scaled(tensor: np.ndarray, scale: float) -> np.ndarray:
     height, width = (max(STRIDE, round(side * scale / STRIDE) * STRIDE) for side in tensor.shape[1:])
     if scale == 1:
         return tensor
-    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return np.stack([cv2.resize(band, (width, height), interpolation=way) for band in tensor])
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.stack([cv2.resize(band, (width, height), interpolation=interpolation) for band in tensor])
 
 
 def _turn(planes: np.ndarray, turns: int, flip: bool) -> np.ndarray:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from flood_seg.inference.backends.contract import Backend
-    from flood_seg.inference.segment import Photo
+    from flood_seg.inference.segment import ImageState
     from flood_seg.verbs.common import PathLike
 
 
@@ -87,8 +87,8 @@ def segment_images(
     todo = not_done(jobs, overlay, BandSelection.of(predictor.spec), model) if config.skip_existing else jobs
     head = {"model": model, "engine": backend.description, "threshold": predictor.threshold}
     with Report(json, head, jobs, todo, segmenter.done, config.max_input_shift) as report:
-        for photo in track(_segment(segmenter, backend, todo, config.batch_size), "Segmenting", len(todo)):
-            report.add(photo)
+        for done in track(_segment(segmenter, backend, todo, config.batch_size), "Segmenting", len(todo)):
+            report.add(done)
     report.conclude(time.perf_counter() - started)
 
 
@@ -97,7 +97,7 @@ def _default(config: InferConfig) -> tuple[str, str]:
     return str(path), origin
 
 
-def _segment(segmenter: Segmenter, backend: Backend, jobs: list[Job], batch_size: int) -> Iterator[Photo]:
+def _segment(segmenter: Segmenter, backend: Backend, jobs: list[Job], batch_size: int) -> Iterator[ImageState]:
     """Yields each image when its files are written, while the next ones are read and run."""
     files = max(1, min(4, cores() // 2))
     stages = ((segmenter.read, files), (segmenter.run, backend.concurrency), (segmenter.write, files))

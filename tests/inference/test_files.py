@@ -71,7 +71,7 @@ def test_an_empty_folder_is_an_error(tmp_path):
 
 
 def test_out_must_keep_the_photo_and_the_mask_exact(folder):
-    with pytest.raises(OutputError, match="is the photo itself"):
+    with pytest.raises(OutputError, match="is the image itself"):
         plan(str(folder / "b c.png"), folder / "b c.png")
     with pytest.raises(OutputError, match="give a .png"):
         plan(str(folder / "a.jpg"), folder / "m.jpg")
@@ -184,5 +184,5 @@ def test_a_folder_that_cannot_be_listed_is_named(folder, tmp_path, monkeypatch, 
     refused = "deep"
     assert [job.image.name for job in plan(str(folder / "**" / "*.jpg"), None)] == ["a.jpg", "x[1].jpg"]
     assert (
-        f"{folder / 'deep'}: cannot be listed (Permission denied); its photos are left out" in capsys.readouterr().err
+        f"{folder / 'deep'}: cannot be listed (Permission denied); its images are left out" in capsys.readouterr().err
     )

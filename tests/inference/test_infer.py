@@ -129,7 +129,7 @@ def test_files_that_are_corrupt_alike_are_counted_and_the_json_file_lists_each(r
     Image.fromarray(PHOTO).save(folder / "good.png")
     for number in range(9):
         (folder / f"{number}.png").write_bytes(b"")
-    with pytest.raises(PartialFailureError, match="9 of 10 photos"):
+    with pytest.raises(PartialFailureError, match="9 of 10 images"):
         run(red_model, folder, tmp_path / "out", json=report)
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 4 and f"6 more left out, 9 in all: the file is empty; {report} lists each" in told[-1]
@@ -142,7 +142,7 @@ def test_a_corrupt_file_in_a_folder_is_reported_and_the_rest_is_done(red_model, 
     for number in range(4):
         Image.fromarray(PHOTO).save(folder / f"{number}.png")
     (folder / "2.png").write_bytes(b"\x89PNG broken")
-    with pytest.raises(PartialFailureError, match="1 of 4 photos"):
+    with pytest.raises(PartialFailureError, match="1 of 4 images"):
         run(red_model, folder, json=tmp_path / "r.json")
     assert sorted(path.name for path in (tmp_path / "in put_masks").iterdir()) == ["0.png", "1.png", "3.png"]
     assert "2.png" in capsys.readouterr().err
@@ -253,7 +253,7 @@ def test_a_stop_in_mid_folder_leaves_a_report_of_what_is_done(
     there = sorted(path.name for path in (tmp_path / "album_masks").iterdir())
     assert [Path(image["mask"]).name for image in record["images"]] == there and record["stopped"] == told
     said = capsys.readouterr().err
-    assert f"{len(there)} of 4 photos are done; the same command with skip_existing=true goes on" in said
+    assert f"{len(there)} of 4 images are done; the same command with skip_existing=true continues" in said
 
 
 @pytest.mark.parametrize("stage", ["read", "run", "write"])
@@ -276,7 +276,7 @@ def test_memory_that_ends_at_one_photo_is_one_line_and_the_others_are_done(
     else:
         name = {"read": "read_bands", "write": "to_labels"}[stage]
         monkeypatch.setattr(segment_module, name, once(getattr(segment_module, name)))
-    with pytest.raises(PartialFailureError, match="1 of 4 photos have no mask"):
+    with pytest.raises(PartialFailureError, match="1 of 4 images have no mask"):
         run(red_model, album, json=tmp_path / "r.json")
     record = json.loads((tmp_path / "r.json").read_text())
     assert len(record["images"]) == len(list((tmp_path / "album_masks").iterdir())) == 3

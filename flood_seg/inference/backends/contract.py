@@ -60,9 +60,9 @@ class Backend(Protocol):
         """Reads a model file's record without the device that the model runs on; for each `triton_platform`.
 
         Raises:
-            ModelError: the file is missing, damaged, or carries no ModelSpec.
+            ModelError: the file is missing, damaged, or carries no ModelSpec; or the backend has no such platform.
         """
-        raise NotImplementedError
+        raise ModelError(f"{model}: {cls.__name__} reads its ModelSpec only where it runs")
 
 
 @dataclass(frozen=True)
