@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from flood_seg.errors import MissingExtraError
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
 # The extras that bring an importable package, the usual one first.
@@ -160,3 +164,24 @@ def _modules(traceback: TracebackType | None) -> list[str]:
         names.append(str(traceback.tb_frame.f_globals.get("__name__", "")))
         traceback = traceback.tb_next
     return [name for name in names if name.startswith("flood_seg.")]
+
+
+@contextmanager
+def missing_extra(what: str) -> Iterator[None]:
+    """Turns a package that is missing in the body into an error that names its extra.
+
+    Args:
+        what: requires the package.
+
+    Raises:
+        MissingExtraError: a package of an extra is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if (extra := extra_to_install(package, error.__traceback__)) is None:
+            raise
+        raise MissingExtraError(
+            f"{what}: requires {package}, which is not installed; pip install 'flood-seg[{extra}]'"
+        ) from error

@@ -55,7 +55,7 @@ class Prediction:
 
     def shares(self, names: Sequence[str]) -> dict[str, float]:
         """Returns the share of the pixels of each class but the background, in [0, 1], by its name."""
-        counts = {name: np.count_nonzero(self.mask == index) for index, name in enumerate(names) if index}
+        counts = {name: int(np.count_nonzero(self.mask == index)) for index, name in enumerate(names) if index}
         return {name: count / self.mask.size for name, count in counts.items()}
 
 

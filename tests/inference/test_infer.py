@@ -274,7 +274,7 @@ def test_memory_that_ends_at_one_photo_is_one_line_and_the_others_are_done(
     if stage == "run":
         monkeypatch.setattr(OnnxRuntimeBackend, "run", once(OnnxRuntimeBackend.run))
     else:
-        name = {"read": "read_bands", "write": "to_labels"}[stage]
+        name = {"read": "read_bands", "write": "write_image"}[stage]
         monkeypatch.setattr(segment_module, name, once(getattr(segment_module, name)))
     with pytest.raises(PartialFailureError, match="1 of 4 images have no mask"):
         run(red_model, album, json=tmp_path / "r.json")

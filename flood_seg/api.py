@@ -1,0 +1,320 @@
+"""The public Python API: models that predict images, and the verbs `train` and `evaluate` as functions.
+
+Import its names from `flood_seg`.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager, redirect_stdout
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast, overload
+
+import cv2
+
+from flood_seg.config.compose import as_override, compose
+from flood_seg.config.schema import InferConfig
+from flood_seg.errors import FloodSegError, ImageError, ModelError, OutputError
+from flood_seg.extras import missing_extra
+from flood_seg.imaging.bands import Bands
+from flood_seg.imaging.preprocess import shrink
+from flood_seg.imaging.write import write_image
+from flood_seg.inference.engines import Engine, open_backend, parse_engine
+from flood_seg.inference.inputs import is_single, read_input
+from flood_seg.inference.models import bundled_model
+from flood_seg.inference.pipeline import pipeline
+from flood_seg.inference.predictor import Predictor
+from flood_seg.inference.rendering import Renderer
+from flood_seg.resources import cores, enough_memory
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import numpy as np
+    from matplotlib.axes import Axes
+    from PIL.Image import Image
+
+    from flood_seg.inference.inputs import NamedRaster
+    from flood_seg.inference.predictor import Prediction
+    from flood_seg.spec import ModelSpec
+    from flood_seg.training.summary import Summary
+
+    ImageInput = str | os.PathLike[str] | bytes | Image | np.ndarray
+    PathLike = str | os.PathLike[str]
+
+PREVIEW_PIXELS = 1024  # of the longer side of what a notebook shows
+
+
+class Result:
+    """A model's prediction for an image.
+
+    Attributes:
+        name: the image's path, or what kind of image it was.
+        image: the image, uint8, uint16 or float32 [H, W, bands] with raw values, 0 where it has no data.
+        valid: bool [H, W], False where the image has no data; None: there is data everywhere.
+        input_shift: how far the band means are from the training data's, in standard deviations; masks of images above
+            2 deserve a check.
+    """
+
+    def __init__(
+        self, named: NamedRaster, prediction: Prediction, input_shift: float, spec: ModelSpec, renderer: Renderer
+    ) -> None:
+        """Made by `Model.predict`."""
+        self.name, self.image, self.valid = named.name, named.raster.values, named.raster.valid
+        self.input_shift = input_shift
+        self._prediction, self._spec, self._renderer = prediction, spec, renderer
+
+    @property
+    def mask(self) -> np.ndarray:
+        """The class of each pixel, uint8 [H, W]: indices of `ModelSpec.class_names`; 0 where there is no data."""
+        return self._prediction.mask
+
+    @property
+    def probability(self) -> np.ndarray:
+        """float32 in [0, 1]: of the foreground, [H, W]; of a multiclass model, of each class, [H, W, classes]."""
+        probabilities = self._prediction.probabilities
+        return probabilities[:, :, 0] if self._spec.task == "binary" else probabilities
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of all pixels of each class but the background, in [0, 1], by the class's name."""
+        return self._prediction.shares(self._spec.class_names)
+
+    @cached_property
+    def overlay(self) -> np.ndarray:
+        """The image with its classes tinted and outlined, uint8 [H, W, 3] RGB."""
+        return self._renderer.overlay(self.image, self.mask)
+
+    def save(self, path: PathLike) -> None:
+        """Writes the mask as `flood-seg infer` does: a PNG of 0 and 255, or of a multiclass model's label values.
+
+        Raises:
+            OutputError: the file is not a .png, or cannot be written.
+        """
+        target = Path(path)
+        if target.suffix.lower() != ".png":
+            raise OutputError(f"{target}: '{target.suffix}' does not store the mask exactly; give a .png")
+        write_image(target, self._renderer.labels(self.mask))
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draws the overlay with matplotlib.
+
+        Args:
+            ax: where to draw; None: in a new figure.
+
+        Returns:
+            the axes.
+
+        Raises:
+            MissingExtraError: matplotlib is not installed.
+        """
+        with missing_extra("plot"):
+            from flood_seg.plots.prediction import plot_overlay
+
+            return plot_overlay(self.overlay, self._describe(), ax)
+
+    def _describe(self) -> str:
+        return ", ".join(f"{share:.1%} {name}" for name, share in self.shares.items())
+
+    def __repr__(self) -> str:
+        height, width = self.mask.shape
+        return f"<flood_seg.Result of {self.name}: {width}×{height}, {self._describe()}>"
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows: the overlay."""
+        preview = cv2.cvtColor(shrink(self.overlay, PREVIEW_PIXELS), cv2.COLOR_RGB2BGR)
+        return bytes(cv2.imencode(".png", preview)[1])
+
+
+class _Read(NamedTuple):
+    named: NamedRaster
+    tensor: np.ndarray  # the network's input, then its output
+    shift: float
+
+
+class Model:
+    """A loaded model; `load_model` returns it.
+
+    Attributes:
+        spec: what the model expects and returns: classes, bands, size, provenance.
+        threshold: a pixel is foreground where its probability is above this (binary models).
+        description: the engine, its device and its precision.
+    """
+
+    def __init__(self, engine: Engine, config: InferConfig) -> None:
+        """Loads the model of `engine` as `config` says; use `load_model`."""
+        backend = open_backend(config.backend, engine.model)
+        self._engine, self._config = engine, config
+        self._predictor = Predictor(backend, config.threshold, config.value_scale)
+        self.spec, self.threshold, self.description = (
+            self._predictor.spec,
+            self._predictor.threshold,
+            backend.description,
+        )
+        self._bands, self._renderer = Bands.of(self.spec), Renderer(self.spec, config.output)
+
+    @overload
+    def predict(self, image: ImageInput) -> Result: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def predict(self, image: Iterable[ImageInput]) -> Iterator[Result]: ...
+
+    def predict(self, image: ImageInput | Iterable[ImageInput]) -> Result | Iterator[Result]:
+        """Predicts an image, or each of several.
+
+        Args:
+            image: a path; the bytes of an image file; a PIL image; or an array [H, W, bands] of uint8, uint16, int16,
+                float32 or float64, with the model's bands in their order (RGB, not OpenCV's BGR) and raw values as in
+                an image file, not scaled. EXIF orientation is honoured. Or an iterable of these.
+
+        Returns:
+            the result; of an iterable, an iterator of results in the same order, which reads the next images and
+            computes the previous masks while the model runs, and takes no more of the iterable than that.
+
+        Raises:
+            ImageError: the image cannot be read, or does not fit the model; from the iterator, at that image's turn,
+                which ends it.
+            LogitsError: the model's output is NaN or infinite.
+            OutOfMemoryError: there is not enough memory.
+        """
+        if is_single(image):
+            return self._finish(self._run(self._read(image)))
+        return self._predict_each(cast("Iterable[ImageInput]", image))
+
+    def _predict_each(self, images: Iterable[Any]) -> Iterator[Result]:
+        threads, concurrency = max(1, min(4, cores() // 2)), self._predictor.backend.concurrency
+        stages = ((self._read, threads), (self._run, concurrency), (self._finish, threads))
+        yield from pipeline(images, stages, ahead=2 * threads + concurrency)
+
+    def _read(self, image: Any) -> _Read:
+        advice = "close other programs, or cut it into tiles"
+        with enough_memory("the image", advice), missing_extra("predict"):
+            named = read_input(image, self._bands)
+            try:
+                prepared = self._predictor.prepare(named.raster.values, named.raster.valid)
+            except ImageError as error:
+                raise ImageError(f"{named.name}: {error}") from error
+        return _Read(named, prepared.tensor, prepared.shift)
+
+    def _run(self, read: _Read) -> _Read:
+        return read._replace(tensor=self._predictor.backend.run(read.tensor[None])[0])
+
+    def _finish(self, read: _Read) -> Result:
+        raster = read.named.raster
+        height, width = raster.values.shape[:2]
+        with enough_memory(read.named.name, "close other programs, or cut it into tiles"):
+            try:
+                prediction = self._predictor.finish(read.tensor, height, width, raster.valid)
+            except FloodSegError as error:
+                raise type(error)(f"{read.named.name}: {error}") from error
+            prediction.mask  # noqa: B018 - computed here, which an iterator does in its own threads
+        return Result(read.named, prediction, read.shift, self.spec, self._renderer)
+
+    def __repr__(self) -> str:
+        classes, bands = ", ".join(self.spec.class_names), ", ".join(self.spec.bands)
+        return f"<flood_seg.Model {self._engine}: {self.description}; classes {classes}; bands {bands}>"
+
+
+def load_model(
+    model: PathLike | None = None, *, threshold: float | None = None, value_scale: float | None = None, **options: Any
+) -> Model:
+    """Loads a model.
+
+    Args:
+        model: a file (.onnx, .ckpt, .xml, .plan), the folder of a training run, a model with its engine as in
+            `openvino:model.xml` or `torch,device=cpu:best.ckpt`, or one on a Triton server as in
+            `triton:localhost:8000/name` or `grpc://localhost:8001/name`; None: the bundled model, which finds water on
+            RGB photos.
+        threshold: a pixel is foreground where its probability is above this, in [0, 1]; None: the model's own.
+        value_scale: what raw values are divided by, where an image's are on another scale than the model's training
+            data; None: the model's own.
+        options: of the engine, the keys of its file in configs/backend/; `threads=2`, for example.
+
+    Raises:
+        ModelError: the model is missing or damaged, or carries no ModelSpec.
+        BackendError: the engine or its device is not available; a ServerError where it is a server.
+        ConfigError: an unknown option, or an impossible value.
+        UsageError: no engine runs such a file.
+        MissingExtraError: the engine is not installed.
+    """
+    engine = parse_engine(str(model if model is not None else _bundled()))
+    own = [f"backend={engine.name}", *(f"backend.{option}" for option in engine.options)]
+    own += [as_override(f"backend.{key}", value) for key, value in options.items()]
+    own += [as_override("threshold", threshold), as_override("value_scale", value_scale)]
+    with _guest(f"load_model({str(engine)!r})"):
+        return Model(engine, compose("infer", own, InferConfig))
+
+
+def _bundled() -> Path:
+    bundled = bundled_model()
+    if bundled is None:
+        raise ModelError("the bundled model is missing from this installation; give a model")
+    return bundled
+
+
+def train(overrides: Sequence[str] = (), *, data: PathLike | None = None) -> Summary:
+    """Trains a model as `flood-seg train` does; progress is shown on stderr.
+
+    Args:
+        overrides: any keys of configs/train.yaml and choices of its groups: `["model=mobilenet_unet", "loss=dice"]`.
+        data: the folder of the data set; None: `datamodule.data_dir`.
+
+    Returns:
+        the run's folder (`run_dir`), checkpoint (`best_checkpoint`), exported model (`onnx`) and `metrics`.
+
+    Raises:
+        ConfigError: an unknown key, or an impossible value.
+        DataError: the data set cannot be used.
+        TrainingError: the loss is NaN or infinite.
+        MissingExtraError: the extra `train` is not installed.
+    """
+    with _guest("train"), redirect_stdout(sys.stderr):
+        from flood_seg.verbs.train import train as run
+
+        return cast("Summary", run(overrides, data=None if data is None else str(data)))
+
+
+def evaluate(
+    model: Model | PathLike, data: PathLike, *, overrides: Sequence[str] = (), out: PathLike | None = None
+) -> dict[str, Any]:
+    """Evaluates a model on images with masks as `flood-seg evaluate` does.
+
+    Args:
+        model: of `load_model`, or what that takes.
+        data: the folder of the data set.
+        overrides: any keys of configs/evaluate.yaml.
+        out: the folder of the report and its files; None: nothing is written.
+
+    Returns:
+        the content of the report's metrics.json: `iou`, `f1`, `intervals`, `classes`, ...
+
+    Raises:
+        DataError: the data set cannot be used.
+        FloodSegError: as `load_model`.
+    """
+    own: list[str] = []
+    if isinstance(model, Model):
+        config = model._config
+        own = [as_override(f"backend.{key}", value) for key, value in config.backend.items() if key != "_target_"]
+        own += [as_override("threshold", config.threshold), as_override("value_scale", config.value_scale)]
+        model = str(Engine(model._engine.name, (), model._engine.model))
+    with _guest("evaluate"), redirect_stdout(sys.stderr):
+        from flood_seg.verbs.evaluate import evaluate as run
+
+        return run([*own, *overrides], model=str(model), data=str(data), out=None if out is None else str(out)).record
+
+
+@contextmanager
+def _guest(name: str) -> Iterator[None]:
+    """Composes configurations inside a program that may use Hydra itself, and names the extra of a missing package."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with missing_extra(name):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = outer  # of the instance that Hydra has put in place of the first
