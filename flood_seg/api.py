@@ -17,7 +17,7 @@ from flood_seg.config.compose import as_override, compose
 from flood_seg.config.schema import InferConfig
 from flood_seg.errors import FloodSegError, ImageError, ModelError, OutputError
 from flood_seg.extras import missing_extra
-from flood_seg.imaging.bands import Bands
+from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.preprocess import shrink
 from flood_seg.imaging.write import write_image
 from flood_seg.inference.engines import Engine, open_backend, parse_engine
@@ -153,7 +153,7 @@ class Model:
             self._predictor.threshold,
             backend.description,
         )
-        self._bands, self._renderer = Bands.of(self.spec), Renderer(self.spec, config.output)
+        self._bands, self._renderer = BandSelection.of(self.spec), Renderer(self.spec, config.output)
 
     @overload
     def predict(self, image: ImageInput) -> Result: ...  # type: ignore[overload-overlap]

@@ -2,6 +2,7 @@
 
 import inspect
 import io
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -312,6 +313,17 @@ def test_a_program_that_uses_hydra_itself_keeps_its_own(models):
         (models / "mine.yaml").write_text("answer: 42\n")
         flood_seg.load_model(models / "red.onnx")
         assert compose("mine").answer == 42
+
+
+def test_the_examples_of_the_documentation_run(tmp_path, monkeypatch):
+    text = (Path(__file__).parent.parent / "docs" / "python.md").read_text("utf-8")
+    first, second, _ = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    for name in ("photo.jpg", "photos/1.jpg", "photos/2.jpg"):
+        Image.fromarray(PHOTO).save(name)
+    exec(first + second, {})
+    assert {path.name for path in tmp_path.rglob("*.png")} == {"water.png", "1.png", "2.png"}
 
 
 def test_evaluating_returns_the_figures_and_writes_to_stderr_only(model, models, tmp_path, capsys):

@@ -12,8 +12,8 @@ from flood_seg.cli.guard import guard
 from flood_seg.cli.streams import BROKEN_PIPE, Sink, open_streams
 from flood_seg.cli.table import VERBS
 from flood_seg.console import fail
-from flood_seg.errors import FloodSegError, MissingExtraError, UsageError
-from flood_seg.extras import extra_to_install
+from flood_seg.errors import FloodSegError, UsageError
+from flood_seg.extras import missing_extra
 from flood_seg.resources import check_address_space, is_out_of_memory
 from flood_seg.version import __version__
 
@@ -92,16 +92,9 @@ def _run(arguments: list[str]) -> None:
     check_address_space()
     import fire
 
-    try:
+    with missing_extra(arguments[0]):
         # A verb returns a record for Python; what it has to say it has said.
         fire.Fire(verb.load(), command=flags, name=f"flood-seg {verb.name}", serialize=lambda record: None)
-    except ModuleNotFoundError as error:
-        package = (error.name or "").split(".")[0]
-        if (extra := extra_to_install(package, error.__traceback__)) is None:
-            raise
-        raise MissingExtraError(
-            f"{arguments[0]}: requires {package}, which is not installed; pip install 'flood-seg[{extra}]'"
-        ) from error
 
 
 def _check_working_directory() -> None:

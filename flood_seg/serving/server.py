@@ -1,4 +1,4 @@
-"""The triton-server verb: writes the model repository, starts Triton, waits until it is ready, stops it cleanly."""
+"""Serves a model with Triton: writes the repository, starts the server, waits until it is ready, stops it cleanly."""
 
 from __future__ import annotations
 
@@ -10,48 +10,46 @@ from typing import TYPE_CHECKING, Any
 from flood_seg import containers
 from flood_seg.console import say, warn
 from flood_seg.errors import ModelError, ServerError, UsageError
-from flood_seg.inference.engines import Engine, backend_class, engine_of, on_gpu, open_backend
-from flood_seg.inference.models import default_model
+from flood_seg.inference.engines import Engine, backend_class, on_gpu, open_backend
 from flood_seg.serving import docker, embedded, lifecycle
 from flood_seg.serving.repository import Serving, write_repository
 
 if TYPE_CHECKING:
-    from flood_seg.config.schema import TritonConfig, TritonServerConfig
+    from flood_seg.config.schema import TritonConfig
     from flood_seg.spec import ModelSpec
 
 
-def triton_server(
-    config: TritonServerConfig, model_type: str | None = None, model: Path | None = None, detach: bool = False
+def serve(
+    triton: TritonConfig, backend: dict[str, Any], model: Path, model_type: str | None = None, detach: bool = False
 ) -> None:
     """Serves a model until Ctrl-C or SIGTERM; detached, returns when the server is ready.
 
     Args:
-        config: the backend, Triton's runtime, names, ports and batching.
-        model_type: `onnx` or `trt`; None: as the model's suffix implies.
-        model: the model; None: the newest run's, else the bundled one.
+        triton: the runtime, names, ports and batching.
+        backend: the backend's configuration, a `backend` group.
+        model: its file.
+        model_type: `onnx` or `trt`, which chooses the backend of a plan; None: as the model's suffix implies.
         detach: leave the server running.
 
     Raises:
         ServerError: a port or name in use, no runtime, a server that does not start; nothing is left running.
         ModelError: the model cannot be used.
     """
-    triton = config.triton
-    path = model or default_model(Path(config.output_dir))[0]
-    engine = _engine(config, model_type, path)
+    engine = _choose_backend(backend, model, model_type)
     runtime = _choose_runtime(triton.runtime, in_container=backend_class(engine).triton_platform is not None)
     root = Path(triton.repository)
     _check_free(triton, runtime, root)
-    spec, serving = _plan(triton, path, engine, runtime)
+    spec, serving = _plan(triton, model, engine, runtime)
     if runtime == "docker":
         containers.ensure_image(f"{docker.IMAGE}:{triton.docker_version}-py3")
-    write_repository(root, triton.model_name, path, spec, serving)
+    write_repository(root, triton.model_name, model, spec, serving)
     with lifecycle.sigterm_as_interrupt():
         server = lifecycle.start(triton, runtime, root, detach)
         try:
             lifecycle.wait_until_ready(server)
             for place in lifecycle.elsewhere(triton) if runtime == "embedded" else ():
                 warn(f"{triton.container_name}: another server of this name runs from {place}")
-            say(_describe(server, path, detach))
+            say(_describe(server, model, detach))
             if detach:
                 return
             lifecycle.wait_until_ended(server)
@@ -95,15 +93,15 @@ def _no_such_server(triton: TritonConfig) -> str:
     return f"{name}: not running; check triton.repository and --container-name"
 
 
-def _engine(config: TritonServerConfig, given: str | None, path: Path) -> dict[str, Any]:
-    """Returns the `backend` group that serves the model; `given` is the --model-type."""
+def _choose_backend(backend: dict[str, Any], path: Path, given: str | None) -> dict[str, Any]:
+    """Returns the configuration of the backend that serves the model; `given` is the --model-type."""
     if given not in (None, "onnx", "trt"):
         raise UsageError(f"--model-type {given}: allowed are onnx, trt")
     if not path.is_file():
         raise ModelError(f"{path}: no such file; give --model-path an ONNX file, or a plan with --model-type trt")
-    if given == "trt" or (given is None and engine_of(str(path)) == "tensorrt"):
+    if given == "trt" and backend_class(backend).triton_platform != "tensorrt":
         return Engine("tensorrt", (), str(path)).node()
-    return dict(config.backend)
+    return backend
 
 
 def _choose_runtime(runtime: str, in_container: bool = True) -> str:

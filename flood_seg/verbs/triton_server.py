@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flood_seg.verbs.common import as_overrides, as_path
@@ -34,10 +35,11 @@ def triton_server(
     given = as_overrides({f"triton.{key}": value for key, value in flags.items()})
     config = compose("triton_server", [*engine, *given], TritonServerConfig)
 
-    from flood_seg.serving.server import stop_server
-    from flood_seg.serving.server import triton_server as run
+    from flood_seg.inference.models import default_model
+    from flood_seg.serving.server import serve, stop_server
 
     if stop:
         stop_server(config.triton)
-    else:
-        run(config, model_type, as_path(model_path), detach)
+        return
+    model = as_path(model_path) or default_model(Path(config.output_dir))[0]
+    serve(config.triton, config.backend, model, model_type, detach)
