@@ -23,10 +23,10 @@ from flood_seg.imaging.write import write_image
 from flood_seg.inference.engines import Engine, open_backend, parse_engine
 from flood_seg.inference.inputs import is_single, read_input
 from flood_seg.inference.models import bundled_model
-from flood_seg.inference.pipeline import pipeline
+from flood_seg.inference.pipeline import inference_pipeline
 from flood_seg.inference.predictor import Predictor
 from flood_seg.inference.rendering import Renderer
-from flood_seg.resources import cores, enough_memory
+from flood_seg.resources import enough_memory
 
 if TYPE_CHECKING:
     import os
@@ -184,9 +184,8 @@ class Model:
         return self._predict_each(cast("Iterable[ImageInput]", image))
 
     def _predict_each(self, images: Iterable[Any]) -> Iterator[Result]:
-        threads, concurrency = max(1, min(4, cores() // 2)), self._predictor.backend.concurrency
-        stages = ((self._read, threads), (self._run, concurrency), (self._finish, threads))
-        yield from pipeline(images, stages, ahead=2 * threads + concurrency)
+        concurrency = self._predictor.backend.concurrency
+        yield from inference_pipeline(images, self._read, self._run, self._finish, concurrency)
 
     def _read(self, image: Any) -> _Read:
         advice = "close other programs, or cut it into tiles"

@@ -227,6 +227,7 @@ def test_an_image_that_fails_ends_the_iteration_at_its_turn(model, tmp_path):
         (b"nothing", "bytes: not an image"),
         (7, "int: is no image; give a path, bytes, a PIL image or a NumPy array"),
         ("missing.jpg", "missing.jpg: No such file"),
+        (Path(), r"\.: is a folder; give its images, as in sorted"),
     ],
 )
 def test_what_is_no_image_of_the_model_is_one_line(model, given, message):

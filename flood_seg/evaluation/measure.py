@@ -19,12 +19,11 @@ from flood_seg.data.reading import resize_mask
 from flood_seg.errors import DataError, ImageError, LogitsError
 from flood_seg.imaging.display import to_picture
 from flood_seg.imaging.preprocess import shrink
+from flood_seg.inference.pipeline import inference_pipeline
 from flood_seg.inference.tta import Augmentations
 from flood_seg.metrics.boundary import boundary_f1
 from flood_seg.metrics.confusion import confusion_matrix
 from flood_seg.metrics.curve import count_logits
-from flood_seg.pipeline import pipeline
-from flood_seg.resources import cores
 from flood_seg.skipped import EVERY, LeftOut
 
 if TYPE_CHECKING:
@@ -134,10 +133,9 @@ class Measurer:
         Raises:
             DataError: a mask has a value that the classes do not list.
         """
-        threads = max(1, min(4, cores() // 2))
         concurrency = min(contestant.predictor.backend.concurrency for contestant in self._contestants)
-        stages = ((self._read, threads), (self._run, concurrency), (self._count, threads))
-        results = track(pipeline(pairs, stages, ahead=2 * threads + concurrency), "Evaluating", len(pairs))
+        done = inference_pipeline(pairs, self._read, self._run, self._count, concurrency)
+        results = track(done, "Evaluating", len(pairs))
         with self.left_out as left_out:
             yield from (result for _, result in usable(pairs, results, left_out))
             if len(left_out) == len(pairs):

@@ -51,6 +51,8 @@ def read_input(given: Any, bands: Bands) -> NamedRaster:
     """
     if isinstance(given, str | os.PathLike):
         path = Path(given)
+        if path.is_dir():
+            raise ImageError(f"{path}: is a folder; give its images, as in sorted(Path({str(path)!r}).glob('*.jpg'))")
         return NamedRaster(str(path), read_bands(path, bands))
     if isinstance(given, np.ndarray):
         return NamedRaster("array", _read_array(given, bands))

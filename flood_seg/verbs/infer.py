@@ -16,11 +16,11 @@ from flood_seg.imaging.size import limit_megapixels
 from flood_seg.inference.engines import choose_engine, open_backend, with_streams
 from flood_seg.inference.files import Job, not_done, plan
 from flood_seg.inference.models import default_model
+from flood_seg.inference.pipeline import inference_pipeline
 from flood_seg.inference.predictor import Predictor
 from flood_seg.inference.report import Report
 from flood_seg.inference.segment import Segmenter
-from flood_seg.pipeline import pipeline
-from flood_seg.resources import check_batch_memory, cores
+from flood_seg.resources import check_batch_memory
 from flood_seg.verbs.common import as_path
 
 if TYPE_CHECKING:
@@ -99,8 +99,6 @@ def _default(config: InferConfig) -> tuple[str, str]:
 
 def _segment(segmenter: Segmenter, backend: Backend, jobs: list[Job], batch_size: int) -> Iterator[ImageState]:
     """Yields each image when its files are written, while the next ones are read and run."""
-    files = max(1, min(4, cores() // 2))
-    stages = ((segmenter.read, files), (segmenter.run, backend.concurrency), (segmenter.write, files))
     batches = [jobs[start : start + batch_size] for start in range(0, len(jobs), batch_size)]
-    for batch in pipeline(batches, stages, ahead=2 * files + backend.concurrency):
+    for batch in inference_pipeline(batches, segmenter.read, segmenter.run, segmenter.write, backend.concurrency):
         yield from batch
