@@ -29,3 +29,7 @@ def test_an_installed_wheel_finds_water_without_torch_and_without_the_checkout(t
     out = run("env/bin/flood-seg", "infer", "--image", "p.png", "--overlay")
     assert "(bundled)" in out and (tmp_path / "p_mask.png").is_file() and (tmp_path / "p_overlay.jpg").is_file()
     assert run("env/bin/python", "-c", "import importlib.util as i; print(i.find_spec('torch'))").strip() == "None"
+    code = "import flood_seg; flood_seg.load_model().predict('p.png').save('api.png'); print(flood_seg.__file__)"
+    package = Path(run("env/bin/python", "-c", code).strip()).parent
+    assert (tmp_path / "api.png").read_bytes() == (tmp_path / "p_mask.png").read_bytes()
+    assert (package / "py.typed").is_file() and package.is_relative_to(tmp_path / "env")
