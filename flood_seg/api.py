@@ -23,9 +23,9 @@ from flood_seg.imaging.write import write_image
 from flood_seg.inference.engines import Engine, open_backend, parse_engine
 from flood_seg.inference.inputs import is_single, read_input
 from flood_seg.inference.models import bundled_model
-from flood_seg.inference.pipeline import inference_pipeline
 from flood_seg.inference.predictor import Predictor
 from flood_seg.inference.rendering import Renderer
+from flood_seg.inference.stages import run_stages
 from flood_seg.resources import enough_memory
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class Model:
 
     def _predict_each(self, images: Iterable[Any]) -> Iterator[Result]:
         concurrency = self._predictor.backend.concurrency
-        yield from inference_pipeline(images, self._read, self._run, self._finish, concurrency)
+        yield from run_stages(images, self._read, self._run, self._finish, concurrency)
 
     def _read(self, image: Any) -> _Read:
         advice = "close other programs, or cut it into tiles"

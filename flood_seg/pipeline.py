@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from flood_seg.resources import cores
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-
-Item = TypeVar("Item")
-Read = TypeVar("Read")
-Ran = TypeVar("Ran")
-Finished = TypeVar("Finished")
 
 
 def pipeline(items: Iterable[Any], stages: Sequence[tuple[Callable[[Any], Any], int]], ahead: int = 4) -> Iterator[Any]:
@@ -47,28 +40,6 @@ def pipeline(items: Iterable[Any], stages: Sequence[tuple[Callable[[Any], Any], 
         finally:
             for pool in pools:
                 pool.shutdown(wait=False, cancel_futures=True)
-
-
-def inference_pipeline(
-    items: Iterable[Item],
-    read: Callable[[Item], Read],
-    run: Callable[[Read], Ran],
-    finish: Callable[[Ran], Finished],
-    concurrency: int,
-) -> Iterator[Finished]:
-    """Passes each item through the stages of inference, as `pipeline`.
-
-    Args:
-        items: inputs of `read`.
-        read: decodes and preprocesses, in as many threads as suit the machine.
-        run: runs the model.
-        finish: postprocesses, in as many threads as `read`.
-        concurrency: how many threads may call `run` at once.
-    """
-    threads = max(1, min(4, cores() // 2))
-    yield from pipeline(
-        items, ((read, threads), (run, concurrency), (finish, threads)), ahead=2 * threads + concurrency
-    )
 
 
 def _after(function: Callable[[Any], Any], earlier: Future[Any]) -> Any:

@@ -19,7 +19,7 @@ from flood_seg.data.reading import resize_mask
 from flood_seg.errors import DataError, ImageError, LogitsError
 from flood_seg.imaging.display import to_picture
 from flood_seg.imaging.preprocess import shrink
-from flood_seg.inference.pipeline import inference_pipeline
+from flood_seg.inference.stages import run_stages
 from flood_seg.inference.tta import Augmentations
 from flood_seg.metrics.boundary import boundary_f1
 from flood_seg.metrics.confusion import confusion_matrix
@@ -134,7 +134,7 @@ class Measurer:
             DataError: a mask has a value that the classes do not list.
         """
         concurrency = min(contestant.predictor.backend.concurrency for contestant in self._contestants)
-        done = inference_pipeline(pairs, self._read, self._run, self._count, concurrency)
+        done = run_stages(pairs, self._read, self._run, self._count, concurrency)
         results = track(done, "Evaluating", len(pairs))
         with self.left_out as left_out:
             yield from (result for _, result in usable(pairs, results, left_out))

@@ -16,10 +16,10 @@ from flood_seg.imaging.size import limit_megapixels
 from flood_seg.inference.engines import choose_engine, open_backend, with_streams
 from flood_seg.inference.files import Job, not_done, plan
 from flood_seg.inference.models import default_model
-from flood_seg.inference.pipeline import inference_pipeline
 from flood_seg.inference.predictor import Predictor
 from flood_seg.inference.report import Report
 from flood_seg.inference.segment import Segmenter
+from flood_seg.inference.stages import run_stages
 from flood_seg.resources import check_batch_memory
 from flood_seg.verbs.common import as_path
 
@@ -100,5 +100,5 @@ def _default(config: InferConfig) -> tuple[str, str]:
 def _segment(segmenter: Segmenter, backend: Backend, jobs: list[Job], batch_size: int) -> Iterator[ImageState]:
     """Yields each image when its files are written, while the next ones are read and run."""
     batches = [jobs[start : start + batch_size] for start in range(0, len(jobs), batch_size)]
-    for batch in inference_pipeline(batches, segmenter.read, segmenter.run, segmenter.write, backend.concurrency):
+    for batch in run_stages(batches, segmenter.read, segmenter.run, segmenter.write, backend.concurrency):
         yield from batch
