@@ -1,1 +1,1 @@
-"""From images to masks: Predictor, backends, which model and engine, test-time augmentation."""
+"""Inference: from an image to a mask, with any backend."""

@@ -1,1 +1,1 @@
-"""Triton: the model repository, the container, the embedded server and its life cycle."""
+"""Serves models with Triton."""
