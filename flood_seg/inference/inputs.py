@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from flood_seg.errors import ImageError
-from flood_seg.imaging.bands import Bands, read_bands
+from flood_seg.imaging.bands import BandSelection, read_bands
 from flood_seg.imaging.raster import Raster, clean
+from flood_seg.imaging.source import ImageSource
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -38,7 +38,7 @@ def is_single(given: Any) -> bool:
     return known or not hasattr(given, "__iter__")
 
 
-def read_input(given: Any, bands: Bands) -> NamedRaster:
+def read_input(given: Any, bands: BandSelection) -> NamedRaster:
     """Reads one image.
 
     Args:
@@ -57,10 +57,10 @@ def read_input(given: Any, bands: Bands) -> NamedRaster:
     if isinstance(given, np.ndarray):
         return NamedRaster("array", _read_array(given, bands))
     if isinstance(given, bytes | bytearray | memoryview):
-        return NamedRaster("bytes", _read_encoded(bytes(given), "bytes", bands))
+        return _read_encoded(bytes(given), "bytes", bands)
     if _is_pil(given):
         name = str(getattr(given, "filename", "") or "PIL image")
-        return NamedRaster(name, _read_encoded(_as_png(given, name), name, bands))
+        return _read_encoded(_as_png(given, name), name, bands)
     raise ImageError(f"{type(given).__name__}: is no image; give a path, bytes, a PIL image or a NumPy array")
 
 
@@ -69,7 +69,7 @@ def _is_pil(given: Any) -> bool:
     return any(kind.__module__ == "PIL.Image" and kind.__name__ == "Image" for kind in type(given).__mro__)
 
 
-def _read_array(array: np.ndarray, bands: Bands) -> Raster:
+def _read_array(array: np.ndarray, bands: BandSelection) -> Raster:
     names = ", ".join(bands.names)
     if array.dtype.name not in ARRAY_TYPES:
         raise ImageError(f"array of {array.dtype}: the values must be one of {', '.join(ARRAY_TYPES)}")
@@ -94,15 +94,5 @@ def _as_png(image: Image, name: str) -> bytes:
     return buffer.getvalue()
 
 
-def _read_encoded(data: bytes, name: str, bands: Bands) -> Raster:
-    """Reads encoded bytes.
-
-    TODO(imaging): by way of a file, until `read_bands` takes bytes itself.
-    """
-    with NamedTemporaryFile(suffix=".image") as file:
-        file.write(data)
-        file.flush()
-        try:
-            return read_bands(Path(file.name), bands)
-        except ImageError as error:
-            raise ImageError(str(error).replace(file.name, name)) from error
+def _read_encoded(data: bytes, name: str, bands: BandSelection) -> NamedRaster:
+    return NamedRaster(name, read_bands(ImageSource(data, name), bands))

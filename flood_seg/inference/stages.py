@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from flood_seg.inference.pipeline import pipeline
+from flood_seg.pipeline import pipeline
 from flood_seg.resources import cores
 
 if TYPE_CHECKING:
