@@ -72,7 +72,7 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     console.print(table)
 
 
-def track(items: Iterable[T], label: str, total: int) -> Iterator[T]:
+def track(items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
     """Passes `items` on and shows a progress bar with the time left on stderr, where that is a terminal."""
     if not sys.stderr.isatty():
         yield from items

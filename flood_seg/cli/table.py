@@ -81,6 +81,7 @@ MODEL_TEXT = "ENGINE:MODEL, a file (.onnx, .ckpt, .xml, .plan), a run's folder o
 DEFAULT_MODEL = "(default: the newest run's model, else the bundled one)"
 MODEL = Flag("model", f"{MODEL_TEXT} {DEFAULT_MODEL}")
 IMAGE = Flag("image", "an image, a folder of images, or a quoted glob pattern")
+IMAGE_OR_VIDEO = replace(IMAGE, help=f"{IMAGE.help}; also a video file, or a stream such as rtsp://HOST/PATH")
 MASK_OUT = Flag("out", "output mask, or folder of masks (default: beside the images)")
 OVERLAY = Flag("overlay", "also write the image with its classes tinted", bool, False)
 JSON = Flag("json", "JSON file for the share of each class and the timings of each image")
@@ -187,16 +188,17 @@ VERBS = (
         (
             "flood-seg infer --image photo.jpg --overlay",
             "flood-seg infer --image 'photos/*.jpg' --out masks --json report.json output.foreground_value=1",
+            "flood-seg infer --image clip.mp4 --out clip_water.webm video.stride=5",
         ),
         (
             replace(MODEL, name="onnx"),
-            IMAGE,
-            MASK_OUT,
+            IMAGE_OR_VIDEO,
+            replace(MASK_OUT, help="output mask, folder of masks, or overlay video (default: beside the input)"),
             OVERLAY,
             JSON,
         ),
         config="infer", schema="flood_seg.config.schema:InferConfig",
-        overrides="output.*, backend=ENGINE, threshold and batch_size; see configs/infer.yaml",
+        overrides="output.*, video.*, backend=ENGINE, threshold and batch_size; see configs/infer.yaml",
     ),
     Verb(
         "quantize", "flood_seg.verbs.quantize:quantize",

@@ -13,6 +13,7 @@ from flood_seg.errors import UsageError
 from flood_seg.files import check_name, check_suffix, check_writable
 from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.size import limit_megapixels
+from flood_seg.imaging.video import is_video
 from flood_seg.inference.engines import choose_engine, open_backend, with_streams
 from flood_seg.inference.files import Job, not_done, plan
 from flood_seg.inference.models import default_model
@@ -44,7 +45,15 @@ def infer(
     if image is None:
         raise UsageError("--image is missing: flood-seg infer --image photo.jpg")
     engine, model = choose_engine(overrides, None if onnx is None else str(onnx))
-    segment_images(compose("infer", engine, InferConfig), model, image, as_path(out), overlay, as_path(json))
+    config = compose("infer", engine, InferConfig)
+    if is_video(image):
+        if json is not None:
+            raise UsageError("--json: a video's shares are written as CSV beside the overlay video; leave it out")
+        from flood_seg.verbs.infer_video import segment_video
+
+        segment_video(config, model, image, as_path(out))
+        return
+    segment_images(config, model, image, as_path(out), overlay, as_path(json))
 
 
 def segment_images(

@@ -28,6 +28,18 @@ class OutputConfig:
                 raise ConfigError(f"output.{name}={value}: give three values from 0 to 255, red first")
 
 
+@dataclass
+class VideoConfig:
+    """Which frames of a video `infer` segments."""
+
+    stride: int = 1
+    max_frames: int | None = None
+
+    def __post_init__(self) -> None:
+        check_range("video.stride", self.stride, 1)
+        check_range("video.max_frames", 1 if self.max_frames is None else self.max_frames, 1)
+
+
 def _check_use(config: InferConfig | EvaluateConfig) -> None:
     """Checks what `infer` and `evaluate` may say otherwise than the model's record, and the limit of its warning."""
     check_range("threshold", 0.5 if config.threshold is None else config.threshold, 0, 1)
@@ -41,6 +53,7 @@ class InferConfig:
 
     backend: dict[str, Any] = field(default_factory=dict)
     output: OutputConfig = field(default_factory=OutputConfig)
+    video: VideoConfig = field(default_factory=VideoConfig)
     threshold: float | None = None
     value_scale: float | None = None
     max_input_shift: float = 2.0
