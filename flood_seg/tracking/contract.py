@@ -1,4 +1,4 @@
-"""What a tracker is told, and what it has to do."""
+"""What a tracker is told of a run, and what it has to do."""
 
 from __future__ import annotations
 
@@ -6,80 +6,88 @@ import re
 import subprocess
 import textwrap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from flood_seg.files import write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     import numpy as np
+    from pytorch_lightning.loggers import Logger
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a tracker is told of a run before it starts."""
+    """What a tracker is told of a run before it starts.
+
+    Attributes:
+        name: of the run, for people.
+        folder: where the run's files are written.
+        params: the flattened configuration.
+        git_commit: of the working directory; None: unknown.
+    """
 
     name: str
     folder: Path
     params: dict[str, Any]
     git_commit: str | None
 
+    def known_id(self, service: str) -> str | None:
+        """Returns the id that a service gave this run before it was resumed."""
+        file = self.folder / f"{service}_run_id.txt"
+        return file.read_text(encoding="utf-8").strip() if file.is_file() else None
 
-class Tracker(Protocol):
-    """Keeps a run's parameters (from the beginning), metrics, pictures and files; whatever it raises, training goes on.
+    def keep_id(self, service: str, run_id: str) -> None:
+        """Saves the id that a service gave this run."""
+        write_text(self.folder / f"{service}_run_id.txt", f"{run_id}\n")
+
+
+class Tracker:
+    """Records a run: its parameters when it is opened, then metrics, images and files; by default nothing.
+
+    A subclass's constructor takes a RunInfo and the keys of its file in configs/logger/. Its methods may raise
+    anything: see `Trackers`.
 
     Attributes:
         name: of the service, for people.
         description: where the run is found, for the summary; may be empty.
-        worst: how many of the worst validation samples it wants as pictures in each epoch.
+        worst: number of the worst validation samples that it shows as images in each epoch.
     """
 
-    name: str
-    description: str
-    worst: int
+    name = ""
+    description = ""
+    worst = 0
 
     def log_metrics(self, metrics: Mapping[str, float], epoch: int) -> None:
-        """Keeps an epoch's metrics; called for training and validation apart."""
+        """Records the metrics of an epoch; called once for training and once for validation."""
 
     def log_image(self, name: str, image: np.ndarray, epoch: int) -> None:
-        """Keeps a picture, uint8 [H, W, 3] RGB."""
+        """Records an image, uint8 [H, W, 3] RGB."""
 
-    def log_artifacts(self, files: Mapping[str, Sequence[Path]]) -> None:
-        """Keeps files, by the name of their folder in the tracker."""
+    def log_file(self, folder: str, path: Path) -> None:
+        """Copies a file into a folder of the run."""
 
     def close(self, *, failed: bool) -> None:
         """Ends the run."""
 
 
-class LocalTracker:
-    """What a tracker does not do that keeps its files in the run's folder, where pictures and models lie anyway."""
+class LightningTracker(Tracker):
+    """Records parameters and metrics through one of Lightning's loggers, with the epoch as the step."""
 
-    name, description, worst = "", "", 0
+    def __init__(self, logger: Logger, run: RunInfo) -> None:
+        self._logger = logger
+        logger.log_hyperparams(run.params | {"git_commit": run.git_commit})
 
     def log_metrics(self, metrics: Mapping[str, float], epoch: int) -> None:
-        """Does nothing."""
-
-    def log_image(self, name: str, image: np.ndarray, epoch: int) -> None:
-        """Does nothing."""
-
-    def log_artifacts(self, files: Mapping[str, Sequence[Path]]) -> None:
-        """Does nothing."""
+        """Records the metrics at once."""
+        self._logger.log_metrics(dict(metrics), epoch)
+        self._logger.save()
 
     def close(self, *, failed: bool) -> None:
-        """Does nothing."""
-
-
-def known_id(run: RunInfo, service: str) -> str | None:
-    """Returns what a service called this run before it was resumed."""
-    file = run.folder / f"{service}_run_id.txt"
-    return file.read_text(encoding="utf-8").strip() if file.is_file() else None
-
-
-def keep_id(run: RunInfo, service: str, run_id: str) -> None:
-    """Writes it down."""
-    write_text(run.folder / f"{service}_run_id.txt", f"{run_id}\n")
+        """Closes the logger."""
+        self._logger.finalize("failed" if failed else "success")
 
 
 def git_commit() -> str | None:
@@ -92,11 +100,11 @@ def git_commit() -> str | None:
 
 
 def without_password(text: str) -> str:
-    """Returns an address without the user and password that may stand in it."""
+    """Returns an address without the user and password that it may contain."""
     return re.sub(r"(?<=://)[^/@\s]+@", "", text)
 
 
 def brief(error: Exception) -> str:
-    """Returns the first line of an error, cut where it goes on and on."""
+    """Returns the first line of an error, shortened to 160 characters."""
     lines = without_password(str(error)).strip().splitlines()
     return textwrap.shorten(lines[0], 160, placeholder="…") if lines else type(error).__name__

@@ -139,7 +139,7 @@ def _check_runs(configs: Sequence[TrainConfig]) -> None:
             raise ConfigError(f"trainer.devices={config.trainer.devices}: a sweep's runs train on one device each")
         check_leaves(config)
         if mlflow := config.logger.get("mlflow"):
-            from flood_seg.tracking.mlflow_store import prepare
+            from flood_seg.tracking.mlflow import prepare
 
             prepare(mlflow["tracking_uri"], mlflow["experiment_name"])
 

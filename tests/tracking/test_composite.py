@@ -11,9 +11,9 @@ import pytest
 
 from flood_seg.config.compose import compose
 from flood_seg.config.schema import TrainConfig
-from flood_seg.errors import ConfigError, TrackingError
+from flood_seg.errors import ConfigError, OutputError, TrackingError
 from flood_seg.tracking.composite import Trackers, open_trackers
-from flood_seg.tracking.contract import LocalTracker, RunInfo
+from flood_seg.tracking.contract import RunInfo, Tracker
 from tests.training.conftest import run_training
 
 KEYS = ("WANDB_API_KEY", "WANDB_MODE", "COMET_API_KEY", "CLEARML_API_ACCESS_KEY", "CLEARML_CONFIG_FILE")
@@ -133,6 +133,24 @@ def test_tensorboard_gets_curves_by_epoch_and_pictures_of_the_worst(shared_ponds
     assert (summary.run_dir / "csv" / "metrics.csv").is_file(), "both at once"
 
 
+def test_tensorboard_collects_all_runs_in_save_dir_each_in_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = nodes("tensorboard", **{"tensorboard.save_dir": "logs"})
+    for time in ("10-00-00", "11-00-00", "11-00-00"):  # the last one is resumed
+        folder = tmp_path / "outputs" / "2026-11-20" / time
+        folder.mkdir(parents=True, exist_ok=True)
+        trackers = open_trackers(options, RunInfo("ponds", folder, {"optimizer.lr": 0.1}, None))
+        trackers.log_metrics({"epoch": 0, "val_iou": 0.5})
+        trackers.close()
+        assert trackers.description == "tensorboard --logdir logs"
+    found = sorted(tmp_path.glob("logs/*"))
+    assert [folder.name for folder in found] == ["ponds_2026-11-20_10-00-00", "ponds_2026-11-20_11-00-00"]
+    assert [len(list(folder.glob("events.out.*"))) for folder in found] == [1, 2]
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="file is a file; choose another place"):
+        open_trackers(nodes("tensorboard", **{"tensorboard.save_dir": "file"}), RunInfo("x", tmp_path, {}, None))
+
+
 def test_the_worst_samples_are_those_with_the_lowest_iou():
     import torch
 
@@ -155,14 +173,14 @@ def test_the_worst_samples_are_those_with_the_lowest_iou():
     assert [index for _, index, _ in callback._worst] == [3, 1]
 
 
-class Broken(LocalTracker):
+class Broken(Tracker):
     name = "Broken"
 
     def log_metrics(self, metrics, epoch):
         raise ConnectionError("gone\nfor good")
 
 
-class Kept(LocalTracker):
+class Kept(Tracker):
     name = "Kept"
 
     def __init__(self) -> None:
@@ -179,7 +197,7 @@ def test_one_that_fails_is_named_once_and_the_others_go_on(capsys):
         trackers.log_metrics({"epoch": epoch, "val_iou": 0.5}, 99)
     assert kept.epochs == [0, 1, 2]
     assert capsys.readouterr().err == (
-        "flood-seg: Broken failed (gone); training goes on, all lies in the run's folder too\n"
+        "flood-seg: Broken failed to record the metrics (gone); training goes on, all lies in the run's folder too\n"
     )
 
 
@@ -192,7 +210,7 @@ def test_what_is_no_tracker_is_named(tmp_path):
 
 def test_those_opened_before_one_that_cannot_be_are_closed(tmp_path, monkeypatch, nowhere):
     closed = []
-    monkeypatch.setattr("flood_seg.tracking.csv_file.CsvTracker.close", lambda self, failed: closed.append(failed))
+    monkeypatch.setattr("flood_seg.tracking.csv.CsvTracker.close", lambda self, failed: closed.append(failed))
     with pytest.raises(TrackingError, match="logger.wandb"):
         open_trackers(nodes("csv", "wandb"), RunInfo("x", tmp_path, {}, None))
     assert closed == [True]

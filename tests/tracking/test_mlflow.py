@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from flood_seg.errors import TrackingError
-from flood_seg.tracking import mlflow_store
+from flood_seg.tracking import composite
+from flood_seg.tracking import mlflow as module
+from flood_seg.tracking.composite import Trackers
 from flood_seg.tracking.contract import RunInfo, git_commit
-from flood_seg.tracking.mlflow_store import open_mlflow
+from flood_seg.tracking.mlflow import MlflowTracker
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,7 @@ def empty_store(tmp_path_factory) -> Path:
     file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(file.parent)
-        mlflow_store.prepare(f"sqlite:///{file}", "another")
+        module.prepare(f"sqlite:///{file}", "another")
     return file
 
 
@@ -50,16 +52,16 @@ def free_port() -> int:
 def test_a_server_that_is_not_there_is_an_error_within_seconds(run):
     started = time.monotonic()
     with pytest.raises(TrackingError, match="mlflow server --port 8080.*logger=csv") as error:
-        open_mlflow(run, f"http://127.0.0.1:{free_port()}", "test")
+        MlflowTracker(run, f"http://127.0.0.1:{free_port()}", "test")
     assert time.monotonic() - started < 10 and "\n" not in str(error.value)
 
 
 def test_a_server_that_never_answers_is_an_error_within_seconds(run, monkeypatch):
-    monkeypatch.setattr(mlflow_store, "PROBE_SECONDS", 0.5)
+    monkeypatch.setattr(module, "PROBE_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as server:
         started = time.monotonic()
         with pytest.raises(TrackingError, match="no MLflow server answers there"):
-            open_mlflow(run, f"http://127.0.0.1:{server.getsockname()[1]}", "test")
+            MlflowTracker(run, f"http://127.0.0.1:{server.getsockname()[1]}", "test")
         assert time.monotonic() - started < 10
 
 
@@ -84,19 +86,19 @@ def test_a_store_that_cannot_be_opened_is_named_with_another_address(spoil, mess
     spoil(tmp_path / "mlflow.db")
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     with pytest.raises(TrackingError, match=message) as error:
-        open_mlflow(run, uri, "test")
+        MlflowTracker(run, uri, "test")
     advice = str(error.value).rpartition("; ")[2]
     assert "\n" not in str(error.value) and "mlflow.db" not in advice
     assert f"set logger.mlflow.tracking_uri=sqlite:///{tmp_path}/mlflow-2.db or logger=csv" in advice
 
 
 def test_a_store_that_another_process_holds_is_said_to_be_locked(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(mlflow_store, "PROBE_SECONDS", 0.1)
+    monkeypatch.setattr(module, "PROBE_SECONDS", 0.1)
     (tmp_path / "mlflow-2.db").touch()
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as holder:
         holder.execute("BEGIN EXCLUSIVE")
         with pytest.raises(TrackingError, match="mlflow.db is locked by another process .*wait until that") as error:
-            open_mlflow(run, f"sqlite:///{tmp_path}/mlflow.db", "test")
+            MlflowTracker(run, f"sqlite:///{tmp_path}/mlflow.db", "test")
     assert f"tracking_uri=sqlite:///{tmp_path}/mlflow-3.db" in str(error.value)
 
 
@@ -111,9 +113,9 @@ def test_a_store_of_another_version_of_mlflow_is_told_so(raised, message, run, s
     def fail(*_: object) -> None:
         raise RuntimeError(raised)
 
-    monkeypatch.setattr(mlflow_store, "_experiment", fail)
+    monkeypatch.setattr(module, "_experiment", fail)
     with pytest.raises(TrackingError, match=message):
-        open_mlflow(run, store, "test")
+        MlflowTracker(run, store, "test")
 
 
 def test_a_relative_address_is_of_the_folder_where_the_run_began(empty_store, tmp_path, monkeypatch):
@@ -123,7 +125,7 @@ def test_a_relative_address_is_of_the_folder_where_the_run_began(empty_store, tm
         (tmp_path / name).mkdir()
         shutil.copy(empty_store, tmp_path / name / "mlflow.db")
         monkeypatch.chdir(tmp_path / name)
-        tracker = open_mlflow(RunInfo("test", tmp_path / name, {}, None), "sqlite:///mlflow.db", "test")
+        tracker = MlflowTracker(RunInfo("test", tmp_path / name, {}, None), "sqlite:///mlflow.db", "test")
         monkeypatch.chdir(tmp_path)
         tracker.log_metrics({"x": 1.0}, 0)
         tracker.close(failed=False)
@@ -136,8 +138,9 @@ def test_a_relative_address_is_of_the_folder_where_the_run_began(empty_store, tm
 
 
 def test_a_picture_that_fails_is_named_once_and_the_next_ones_are_kept(run, store, monkeypatch, capsys):
-    tracker = open_mlflow(run, store, "test", worst=2)
-    whole, calls = tracker._client.log_image, []
+    tracker = MlflowTracker(run, store, "test", worst=2)
+    trackers = Trackers([tracker])
+    whole, calls = tracker.client.log_image, []
 
     def sometimes(*given: object, **options: object) -> None:
         calls.append(options["key"])
@@ -145,65 +148,69 @@ def test_a_picture_that_fails_is_named_once_and_the_next_ones_are_kept(run, stor
             raise OSError("no space left")
         whole(*given, **options)
 
-    monkeypatch.setattr(tracker._client, "log_image", sometimes)
+    monkeypatch.setattr(tracker.client, "log_image", sometimes)
     for number in range(4):
-        tracker.log_image(f"worst/{number}", np.full((8, 9, 3), number, np.uint8), 0)
+        trackers.log_image(f"worst/{number}", np.full((8, 9, 3), number, np.uint8), 0)
     assert capsys.readouterr().err.count("\n") == 1
-    tracker.close(failed=False)
-    assert "MLflow: 2 pictures of the run could not be kept" in capsys.readouterr().err
+    trackers.close(failed=False)
+    assert "MLflow lost 2 images of the run" in capsys.readouterr().err
     assert pictures(tracker) == {("1", "0"), ("3", "0")}
 
 
-def pictures(tracker: mlflow_store.MlflowTracker) -> set[tuple[str, str]]:
+def pictures(tracker: MlflowTracker) -> set[tuple[str, str]]:
     """Numbers and steps of what lies in the store; its character for a slash is another from version to version."""
-    paths = [item.path for item in tracker._client.list_artifacts(tracker.run_id, "images")]
+    paths = [item.path for item in tracker.client.list_artifacts(tracker.run_id, "images")]
     return {found.groups() for path in paths if (found := re.search(r"worst\W(\d)\Wstep\W(\d)", path))}
 
 
 def test_pictures_are_kept_again_when_a_store_answers_again(run, store, monkeypatch, capsys):
-    tracker = open_mlflow(run, store, "test", worst=1)
-    monkeypatch.setattr(mlflow_store, "RETRY_SECONDS", 0.1)
+    tracker = MlflowTracker(run, store, "test", worst=1)
+    trackers = Trackers([tracker])
+    monkeypatch.setattr(composite, "RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(composite, "SLOW_SECONDS", 0.0)  # as if it had hung
     picture = np.zeros((8, 9, 3), np.uint8)
     with monkeypatch.context() as patch:
-        patch.setattr(tracker._client, "log_batch", lambda *_, **__: 1 / 0)
-        tracker.log_metrics({"x": 1.0}, 0)
-        tracker.log_image("worst/1", picture, 0)  # not tried: a store that hangs takes half a minute for each
+        patch.setattr(tracker.client, "log_batch", lambda *_, **__: 1 / 0)
+        trackers.log_metrics({"x": 1.0}, 0)
+        trackers.log_image("worst/1", picture, 0)  # not tried: a store that hangs takes half a minute for each
     time.sleep(0.15)
-    tracker.log_metrics({"x": 2.0}, 1)
-    tracker.log_image("worst/1", picture, 1)
-    tracker.close(failed=False)
-    assert "MLflow: 1 picture of the run could not be kept" in capsys.readouterr().err
+    trackers.log_metrics({"x": 2.0}, 1)
+    trackers.log_image("worst/1", picture, 1)
+    trackers.close(failed=False)
+    assert "MLflow lost 1 image of the run" in capsys.readouterr().err
     assert pictures(tracker) == {("1", "1")}
 
 
 def test_a_file_that_fails_does_not_keep_the_others_back(run, store, tmp_path, capsys):
-    tracker = open_mlflow(run, store, "test")
+    tracker = MlflowTracker(run, store, "test")
+    trackers = Trackers([tracker])
     (tmp_path / "there.png").touch()
-    tracker.log_artifacts({"plots": [tmp_path / "gone.png", tmp_path / "there.png"]})
-    assert "MLflow did not take 1 file of the run" in capsys.readouterr().err
-    assert [item.path for item in tracker._client.list_artifacts(tracker.run_id, "plots")] == ["plots/there.png"]
+    trackers.log_artifacts({"plots": [tmp_path / "gone.png", tmp_path / "there.png"]})
+    assert "MLflow failed to record the file (" in capsys.readouterr().err
+    assert [item.path for item in tracker.client.list_artifacts(tracker.run_id, "plots")] == ["plots/there.png"]
 
 
 def test_a_resumed_run_goes_on_in_the_same_mlflow_run(run, store):
-    first = open_mlflow(run, store, "test")
-    again = open_mlflow(run, store, "test")
+    first = MlflowTracker(run, store, "test")
+    again = MlflowTracker(run, store, "test")
     assert first.run_id == again.run_id
 
 
 def test_a_store_that_is_lost_in_the_middle_does_not_end_the_training(run, store, monkeypatch, capsys):
-    tracker = open_mlflow(run, store, "test")
+    tracker = MlflowTracker(run, store, "test")
+    trackers = Trackers([tracker])
 
     def broken(*_: object, **__: object) -> None:
         raise ConnectionError("gone")
 
-    whole = tracker._client.log_batch
-    monkeypatch.setattr(tracker._client, "log_batch", broken)
+    whole = tracker.client.log_batch
+    monkeypatch.setattr(tracker.client, "log_batch", broken)
     for epoch in range(3):
-        tracker.log_metrics({"x": 1.0 + epoch}, epoch)
-    assert capsys.readouterr().err.count("MLflow stopped answering (gone)") == 1
-    monkeypatch.setattr(tracker._client, "log_batch", whole)
-    tracker.close(failed=False)
-    kept = tracker._client.get_metric_history(tracker.run_id, "x")
+        trackers.log_metrics({"x": 1.0 + epoch}, epoch)
+    assert capsys.readouterr().err.count("MLflow failed to record the metrics (gone)") == 1
+    monkeypatch.setattr(tracker.client, "log_batch", whole)
+    trackers.close(failed=False)
+    kept = tracker.client.get_metric_history(tracker.run_id, "x")
     assert [(metric.step, metric.value) for metric in kept] == [(0, 1.0), (1, 2.0), (2, 3.0)], "sent at the end"
 
 
@@ -233,11 +240,12 @@ def test_a_real_server_keeps_the_run(run, tmp_path):
                     break
             except httpx.HTTPError:
                 time.sleep(0.5)
-        tracker = open_mlflow(run, f"http://127.0.0.1:{port}", "test")
-        tracker.log_metrics({"val_iou": 0.5}, 0)
+        tracker = MlflowTracker(run, f"http://127.0.0.1:{port}", "test")
+        trackers = Trackers([tracker])
+        trackers.log_metrics({"val_iou": 0.5}, 0)
         (tmp_path / "file.txt").write_text("x")
-        tracker.log_artifacts({"plots": [tmp_path / "file.txt"]})
-        tracker.close(failed=False)
+        trackers.log_artifacts({"plots": [tmp_path / "file.txt"]})
+        trackers.close(failed=False)
         from mlflow import MlflowClient
 
         client = MlflowClient(f"http://127.0.0.1:{port}")

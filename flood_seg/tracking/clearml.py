@@ -8,32 +8,26 @@ from typing import TYPE_CHECKING
 
 from flood_seg.errors import TrackingError
 from flood_seg.files import shorten
-from flood_seg.tracking.contract import brief, keep_id, known_id
+from flood_seg.tracking.contract import Tracker, brief
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import numpy as np
 
     from flood_seg.tracking.contract import RunInfo
 
 
-class ClearMlTracker:
-    """Keeps a run as a ClearML task."""
+class ClearMlTracker(Tracker):
+    """Records a run as a ClearML task."""
 
     name = "ClearML"
 
     def __init__(self, run: RunInfo, project: str, mode: str, worst: int) -> None:
         """Starts or resumes a task.
 
-        Args:
-            run: what to log at the start.
-            project: is made where it is missing.
-            mode: `online` or `offline`.
-            worst: samples that are drawn in each epoch.
-
         Raises:
-            TrackingError: no configuration, or the server does not answer.
+            TrackingError: there is no configuration, or the server does not answer.
         """
         if mode == "online" and not _is_configured():
             raise TrackingError(
@@ -43,11 +37,11 @@ class ClearMlTracker:
         os.environ.setdefault("CLEARML_LOG_LEVEL", "ERROR")
         from clearml import Task
 
-        # A forked reporter waits forever for locks of threads that the fork left behind, where a process trains
-        # several runs. clearml.conf has a key for it; the environment has none.
+        # Where a process trains several runs, a forked reporter waits forever for locks of threads that the fork left
+        # behind. clearml.conf has a key for it; the environment has none.
         Task._report_subprocess_enabled = False
         Task.set_offline(mode == "offline")
-        known = known_id(run, "clearml") if mode == "online" else None
+        known = run.known_id("clearml") if mode == "online" else None
         try:
             self._task = Task.init(
                 project_name=project, task_name=run.name, reuse_last_task_id=known or False,
@@ -58,7 +52,7 @@ class ClearMlTracker:
             raise TrackingError(
                 f"logger.clearml: cannot start ({brief(error)}); try logger.clearml.mode=offline"
             ) from error
-        keep_id(run, "clearml", self._task.id)
+        run.keep_id("clearml", self._task.id)
         self._task.set_parameters({key: str(value) for key, value in run.params.items()})
         self._task.set_parameter("git_commit", run.git_commit or "")
         self.worst = worst
@@ -73,14 +67,12 @@ class ClearMlTracker:
                 self._task.get_logger().report_scalar(title, part, float(value), epoch)
 
     def log_image(self, name: str, image: np.ndarray, epoch: int) -> None:
-        """Sends a picture."""
+        """Sends an image."""
         self._task.get_logger().report_image("worst", name, epoch, image=image)
 
-    def log_artifacts(self, files: Mapping[str, Sequence[Path]]) -> None:
-        """Sends files, by folder."""
-        for folder, paths in files.items():
-            for path in paths:
-                self._task.upload_artifact(f"{folder}/{path.name}", artifact_object=str(path))
+    def log_file(self, folder: str, path: Path) -> None:
+        """Sends a file as an artifact."""
+        self._task.upload_artifact(f"{folder}/{path.name}", artifact_object=str(path))
 
     def close(self, *, failed: bool) -> None:
         """Ends the task."""
