@@ -13,13 +13,13 @@ from flood_seg.errors import ConfigError, FloodSegError, OutOfMemoryError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Threads or processes that may be asked for: no gain in more than some a core, and the machine ends in many thousands.
-LEAST_BOUND, A_CORE = 256, 4
+# The limit of threads or processes that a user may set: many thousands bring the machine down.
+MIN_WORKER_LIMIT, WORKERS_PER_CORE = 256, 4
 
 
-def most_workers() -> int:
-    """Returns how many threads or processes may be asked for."""
-    return max(LEAST_BOUND, A_CORE * (os.cpu_count() or 1))
+def max_workers() -> int:
+    """Returns the largest number of threads or processes that a user may set."""
+    return max(MIN_WORKER_LIMIT, WORKERS_PER_CORE * (os.cpu_count() or 1))
 
 
 def cores() -> int:
@@ -28,8 +28,8 @@ def cores() -> int:
 
 
 # What C++ libraries say, in lower case: OpenCV, ONNX Runtime's arena, OpenVINO, PyTorch on the CPU and on a GPU, GDAL.
-# Python's "can't start new thread" is the address space that a thread's stack needs, the loader's "failed to map
-# segment" what a library needs.
+# Python's "can't start new thread" means that a thread's stack finds no address space, the loader's "failed to map
+# segment" that a library finds none.
 _PHRASES = (
     "insufficient memory", "failed to allocate", "bad_alloc", "bad allocation", "can't allocate memory",
     "cannot allocate memory", "out of memory", "outofmemory", "unable to allocate", "not enough memory",
@@ -39,9 +39,9 @@ _PHRASES = (
 # libtiff's words for a tag that promises more values than the file could hold: a damaged file.
 _TIFF_TAG = "out of memory reading of"
 
-# Bytes. Measured on two cores with `ulimit -v`: up to 480 MB OpenBLAS, which NumPy loads, and up to 720 MB threads of
-# OpenVINO and ONNX Runtime were segmentation faults and aborts; the bundled model requires 900 MB.
-LEAST_ADDRESS_SPACE = 768 << 20
+# Measured on two cores with `ulimit -v`: up to 480 MB OpenBLAS, which NumPy loads, and up to 720 MB threads of OpenVINO
+# and ONNX Runtime ended in segmentation faults and aborts; the bundled model requires 900 MB.
+MIN_ADDRESS_SPACE_BYTES = 768 << 20
 
 
 def check_address_space() -> None:
@@ -51,22 +51,22 @@ def check_address_space() -> None:
     except ImportError:  # Windows
         return
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if limit != resource.RLIM_INFINITY and limit < LEAST_ADDRESS_SPACE:
+    if limit != resource.RLIM_INFINITY and limit < MIN_ADDRESS_SPACE_BYTES:
+        required = MIN_ADDRESS_SPACE_BYTES >> 10
         raise OutOfMemoryError(
-            f"not enough memory: ulimit -v is {limit >> 10}, at least {LEAST_ADDRESS_SPACE >> 10} is required; raise it"
+            f"not enough memory: ulimit -v is {limit >> 10}, at least {required} is required; raise it"
         )
 
 
-# Bytes of a network's activations for each byte of its input, at least: the small one in the box took 37 (batch 8) to
-# 46 (batch 32) in ONNX Runtime on the CPU.
-ACTIVATIONS = 32
+# A lower bound for networks: the small bundled model needs 37 (batch 8) to 46 (batch 32) in ONNX Runtime on the CPU.
+ACTIVATION_BYTES_PER_INPUT_BYTE = 32
 
 
 def machine_memory() -> float:
     """Returns the bytes of memory that this process may use: the machine's, its container's or `ulimit -v`'s."""
-    limits = [float("inf")]
-    with suppress(ValueError, OSError, AttributeError):
-        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    import psutil
+
+    limits = [float(psutil.virtual_memory().total)]
     with suppress(ValueError, OSError):  # `max` where there is none
         limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8")))
     with suppress(ImportError, OSError):
@@ -78,12 +78,12 @@ def machine_memory() -> float:
 
 
 def check_batch_memory(key: str, images: int, bands: int, height: int, width: int) -> None:
-    """Finds before the work whether a batch cannot fit: the end of memory may be the end of the process.
+    """Checks before the work that a batch can fit: running out of memory may end the process.
 
     Raises:
         ConfigError: it cannot.
     """
-    one = bands * height * width * 4 * ACTIVATIONS
+    one = bands * height * width * 4 * ACTIVATION_BYTES_PER_INPUT_BYTE
     memory = machine_memory()
     if images > 1 and images * one > memory:
         raise ConfigError(
@@ -93,7 +93,7 @@ def check_batch_memory(key: str, images: int, bands: int, height: int, width: in
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception of any library says that memory ended."""
+    """Whether an exception of any library means that the process ran out of memory."""
     if isinstance(error, FloodSegError | MemoryError):
         return isinstance(error, OutOfMemoryError | MemoryError)
     if isinstance(error, OSError) and error.errno is not None:  # its text has a file's name
@@ -104,10 +104,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def enough_memory(what: str, advice: str) -> Iterator[None]:
-    """Turns whatever says in the body that memory ended into one line.
+    """Turns every out-of-memory exception of the body into one of ours.
 
     Args:
-        what: the memory is for.
+        what: what the memory is needed for.
         advice: how to need less.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What machine figures were measured on."""
+"""The machine on which a benchmark was measured."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import platform
 import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+import psutil
 
 from flood_seg.resources import cores
 
@@ -15,24 +17,24 @@ EXTENSIONS = ("avx2", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asi
 
 def describe_machine() -> str:
     """Returns processor, cores, instruction sets, memory, system and engine versions in one line."""
-    text = _read("/proc/cpuinfo")
+    text = _cpuinfo()
     name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
     flags = set(re.findall(r"[\w]+", (re.search(r"^(?:flags|Features)\s*:(.+)$", text, re.MULTILINE) or [""])[0]))
-    memory = re.search(r"MemTotal:\s+(\d+)", _read("/proc/meminfo"))
     parts = [
         name[1].strip() if name else platform.processor() or platform.machine(),
         f"{cores()} cores",
         " ".join(flag for flag in EXTENSIONS if flag in flags),
-        f"{int(memory[1]) / 2**20:.0f} GB" if memory else "",
+        f"{psutil.virtual_memory().total / 2**30:.0f} GB",
         f"{platform.system()}, Python {platform.python_version()}",
         " ".join(f"{package} {found}" for package in ENGINES if (found := _version(package))),
     ]
     return ", ".join(part for part in parts if part)
 
 
-def _read(path: str) -> str:
+def _cpuinfo() -> str:
+    """Returns what Linux says of the processors, of which psutil knows the number alone."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return ""
 

@@ -66,7 +66,7 @@ def command(config: TritonConfig, repository: Path, identity: str) -> list[str]:
     root = repository.resolve()
     return [
         str(server_folder() / "bin" / SERVER),
-        f"--id={identity}",
+        identity_flag(identity),
         f"{REPOSITORY}{root}",
         f"--backend-directory={root / config.model_name / BACKENDS}",
         "--model-control-mode=explicit",
@@ -80,6 +80,11 @@ def command(config: TritonConfig, repository: Path, identity: str) -> list[str]:
         f"--metrics-address={config.host}",
         f"--metrics-port={config.metrics_port}",
     ]
+
+
+def identity_flag(identity: str) -> str:
+    """Returns the argument by which a server's command line is recognized."""
+    return f"--id={identity}"
 
 
 def environment() -> dict[str, str]:

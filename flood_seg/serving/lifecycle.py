@@ -19,7 +19,7 @@ from flood_seg import containers
 from flood_seg.errors import ServerError
 from flood_seg.files import write_json
 from flood_seg.serving import docker, embedded
-from flood_seg.serving.processes import called, command_line, members, start_time
+from flood_seg.serving.processes import command_line, find, group_of, is_running
 
 if TYPE_CHECKING:
     import subprocess
@@ -63,7 +63,7 @@ def start(triton: TritonConfig, runtime: str, root: Path, detach: bool) -> Serve
     identity = f"{triton.container_name}-{secrets.token_hex(4)}"
     process = (docker if runtime == "docker" else embedded).start(triton, root, log, identity, detach=detach)
     server = Server(triton, runtime, process, log, identity, record_of(triton))
-    write_json(server.record, {"runtime": runtime, "pid": process.pid, "started": start_time(process.pid)})
+    write_json(server.record, {"runtime": runtime, "pid": process.pid, "identity": identity})
     return server
 
 
@@ -164,9 +164,9 @@ def terminate(pid: int, seconds: int) -> bool:
     """
     _signal(os.kill, pid, signal.SIGTERM)
     end = time.monotonic() + seconds
-    while start_time(pid) is not None and time.monotonic() < end:
+    while is_running(pid) and time.monotonic() < end:
         time.sleep(POLL)
-    in_time = start_time(pid) is None
+    in_time = not is_running(pid)
     _signal(os.killpg, pid, signal.SIGKILL)
     return in_time
 
@@ -185,9 +185,9 @@ def sweep(record: Path) -> list[int] | None:
     server = _read_embedded(record)
     if server is None or running(record):
         return None
-    # A group's number is not reused while it has members; where a process has it, the group is another program's.
-    group = [] if start_time(server["pid"]) is not None else members(server["pid"])
-    left = [pid for pid in group if Path(command_line(pid)[0]).name in (embedded.STUB, embedded.SERVER)]
+    # A group's id is not reused while it has members; where a process has it, the group is another program's.
+    servers = [] if is_running(server["pid"]) else find(embedded.STUB, embedded.SERVER)
+    left = [pid for pid in servers if group_of(pid) == server["pid"]]
     for pid in left:
         _signal(os.kill, pid, signal.SIGKILL)
     record.unlink(missing_ok=True)
@@ -202,7 +202,9 @@ def record_of(triton: TritonConfig) -> Path:
 def running(record: Path) -> int | None:
     """Returns the process id of the embedded server that a record names, if it is still running."""
     server = _read_embedded(record)
-    return server["pid"] if server and start_time(server["pid"]) == server["started"] else None
+    if server is None or embedded.identity_flag(server["identity"]) not in command_line(server["pid"]):
+        return None  # the process id may be another program's by now
+    return int(server["pid"])
 
 
 def mark_stopped(record: Path) -> None:
@@ -219,7 +221,7 @@ def was_stopped(server: Server) -> bool:
 def elsewhere(triton: TritonConfig) -> list[str]:
     """Returns where embedded servers of the same name run from other repositories."""
     own, found = Path(triton.repository).resolve(), []
-    for words in called(embedded.SERVER):
+    for words in find(embedded.SERVER).values():
         roots = (word.removeprefix(embedded.REPOSITORY) for word in words if word.startswith(embedded.REPOSITORY))
         root = Path(next(roots, own))
         if root != own and (pid := running(root / record_of(triton).name)):
@@ -227,13 +229,11 @@ def elsewhere(triton: TritonConfig) -> list[str]:
     return found
 
 
-def _read_embedded(record: Path) -> dict[str, int] | None:
+def _read_embedded(record: Path) -> dict[str, Any] | None:
     """Returns the process of an embedded server from its record; Docker finds its containers by name."""
     content = _read(record)
-    try:
-        return {key: int(content[key]) for key in ("pid", "started")} if content["runtime"] == "embedded" else None
-    except (ValueError, KeyError, TypeError):
-        return None
+    valid = content.get("runtime") == "embedded" and isinstance(content.get("pid"), int) and "identity" in content
+    return content if valid else None
 
 
 def _read(record: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from flood_seg.errors import ConfigError, ModelError, ServerError
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
 from flood_seg.inference.backends.triton import TritonBackend
 from flood_seg.serving import lifecycle
-from flood_seg.serving.processes import command_line, start_time
+from flood_seg.serving.processes import command_line
 from flood_seg.serving.server import stop_server
 from tests.inference.conftest import red_spec, write_model
 from tests.serving.conftest import (
@@ -215,13 +215,13 @@ def test_tls_and_a_token_reach_the_server(protocol, served, tmp_path, monkeypatc
 @contextlib.contextmanager
 def process_named_tritonserver(repository: Path) -> Iterator[int]:
     """What another terminal runs: a process that looks like a server on that repository, and its record."""
-    words = ["tritonserver", "-c", "import time; time.sleep(100)", f"--model-repository={repository}"]
+    words = ["tritonserver", "-c", "import time; time.sleep(100)", "--id=other", f"--model-repository={repository}"]
     process = subprocess.Popen(words, executable=sys.executable)
     STARTED.append(process)
     repository.mkdir(parents=True)
-    record = {"runtime": "embedded", "pid": process.pid, "started": start_time(process.pid)}
+    record = {"runtime": "embedded", "pid": process.pid, "identity": "other"}
     (repository / "flood_seg_triton.json").write_text(json.dumps(record))
-    while not command_line(process.pid)[0]:
+    while not command_line(process.pid):
         time.sleep(0.01)
     yield process.pid
     assert process.poll() is None, "another folder's server was ended"
@@ -350,7 +350,7 @@ def test_a_record_of_before_a_reboot_ends_nobody(tmp_path, capsys):
     other = subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True)
     STARTED.append(other)
     config = embedded_config(tmp_path)
-    lifecycle.record_of(config).write_text(json.dumps({"runtime": "embedded", "pid": other.pid, "started": 1}))
+    lifecycle.record_of(config).write_text(json.dumps({"runtime": "embedded", "pid": other.pid, "identity": "gone"}))
     stop_server(config)
     assert capsys.readouterr().out == "flood_seg_triton: had ended already, not by --stop\n"
     assert not has_ended(other.pid, 0.2)
@@ -366,7 +366,7 @@ def test_of_a_group_whose_leader_has_ended_only_tritons_own_are_ended(tmp_path, 
     ) as leader:
         member = int(leader.stdout.readline())
     config = embedded_config(tmp_path)
-    lifecycle.record_of(config).write_text(json.dumps({"runtime": "embedded", "pid": leader.pid, "started": 1}))
+    lifecycle.record_of(config).write_text(json.dumps({"runtime": "embedded", "pid": leader.pid, "identity": "gone"}))
     try:
         stop_server(config)
         assert capsys.readouterr().out == "flood_seg_triton: had ended already, not by --stop\n"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flood_seg.errors import ConfigError, did_you_mean
-from flood_seg.resources import cores, most_workers
+from flood_seg.resources import cores, max_workers
 
 LARGEST_SEED = 2**32 - 1  # that NumPy and PyTorch both take
 
@@ -21,8 +21,8 @@ def check_choice(key: str, value: str, allowed: tuple[str, ...]) -> None:
 def check_workers(key: str, value: int) -> None:
     """Raises ConfigError where a number of threads or processes is negative, or absurd on this machine."""
     check_range(key, value, 0)
-    if value > most_workers():
-        raise ConfigError(f"{key}={value}: at most {most_workers()} on this machine, which has {cores()} cores to use")
+    if value > max_workers():
+        raise ConfigError(f"{key}={value}: at most {max_workers()} on this machine, which has {cores()} cores to use")
 
 
 def check_range(key: str, value: float, low: float, high: float = float("inf"), *, open_low: bool = False) -> None:
