@@ -80,7 +80,6 @@ MODULES: dict[str, tuple[str, ...]] = {
     "flood_seg.export.pooling": ("train",),
     "flood_seg.export.quantize": ("quantize",),
     "flood_seg.export.tensorrt": ("tensorrt",),
-    "flood_seg.export.tensorrt_operators": ("tensorrt",),
     "flood_seg.export.tensorrt_python": ("tensorrt",),
     "flood_seg.imaging.gdal": (
         "geo",

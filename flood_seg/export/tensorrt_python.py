@@ -8,8 +8,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from flood_seg.errors import BackendError, ModelError
-from flood_seg.export.trtexec import Built
+from flood_seg.errors import BackendError
+from flood_seg.export.trtexec import Built, unsupported
 from flood_seg.inference.backends.tensorrt import gpu
 
 if TYPE_CHECKING:
@@ -39,12 +39,12 @@ def build(graph: Path, source: Path, plan: Path, shapes: Shapes, options: Tensor
         source: the one that the user gave, for messages.
         plan: what to write.
         shapes: of the input.
-        options: precision, workspace, seconds.
+        options: precision, workspace, time limit.
         quantized: the graph has QuantizeLinear nodes.
 
     Raises:
-        ModelError: TensorRT cannot read the graph.
-        BackendError: it built nothing, or not within the seconds.
+        ModelError: TensorRT cannot parse the graph, for example an operator that it does not support.
+        BackendError: it built nothing, or not within the time limit.
     """
     import tensorrt
 
@@ -72,15 +72,16 @@ def build(graph: Path, source: Path, plan: Path, shapes: Shapes, options: Tensor
 def _parse(parser: Any, graph: Path, source: Path) -> None:
     if parser.parse(graph.read_bytes()):
         return
-    errors = "; ".join(" ".join(str(parser.get_error(number).desc()).split()) for number in range(parser.num_errors))
-    raise ModelError(f"{source}: TensorRT cannot read it ({errors[:300]}); export another architecture")
+    errors = [parser.get_error(number) for number in range(parser.num_errors)]
+    reason = "; ".join(" ".join(str(error.desc()).split()) for error in errors)
+    raise unsupported(source, [error.node_operator() for error in errors], reason)
 
 
 def _flags(tensorrt: Any, precision: str, quantized: bool) -> list[Any]:
-    """Of the precision, as TensorRT 10 takes them; 11 has none, the graph's types decide."""
-    wanted = [FLAGS.get(precision), "INT8" if quantized else None]
-    found = [getattr(tensorrt.BuilderFlag, name, None) for name in wanted if name]
-    return [flag for flag in found if flag is not None]  # not by its truth: FP16 is number 0
+    """Returns the flags of the precision for TensorRT 10; 11 has none, the graph's types decide."""
+    names = [FLAGS.get(precision), "INT8" if quantized else None]
+    found = [getattr(tensorrt.BuilderFlag, name, None) for name in names if name]
+    return [flag for flag in found if flag is not None]  # not by truth value: FP16 is number 0
 
 
 def _profile(builder: Any, shapes: Shapes) -> Any:
@@ -91,12 +92,12 @@ def _profile(builder: Any, shapes: Shapes) -> Any:
 
 def _why(deadline: Any, seconds: int) -> str:
     if deadline.passed:
-        return f"no plan within {seconds} s, so the build was ended; export.timeout=... waits longer"
-    return "TensorRT built no plan; its lines above say why"
+        return f"no plan within {seconds} s, so the build was stopped; export.timeout=... waits longer"
+    return "TensorRT built no plan; its messages above say why"
 
 
 def _deadline(tensorrt: Any, seconds: int) -> Any:
-    """Returns what TensorRT asks after each step whether to go on: not beyond the seconds, not after Ctrl-C."""
+    """Returns the monitor that TensorRT asks after each step whether to continue: not after the limit or Ctrl-C."""
 
     class Deadline(tensorrt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -118,7 +119,7 @@ def _deadline(tensorrt: Any, seconds: int) -> Any:
 
 @contextmanager
 def _ctrl_c_ends(deadline: Any) -> Iterator[None]:
-    """Notes Ctrl-C for the next step: an exception may not pass through TensorRT, which asks from its own code."""
+    """Notes Ctrl-C for the next step: an exception must not pass through TensorRT, which calls the monitor."""
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or before is signal.SIG_IGN:
         yield

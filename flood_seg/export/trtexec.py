@@ -12,28 +12,29 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flood_seg import containers
-from flood_seg.errors import BackendError
+from flood_seg.errors import BackendError, ModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from flood_seg.config.schema import TensorRtExport
 
 IMAGE = "nvcr.io/nvidia/tensorrt"
-# Where NVIDIA's packages put the program, which no PATH has.
+# Where NVIDIA's packages install the program, which is on no PATH.
 PACKAGED = "/usr/src/tensorrt/bin/trtexec"
-PATIENCE = 60  # seconds for a question
+VERSION_TIMEOUT_SECONDS = 60
 FLAGS = {"float16": ["--fp16"], "bfloat16": ["--bf16"], "float32": []}
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """The input's shapes that a plan is tuned for.
+    """The input's shapes that a plan is built for, [batch, bands, height, width] each.
 
     Attributes:
         name: of the input tensor.
-        min: [batch, bands, height, width], the smallest.
-        opt: that it is fastest for.
+        min: the smallest.
+        opt: the one to optimize for.
         max: the largest.
     """
 
@@ -45,12 +46,12 @@ class Shapes:
 
 @dataclass(frozen=True)
 class Built:
-    """What a builder tells of the plan.
+    """What a builder reports of the plan; empty strings are unknown.
 
     Attributes:
-        tensorrt_version: `major.minor.patch`; empty where it was not told.
-        gpu: its name; likewise.
-        compute_capability: of the GPU, `9.0` for example; likewise.
+        tensorrt_version: `major.minor.patch`.
+        gpu: its name.
+        compute_capability: of the GPU, `9.0` for example.
     """
 
     tensorrt_version: str = ""
@@ -65,11 +66,11 @@ def arguments(
 
     Args:
         onnx: the model, as trtexec sees it.
-        plan: what to write, likewise.
+        plan: what to write, as trtexec sees it.
         shapes: of the input.
         options: precision and workspace.
         major: TensorRT's version; from 11 on the precision is the graph's own and has no flag.
-        quantized: the graph has QuantizeLinear nodes, for which TensorRT 10 wants a flag.
+        quantized: the graph has QuantizeLinear nodes, for which TensorRT 10 requires a flag.
     """
     ranges = ("x".join(map(str, getattr(shapes, kind))) for kind in ("min", "opt", "max"))
     return [
@@ -94,21 +95,21 @@ def container(onnx_folder: Path, plan_folder: Path, version: str, name: str) -> 
 
 
 def program() -> str | None:
-    """Returns what to call: the trtexec on the PATH, else the one of NVIDIA's packages, or None."""
+    """Returns the trtexec on the PATH, else the one of NVIDIA's packages, else None."""
     return "trtexec" if shutil.which("trtexec") else shutil.which(PACKAGED)
 
 
 def version_of(prefix: list[str], name: str | None = None) -> str:
-    """Returns TensorRT's version as trtexec's banner tells it, `10.9.0`; empty where it tells none.
+    """Returns TensorRT's version according to trtexec's banner, `10.9.0`; empty where there is none.
 
     Args:
         prefix: the command to which trtexec's arguments are added.
-        name: of its container, which is killed where it does not answer.
+        name: of its container, which is killed if it does not answer.
     """
     try:
         done = subprocess.run(
             [*prefix, "--help"],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=VERSION_TIMEOUT_SECONDS, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         if name:
@@ -127,16 +128,18 @@ def _version(text: str) -> str:
     return f"{number // unit}.{number % unit // 100}.{number % 100}"
 
 
-def build(command: list[str], plan: Path, seconds: int, name: str | None = None) -> Built:
+def build(command: list[str], source: Path, plan: Path, seconds: int, name: str | None = None) -> Built:
     """Runs trtexec to its end.
 
     Args:
-        command: all of it.
+        command: with its arguments.
+        source: the model that the user gave, for messages.
         plan: what it should write.
         seconds: after which it is killed.
         name: of its container, which is killed too.
 
     Raises:
+        ModelError: TensorRT cannot parse the model, for example an operator that it does not support.
         BackendError: it failed, took too long, or wrote nothing.
     """
     try:
@@ -149,16 +152,31 @@ def build(command: list[str], plan: Path, seconds: int, name: str | None = None)
         output = process.communicate(timeout=seconds)[0].decode("utf-8", "replace")
     except subprocess.TimeoutExpired as error:
         raise BackendError(
-            f"{command[0]}: no plan within {seconds} s, so it was ended; export.timeout=... waits longer"
+            f"{command[0]}: no plan within {seconds} s, so it was stopped; export.timeout=... waits longer"
         ) from error
     finally:
         _end(process, name)
+    if process.returncode and (operators := re.findall(r"While parsing node number \d+ \[(\w+)", output)):
+        raise unsupported(source, operators, _reason(output))
     if process.returncode:
         raise BackendError(f"{command[0]}: failed with exit code {process.returncode} ({_reason(output)})")
     if not plan.is_file() or plan.stat().st_size == 0:
-        raise BackendError(f"{command[0]}: ended well but wrote no plan ({_reason(output)})")
+        raise BackendError(f"{command[0]}: succeeded but wrote no plan ({_reason(output)})")
     gpu, capability = (re.search(rf"{what}: (.+)", output) for what in ("Selected Device", "Compute Capability"))
     return Built(_version(output), gpu[1].strip() if gpu else "", capability[1].strip() if capability else "")
+
+
+def unsupported(source: Path, operators: Sequence[str], reason: str) -> ModelError:
+    """Returns the error of a model that TensorRT's parser refuses.
+
+    Args:
+        source: the model.
+        operators: of the nodes that it refuses; empty: unknown.
+        reason: what the parser says.
+    """
+    names = sorted({operator for operator in operators if operator})
+    what = f"does not support {', '.join(names)}" if names else "cannot parse it"
+    return ModelError(f"{source}: TensorRT {what} ({reason[:300]}); export another architecture")
 
 
 def _end(process: subprocess.Popen[bytes], name: str | None) -> None:
@@ -171,7 +189,7 @@ def _end(process: subprocess.Popen[bytes], name: str | None) -> None:
 
 
 def _reason(output: str) -> str:
-    """The first error: trtexec ends whatever went wrong in `[E] Engine set up failed`."""
+    """Returns the first error: trtexec ends every failure with `[E] Engine set up failed`."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line.partition("[E] ")[2] or line for line in lines if "[E] " in line or line.startswith("docker:")]
     return (errors[:1] or lines[-1:] or ["it printed nothing"])[0][:300]
