@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-# Below this many values a weight's share of the file is not worth a node.
-SMALLEST = 256
+# A weight with fewer values is too small a share of the file to be worth a node.
+MIN_VALUES = 256
 
 
 def store_as_float16(model: onnx.ModelProto) -> None:
@@ -19,7 +19,7 @@ def store_as_float16(model: onnx.ModelProto) -> None:
     casts = []
     for index, tensor in enumerate(graph.initializer):
         values = numpy_helper.to_array(tensor)
-        if tensor.data_type != TensorProto.FLOAT or values.size < SMALLEST or np.abs(values).max() > 65504:
+        if tensor.data_type != TensorProto.FLOAT or values.size < MIN_VALUES or np.abs(values).max() > 65504:
             continue
         name = tensor.name
         graph.initializer[index].CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.float16"))
@@ -30,7 +30,7 @@ def store_as_float16(model: onnx.ModelProto) -> None:
 
 
 def restore_float32(model: onnx.ModelProto) -> None:
-    """Undoes what `store_as_float16` did, but for the rounding, in place: tools look for weights, not for Casts."""
+    """Reverts `store_as_float16` but for the rounding, in place: quantization tools expect weights, not Casts."""
     graph = model.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
     for node in [node for node in graph.node if node.op_type == "Cast" and node.input[0] in weights]:

@@ -1,4 +1,4 @@
-"""Exports a network as one ONNX file that says by itself what it expects, and proves that it answers the same."""
+"""Exports a network as one ONNX file that carries its ModelSpec, and checks that it computes the same logits."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from flood_seg.networks.network import PaddedNetwork
     from flood_seg.spec import ModelSpec
 
-EXAMPLE = 128  # pixels; PAN halves its input down to nothing from 64
-DYNAMIC = {0: "batch", 2: "height", 3: "width"}
-USUAL = 16.0  # a probability of 1 - 1e-7; most networks' logits lie within
+EXAMPLE_SIZE = 128  # pixels; PAN reduces an input of 64 to nothing
+DYNAMIC_AXES = {0: "batch", 2: "height", 3: "width"}
+USUAL_LOGIT = 16.0  # a probability of 1 - 1e-7; the logits of most networks lie within
 
 
 def export_onnx(
@@ -40,14 +40,14 @@ def export_onnx(
     tolerance: float = 1e-3,
     samples: Sequence[np.ndarray] = (),
 ) -> float:
-    """Writes `path` if the exported model answers as the network does, else nothing.
+    """Writes `path` if the exported model computes the network's logits, else nothing.
 
     The network pads its input to a multiple of 32 and crops its output, inside the graph, so that any height and
-    width work; of an architecture with a fixed size, the spec's alone.
+    width work; an architecture with a fixed size takes that of the spec alone.
 
     Args:
         network: in evaluation mode.
-        spec: goes into the file's metadata and names the tensors.
+        spec: saved in the file's metadata; names the tensors.
         path: of the ONNX file.
         opset: ONNX operator set.
         weights: `float32`, or `float16` for a file of half the size; the arithmetic stays float32.
@@ -80,10 +80,10 @@ def export_onnx(
 
 
 def _trace(network: PaddedNetwork, spec: ModelSpec, path: Path, opset: int) -> None:
-    size = (spec.height, spec.width) if network.fixed_size else (EXAMPLE, EXAMPLE)
-    example, axes = torch.zeros(1, len(spec.bands), *size), {0: "batch"} if network.fixed_size else DYNAMIC
+    size = (spec.height, spec.width) if network.fixed_size else (EXAMPLE_SIZE, EXAMPLE_SIZE)
+    example, axes = torch.zeros(1, len(spec.bands), *size), {0: "batch"} if network.fixed_size else DYNAMIC_AXES
     with warnings.catch_warnings():
-        # The tracing exporter is deprecated, yet the one that keeps the padding's dynamic sizes.
+        # The tracing exporter is deprecated, but the only one that keeps the padding's dynamic sizes.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             make_exportable(network),
@@ -112,9 +112,9 @@ def _compare(network: PaddedNetwork, spec: ModelSpec, path: Path, samples: Seque
         (answer,) = session.run([spec.output_name], {spec.input_name: sample})
         with torch.inference_mode():
             expected = network(torch.from_numpy(sample)).numpy()
-        for logits in (expected, answer):  # max() below would pass over NaN
+        for logits in (expected, answer):  # max() below would ignore NaN
             check_logits(logits, f"{target}: not written")
-        # Rounding grows with what is rounded: a network that is sure of itself answers with logits of a hundred.
-        scale = max(1.0, float(np.abs(expected).max()) / USUAL)
+        # Rounding errors grow with the values: a confident network computes logits of a hundred.
+        scale = max(1.0, float(np.abs(expected).max()) / USUAL_LOGIT)
         largest = max(largest, float(np.abs(answer - expected).max()) / scale)
     return largest

@@ -1,7 +1,7 @@
-"""Adaptive average pooling in a form that ONNX can hold for any size.
+"""Adaptive average pooling in a form that can be exported to ONNX for any size.
 
-The exporter knows adaptive pooling only where the sizes are fixed and divide. As a product with two matrices, made from
-the size while the model runs, it is exactly the same.
+The exporter supports adaptive pooling only where the input size is fixed and a multiple of the output size. Here it is
+a product with two matrices that the model computes from the size of its input, with the same result.
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ def _windows(length: int, count: int, like: Tensor) -> Tensor:
 
 
 class PyramidBlock(nn.Module):
-    """PSPNet's pyramid block as it computes in training: its own forward takes another way while ONNX is written."""
+    """PSPNet's pyramid block as in training: its own forward differs while a model is exported."""
 
     def __init__(self, pool: nn.Module) -> None:
         super().__init__()
         self.pool = pool
 
     def forward(self, features: Tensor) -> Tensor:
-        """Pools, convolves and enlarges float32 [batch, channels, height, width] to its own size again."""
+        """Pools, convolves and resizes float32 [batch, channels, height, width] to its own size again."""
         size = features.shape[-2:]
         return functional.interpolate(self.pool(features), size=size, mode="bilinear", align_corners=True)
 
 
 def make_exportable(network: nn.Module) -> nn.Module:
-    """Returns a copy that ONNX can hold, with each adaptive pooling replaced."""
+    """Returns a copy that can be exported to ONNX, with each adaptive pooling replaced."""
     copy = deepcopy(network)
     for parent in list(copy.modules()):
         for name, child in list(parent.named_children()):

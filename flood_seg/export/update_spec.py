@@ -1,4 +1,4 @@
-"""Puts a changed ModelSpec into an artefact that is there; its weights stay as they are."""
+"""Replaces the ModelSpec of an existing model file; its weights stay unchanged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check_writable(model: str) -> None:
-    """Raises ModelError where a model's spec cannot be changed: it is served, or of no kind that we write."""
+    """Raises ModelError where a model's spec cannot be changed: it is on a server, or of no format that we write."""
     engine = engine_of(model)
     if engine is None or backends()[engine].schemes or not Path(model).is_file():
         raise ModelError(
@@ -28,7 +28,7 @@ def check_writable(model: str) -> None:
 
 
 def write_spec(model: Path, spec: ModelSpec) -> None:
-    """Replaces the spec of a model file, whole or not at all.
+    """Replaces the spec of a model file atomically.
 
     Raises:
         ModelError: as `check_writable`; or the file is damaged.
@@ -60,14 +60,14 @@ def _checkpoint(model: Path, spec: ModelSpec) -> None:
 
 
 def _openvino(model: Path, spec: ModelSpec) -> None:
-    """Writes the .xml anew, beside weights that do not change."""
+    """Rewrites the .xml; the weights do not change."""
     import openvino
 
     with tempfile.TemporaryDirectory() as folder:
         network = openvino_core().read_model(model)
         network.set_rt_info(spec.to_json(), ["framework", METADATA_KEY])
         openvino.save_model(network, Path(folder, "model.xml"), compress_to_fp16=False)
-        for suffix in (".bin", ".xml"):  # the .xml last: with it the model is there
+        for suffix in (".bin", ".xml"):  # the .xml last: it makes the model complete
             copy_file(Path(folder, f"model{suffix}"), model.with_suffix(suffix))
 
 

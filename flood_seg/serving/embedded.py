@@ -124,7 +124,7 @@ def start(config: TritonConfig, repository: Path, log: Path, identity: str, *, d
 
     Attached, the server ends when this process ends, however it ends.
     """
-    supervised = (supervisor.__file__, "0" if detach else str(os.getpid()), str(supervisor.GRACE))
+    supervised = (supervisor.__file__, "0" if detach else str(os.getpid()), str(supervisor.GRACE_SECONDS))
     with log.open("wb") as file:
         return subprocess.Popen(
             # -I -S: without the environment's packages, which the supervisor does not use.

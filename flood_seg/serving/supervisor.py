@@ -1,8 +1,8 @@
-"""Runs between the command and the embedded server: whichever of the two is killed, nothing stays behind.
+"""Runs between the command and the embedded server: whichever of the two is killed, no process is left running.
 
 A stub of Triton's Python backend whose server is killed while it loads a model waits for a lock forever. This script
-takes such orphans over and ends them, and ends the server when the command that started it is gone. It imports the
-standard library alone, so that it is small.
+adopts such orphans and ends them, and ends the server when the command that started it is gone. It imports the standard
+library alone, so that it stays small.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-GRACE = 5.0  # seconds that a server whose command is gone has to end; with a client connected Triton waits for 10
+GRACE_SECONDS = 5.0  # for a server whose command is gone; with a client connected Triton waits for 10
 
 
 def main(arguments: list[str]) -> int:
@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
 
     Args:
         arguments: the process id of the command that the server belongs to, 0 for none; the seconds that the server has
-            to end when that is gone; the server's command line.
+            to end when that command is gone; the server's command line.
 
     Returns:
         the server's exit code; 128 + N where signal N ended it.
@@ -40,13 +40,13 @@ def main(arguments: list[str]) -> int:
         if number == signal.SIGHUP:
             signal.setitimer(signal.ITIMER_REAL, grace)
 
-    # Who sends SIGTERM has a time limit of its own.
+    # No time limit for SIGTERM: its sender has one.
     handled = (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
     for number in handled:
         signal.signal(number, end)
     if parent:
         _prctl(PR_SET_PDEATHSIG, signal.SIGHUP)
-        if os.getppid() != parent:  # it was gone before that was asked for
+        if os.getppid() != parent:  # it had ended before
             end(signal.SIGHUP, None)
     status = _wait_for(server)
     for number in handled:
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _become(command: list[str]) -> NoReturn:
-    _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # where this script is killed
+    _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # if this script is killed
     try:
         os.execv(command[0], command)
     except OSError as error:
