@@ -49,7 +49,7 @@ def check(data: str) -> dict[str, float]:
     started = time.perf_counter()
     quiet = contextlib.redirect_stdout(io.StringIO())
     with tempfile.TemporaryDirectory() as name, quiet, contextlib.suppress(FindingsError):
-        run(config, Path(name))
+        run(config.datamodule, config.task, config.check, Path(name))
     return {"pairs": len(pairs), "reading": reading, "check": time.perf_counter() - started}
 
 

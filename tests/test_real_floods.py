@@ -51,9 +51,9 @@ def test_no_real_photo_is_unusual_to_the_bundled_model():
 def checked():
     from flood_seg.config.compose import compose
     from flood_seg.config.schema.workshop import DataToolsConfig
-    from flood_seg.workshop.check.check import look
+    from tests.workshop.tools import find_problems
 
-    return look(compose("data", [f"datamodule.data_dir='{FLOOD}'"], DataToolsConfig))
+    return find_problems(compose("data", [f"datamodule.data_dir='{FLOOD}'"], DataToolsConfig))
 
 
 def test_the_check_names_what_is_faulty_swapped_and_doubled_and_nothing_else(checked):

@@ -9,9 +9,8 @@ from flood_seg.data.reading import SampleReader
 from flood_seg.data.stats import measure
 from flood_seg.errors import FindingsError
 from flood_seg.skipped import KINDS, LeftOut, first_of, grouped, kind_of
-from flood_seg.workshop.check.check import check
-from flood_seg.workshop.split_tool import divide
-from flood_seg.workshop.statistics import survey
+from flood_seg.workshop.statistics import measure_images
+from tests.workshop.tools import check, split
 
 
 def lines(capsys) -> list[str]:
@@ -88,17 +87,17 @@ def test_files_without_a_partner_are_grouped(broken, capsys):
     ]
 
 
-@pytest.mark.parametrize("verb", ["measure", "survey", "divide"])
+@pytest.mark.parametrize("verb", ["measure", "measure_images", "split"])
 def test_verbs_of_data_sets_group_what_they_cannot_read(broken, tmp_path, capsys, verb):
     config = config_of(broken)
     pairs, _ = find_samples(config.datamodule)
     reader = SampleReader.of(config.datamodule, config.task)
     if verb == "measure":
         assert measure(pairs, reader).count
-    elif verb == "survey":
-        assert len(survey(pairs, reader, 255)) == 4
+    elif verb == "measure_images":
+        assert len(measure_images(pairs, reader, 255)) == 4
     else:
-        divide(config, tmp_path / "split.txt")
+        split(config, tmp_path / "split.txt")
     told = [line for line in lines(capsys) if "empty" in line]
     assert len(told) == 4 and told[-1].endswith("6 in all: the file is empty; flood-seg data check lists each")
 

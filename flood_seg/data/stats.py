@@ -12,7 +12,7 @@ import numpy as np
 from flood_seg.classes import IGNORED
 from flood_seg.config.compose import as_override
 from flood_seg.console import say, warn
-from flood_seg.data.nodata import band_ends, find_strays
+from flood_seg.data.nodata import band_extremes, find_suspected_nodata
 from flood_seg.data.parallel import read_pairs
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.store import default_cache_dir, fingerprint
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flood_seg.config.schema import DataConfig
-    from flood_seg.data.nodata import Ends, Stray
+    from flood_seg.data.nodata import Extremes, SuspectedNodata
     from flood_seg.data.pairing import Pair
 
 
@@ -82,7 +82,7 @@ class BandStats:
         return np.sqrt(self.squares / max(self.count, 1))
 
 
-def measure(pairs: Sequence[Pair], reader: SampleReader) -> tuple[BandStats, list[Stray]]:
+def measure(pairs: Sequence[Pair], reader: SampleReader) -> tuple[BandStats, list[SuspectedNodata]]:
     """Reads pairs once, one after the other at their own size; returns what is known of the raw values.
 
     Returns:
@@ -92,13 +92,13 @@ def measure(pairs: Sequence[Pair], reader: SampleReader) -> tuple[BandStats, lis
         DataError: no pixel could be read, or a mask has a value that the labels do not list.
     """
     total = BandStats(len(reader.bands.names))
-    ends: dict[str, Ends] = {}
+    ends: dict[str, Extremes] = {}
     for pair, (bands, its_ends) in read_pairs(pairs, lambda pair: _measure(pair, reader), "Measuring"):
         total.merge(bands)
         ends[pair.stem] = its_ends
     if not total.count:
         raise DataError("no pixel of the training part could be read; the lines above say why")
-    return total, find_strays(ends, reader.bands.names, reader.bands.value_scale)
+    return total, find_suspected_nodata(ends, reader.bands.names, reader.bands.value_scale)
 
 
 def measure_bands(data: DataConfig, task: str, pairs: Sequence[Pair]) -> tuple[list[float], list[float]]:
@@ -111,21 +111,21 @@ def measure_bands(data: DataConfig, task: str, pairs: Sequence[Pair]) -> tuple[l
     folder = Path(data.cache_dir) if data.cache_dir else default_cache_dir()
 
     def compute() -> list[list[Any]]:
-        total, strays = measure(pairs, reader)
+        total, suspected = measure(pairs, reader)
         figures = [(total.mean / data.value_scale).tolist(), (total.std / data.value_scale).tolist()]
-        return [*figures, [str(stray) for stray in strays]]
+        return [*figures, [str(one) for one in suspected]]
 
-    mean, std, strays = cached_json(folder / f"{fingerprint(pairs, reader)}.bands.json", compute)
+    mean, std, suspected = cached_json(folder / f"{fingerprint(pairs, reader)}.bands.json", compute)
     each = [f"{name} {m:.4f} ± {s:.4f}" for name, m, s in zip(data.bands, mean, std, strict=True)]
     say(f"Mean and standard deviation of the training part: {', '.join(each)}")
-    for stray in strays:
-        warn(stray)
+    for text in suspected:
+        warn(text)
     return mean, [value or 1.0 for value in std]  # a constant band carries no information, and must not divide by 0
 
 
-def _measure(pair: Pair, reader: SampleReader) -> tuple[BandStats, Ends]:
+def _measure(pair: Pair, reader: SampleReader) -> tuple[BandStats, Extremes]:
     raster, mask = reader.read(pair)
-    return BandStats.of(raster.values, mask), band_ends(raster)
+    return BandStats.of(raster.values, mask), band_extremes(raster)
 
 
 def write_stats(path: Path, total: BandStats, data: DataConfig) -> None:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, GREY, DARK = "#1669c1", "#d95f02", "#1b9e77", "#8796a5", "#333333"
+RED, VIOLET = "#c0392b", "#7d3c98"
+# Bands of other names take these colours in turn.
+BAND_COLORS = {"red": RED, "green": GREEN, "blue": BLUE, "nir": VIOLET, "swir": ORANGE, "panchromatic": DARK}
 DPI = 110
 
 

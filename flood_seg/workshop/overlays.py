@@ -19,8 +19,6 @@ from flood_seg.files import check_writable
 from flood_seg.imaging.display import class_colors, difference_legend, draw_classes, draw_difference, to_picture
 from flood_seg.imaging.preprocess import resize_image, shrink, shrunk
 from flood_seg.imaging.write import write_image
-from flood_seg.inference.engines import open_backend
-from flood_seg.inference.predictor import Predictor
 from flood_seg.metrics.confusion import confusion_matrix, image_ious
 from flood_seg.skipped import EVERY
 
@@ -28,8 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from flood_seg.classes import Color
-    from flood_seg.config.schema.workshop import DataToolsConfig
+    from flood_seg.config.schema import DataConfig
+    from flood_seg.config.schema.workshop import OverlayConfig
     from flood_seg.data.pairing import Pair
+    from flood_seg.inference.predictor import Predictor
 
 GAP, WHITE, INK = 6, (255, 255, 255), (26, 39, 51)
 
@@ -43,26 +43,27 @@ class Drawn:
     caption: str
 
 
-def overlay(config: DataToolsConfig, out: Path, model: str | None = None) -> None:
+def overlay(data: DataConfig, task: str, options: OverlayConfig, out: Path, predictor: Predictor | None = None) -> None:
     """Writes `<stem>.jpg` a sample and `sheet_1.jpg`, ...
 
     Args:
-        config: the data set, how large and how many.
+        data: the data set.
+        task: `binary` or `multiclass`; of no account with a model, which has its own.
+        options: how many samples, their part and their size.
         out: folder of the pictures.
-        model: shows truth, prediction and the difference in three colours instead; a file or a server's address.
+        predictor: of a model, whose predictions and differences from the truth are drawn beside it.
 
     Raises:
         DataError: a folder is missing or empty.
         FindingsError: a sample could not be drawn; the others are.
     """
-    options = config.overlay
     check_writable(out)
-    pairs = choose_pairs(config.datamodule, options.part)
+    pairs = choose_pairs(data, options.part)
     chosen = pairs[:: max(1, len(pairs) // options.count)][: options.count] if options.count else pairs
-    drawer = _Drawer(config, Predictor(open_backend(config.backend, model)) if model else None)
-    longest = options.thumbnail * (2 if model else 1)  # three pictures side by side
+    drawer = _Drawer(data, task, options, predictor)
+    longest = options.thumbnail * (2 if predictor else 1)  # three pictures side by side
     small = list[Drawn]()
-    for _, drawn in read_pairs(chosen, drawer.draw, "Drawing", threads=1 if model else 4, listing=EVERY):
+    for _, drawn in read_pairs(chosen, drawer.draw, "Drawing", threads=1 if predictor else 4, listing=EVERY):
         write_image(out / f"{drawn.stem.replace('/', '_')}.jpg", with_legend(drawn, drawer.legend))
         small.append(Drawn(drawn.stem, shrink(drawn.picture, longest), drawn.caption))
     many = options.columns * options.rows
@@ -77,14 +78,14 @@ def overlay(config: DataToolsConfig, out: Path, model: str | None = None) -> Non
 class _Drawer:
     """Draws samples, with a model's prediction or without."""
 
-    def __init__(self, config: DataToolsConfig, predictor: Predictor | None) -> None:
-        self._options, self._predictor = config.overlay, predictor
+    def __init__(self, data: DataConfig, task: str, options: OverlayConfig, predictor: Predictor | None) -> None:
+        self._options, self._predictor = options, predictor
         if predictor:
-            self._reader = SampleReader.for_model(config.datamodule, predictor.spec)
+            self._reader = SampleReader.for_model(data, predictor.spec)
             self._colors = class_colors(predictor.spec)
             self.legend: Mapping[str, Color] = difference_legend(predictor.spec.class_names)
         else:
-            self._reader = SampleReader.of(config.datamodule, config.task)
+            self._reader = SampleReader.of(data, task)
             classes = self._reader.classes
             self._colors = [to_rgb(color) for color in classes.colors]
             self.legend = dict(zip(classes.names[1:], self._colors[1:], strict=True))

@@ -16,30 +16,31 @@ from flood_seg.imaging.display import to_picture
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flood_seg.config.schema import TrainConfig
+    from flood_seg.config.schema import AugmentationConfig, DataConfig
+
+MAX_SAMPLES = 400  # cells that a legible picture has room for
 
 
-MOST = 400  # samples that a picture has room for
-
-
-def preview(config: TrainConfig, out: Path, count: int = 16) -> None:
+def preview(
+    data: DataConfig, task: str, augmentation: AugmentationConfig, seed: int, out: Path, count: int = 16
+) -> None:
     """Draws `count` augmented samples of the data set, a new one each until all had their turn."""
     from flood_seg.plots.samples import plot_grid
 
-    check_range("--count", count, 1, MOST)
+    check_range("--count", count, 1, MAX_SAMPLES)
     check_suffix(out, (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".pdf", ".svg"), "a picture")
     check_writable(out, folder=False)
-    store = load_store(config.datamodule, config.task)
-    augmentation = build_augmentation(config.augmentation, BandSelection.of(config.datamodule))
+    store = load_store(data, task)
+    augment = build_augmentation(augmentation, BandSelection.of(data))
     images, masks = [], []
     for place in range(count):
         image, mask = store[place % len(store.pairs)]
-        if augmentation is not None:
-            augmentation.set_random_seed(config.seed + place)
-            augmented = augmentation(image=image, mask=mask)
+        if augment is not None:
+            augment.set_random_seed(seed + place)
+            augmented = augment(image=image, mask=mask)
             image, mask = augmented["image"], augmented["mask"]
-        images.append(to_picture(image, config.datamodule.bands))
+        images.append(to_picture(image, data.bands))
         masks.append(mask)
-    colors = [to_rgb(color) for color in config.datamodule.classes(config.task).colors]
+    colors = [to_rgb(color) for color in data.classes(task).colors]
     plot_grid(images, masks, out, colors)
     say(f"{out}: {count} augmented samples with their masks outlined")

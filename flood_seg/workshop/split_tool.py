@@ -1,4 +1,4 @@
-"""The data split verb: parts and folds of the right sizes and classes, in which what belongs together stays so."""
+"""The data split verb: parts or folds of the requested sizes that never separate the samples of a group."""
 
 from __future__ import annotations
 
@@ -26,36 +26,42 @@ from flood_seg.files import check_suffix, check_writable
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from flood_seg.config.schema.workshop import DataToolsConfig
+    from flood_seg.config.schema import DataConfig
+    from flood_seg.config.schema.workshop import CheckConfig, SplitConfig
     from flood_seg.data.pairing import Pair
 
 TILE = re.compile(r"(_r\d+_c\d+|/r\d+c\d+)$")  # what the names of tiles and of windows end in
 
 
-def divide(config: DataToolsConfig, out: Path) -> list[Split]:
-    """Divides a data set and writes what `datamodule.split_file` reads.
+def split(
+    data: DataConfig, task: str, seed: int, options: SplitConfig, similarity: CheckConfig, out: Path
+) -> list[Split]:
+    """Splits a data set and writes what `datamodule.split_file` reads.
 
     Args:
-        config: the data set, and how to divide it.
-        out: the file; of folds a folder of `fold_0.txt`, `fold_1.txt`, ...
+        data: the data set.
+        task: `binary` or `multiclass`.
+        seed: of the split.
+        options: the shares of the parts, and what is kept together.
+        similarity: thresholds of near-duplicates.
+        out: the file; for folds, a folder of `fold_0.txt`, `fold_1.txt`, ...
 
     Returns:
-        the split, or one a fold.
+        the split, or one per fold.
 
     Raises:
         DataError: a part would be empty, or nothing could be read.
-        UsageError: a grouping that is none.
+        UsageError: `split.groups` is not a grouping.
     """
-    options = config.split
     if not options.folds and out.suffix and not out.is_dir():
         check_suffix(out, (".txt",), "a list of samples")
     check_writable(out, folder=bool(options.folds) or out.is_dir() or not out.suffix)
-    pairs, faults = find_samples(config.datamodule)
+    pairs, faults = find_samples(data)
     warn_of(faults)
-    looks = _Looks(config, pairs)
-    groups = group_samples(pairs, looks, config)
+    read = _SampleReading(data, task, options, pairs)
+    groups = _group(pairs, read, data, options, similarity)
     if options.folds:
-        folds = assign(groups, looks.weights, [1 / options.folds] * options.folds, config.seed)
+        folds = assign(groups, read.weights, [1 / options.folds] * options.folds, seed)
         splits = [
             Split(tuple(sorted(s for other in folds if other is not fold for s in other)), tuple(sorted(fold)))
             for fold in folds
@@ -63,65 +69,71 @@ def divide(config: DataToolsConfig, out: Path) -> list[Split]:
         files = [out / f"fold_{number}.txt" for number in range(options.folds)]
     else:
         shares = [1 - options.val - options.test, options.val, options.test]
-        splits = [Split(*(tuple(sorted(part)) for part in assign(groups, looks.weights, shares, config.seed)))]
+        splits = [Split(*(tuple(sorted(part)) for part in assign(groups, read.weights, shares, seed)))]
         files = [out / "split.txt" if out.is_dir() or not out.suffix else out]
-    for file, split in zip(files, splits, strict=True):
-        write_split(file, split)
-    _show(splits, files, looks, config)
+    for file, parts in zip(files, splits, strict=True):
+        write_split(file, parts)
+    _show(splits, files, read, options.groups)
     return splits
 
 
-class _Looks:
-    """What is read of the samples, as far as the options want it."""
+class _SampleReading:
+    """Reads of the samples what the options need.
 
-    def __init__(self, config: DataToolsConfig, pairs: Sequence[Pair]) -> None:
-        self._config, self._reader = config, SampleReader.of(config.datamodule, config.task)
-        self.names = config.datamodule.classes(config.task).names
+    Attributes:
+        names: of the classes.
+        views: of each stem the image at 64×64, where near-duplicates are kept together.
+        weights: of each stem 1 and, with `split.stratify`, the share of each class.
+    """
+
+    def __init__(self, data: DataConfig, task: str, options: SplitConfig, pairs: Sequence[Pair]) -> None:
+        self._place, self._reader, self._stratify = data.place, SampleReader.of(data, task), options.stratify
+        self.names = data.classes(task).names
         self.views: dict[str, np.ndarray] = {}
         self.weights = {pair.stem: np.ones(1) for pair in pairs}
-        self._views_wanted = config.split.groups == "alike" and config.datamodule.windows is None
-        if self._views_wanted or config.split.stratify:
+        self._needs_views = options.groups == "alike" and data.windows is None
+        if self._needs_views or self._stratify:
             self._read(pairs)
 
     def _read(self, pairs: Sequence[Pair]) -> None:
-        self.weights = {pair.stem: weight for pair, weight in read_pairs(pairs, self._look, "Reading", threads=8)}
+        self.weights = {pair.stem: weight for pair, weight in read_pairs(pairs, self._weigh, "Reading", threads=8)}
         if not self.weights:
-            raise DataError(f"{self._config.datamodule.place}: no pair could be read; flood-seg data check says why")
+            raise DataError(f"{self._place}: no pair could be read; flood-seg data check says why")
 
-    def _look(self, pair: Pair) -> np.ndarray:
+    def _weigh(self, pair: Pair) -> np.ndarray:
         """Returns the pair's weight; keeps its view."""
         from flood_seg.workshop.check.examine import small_view
 
         image, mask = self._reader.load(pair)
-        if self._views_wanted:
+        if self._needs_views:
             self.views[pair.stem] = small_view(image, self._reader.bands.names)
-        if not self._config.split.stratify:
+        if not self._stratify:
             return np.ones(1)
         counts = np.bincount(mask[mask != IGNORED].ravel(), minlength=len(self.names))
         return np.array([1.0, *(counts / max(mask.size, 1))])
 
 
-def group_samples(pairs: Sequence[Pair], looks: _Looks, config: DataToolsConfig) -> list[list[str]]:
-    """Returns the stems that must not be parted, those that stand alone too.
+def _group(
+    pairs: Sequence[Pair], read: _SampleReading, data: DataConfig, options: SplitConfig, similarity: CheckConfig
+) -> list[list[str]]:
+    """Returns the stems of each group, which is of one part; a stem without a group is one of its own.
 
     Raises:
-        UsageError: `split.groups` is none of what is known.
+        UsageError: `split.groups` is not a grouping.
     """
     from flood_seg.workshop.check.near_duplicates import find_alike, groups_of
 
-    usable = [pair for pair in pairs if pair.stem in looks.weights]
+    usable = [pair for pair in pairs if pair.stem in read.weights]
     place = {pair.stem: index for index, pair in enumerate(usable)}
     joined = list[tuple[int, int]]()
-    if looks.views:
-        stems = [pair.stem for pair in usable]
-        check = config.check
-        found = find_alike([looks.views[s] for s in stems], check.duplicate_bits, check.duplicate_correlation)
-        joined += found
+    if read.views:
+        views = [read.views[pair.stem] for pair in usable]
+        joined += find_alike(views, similarity.duplicate_bits, similarity.duplicate_correlation)
     keys = defaultdict[str, list[int]](list)
-    for stem, key in _keys(usable, config).items():
+    for stem, key in _keys(usable, options.groups, data.folders).items():
         keys[key].append(place[stem])
-    if config.split.block:
-        for stem, key in _blocks(usable, config.split.block).items():
+    if options.block:
+        for stem, key in _blocks(usable, options.block).items():
             keys[key].append(place[stem])
     joined += [(members[0], other) for members in keys.values() for other in members[1:]]
     together = groups_of(joined, len(usable))
@@ -130,10 +142,9 @@ def group_samples(pairs: Sequence[Pair], looks: _Looks, config: DataToolsConfig)
     return [[usable[index].stem for index in group] for group in (*together, *alone)]
 
 
-def _keys(pairs: Sequence[Pair], config: DataToolsConfig) -> dict[str, str]:
-    """Returns the group of each stem that has one; tiles of a scene are one, whatever else is."""
-    wanted = config.split.groups
-    scenes = _scenes(pairs, config)
+def _keys(pairs: Sequence[Pair], wanted: str, folders: Sequence[Path]) -> dict[str, str]:
+    """Returns the group of each stem that has one by `split.groups`."""
+    scenes = _scenes(pairs, folders)
     if wanted in ("alike", "scene"):
         return scenes
     if wanted == "none":
@@ -143,10 +154,10 @@ def _keys(pairs: Sequence[Pair], config: DataToolsConfig) -> dict[str, str]:
     raise UsageError(f"split.groups={wanted}: give alike, scene, folder, none or FILE.csv:COLUMN")
 
 
-def _scenes(pairs: Sequence[Pair], config: DataToolsConfig) -> dict[str, str]:
+def _scenes(pairs: Sequence[Pair], folders: Sequence[Path]) -> dict[str, str]:
     """Returns the scene that each tile was cut from: by the index of `data tile`, else by its name."""
     known: dict[str, str] = {}
-    for folder in config.datamodule.folders:
+    for folder in folders:
         with suppress(OSError, ValueError, KeyError, TypeError):  # no index, or one of something else
             tiles = json.loads((folder / "index.json").read_text(encoding="utf-8"))["tiles"]
             known |= {line["tile"]: f"{folder} {line['source']}" for line in tiles}
@@ -215,14 +226,14 @@ def _rank(group: Sequence[str], seed: int) -> bytes:
     return hash_name(f"{seed}:{min(group)}")
 
 
-def _show(splits: Sequence[Split], files: Sequence[Path], looks: _Looks, config: DataToolsConfig) -> None:
+def _show(splits: Sequence[Split], files: Sequence[Path], read: _SampleReading, groups: str) -> None:
     rows = []
-    for file, split in zip(files, splits, strict=True):
+    for file, parts in zip(files, splits, strict=True):
         for part in ("train", "val", "test"):
-            if stems := getattr(split, part):
-                mean = np.mean([looks.weights[stem] for stem in stems], axis=0)[1:]
-                shares = [f"{share:.1%} {name}" for name, share in zip(looks.names, mean, strict=False) if share]
+            if stems := getattr(parts, part):
+                mean = np.mean([read.weights[stem] for stem in stems], axis=0)[1:]
+                shares = [f"{share:.1%} {name}" for name, share in zip(read.names, mean, strict=False) if share]
                 rows.append((file.name, part, len(stems), ", ".join(shares) or "not counted"))
-    show_table(f"Split by {config.split.groups}", ("file", "part", "samples", "classes"), rows)
+    show_table(f"Split by {groups}", ("file", "part", "samples", "classes"), rows)
     hint = shlex.quote(as_override("datamodule.split_file", str(files[0])))
     say(f"{files[0]}: train with {hint}")

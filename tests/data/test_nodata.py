@@ -11,12 +11,11 @@ from flood_seg.config.compose import compose
 from flood_seg.config.schema import TrainConfig
 from flood_seg.config.schema.workshop import DataToolsConfig
 from flood_seg.data.layout import find_samples
-from flood_seg.data.nodata import band_ends, find_strays
+from flood_seg.data.nodata import band_extremes, find_suspected_nodata
 from flood_seg.data.stats import measure_bands
 from flood_seg.imaging.raster import Raster
 from flood_seg.synthetic.scene import draw_scene
-from flood_seg.workshop.check.check import look
-from flood_seg.workshop.statistics_report import stats
+from tests.workshop.tools import find_problems, stats
 
 RANDOM = np.random.default_rng(0)
 
@@ -30,8 +29,8 @@ def reflectances(seed: int = 0) -> np.ndarray:
 
 def strays_of(*images: np.ndarray, scale: float = 1.0) -> list[tuple[str, int, int]]:
     """Of images [H, W]: each stray value as text, its pixels and the number of images."""
-    looks = {str(n): band_ends(Raster(image[:, :, None], ("a",))) for n, image in enumerate(images)}
-    return [(one.text, one.pixels, len(one.stems)) for one in find_strays(looks, ("a",), scale)]
+    looks = {str(n): band_extremes(Raster(image[:, :, None], ("a",))) for n, image in enumerate(images)}
+    return [(one.text, one.pixels, len(one.stems)) for one in find_suspected_nodata(looks, ("a",), scale)]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +142,7 @@ def test_stats_check_and_training_name_it_and_nodata_settles_it(tmp_path, capsys
     assert LINE in shown and ADVICE in shown
     assert json.loads((tmp_path / "out" / "stats.json").read_text())["suspected_nodata"][0]["pixels"] == 1280
     assert LINE in (tmp_path / "out" / "report.html").read_text()
-    (one, _) = [finding for finding in look(config_of(tmp_path / "set")).findings if finding.kind == "stray"]
+    (one, _) = [finding for finding in find_problems(config_of(tmp_path / "set")).findings if finding.kind == "stray"]
     assert one.stems == ("2",) and one.severity == "warning" and one.text.startswith(LINE) and ADVICE in one.text
     for _ in range(2):  # measured, and remembered
         config = config_of(tmp_path / "set", name="train", schema=TrainConfig)
@@ -153,7 +152,7 @@ def test_stats_check_and_training_name_it_and_nodata_settles_it(tmp_path, capsys
 
     told = config_of(tmp_path / "set", "datamodule.nodata=-9999")
     assert not stats(told).record["suspected_nodata"]
-    findings = {(finding.kind, finding.stems[0]) for finding in look(told).findings}
+    findings = {(finding.kind, finding.stems[0]) for finding in find_problems(told).findings}
     assert ("nodata", "2") in findings and "stray" not in {kind for kind, _ in findings}
     config = config_of(tmp_path / "set", "datamodule.nodata=-9999", name="train", schema=TrainConfig)
     mean, std = measure_bands(config.datamodule, config.task, find_samples(config.datamodule)[0])
@@ -165,4 +164,4 @@ def test_stats_check_and_training_name_it_and_nodata_settles_it(tmp_path, capsys
 def test_what_a_file_declares_is_not_suspected(tmp_path):
     write_set(tmp_path / "set", nodata=-9999)
     assert not stats(config_of(tmp_path / "set")).record["suspected_nodata"]
-    assert not [finding for finding in look(config_of(tmp_path / "set")).findings if finding.kind == "stray"]
+    assert not [finding for finding in find_problems(config_of(tmp_path / "set")).findings if finding.kind == "stray"]

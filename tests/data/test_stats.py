@@ -11,7 +11,7 @@ from flood_seg.config.schema.workshop import DataToolsConfig
 from flood_seg.data.stats import BandStats
 from flood_seg.errors import ConfigError
 from flood_seg.spec import ModelSpec
-from flood_seg.workshop.statistics_report import stats
+from tests.workshop.tools import stats
 
 
 def write(folder: Path, count: int = 6) -> np.ndarray:

@@ -30,7 +30,7 @@ def evaluation(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def check_page(tmp_path_factory) -> Path:
-    from flood_seg.workshop.check.check import check
+    from tests.workshop.tools import check
 
     folder = tmp_path_factory.mktemp("check")
     write_ponds(folder / "data", 6)

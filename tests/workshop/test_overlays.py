@@ -7,8 +7,9 @@ from flood_seg.config.schema.workshop import DataToolsConfig
 from flood_seg.data.pairing import Pair
 from flood_seg.errors import FindingsError
 from flood_seg.imaging.display import FALSE_ALARM, HIT, MISS, draw_difference
-from flood_seg.workshop.overlays import _Drawer, overlay
+from flood_seg.workshop.overlays import _Drawer
 from tests.inference.conftest import red_spec, write_model
+from tests.workshop.tools import overlay
 
 
 def config_of(folder, *options: str) -> DataToolsConfig:
@@ -63,6 +64,7 @@ def test_ignored_pixels_are_no_foreground_of_a_caption(tmp_path):
     mask[:10], mask[10:20] = 1, 9
     Image.fromarray(np.full((40, 40, 3), 90, np.uint8)).save(tmp_path / "images" / "a.png")
     Image.fromarray(mask).save(tmp_path / "masks" / "a.png")
-    drawer = _Drawer(config_of(tmp_path, "datamodule.labels={0:land,1:water,9:ignore}"), None)
+    config = config_of(tmp_path, "datamodule.labels={0:land,1:water,9:ignore}")
+    drawer = _Drawer(config.datamodule, config.task, config.overlay, None)
     drawn = drawer.draw(Pair("a", tmp_path / "images" / "a.png", tmp_path / "masks" / "a.png"))
     assert drawn.caption == "33%"

@@ -12,7 +12,8 @@ from flood_seg.config.schema.workshop import DataToolsConfig
 from flood_seg.data.layout import choose_split, find_samples
 from flood_seg.errors import DataError, UsageError
 from flood_seg.synthetic.scene import draw_scene
-from flood_seg.workshop.split_tool import assign, divide
+from flood_seg.workshop.split_tool import assign
+from tests.workshop.tools import split
 
 
 def config_of(folder: Path, *options: str) -> DataToolsConfig:
@@ -41,21 +42,21 @@ def parts_of(split) -> dict[str, str]:
 
 
 def test_near_duplicates_are_in_one_part_and_training_takes_the_file(scenes, tmp_path):
-    (split,) = divide(config_of(scenes, "split.test=0.2"), tmp_path / "split.txt")
-    parts = parts_of(split)
-    assert len(parts) == 25 and [len(split.train), len(split.val), len(split.test)] == [15, 5, 5]
+    (found,) = split(config_of(scenes, "split.test=0.2"), tmp_path / "split.txt")
+    parts = parts_of(found)
+    assert len(parts) == 25 and [len(found.train), len(found.val), len(found.test)] == [15, 5, 5]
     assert all(parts[stem] == parts[stem.removesuffix("b")] for stem in parts)
     config = config_of(scenes, f"datamodule.split_file='{tmp_path}/split.txt'").datamodule
-    assert choose_split(config, find_samples(config)[0], 0) == split
+    assert choose_split(config, find_samples(config)[0], 0) == found
 
 
 def test_another_seed_is_another_split_and_the_same_is_the_same(scenes, tmp_path):
-    drawn = [divide(config_of(scenes, f"seed={seed}"), tmp_path / "s.txt")[0] for seed in (1, 1, 2)]
+    drawn = [split(config_of(scenes, f"seed={seed}"), tmp_path / "s.txt")[0] for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
 
 
 def test_each_fold_is_the_validation_part_once(scenes, tmp_path):
-    folds = divide(config_of(scenes, "split.folds=4"), tmp_path / "folds")
+    folds = split(config_of(scenes, "split.folds=4"), tmp_path / "folds")
     stems = sorted(stem for fold in folds for stem in fold.val)
     assert stems == sorted({*folds[0].train, *folds[0].val}) and len(stems) == 25
     assert all(not {*fold.train} & {*fold.val} for fold in folds) and {len(fold.val) for fold in folds} <= {6, 7}
@@ -89,8 +90,8 @@ def test_tiles_of_a_scene_stay_together_by_their_names(tmp_path):
             (tmp_path / kind).mkdir(exist_ok=True)
             picture = np.random.default_rng(number).integers(0, 2, (8, 8), np.uint8) * 255
             Image.fromarray(picture).save(tmp_path / kind / f"s{number // 4}_r000000_c{number % 4:06d}.png")
-    (split,) = divide(config_of(tmp_path, "split.groups=scene"), tmp_path / "split.txt")
-    assert not {s[:2] for s in split.train} & {s[:2] for s in split.val} and len(split.val) == 4
+    (found,) = split(config_of(tmp_path, "split.groups=scene"), tmp_path / "split.txt")
+    assert not {s[:2] for s in found.train} & {s[:2] for s in found.val} and len(found.val) == 4
 
 
 def test_groups_come_from_a_table_and_from_blocks_of_the_map(tmp_path):
@@ -103,25 +104,25 @@ def test_groups_come_from_a_table_and_from_blocks_of_the_map(tmp_path):
                 dtype="uint8", crs="EPSG:32632", transform=grid,
             ) as out:  # fmt: skip
                 out.write(np.random.default_rng(number).integers(0, 2, (count, 8, 8), np.uint8))
-    (split,) = divide(config_of(tmp_path, "split.groups=none", "split.block=240", "split.val=0.3"), tmp_path / "b.txt")
+    (found,) = split(config_of(tmp_path, "split.groups=none", "split.block=240", "split.val=0.3"), tmp_path / "b.txt")
     block = {f"{n:02d}": int((500_000 + n * 80 + 45) // 240) for n in range(12)}
-    assert not {block[s] for s in split.train} & {block[s] for s in split.val}
+    assert not {block[s] for s in found.train} & {block[s] for s in found.val}
     lines = [f"{n:02d},{'abc'[n % 3]}\n" for n in range(12)]
     (tmp_path / "events.csv").write_text("".join(["stem,event\n", *lines]))
     config = config_of(tmp_path, f"split.groups='{tmp_path}/events.csv:event'", "split.val=0.3")
-    (split,) = divide(config, tmp_path / "c.txt")
-    assert len({int(s) % 3 for s in split.val}) == 1 and len(split.val) == 4
+    (found,) = split(config, tmp_path / "c.txt")
+    assert len({int(s) % 3 for s in found.val}) == 1 and len(found.val) == 4
 
 
 def test_what_cannot_be_divided_is_one_line(scenes, tmp_path):
     with pytest.raises(UsageError, match=r"split\.groups=events: give alike, scene"):
-        divide(config_of(scenes, "split.groups=events"), tmp_path / "s.txt")
+        split(config_of(scenes, "split.groups=events"), tmp_path / "s.txt")
     few = tmp_path / "few"
     for kind in ("images", "masks"):
         (few / kind).mkdir(parents=True)
         shutil.copy(scenes / kind / "01.png", few / kind)
     with pytest.raises(DataError, match="leave part 2 of 2 empty"):
-        divide(config_of(few), tmp_path / "s.txt")
+        split(config_of(few), tmp_path / "s.txt")
     assert not (tmp_path / "s.txt").exists()
 
 
@@ -132,5 +133,5 @@ def test_an_index_of_something_else_is_passed_over(tmp_path, text):
         for name in "abcd":
             Image.fromarray(np.zeros((32, 32), np.uint8)).save(tmp_path / "set" / kind / f"{name}.png")
     (tmp_path / "set" / "index.json").write_text(text)
-    divide(config_of(tmp_path / "set", "split.groups=scene"), tmp_path / "split.txt")
+    split(config_of(tmp_path / "set", "split.groups=scene"), tmp_path / "split.txt")
     assert (tmp_path / "split.txt").is_file()

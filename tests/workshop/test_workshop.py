@@ -16,14 +16,7 @@ from flood_seg.config.schema.workshop import DataToolsConfig
 from flood_seg.data.layout import find_samples
 from flood_seg.data.reading import SampleReader
 from flood_seg.synthetic.scene import draw_scene
-from flood_seg.workshop.check.check import look
-from flood_seg.workshop.convert.coco import to_coco
-from flood_seg.workshop.convert.cvat import to_cvat
-from flood_seg.workshop.convert.mmseg import to_mmseg
-from flood_seg.workshop.overlays import overlay
-from flood_seg.workshop.split_tool import divide
-from flood_seg.workshop.statistics_report import stats
-from flood_seg.workshop.tiles.tile import tile
+from tests.workshop.tools import find_problems, overlay, split, stats, tile, to_coco, to_cvat, to_mmseg
 
 COUNT = 8
 
@@ -104,7 +97,7 @@ def config(request, tmp_path_factory) -> DataToolsConfig:
 
 
 def test_check_finds_nothing(config):
-    checked = look(config)
+    checked = find_problems(config)
     assert len(checked.samples) == COUNT
     assert {finding.kind for finding in checked.findings} <= {"soft", "misfit"}
 
@@ -124,8 +117,8 @@ def test_overlay_draws_all(config, tmp_path):
 
 
 def test_split_divides_all(config, tmp_path):
-    (split,) = divide(config, tmp_path / "split.txt")
-    assert len(split.train) + len(split.val) == COUNT and len(split.val) in (1, 2)
+    (found,) = split(config, tmp_path / "split.txt")
+    assert len(found.train) + len(found.val) == COUNT and len(found.val) in (1, 2)
 
 
 def test_tile_cuts_all(config, tmp_path):
@@ -169,8 +162,8 @@ def test_large_rasters_are_checked_and_measured_by_windows(tmp_path):
         "datamodule.value_scale=255",
     ]
     config = compose("data", [f"datamodule.data_dir='{tmp_path}'", *options], DataToolsConfig)
-    checked = look(config)
+    checked = find_problems(config)
     assert len(checked.samples) >= 16 and not checked.count("error")
     assert stats(config).record["images"] == len(checked.samples)
     shutil.copy(tmp_path / "images" / "s.tif", tmp_path / "masks" / "s.tif")  # a photo is no mask
-    assert look(config).count("error")
+    assert find_problems(config).count("error")

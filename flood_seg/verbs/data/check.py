@@ -25,4 +25,4 @@ def check(
 
     from flood_seg.workshop.check.check import check as run
 
-    run(config, Path(out), as_path(fix))
+    run(config.datamodule, config.task, config.check, Path(out), as_path(fix))

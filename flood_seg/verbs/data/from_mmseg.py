@@ -20,4 +20,4 @@ def from_mmseg(overrides: Sequence[str] = (), *, data: PathLike | None = None, o
 
     from flood_seg.workshop.convert.mmseg import from_mmseg as run
 
-    run(config, Path(out))
+    run(config.datamodule, config.task, Path(out))

@@ -22,6 +22,9 @@ def overlay(
     engine, model = choose_engine(overrides, model)
     config = compose_data(engine, data)
 
+    from flood_seg.inference.engines import open_backend
+    from flood_seg.inference.predictor import Predictor
     from flood_seg.workshop.overlays import overlay as run
 
-    run(config, Path(out), model)
+    predictor = Predictor(open_backend(config.backend, model)) if model else None
+    run(config.datamodule, config.task, config.overlay, Path(out), predictor)

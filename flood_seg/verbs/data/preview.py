@@ -19,4 +19,4 @@ def preview(overrides: Sequence[str] = (), *, out: PathLike = "preview.png", cou
 
     from flood_seg.workshop.preview import preview as run
 
-    run(config, Path(out), count)
+    run(config.datamodule, config.task, config.augmentation, config.seed, Path(out), count)

@@ -17,6 +17,6 @@ def split(overrides: Sequence[str] = (), *, data: PathLike | None = None, out: P
     """Split a data set into parts or folds."""
     config = compose_data(overrides, data)
 
-    from flood_seg.workshop.split_tool import divide
+    from flood_seg.workshop.split_tool import split as run
 
-    divide(config, Path(out))
+    run(config.datamodule, config.task, config.seed, config.split, config.check, Path(out))

@@ -24,4 +24,4 @@ def stats(
 
     from flood_seg.workshop.statistics_report import stats as run
 
-    run(config, as_path(out), as_path(write_config))
+    run(config.datamodule, config.task, config.seed, as_path(out), as_path(write_config))

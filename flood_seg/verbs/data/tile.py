@@ -28,7 +28,7 @@ def tile(
     if mosaic is None:
         from flood_seg.workshop.tiles.tile import tile as run
 
-        run(config, Path(out), image, labels)
+        run(config.datamodule, config.task, config.tile, Path(out), image, labels)
         return
     from flood_seg.config.compose import check_relevant
     from flood_seg.workshop.tiles.mosaic import mosaic as assemble

@@ -19,4 +19,4 @@ def to_coco(overrides: Sequence[str] = (), *, data: PathLike | None = None, out:
 
     from flood_seg.workshop.convert.coco import to_coco as run
 
-    run(config, Path(out))
+    run(config.datamodule, config.task, config.coco, Path(out))

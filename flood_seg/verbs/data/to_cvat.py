@@ -19,4 +19,4 @@ def to_cvat(overrides: Sequence[str] = (), *, data: PathLike | None = None, out:
 
     from flood_seg.workshop.convert.cvat import to_cvat as run
 
-    run(config, Path(out))
+    run(config.datamodule, config.task, config.coco, Path(out))

@@ -19,4 +19,4 @@ def to_mmseg(overrides: Sequence[str] = (), *, data: PathLike | None = None, out
 
     from flood_seg.workshop.convert.mmseg import to_mmseg as run
 
-    run(config, Path(out))
+    run(config.datamodule, config.task, config.seed, Path(out))

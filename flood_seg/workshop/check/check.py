@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flood_seg.console import counted
-from flood_seg.data.nodata import find_strays
+from flood_seg.data.nodata import find_suspected_nodata
 from flood_seg.data.parallel import parallel_map
 from flood_seg.data.reading import SampleReader
 from flood_seg.errors import FindingsError, UsageError
 from flood_seg.files import check_writable
 from flood_seg.workshop.check.examine import Examined, examine
 from flood_seg.workshop.check.findings import SEVERITIES, Finding
+from flood_seg.workshop.check.fix import check_fixable, choose_swaps, write_fixed
 from flood_seg.workshop.check.mask_image_fit import SIGNS, fits
 from flood_seg.workshop.check.near_duplicates import find_alike, groups_of, orientations
+from flood_seg.workshop.check.report import show, write_report
+from flood_seg.workshop.check.result import CheckResult, SwapDetectability
 from flood_seg.workshop.check.swapped_pairs import LEAST, find_misfits, find_swaps, find_unlike, power, weigh
 from flood_seg.workshop.output_layout import find_with_parts
 
@@ -26,66 +29,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flood_seg.config.schema import DataConfig
-    from flood_seg.config.schema.workshop import CheckConfig, DataToolsConfig
+    from flood_seg.config.schema.workshop import CheckConfig
 
 BLOCK = 2000  # images, in the order of their stems, whose masks are tried with each other
 
 
-@dataclass(frozen=True)
-class Trial:
-    """How well exchanged masks can be told in a block of a data set.
-
-    Attributes:
-        masks: that were tried on each other's images.
-        separation: of each sign, the share of other combinations that half of the own pairs fit better than.
-        power: the share of exchanges of two masks that would be found; 0: none can.
-    """
-
-    masks: int
-    separation: dict[str, float]
-    power: float
-
-    def describe(self) -> str:
-        """Says it in a line."""
-        if not self.separation:
-            return f"swapped masks cannot be found among {counted(self.masks, 'mask')}: it takes {LEAST}"
-        if not self.power:
-            return "swapped masks cannot be found here: masks fit their own images hardly better than others"
-        return f"swapped masks: of 100 exchanges of two {self.power * 100:.0f} would be found"
-
-
-@dataclass
-class Checked:
-    """What is known of a data set after a check.
-
-    Attributes:
-        samples: each pair that was found.
-        parts: of each stem, None where nothing says it.
-        findings: the errors first, then warnings and notes.
-        swaps: stems whose masks fit better the other way round.
-        groups: stems of near-duplicates.
-        alike: the pairs that these groups are made of.
-        trials: how well swaps can be told, of each block.
-    """
-
-    samples: dict[str, Examined]
-    parts: dict[str, str | None]
-    findings: list[Finding] = field(default_factory=list)
-    swaps: list[tuple[str, str]] = field(default_factory=list)
-    groups: list[list[str]] = field(default_factory=list)
-    alike: set[tuple[str, str]] = field(default_factory=set)
-    trials: list[Trial] = field(default_factory=list)
-
-    def count(self, severity: str) -> int:
-        """Returns how many findings are of a severity."""
-        return sum(finding.severity == severity for finding in self.findings)
-
-
-def check(config: DataToolsConfig, out: Path, fix: Path | None = None) -> Checked:
+def check(data: DataConfig, task: str, options: CheckConfig, out: Path, fix: Path | None = None) -> CheckResult:
     """Checks a data set and writes `report.html` and `report.json`.
 
     Args:
-        config: the data set, and what is called wrong.
+        data: the data set.
+        task: `binary` or `multiclass`.
+        options: thresholds of the findings, and what the report shows.
         out: folder of the report.
         fix: folder of a corrected copy; None: none is made.
 
@@ -94,44 +49,40 @@ def check(config: DataToolsConfig, out: Path, fix: Path | None = None) -> Checke
         DataError: a folder is missing or empty, or `check.fix_swaps` lists a stem that is in no swap.
         OutputError: the report or the copy cannot be written.
     """
-    from flood_seg.workshop.check.fix import check_fixable, choose_swaps, write_fixed
-    from flood_seg.workshop.check.report import show, write_report
-
     check_writable(out)
     if fix:
-        check_fixable(config, fix, out)
-    checked = look(config)
-    show(checked, config.datamodule.place)
-    write_report(checked, config, out)
+        check_fixable(data, fix, out)
+    result = find_problems(data, task, options)
+    show(result, data.place)
+    write_report(result, data.place, data.classes(task), options.listed, out)
     if fix:
-        write_fixed(checked, config, fix, choose_swaps(checked, config))
-    if errors := checked.count("error"):
-        hint = "" if fix or config.datamodule.windows else "; --fix FOLDER writes a corrected copy"
-        raise FindingsError(f"{config.datamodule.place}: {counted(errors, 'error')}, see {out / 'report.html'}{hint}")
-    return checked
+        write_fixed(result, SampleReader.of(data, task), fix, choose_swaps(result, options.fix_swaps))
+    if errors := result.count("error"):
+        hint = "" if fix or data.windows else "; --fix FOLDER writes a corrected copy"
+        raise FindingsError(f"{data.place}: {counted(errors, 'error')}, see {out / 'report.html'}{hint}")
+    return result
 
 
-def look(config: DataToolsConfig) -> Checked:
-    """Examines each pair, then compares them with each other."""
-    data, options = config.datamodule, config.check
+def find_problems(data: DataConfig, task: str, options: CheckConfig) -> CheckResult:
+    """Examines each pair, then compares them with each other; writes nothing."""
     if data.sample is not None:
         raise UsageError("datamodule=sample is drawn when it is trained on; give --data FOLDER")
     placed, faults = find_with_parts(data)
-    reader = SampleReader.of(data, config.task)
+    reader = SampleReader.of(data, task)
     pairs = [pair for pair, _ in placed]
     looks = parallel_map(lambda pair: examine(pair, reader, options), pairs, "Checking", threads=8)
     samples = {seen.pair.stem: seen for seen in looks}
-    checked = Checked(samples, {pair.stem: part for pair, part in placed})
-    checked.findings = [Finding("unpaired", (fault.stem,), fault.path.name, fault.reason) for fault in faults]
-    checked.findings += _once_a_file([finding for seen in samples.values() for finding in seen.findings])
-    checked.findings += _odd_channels(samples)
-    checked.findings += _stray_values(samples, data)
-    _compare_images(checked, options)
-    _compare_masks(checked, options)
-    checked.findings = [_with_owner(finding, checked) for finding in checked.findings]
+    result = CheckResult(samples, {pair.stem: part for pair, part in placed})
+    result.findings = [Finding("unpaired", (fault.stem,), fault.path.name, fault.reason) for fault in faults]
+    result.findings += _once_a_file([finding for seen in samples.values() for finding in seen.findings])
+    result.findings += _odd_channels(samples)
+    result.findings += _stray_values(samples, data)
+    _compare_images(result, options)
+    _compare_masks(result, options)
+    result.findings = [_with_owner(finding, result) for finding in result.findings]
     order = {severity: place for place, severity in enumerate(SEVERITIES)}
-    checked.findings.sort(key=lambda finding: order[finding.severity])
-    return checked
+    result.findings.sort(key=lambda finding: order[finding.severity])
+    return result
 
 
 def _once_a_file(findings: Sequence[Finding]) -> list[Finding]:
@@ -142,14 +93,14 @@ def _once_a_file(findings: Sequence[Finding]) -> list[Finding]:
     return list(first.values())
 
 
-def _with_owner(finding: Finding, checked: Checked) -> Finding:
+def _with_owner(finding: Finding, result: CheckResult) -> Finding:
     """Names the images whose size is that of a mask of another shape, near-duplicates of its own first."""
     stem = finding.stems[0]
-    if finding.kind != "shape" or any(stem in swap for swap in checked.swaps):
+    if finding.kind != "shape" or any(stem in swap for swap in result.swaps):
         return finding
-    near = {other for group in checked.groups if stem in group for other in group}
-    wanted = checked.samples[stem].mask_size
-    owners = sorted((other not in near, other) for other, seen in checked.samples.items() if seen.size == wanted)
+    near = {other for group in result.groups if stem in group for other in group}
+    wanted = result.samples[stem].mask_size
+    owners = sorted((other not in near, other) for other, seen in result.samples.items() if seen.size == wanted)
     names = [f"{other}, a near-duplicate" if not far else other for far, other in owners[:3]]
     return replace(finding, text=f"{finding.text}, as the image {' or '.join(names)}") if names else finding
 
@@ -172,43 +123,43 @@ def _odd_channels(samples: dict[str, Examined]) -> list[Finding]:
 
 def _stray_values(samples: dict[str, Examined], data: DataConfig) -> list[Finding]:
     """Names values that are likely to mean no data, once for the data set."""
-    strays = find_strays({stem: seen.ends for stem, seen in samples.items()}, data.bands, data.value_scale)
-    return [Finding("stray", one.stems, samples[one.stems[0]].pair.image.name, str(one)) for one in strays]
+    suspected = find_suspected_nodata({stem: seen.ends for stem, seen in samples.items()}, data.bands, data.value_scale)
+    return [Finding("stray", one.stems, samples[one.stems[0]].pair.image.name, str(one)) for one in suspected]
 
 
-def _compare_images(checked: Checked, options: CheckConfig) -> None:
+def _compare_images(result: CheckResult, options: CheckConfig) -> None:
     """Adds near-duplicates and their groups."""
     # Windows of one raster lie side by side and may well look alike: water does.
-    seen = [one for one in checked.samples.values() if one.view is not None and one.pair.window is None]
+    seen = [one for one in result.samples.values() if one.view is not None and one.pair.window is None]
     stems = [one.pair.stem for one in seen]
     views = [one.view for one in seen if one.view is not None]
     pairs = find_alike(views, options.duplicate_bits, options.duplicate_correlation)
     for group in groups_of(pairs, len(stems)):
         members = [stems[index] for index in group]
-        checked.groups.append(members)
-        parts = sorted({part for stem in members if (part := checked.parts.get(stem))})
-        named = ", ".join(f"{stem} ({checked.parts[stem]})" if parts else stem for stem in members)
+        result.groups.append(members)
+        parts = sorted({part for stem in members if (part := result.parts.get(stem))})
+        named = ", ".join(f"{stem} ({result.parts[stem]})" if parts else stem for stem in members)
         kind = "leak" if len(parts) > 1 else "duplicate"
-        checked.findings.append(Finding(kind, tuple(members), seen[group[0]].pair.image.name, named))
-    checked.alike = {(stems[i], stems[j]) for i, j in pairs}
+        result.findings.append(Finding(kind, tuple(members), seen[group[0]].pair.image.name, named))
+    result.alike = {(stems[i], stems[j]) for i, j in pairs}
 
 
-def _compare_masks(checked: Checked, options: CheckConfig) -> None:
+def _compare_masks(result: CheckResult, options: CheckConfig) -> None:
     """Tries the masks of neighbouring stems with each other's images; compares those of near-duplicates."""
-    usable = [one for one in checked.samples.values() if one.view is not None and _says_something(one)]
+    usable = [one for one in result.samples.values() if one.view is not None and _says_something(one)]
     for start in range(0, len(usable), BLOCK):
-        _compare_block(usable[start : start + BLOCK], checked, options)
-    swapped = {stem for swap in checked.swaps for stem in swap}
-    for first, second in sorted(checked.alike):
-        one, other = checked.samples[first].mask_view, checked.samples[second].mask_view
+        _compare_block(usable[start : start + BLOCK], result, options)
+    swapped = {stem for swap in result.swaps for stem in swap}
+    for first, second in sorted(result.alike):
+        one, other = result.samples[first].mask_view, result.samples[second].mask_view
         if {first, second} & swapped or one is None or other is None:
             continue
         # Of the orientation as it is; a flipped copy has a flipped mask.
         agreement = max(_soft_iou(one, turned) for turned in orientations(other))
         if agreement < options.mask_agreement:
-            file = checked.samples[first].pair.mask.name
+            file = result.samples[first].pair.mask.name
             text = f"masks of {first} and {second}: IoU {agreement:.2f}"
-            checked.findings.append(Finding("contradiction", (first, second), file, text))
+            result.findings.append(Finding("contradiction", (first, second), file, text))
 
 
 def _mask_of(one: Examined) -> np.ndarray | None:
@@ -221,49 +172,49 @@ def _says_something(one: Examined) -> bool:
     return mask is not None and bool((mask != mask.flat[0]).any())
 
 
-def _compare_block(block: Sequence[Examined], checked: Checked, options: CheckConfig) -> None:
+def _compare_block(block: Sequence[Examined], result: CheckResult, options: CheckConfig) -> None:
     if len(block) < LEAST:
-        checked.trials += [Trial(len(block), {}, 0.0)] if block else []
+        result.trials += [SwapDetectability(len(block), {}, 0.0)] if block else []
         return
     evidence = weigh(fits([one.view for one in block if one.view is not None],
                           [mask for one in block if (mask := _mask_of(one)) is not None]))  # fmt: skip
     scores = evidence.scores
     found = power(scores, options.swap_warning) if scores is not None else 0.0
-    checked.trials.append(Trial(len(block), dict(zip(SIGNS, evidence.separation, strict=True)), found))
+    result.trials.append(SwapDetectability(len(block), dict(zip(SIGNS, evidence.separation, strict=True)), found))
     if scores is not None:
-        settled = _add_swaps(block, scores, checked, options)
-        _add_misfits(block, scores, settled, checked, options)
+        settled = _add_swaps(block, scores, result, options)
+        _add_misfits(block, scores, settled, result, options)
 
 
-def _add_swaps(block: Sequence[Examined], scores: np.ndarray, checked: Checked, options: CheckConfig) -> set[int]:
+def _add_swaps(block: Sequence[Examined], scores: np.ndarray, result: CheckResult, options: CheckConfig) -> set[int]:
     """Returns which of the block are settled by them."""
     settled = set[int]()
     for found in find_swaps(scores, options.swap_warning):
         one, other = block[found.first], block[found.second]
         stems = (one.pair.stem, other.pair.stem)
-        if tuple(sorted(stems)) in checked.alike:
+        if tuple(sorted(stems)) in result.alike:
             continue
         sizes = one.size != one.mask_size and one.size == other.mask_size and other.size == one.mask_size
         text = f"the masks of {stems[0]} and {stems[1]} fit better exchanged ({_by_chance(found.chance)}"
         text += "; their sizes then fit too)" if sizes else ")"
         kind = "swapped" if sizes or found.chance < options.swap_error else "maybe_swapped"
-        checked.swaps.append(stems)
-        checked.findings.append(Finding(kind, stems, one.pair.mask.name, text))
+        result.swaps.append(stems)
+        result.findings.append(Finding(kind, stems, one.pair.mask.name, text))
         settled |= {found.first, found.second}
     return settled
 
 
 def _add_misfits(
-    block: Sequence[Examined], scores: np.ndarray, settled: set[int], checked: Checked, options: CheckConfig
+    block: Sequence[Examined], scores: np.ndarray, settled: set[int], result: CheckResult, options: CheckConfig
 ) -> None:
     """Names masks that another image explains better, and those that fit their own as badly as any."""
     place = {one.pair.stem: index for index, one in enumerate(block)}
-    near = [(place[a], place[b]) for a, b in checked.alike if a in place and b in place]
+    near = [(place[a], place[b]) for a, b in result.alike if a in place and b in place]
     for found in find_misfits(scores, options.misfit_warning, near):
         if found.second not in settled:
             image, mask = block[found.first].pair, block[found.second].pair
             text = f"fits {image.image.name} better than its own image ({_by_chance(found.chance)})"
-            checked.findings.append(Finding("misfit", (mask.stem, image.stem), mask.mask.name, text))
+            result.findings.append(Finding("misfit", (mask.stem, image.stem), mask.mask.name, text))
             settled = settled | {found.second}
     rest = [index for index in range(len(block)) if index not in settled]
     if len(rest) < LEAST:
@@ -271,7 +222,7 @@ def _add_misfits(
     for index in find_unlike(scores[np.ix_(rest, rest)], options.misfit_share):
         mask = block[rest[index]].pair
         text = "fits its image no better than masks of other images do"
-        checked.findings.append(Finding("misfit", (mask.stem,), mask.mask.name, text))
+        result.findings.append(Finding("misfit", (mask.stem,), mask.mask.name, text))
 
 
 def _by_chance(expected: float) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from flood_seg.classes import IGNORED
 from flood_seg.data.labels import encode
-from flood_seg.data.nodata import band_ends
+from flood_seg.data.nodata import band_extremes
 from flood_seg.data.pairing import VECTORS
 from flood_seg.data.reading import check_aspect, fit_mask, resize_mask
 from flood_seg.errors import DataError, ImageError, OutOfMemoryError
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flood_seg.config.schema.workshop import CheckConfig
-    from flood_seg.data.nodata import Ends
+    from flood_seg.data.nodata import Extremes
     from flood_seg.data.pairing import Pair
     from flood_seg.data.reading import SampleReader
 
@@ -67,7 +67,7 @@ class Examined:
     class_view: np.ndarray | None = None
     photo: bytes = b""
     mask: bytes = b""
-    ends: Ends = field(default_factory=list)
+    ends: Extremes = field(default_factory=list)
 
     def add(self, kind: str, file: Path, text: str) -> None:
         """Adds a finding of this pair."""
@@ -123,7 +123,7 @@ def _look_at_image(seen: Examined, reader: SampleReader) -> Raster | None:
     except (ImageError, OutOfMemoryError) as error:
         seen.add("unreadable", path, _brief(error, path))
         return None
-    seen.ends = band_ends(raster)
+    seen.ends = band_extremes(raster)
     if raster.valid is not None:
         share = 1 - float(raster.valid.mean())
         seen.add("empty_data" if share > 0.5 else "nodata", path, f"{share:.1%} of the pixels have no data")

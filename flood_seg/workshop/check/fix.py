@@ -15,7 +15,6 @@ import numpy as np
 from flood_seg.classes import IGNORED
 from flood_seg.console import counted, say, track
 from flood_seg.data.pairing import VECTORS
-from flood_seg.data.reading import SampleReader
 from flood_seg.data.split import Split, write_split
 from flood_seg.errors import DataError, OutputError, UsageError, did_you_mean
 from flood_seg.files import copy_file, write_json
@@ -33,9 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from flood_seg.classes import Classes
-    from flood_seg.config.schema.workshop import DataToolsConfig
-    from flood_seg.workshop.check.check import Checked
+    from flood_seg.config.schema import DataConfig
+    from flood_seg.data.reading import SampleReader
     from flood_seg.workshop.check.examine import Examined
+    from flood_seg.workshop.check.result import CheckResult
 
 # Findings of a sample that no copy can mend.
 FATAL = frozenset({"unreadable", "labels"})
@@ -44,16 +44,16 @@ KEPT_FIRST = ("test", "val", "train", None)  # of a leak
 WHOLE = 0.995  # share of the image that a label must cover to be warped: half a pixel is missing at an edge
 
 
-def check_fixable(config: DataToolsConfig, fix: Path, out: Path) -> None:
+def check_fixable(data: DataConfig, fix: Path, out: Path) -> None:
     """Raises what keeps a copy from being written, before anything is read.
 
     Raises:
         UsageError: rasters that are read by windows.
         OutputError: the folder is not empty, or is the data set's.
     """
-    if config.datamodule.windows is not None:
+    if data.windows is not None:
         raise UsageError("--fix copies whole files; check rasters without datamodule=rasters, or cut them by data tile")
-    folders = [folder.resolve() for folder in config.datamodule.folders]
+    folders = [folder.resolve() for folder in data.folders]
     if any(fix.resolve() == folder or folder in fix.resolve().parents for folder in folders):
         raise OutputError(f"{fix}: lies in the data set itself; choose a folder outside of it")
     if fix.resolve() == out.resolve():
@@ -61,58 +61,60 @@ def check_fixable(config: DataToolsConfig, fix: Path, out: Path) -> None:
     check_empty(fix)
 
 
-def choose_swaps(checked: Checked, config: DataToolsConfig) -> list[tuple[str, str]]:
-    """Returns the pairs of stems whose masks the copy exchanges: those of `check.fix_swaps`.
+def choose_swaps(result: CheckResult, wanted: bool | list[str]) -> list[tuple[str, str]]:
+    """Returns the pairs of stems whose masks the copy exchanges.
+
+    Args:
+        result: the data set.
+        wanted: `check.fix_swaps`: whether to exchange those that are errors, or stems.
 
     Raises:
         DataError: a stem is listed that belongs to no swap.
     """
-    wanted = config.check.fix_swaps
     if isinstance(wanted, bool):
-        sure = {finding.stems for finding in checked.findings if finding.kind == "swapped"}
-        return [swap for swap in checked.swaps if wanted and swap in sure]
-    known = {stem for swap in checked.swaps for stem in swap}
+        sure = {finding.stems for finding in result.findings if finding.kind == "swapped"}
+        return [swap for swap in result.swaps if wanted and swap in sure]
+    known = {stem for swap in result.swaps for stem in swap}
     if unknown := [stem for stem in wanted if stem not in known]:
-        found = ", ".join(" and ".join(swap) for swap in checked.swaps[:3]) or "none"
-        more = ", ..." if len(checked.swaps) > 3 else ""
+        found = ", ".join(" and ".join(swap) for swap in result.swaps[:3]) or "none"
+        more = ", ..." if len(result.swaps) > 3 else ""
         raise DataError(
             f"check.fix_swaps: {unknown[0]} is in no pair of swapped masks; found are {found}{more}"
             f"{did_you_mean(unknown[0], known)}; no copy is written"
         )
-    return [swap for swap in checked.swaps if set(swap) & set(wanted)]
+    return [swap for swap in result.swaps if set(swap) & set(wanted)]
 
 
-def write_fixed(checked: Checked, config: DataToolsConfig, root: Path, swaps: Sequence[tuple[str, str]]) -> None:
+def write_fixed(result: CheckResult, reader: SampleReader, root: Path, swaps: Sequence[tuple[str, str]]) -> None:
     """Writes images, masks, `fixes.json`, and `split.txt` where parts are known but no folders say them.
 
     Args:
-        checked: the data set.
-        config: how it is read.
+        result: the data set.
+        reader: of the data set.
         root: folder of the copy.
         swaps: of `choose_swaps`.
     """
-    reader = SampleReader.of(config.datamodule, config.task)
     partners = {a: b for one, other in swaps for a, b in ((one, other), (other, one))}
-    dropped = _dropped(checked, partners)
+    dropped = _dropped(result, partners)
     changes: dict[str, list[str]] = {stem: [f"left out: {why}"] for stem, why in dropped.items()}
-    changes |= {f.stems[0]: [f"left out: {f.file}: {f.text}"] for f in checked.findings if f.kind == "unpaired"}
-    by_folder = any(seen.pair.part for seen in checked.samples.values())
+    changes |= {f.stems[0]: [f"left out: {f.file}: {f.text}"] for f in result.findings if f.kind == "unpaired"}
+    by_folder = any(seen.pair.part for seen in result.samples.values())
     parts: dict[str, list[str]] = {"train": [], "val": [], "test": []}
-    kept = [seen for stem, seen in checked.samples.items() if stem not in dropped]
+    kept = [seen for stem, seen in result.samples.items() if stem not in dropped]
     places = places_of(root, [(seen.pair, seen.pair.part) for seen in kept])
     for seen, place in track(list(zip(kept, places, strict=True)), "Copying", len(kept)):
         stem = seen.pair.stem
-        mask = checked.samples[partners[stem]] if stem in partners else seen
+        mask = result.samples[partners[stem]] if stem in partners else seen
         done = [f"mask of {partners[stem]}"] if stem in partners else []
         done += _copy_image(seen, place, reader)
         done += _copy_mask(seen, mask, place, reader)
         if done:
             changes[stem] = done
-        if part := checked.parts.get(stem):
+        if part := result.parts.get(stem):
             parts[part].append(place.name)
     if not by_folder and any(parts.values()):
         write_split(root / "split.txt", Split(*(tuple(sorted(parts[part])) for part in ("train", "val", "test"))))
-    unchanged = [swap for swap in checked.swaps if swap not in swaps]
+    unchanged = [swap for swap in result.swaps if swap not in swaps]
     write_json(root / "fixes.json", {"copied": len(kept), "changes": changes, "swaps_left": unchanged})
     mended = sum(seen.pair.stem in changes for seen in kept)
     left = len(changes) - mended
@@ -129,12 +131,12 @@ def _left_alone(swaps: Sequence[tuple[str, str]]) -> str:
     )
 
 
-def _dropped(checked: Checked, partners: dict[str, str]) -> dict[str, str]:
+def _dropped(result: CheckResult, partners: dict[str, str]) -> dict[str, str]:
     """Returns why each sample is left out that is."""
-    dropped = _leaking(checked)
-    for stem, seen in checked.samples.items():
+    dropped = _leaking(result)
+    for stem, seen in result.samples.items():
         # A mask whose own sample cannot be used may still be the partner's.
-        source = checked.samples[partners.get(stem, stem)]
+        source = result.samples[partners.get(stem, stem)]
         warped = "place" in _kinds(source, source.pair.mask) and not _is_vector(source.pair.mask)
         for finding in seen.findings:
             # Of another shape: the mask is exchanged, or cut to its image on the map.
@@ -145,14 +147,14 @@ def _dropped(checked: Checked, partners: dict[str, str]) -> dict[str, str]:
     return dropped
 
 
-def _leaking(checked: Checked) -> dict[str, str]:
+def _leaking(result: CheckResult) -> dict[str, str]:
     """Near-duplicates of a sample of another part that is kept; what merely resembles those in turn stays."""
     rank = {part: place for place, part in enumerate(KEPT_FIRST)}
     dropped = {}
-    for pair in checked.alike:
-        kept, other = sorted(pair, key=lambda stem: rank[checked.parts[stem]])
-        part = checked.parts[kept]
-        if part and checked.parts[other] and part != checked.parts[other]:
+    for pair in result.alike:
+        kept, other = sorted(pair, key=lambda stem: rank[result.parts[stem]])
+        part = result.parts[kept]
+        if part and result.parts[other] and part != result.parts[other]:
             dropped[other] = f"near-duplicate of {kept}, of the {part} part"
     return dropped
 

@@ -21,15 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from flood_seg.classes import Color
-    from flood_seg.config.schema.workshop import DataToolsConfig
-    from flood_seg.workshop.check.check import Checked
+    from flood_seg.classes import Classes, Color
+    from flood_seg.workshop.check.result import CheckResult
 
 LINES = 3  # findings of a kind that the screen names
 OPACITY = 0.4
 
 
-def show(checked: Checked, place: str) -> None:
+def show(checked: CheckResult, place: str) -> None:
     """Prints a line per kind of finding, then the first errors and warnings of each kind."""
     say(f"{place}: {counted(len(checked.samples), 'pair')}, {_totals(checked)}")
     for line in _trials(checked):
@@ -56,24 +55,32 @@ def show(checked: Checked, place: str) -> None:
             say(f"and {len(serious) - len(shown)} more of these kinds; report.json lists each")
 
 
-def _totals(checked: Checked) -> str:
+def _totals(checked: CheckResult) -> str:
     return ", ".join(counted(checked.count(severity), severity) for severity in SEVERITIES)
 
 
-def _trials(checked: Checked) -> list[str]:
+def _trials(checked: CheckResult) -> list[str]:
     """How well swapped masks can be told, once where blocks agree."""
     return list(dict.fromkeys(trial.describe() for trial in checked.trials))
 
 
-def _examples(checked: Checked, kind: str, count: int = 4) -> str:
+def _examples(checked: CheckResult, kind: str, count: int = 4) -> str:
     stems = [finding.stems[0] for finding in checked.findings if finding.kind == kind]
     return ", ".join(stems[:count]) + (", ..." if len(stems) > count else "")
 
 
-def write_report(checked: Checked, config: DataToolsConfig, folder: Path) -> None:
-    """Writes `report.json` and `report.html`."""
+def write_report(checked: CheckResult, place: str, classes: Classes, listed: int, folder: Path) -> None:
+    """Writes `report.json` and `report.html`.
+
+    Args:
+        checked: the data set.
+        place: the data set's folders, for people.
+        classes: of the masks.
+        listed: findings of a kind that the page shows; the JSON file has all.
+        folder: of both files.
+    """
     record = {
-        "data": config.datamodule.place,
+        "data": place,
         "pairs": len(checked.samples),
         "errors": checked.count("error"),
         "warnings": checked.count("warning"),
@@ -85,26 +92,25 @@ def write_report(checked: Checked, config: DataToolsConfig, folder: Path) -> Non
     }
     write_json(folder / "report.json", record)
     found = [name for name in KINDS if any(finding.kind == name for finding in checked.findings)]
-    classes = config.datamodule.classes(config.task)
     colors = [to_rgb(color) for color in classes.colors]
     write_page(
         folder / "report.html", "check.html",
-        title=f"Check of {config.datamodule.place}", checked=checked, totals=_totals(checked),
+        title=f"Check of {place}", checked=checked, totals=_totals(checked),
         trials=_trials(checked),
-        sections=[_section(checked, name, config.check.listed, colors) for name in found],
+        sections=[_section(checked, name, listed, colors) for name in found],
         legend=list(zip(classes.names, classes.colors, strict=True))[1:],
     )  # fmt: skip
     say(f"{folder / 'report.html'}, {folder / 'report.json'}")
 
 
-def _section(checked: Checked, name: str, listed: int, colors: Sequence[Color]) -> dict[str, Any]:
+def _section(checked: CheckResult, name: str, listed: int, colors: Sequence[Color]) -> dict[str, Any]:
     """Returns what the page shows of a kind of finding."""
     findings = [finding for finding in checked.findings if finding.kind == name]
     entries = [{"finding": finding, "pictures": _pictures(checked, finding, colors)} for finding in findings[:listed]]
     return {"name": name, "kind": KINDS[name], "count": len(findings), "entries": entries}
 
 
-def _pictures(checked: Checked, finding: Finding, colors: Sequence[Color]) -> list[dict[str, str]]:
+def _pictures(checked: CheckResult, finding: Finding, colors: Sequence[Color]) -> list[dict[str, str]]:
     """Returns the images of a finding, each with its mask where there is one; of a swap, with the other's too."""
     seen = [checked.samples[stem] for stem in finding.stems[:6] if stem in checked.samples]
     pictures = []

@@ -18,14 +18,15 @@ from flood_seg.workshop.convert.shapes import Area, Shape, count_lost, encode_rl
 from flood_seg.workshop.output_layout import whole_or_not_at_all
 
 if TYPE_CHECKING:
-    from flood_seg.config.schema.workshop import CocoConfig, DataToolsConfig
+    from flood_seg.config.schema import DataConfig
+    from flood_seg.config.schema.workshop import CocoConfig
     from flood_seg.workshop.convert.samples import PlacedSample
 
 ALL = "annotations"
 NO_PIXEL = "{} of %d annotations cover no pixel of their image and are not drawn"
 
 
-def to_coco(config: DataToolsConfig, out: Path) -> list[Path]:
+def to_coco(data: DataConfig, task: str, options: CocoConfig, out: Path) -> list[Path]:
     """Writes `images/` and `annotations.json`, or those of each part: `train/images/`, `annotations/train.json`.
 
     Returns:
@@ -34,13 +35,13 @@ def to_coco(config: DataToolsConfig, out: Path) -> list[Path]:
     Raises:
         FindingsError, OutputError, UsageError: as `read_samples`.
     """
-    names = config.datamodule.classes(config.task).names
+    names = data.classes(task).names
     records: dict[str | None, dict[str, Any]] = {}
     tally, findings = Tally(), None
     with whole_or_not_at_all(out):
         try:
-            for sample in read_samples(config, out):
-                _add(records.setdefault(sample.part, _empty(names)), sample, config.coco, tally)
+            for sample in read_samples(data, task, out):
+                _add(records.setdefault(sample.part, _empty(names)), sample, options, tally)
         except FindingsError as error:  # what could be read is worth having though something else could not
             findings = error
         files = [_write(out, part, record) for part, record in records.items()]

@@ -37,27 +37,28 @@ from flood_seg.workshop.convert.shapes import (
 from flood_seg.workshop.output_layout import whole_or_not_at_all
 
 if TYPE_CHECKING:
-    from flood_seg.config.schema.workshop import CocoConfig, DataToolsConfig
+    from flood_seg.config.schema import DataConfig
+    from flood_seg.config.schema.workshop import CocoConfig
     from flood_seg.workshop.convert.samples import PlacedSample
 
 FILE = "annotations.xml"
 DRAWN = ("polygon", "mask", "box", "ellipse")
 
 
-def to_cvat(config: DataToolsConfig, out: Path) -> Path:
+def to_cvat(data: DataConfig, task: str, options: CocoConfig, out: Path) -> Path:
     """Writes `images/` (or `train/images/`, ...) and `annotations.xml`.
 
     Raises:
         FindingsError, OutputError, UsageError: as `read_samples`.
     """
-    classes = config.datamodule.classes(config.task)
+    classes = data.classes(task)
     root = _head([*zip(classes.names, classes.colors, strict=True)][1:])
     named = dict(enumerate(classes.names)) | {IGNORED: IGNORE}
     tally, findings = Tally(), None
     with whole_or_not_at_all(out):
         try:
-            for sample in read_samples(config, out):
-                _add_image(root, sample, named, config.coco, tally)
+            for sample in read_samples(data, task, out):
+                _add_image(root, sample, named, options, tally)
         except FindingsError as error:  # what could be read is worth having though something else could not
             findings = error
         if count := len(root.findall("image")):

@@ -17,13 +17,13 @@ from flood_seg.workshop.convert.samples import SetWriter, Tally, copy_image, rea
 from flood_seg.workshop.output_layout import Place, find_with_parts, whole_or_not_at_all
 
 if TYPE_CHECKING:
-    from flood_seg.config.schema.workshop import DataToolsConfig
+    from flood_seg.config.schema import DataConfig
     from flood_seg.workshop.convert.samples import PlacedSample
 
 IMAGES, MASKS, CLASSES = "img_dir", "ann_dir", "classes.json"
 
 
-def to_mmseg(config: DataToolsConfig, out: Path) -> None:
+def to_mmseg(data: DataConfig, task: str, seed: int, out: Path) -> None:
     """Writes `img_dir/{train,val,test}`, `ann_dir/{train,val,test}` and `classes.json`.
 
     Where nothing says which part a sample is of, `datamodule.val_split` of them are drawn for validation.
@@ -31,11 +31,11 @@ def to_mmseg(config: DataToolsConfig, out: Path) -> None:
     Raises:
         FindingsError, OutputError, UsageError: as `read_samples`.
     """
-    classes = config.datamodule.classes(config.task)
-    placed, _ = find_with_parts(config.datamodule)
+    classes = data.classes(task)
+    placed, _ = find_with_parts(data)
     drawn = None
     if not any(part for _, part in placed):
-        drawn = set(random_split([pair.stem for pair, _ in placed], config.datamodule.val_split, config.seed).val)
+        drawn = set(random_split([pair.stem for pair, _ in placed], data.val_split, seed).val)
 
     def part_of(sample: PlacedSample) -> str | None:
         return sample.part if drawn is None else "val" if sample.pair.stem in drawn else "train"
@@ -43,7 +43,7 @@ def to_mmseg(config: DataToolsConfig, out: Path) -> None:
     left_out, count, findings = Tally(), 0, None
     with whole_or_not_at_all(out):
         try:
-            for sample in read_samples(config, out):
+            for sample in read_samples(data, task, out):
                 part = part_of(sample)
                 if part is None:
                     left_out.note("{} samples left out, which datamodule.split_file does not name", sample.pair.stem)
@@ -61,19 +61,19 @@ def to_mmseg(config: DataToolsConfig, out: Path) -> None:
         raise findings
 
 
-def from_mmseg(config: DataToolsConfig, out: Path) -> None:
+def from_mmseg(data: DataConfig, task: str, out: Path) -> None:
     """Writes images/ and masks/ of MMSegmentation's folders, or of any layout that training takes.
 
     Raises:
         UsageError: nothing says what the masks' values mean.
         FindingsError, OutputError, UsageError: as `read_samples`.
     """
-    config = _with_classes(config)
-    names = config.datamodule.classes(config.task).names
+    data, task = _with_classes(data, task)
+    names = data.classes(task).names
     writer, findings = SetWriter(out, names[1:], background=names[0]), None
     with whole_or_not_at_all(out):
         try:
-            for sample in read_samples(config, out):
+            for sample in read_samples(data, task, out):
                 writer.add(sample.pair.image, sample.mask, sample.part, f"{sample.place.name}.png")
         except FindingsError as error:
             findings = error
@@ -82,12 +82,11 @@ def from_mmseg(config: DataToolsConfig, out: Path) -> None:
             raise findings
 
 
-def _with_classes(config: DataToolsConfig) -> DataToolsConfig:
-    """Returns the configuration with the classes of `classes.json`, where it does not name any itself."""
-    data = config.datamodule
+def _with_classes(data: DataConfig, task: str) -> tuple[DataConfig, str]:
+    """Returns data set and task with the classes of `classes.json`, where the configuration names none."""
     named = data.labels or data.max_label is not None or data.ignore_index is not None
     if named or not (data.folders[0] / data.images_dir).is_dir():  # reading says what is missing
-        return config
+        return data, task
     path = data.folders[0] / CLASSES
     if not path.is_file():
         raise UsageError(
@@ -100,5 +99,4 @@ def _with_classes(config: DataToolsConfig) -> DataToolsConfig:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: holds no list of classes ({error}); give datamodule.labels") from error
     labels = dict(enumerate(names)) | {ignored: IGNORE}
-    task = config.task if len(names) == 2 else "multiclass"
-    return replace(config, task=task, datamodule=replace(data, labels=labels))
+    return replace(data, labels=labels), task if len(names) == 2 else "multiclass"

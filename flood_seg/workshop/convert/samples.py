@@ -28,7 +28,7 @@ from flood_seg.workshop.output_layout import IMAGES, MASKS, Place, check_empty, 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from flood_seg.config.schema.workshop import DataToolsConfig
+    from flood_seg.config.schema import DataConfig
     from flood_seg.data.pairing import Pair
 
 
@@ -50,7 +50,7 @@ class PlacedSample:
         return self.place.part
 
 
-def read_samples(config: DataToolsConfig, out: Path) -> Iterator[PlacedSample]:
+def read_samples(data: DataConfig, task: str, out: Path) -> Iterator[PlacedSample]:
     """Yields each usable sample; in the end the others are an error.
 
     Raises:
@@ -58,12 +58,12 @@ def read_samples(config: DataToolsConfig, out: Path) -> Iterator[PlacedSample]:
         UsageError: rasters that are read by windows.
         FindingsError: some samples could not be used; all others were yielded before.
     """
-    if config.datamodule.windows is not None:
+    if data.windows is not None:
         raise UsageError("datamodule=rasters: convert tiles; cut the rasters by flood-seg data tile first")
     check_empty(out)
-    placed, faults = find_with_parts(config.datamodule)
+    placed, faults = find_with_parts(data)
     places = places_of(out, placed)
-    reader = SampleReader.of(config.datamodule, config.task)
+    reader = SampleReader.of(data, task)
     warn_of(faults)
 
     def read(pair: Pair) -> np.ndarray:

@@ -41,7 +41,8 @@ from flood_seg.workshop.tiles.source import PhotoSource, RasterSource, open_sour
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from flood_seg.config.schema.workshop import DataToolsConfig, TileConfig
+    from flood_seg.config.schema import DataConfig
+    from flood_seg.config.schema.workshop import TileConfig
 
 INDEX = "index.json"
 PIECE = 32 << 20  # bytes that a thread reads at once
@@ -76,11 +77,15 @@ class Cut:
     skipped: int = 0
 
 
-def tile(config: DataToolsConfig, out: Path, image: str | None = None, labels: str | None = None) -> list[Cut]:
+def tile(
+    data: DataConfig, task: str, options: TileConfig, out: Path, image: str | None = None, labels: str | None = None
+) -> list[Cut]:
     """Cuts images into tiles and writes `images/`, `masks/`, `index.json` and `index.csv`.
 
     Args:
-        config: the data set and how to cut.
+        data: the data set.
+        task: `binary` or `multiclass`.
+        options: size, overlap and format of the tiles.
         out: a new folder.
         image: one image, or a folder of images, instead of the data set.
         labels: the mask or the shapes of the one image.
@@ -91,12 +96,12 @@ def tile(config: DataToolsConfig, out: Path, image: str | None = None, labels: s
         FindingsError: an image could not be read; the others are cut.
     """
     _check_finished(out)
-    limit_megapixels(config.datamodule.max_megapixels)
+    limit_megapixels(data.max_megapixels)
     with whole_or_not_at_all(out):
-        scenes, failed = _scenes(config, out, image, labels)
+        scenes, failed = _scenes(data, out, image, labels)
         for scene in scenes:
             check_name(out / f"{scene.place.name}_r000000_c000000.png")
-        cutter, cuts = _Cutter(config), list[Cut]()
+        cutter, cuts = _Cutter(data, task, options), list[Cut]()
         with import_rasterio().Env(GDAL_CACHEMAX=GDAL_CACHE), LeftOut(CHECK) as left_out:
             for scene in scenes:
                 try:
@@ -105,8 +110,8 @@ def tile(config: DataToolsConfig, out: Path, image: str | None = None, labels: s
                     failed += 1
                     scene.discard()
                     left_out.add(scene.pair.stem, str(error))
-        overrides = _overrides(config, out, cutter, cuts) if any(scene.labelled for scene in scenes) else []
-        _write_index(out, cuts, config.tile, overrides)
+        overrides = _overrides(data, out, cutter, cuts) if any(scene.labelled for scene in scenes) else []
+        _write_index(out, cuts, options, overrides)
     tiles, skipped = sum(len(cut.tiles) for cut in cuts), sum(cut.skipped for cut in cuts)
     say(f"{out}: {counted(tiles, 'tile')} of {counted(len(cuts), 'image')}, {skipped} left out as empty; {out / INDEX}")
     if overrides:
@@ -124,15 +129,15 @@ def _check_finished(out: Path) -> None:
         )
 
 
-def _overrides(config: DataToolsConfig, out: Path, cutter: _Cutter, cuts: Sequence[Cut]) -> list[str]:
+def _overrides(data: DataConfig, out: Path, cutter: _Cutter, cuts: Sequence[Cut]) -> list[str]:
     """Returns the overrides by which training reads the tiles as it reads what was cut."""
     ignored = any(line["ignored_share"] for cut in cuts for line in cut.tiles)
-    return [*cutter.coding.overrides(out, ignored=ignored), *image_overrides(config.datamodule)]
+    return [*cutter.coding.overrides(out, ignored=ignored), *image_overrides(data)]
 
 
-def _scenes(config: DataToolsConfig, out: Path, image: str | None, labels: str | None) -> tuple[list[Scene], int]:
+def _scenes(data: DataConfig, out: Path, image: str | None, labels: str | None) -> tuple[list[Scene], int]:
     """Returns the images that are cut, and how many of the data set have no partner."""
-    data = replace(config.datamodule, windows=None)  # rasters are cut as a whole
+    data = replace(data, windows=None)  # rasters are cut as a whole
     if labels and not image:
         raise UsageError("--labels: are of one image; give --image FILE too")
     if image is None and has_masks(data):
@@ -140,14 +145,13 @@ def _scenes(config: DataToolsConfig, out: Path, image: str | None, labels: str |
         warn_of(faults)
         places = places_of(out, placed)
         return [Scene(pair, place, True) for (pair, _), place in zip(placed, places, strict=True)], len(faults)
-    pairs = [pair for folder, name in _folders(config, image) for pair in _images(folder, name, labels)]
+    pairs = [pair for folder, name in _folders(data, image) for pair in _images(folder, name, labels)]
     places = places_of(out, [(pair, None) for pair in pairs])
     return [Scene(pair, place, labels is not None) for pair, place in zip(pairs, places, strict=True)], 0
 
 
-def _folders(config: DataToolsConfig, image: str | None) -> list[tuple[Path, str]]:
+def _folders(data: DataConfig, image: str | None) -> list[tuple[Path, str]]:
     """Returns what is cut, an image or folders, and what the stems of each begin with."""
-    data = config.datamodule
     if image:
         return [(Path(image), "")]
     names = [f"{name}/" for name in set_names(data.folders)] if len(data.folders) > 1 else [""]
@@ -176,11 +180,11 @@ def _images_folder(folder: Path, images_dir: str) -> Path:
 class _Cutter:
     """Cuts scenes, a row of tiles a thread."""
 
-    def __init__(self, config: DataToolsConfig) -> None:
-        self._options = config.tile
-        self._reader = SampleReader.of(config.datamodule, config.task)
-        self.coding = Coding.of(self._reader.classes, config.task)
-        self._workers = config.tile.workers or cores()
+    def __init__(self, data: DataConfig, task: str, options: TileConfig) -> None:
+        self._options = options
+        self._reader = SampleReader.of(data, task)
+        self.coding = Coding.of(self._reader.classes, task)
+        self._workers = options.workers or cores()
 
     def cut(self, scene: Scene) -> Cut:
         """Cuts one scene; raises ImageError where it cannot be read."""

@@ -18,8 +18,9 @@ from flood_seg.data.layout import find_samples
 from flood_seg.data.reading import SampleReader
 from flood_seg.errors import ConfigError, DataError, FindingsError, OutputError, UsageError
 from flood_seg.synthetic.scene import draw_scene
-from flood_seg.workshop.check.check import Checked, check, look
 from flood_seg.workshop.check.findings import KINDS
+from flood_seg.workshop.check.result import CheckResult
+from tests.workshop.tools import check, find_problems
 
 SIZE = 128
 COUNT = 12
@@ -56,7 +57,7 @@ def config_of(folder: Path, *more: str) -> DataToolsConfig:
     return compose("data", [f"datamodule.data_dir='{folder}'", *more], DataToolsConfig)
 
 
-def found(checked: Checked) -> set[tuple[str, ...]]:
+def found(checked: CheckResult) -> set[tuple[str, ...]]:
     return {(finding.kind, *sorted(finding.stems)) for finding in checked.findings}
 
 
@@ -148,7 +149,7 @@ def test_masks_swapped_with_their_sizes_are_an_error_in_few_images_too(many, sce
         Image.fromarray(cv2.resize(scenes[number][0], shape[::-1])).save(many / "images" / f"{number:02d}.jpg")
         other = scenes[11 - number][1] if number == 8 else small
         Image.fromarray(other).save(many / "masks" / f"{number:02d}.png")
-    assert {("swapped", "03", "08"), ("shape", "03"), ("shape", "08")} == found(look(config_of(many)))
+    assert {("swapped", "03", "08"), ("shape", "03"), ("shape", "08")} == found(find_problems(config_of(many)))
 
 
 def test_the_report_says_how_well_swapped_masks_can_be_told(many, tmp_path, capsys):
@@ -172,12 +173,12 @@ def test_masks_of_what_the_images_do_not_show_are_not_judged_and_the_report_says
 
 def test_a_mask_of_another_scene_fits_that_one_better(many):
     shutil.copy(many / "masks" / "03.png", many / "masks" / "07.png")
-    assert ("misfit", "03", "07") in found(look(config_of(many)))
+    assert ("misfit", "03", "07") in found(find_problems(config_of(many)))
 
 
 def test_a_mask_that_fits_no_image_is_named_by_itself(many, scenes):
     Image.fromarray(np.ascontiguousarray(scenes[8][1][::-1])).save(many / "masks" / "07.png")
-    assert found(look(config_of(many))) == {("misfit", "07")}
+    assert found(find_problems(config_of(many))) == {("misfit", "07")}
 
 
 def test_near_duplicates_are_found_however_they_were_changed(folder, scenes):
@@ -192,7 +193,7 @@ def test_near_duplicates_are_found_however_they_were_changed(folder, scenes):
         Image.fromarray(cv2.resize(moved, pixels.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)).save(
             folder / "masks" / f"{name}.png"
         )
-    checked = look(config_of(folder))
+    checked = find_problems(config_of(folder))
     assert [sorted(group) for group in checked.groups] == [sorted(["00", *changed])]
     assert {finding.kind for finding in checked.findings} == {"duplicate"}  # their masks agree when turned alike
 
@@ -202,14 +203,18 @@ def test_masks_of_near_duplicates_that_differ_contradict_each_other(folder, scen
     other = scenes[0][1].copy()
     other[: int(np.median(np.nonzero(other)[0]))] = 0  # half of the water
     Image.fromarray(other).save(folder / "masks" / "again.png")
-    assert {("duplicate", "00", "again"), ("contradiction", "00", "again")} <= found(look(config_of(folder)))
+    assert {("duplicate", "00", "again"), ("contradiction", "00", "again")} <= found(find_problems(config_of(folder)))
 
 
 def test_dry_photos_that_are_there_twice_do_not_contradict_each_other(folder, scenes):
     Image.fromarray(scenes[0][0]).save(folder / "images" / "again.jpg", quality=60)
     for name in ("00", "again"):
         Image.fromarray(np.zeros_like(scenes[0][1])).save(folder / "masks" / f"{name}.png")
-    assert found(look(config_of(folder))) == {("duplicate", "00", "again"), ("constant", "00"), ("constant", "again")}
+    assert found(find_problems(config_of(folder))) == {
+        ("duplicate", "00", "again"),
+        ("constant", "00"),
+        ("constant", "again"),
+    }
 
 
 def test_a_duplicate_in_two_parts_is_an_error_and_the_copy_keeps_it_out_of_training(tmp_path, scenes):
@@ -219,9 +224,9 @@ def test_a_duplicate_in_two_parts_is_an_error_and_the_copy_keeps_it_out_of_train
     Image.fromarray(scenes[2][1]).save(root / "val" / "masks" / "two.png")
     with pytest.raises(FindingsError):
         check(config_of(root), tmp_path / "out", tmp_path / "fixed")
-    assert found(look(config_of(root))) == {("leak", "train/02", "val/two")}
+    assert found(find_problems(config_of(root))) == {("leak", "train/02", "val/two")}
     assert len(list((tmp_path / "fixed" / "train" / "images").iterdir())) == 7
-    assert found(look(config_of(tmp_path / "fixed"))) == set()
+    assert found(find_problems(config_of(tmp_path / "fixed"))) == set()
 
 
 def test_the_parts_of_a_split_file_count_and_are_kept(folder, scenes, tmp_path):
@@ -230,7 +235,7 @@ def test_the_parts_of_a_split_file_count_and_are_kept(folder, scenes, tmp_path):
     split = tmp_path / "split.txt"
     split.write_text("".join(f"train\t{number:02d}\n" for number in range(10)) + "val\t10\nval\t11\nval\tagain\n")
     config = config_of(folder, f"datamodule.split_file='{split}'")
-    assert found(look(config)) == {("leak", "00", "again")}
+    assert found(find_problems(config)) == {("leak", "00", "again")}
     with pytest.raises(FindingsError):
         check(config, tmp_path / "out", tmp_path / "fixed")
     kept = set((tmp_path / "fixed" / "split.txt").read_text().split("\n"))
@@ -255,7 +260,7 @@ def test_the_copy_is_mended_and_the_data_set_is_untouched(many, scenes, tmp_path
     upright = Image.open(fixed / "images" / "08.png")
     assert upright.size == (SIZE + 40, SIZE) and upright.getexif().get(0x0112, 1) == 1
     assert (fixed / "images" / "09.webp").read_bytes() == (many / "images" / "09.jpg").read_bytes()
-    assert found(look(config_of(fixed))) == {("constant", "07"), ("channels", "10")}
+    assert found(find_problems(config_of(fixed))) == {("constant", "07"), ("channels", "10")}
     changes = json.loads((fixed / "fixes.json").read_text())["changes"]
     assert changes["08"][0] == "mask of 09" and changes["02"][0].startswith("left out: 02.jpg: image without a mask")
 
@@ -315,7 +320,7 @@ def test_a_stem_that_a_yaml_made_a_number_is_refused():
 def test_only_the_direct_neighbours_of_another_part_are_kept_out_of_training(many, scenes):
     from flood_seg.workshop.check.fix import _leaking
 
-    checked = look(config_of(many))
+    checked = find_problems(config_of(many))
     checked.parts = {stem: "train" for stem in checked.parts} | {"02": "val", "03": "test"}
     checked.alike = {("00", "01"), ("01", "02"), ("02", "03"), ("04", "05")}  # a chain: 00 does not resemble 02
     assert set(_leaking(checked)) == {"01", "02"}
@@ -350,7 +355,7 @@ def test_labels_that_lie_elsewhere_on_the_map_are_found_and_warped_back(tmp_path
             crs = ""
         write_raster(root / "masks" / f"{number}.tif", labels, west, crs)
     config = config_of(root, "datamodule.value_scale=10000")
-    kinds = found(look(config)) - {("misfit", "1", "2"), ("misfit", "2", "1")}
+    kinds = found(find_problems(config)) - {("misfit", "1", "2"), ("misfit", "2", "1")}
     assert {("place", "1"), ("place", "2"), ("unplaced", "3"), ("nodata", "4")} <= kinds
     with pytest.raises(FindingsError):
         check(config, tmp_path / "out", tmp_path / "fixed")
@@ -391,7 +396,7 @@ def test_classes_by_number_are_checked_against_the_labels(folder, scenes, tmp_pa
         values[:10, :10] = 7 if number == 3 else 128
         Image.fromarray(values).save(folder / "masks" / f"{number:02d}.png")
     config = config_of(folder, "task=multiclass", "datamodule.labels={64:water,128:road}")
-    assert found(look(config)) == {("labels", "03")}
+    assert found(find_problems(config)) == {("labels", "03")}
 
 
 def test_the_mended_copy_of_a_label_keeps_what_has_no_data(tmp_path, scenes):
@@ -443,5 +448,5 @@ def test_what_is_without_data_by_alpha_or_by_the_configuration_is_noted(tmp_path
         alpha[: (0, 10, 90)[number]] = 0
         Image.fromarray(np.dstack([image, alpha])).save(root / "images" / f"{number}.png")
         Image.fromarray(mask).save(root / "masks" / f"{number}.png")
-    kinds = {(f.kind, f.stems[0]) for f in look(config_of(root)).findings}
+    kinds = {(f.kind, f.stems[0]) for f in find_problems(config_of(root)).findings}
     assert {("nodata", "1"), ("empty_data", "2")} <= kinds and not {("nodata", "0"), ("empty_data", "0")} & kinds

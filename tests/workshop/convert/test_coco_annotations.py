@@ -19,8 +19,9 @@ from flood_seg.config.schema.workshop import DataToolsConfig
 from flood_seg.data.layout import find_samples
 from flood_seg.data.reading import SampleReader
 from flood_seg.errors import DataError, FindingsError, OutputError
-from flood_seg.workshop.convert.coco import from_coco, to_coco
+from flood_seg.workshop.convert.coco import from_coco
 from flood_seg.workshop.convert.shapes import decompress_runs, draw_runs
+from tests.workshop.tools import to_coco
 
 HEIGHT, WIDTH = 60, 80
 WATER = [{"id": 1, "name": "water"}]

@@ -18,9 +18,9 @@ from flood_seg.config.schema.workshop import DataToolsConfig
 from flood_seg.data.layout import find_samples
 from flood_seg.data.reading import SampleReader
 from flood_seg.errors import DataError, FindingsError, OutputError
-from flood_seg.workshop.convert.coco import from_coco, to_coco
-from flood_seg.workshop.convert.cvat import from_cvat, to_cvat
-from flood_seg.workshop.convert.mmseg import from_mmseg, to_mmseg
+from flood_seg.workshop.convert.coco import from_coco
+from flood_seg.workshop.convert.cvat import from_cvat
+from tests.workshop.tools import from_mmseg, to_coco, to_cvat, to_mmseg
 
 LABELS = "datamodule.labels={0:land,64:water,128:road,200:ignore}"
 

@@ -20,9 +20,9 @@ from flood_seg.config.schema.workshop import DataToolsConfig
 from flood_seg.data.layout import find_samples
 from flood_seg.data.reading import SampleReader
 from flood_seg.errors import DataError, FindingsError, FloodSegError, UsageError
-from flood_seg.workshop.convert.coco import from_coco, to_coco
-from flood_seg.workshop.convert.cvat import from_cvat, to_cvat
-from flood_seg.workshop.convert.mmseg import from_mmseg, to_mmseg
+from flood_seg.workshop.convert.coco import from_coco
+from flood_seg.workshop.convert.cvat import from_cvat
+from tests.workshop.tools import from_mmseg, to_coco, to_cvat, to_mmseg
 
 COMPRESSED = coco_mask.encode(np.asfortranarray(np.eye(20, 30, dtype=np.uint8)))["counts"].decode()
 WORDS = ["water", "open water", "mud, wet", "it's ice", "forêt", "a: b", "Null", "7", "{x}", "road/rail"]

@@ -20,8 +20,7 @@ from flood_seg.config.schema.workshop import DataToolsConfig
 from flood_seg.data.layout import find_samples
 from flood_seg.data.reading import SampleReader
 from flood_seg.errors import DataError, FindingsError, OutputError
-from flood_seg.workshop.statistics_report import stats
-from flood_seg.workshop.tiles.tile import tile
+from tests.workshop.tools import stats, tile
 
 GRID = {"driver": "GTiff", "crs": "EPSG:32632", "transform": from_origin(500_000, 5_500_000, 1, 1)}
 MULTI = "task=multiclass"

@@ -20,7 +20,7 @@ from flood_seg.data.reading import SampleReader
 from flood_seg.errors import DataError, FindingsError, OutputError, UsageError
 from flood_seg.workshop.tiles.grid import own_spans, starts
 from flood_seg.workshop.tiles.mosaic import mosaic
-from flood_seg.workshop.tiles.tile import tile
+from tests.workshop.tools import tile
 
 GRID = {"driver": "GTiff", "crs": "EPSG:32632", "transform": from_origin(500_000, 5_500_000, 0.5, 0.5)}
 
