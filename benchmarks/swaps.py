@@ -21,9 +21,9 @@ from swaps_data import KINDS
 from flood_seg.config.schema.workshop import CheckConfig
 from flood_seg.imaging.binary_mask import read_mask
 from flood_seg.imaging.decode import read_image
-from flood_seg.workshop.check.examine import VIEW, small_view
-from flood_seg.workshop.check.mask_image_fit import fits
-from flood_seg.workshop.check.swapped_pairs import find_misfits, find_swaps, find_unlike, power, weigh
+from flood_seg.workshop.check.examine import VIEW_SIZE, comparison_view
+from flood_seg.workshop.check.mask_image_fit import fit_scores
+from flood_seg.workshop.check.swapped_pairs import find_misfits, find_poor_fits, find_swaps, power, weigh_cues
 
 RGB = ("red", "green", "blue")
 KNOWN_SWAPS = ("14", "15")  # of the flood photos, which are exchanged as they come
@@ -49,10 +49,10 @@ def views_of(image: np.ndarray, mask: np.ndarray, several: bool = False) -> tupl
     """Returns what the check compares: of an image, any dtype [H, W, bands], and of a mask, uint8 [H, W]."""
     bands = RGB if image.shape[2] == 3 else [f"b{band}" for band in range(image.shape[2])]
     if several:
-        small = cv2.resize(mask, (VIEW, VIEW), interpolation=cv2.INTER_NEAREST_EXACT)
+        small = cv2.resize(mask, (VIEW_SIZE, VIEW_SIZE), interpolation=cv2.INTER_NEAREST_EXACT)
     else:
-        small = cv2.resize((mask > 127).astype(np.float32), (VIEW, VIEW), interpolation=cv2.INTER_AREA)
-    return small_view(image, bands), small
+        small = cv2.resize((mask > 127).astype(np.float32), (VIEW_SIZE, VIEW_SIZE), interpolation=cv2.INTER_AREA)
+    return comparison_view(image, bands), small
 
 
 def drawn(kind: str, place: int, count: int) -> np.ndarray:
@@ -64,7 +64,7 @@ def drawn(kind: str, place: int, count: int) -> np.ndarray:
 def table(views: Iterator[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """Returns the fits of those whose mask is not of one class alone."""
     useful = [(view, mask) for view, mask in views if (mask != mask.flat[0]).any()]
-    return fits([view for view, _ in useful], [mask for _, mask in useful])
+    return fit_scores([view for view, _ in useful], [mask for _, mask in useful])
 
 
 def flood(folder: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -85,7 +85,7 @@ def ombria(folder: Path, sensor: str, when: str) -> Iterator[tuple[np.ndarray, n
 
 def judge(scores: np.ndarray, options: CheckConfig) -> dict[tuple[int, int], float]:
     """Returns what chance would give of each swap that is found."""
-    evidence = weigh(scores)
+    evidence = weigh_cues(scores)
     if evidence.scores is None:
         return {}
     return {(swap.first, swap.second): swap.chance for swap in find_swaps(evidence.scores, options.swap_warning)}
@@ -97,12 +97,12 @@ def try_as_it_is(scores: np.ndarray, tally: Tally, options: CheckConfig) -> None
     for chance in judge(scores, options).values():
         tally.errors += chance < options.swap_error
         tally.warnings += chance >= options.swap_error
-    evidence = weigh(scores)
+    evidence = weigh_cues(scores)
     if evidence.scores is None:
         tally.powers.append(0.0)
         return
     named = {misfit.second for misfit in find_misfits(evidence.scores, options.misfit_warning)}
-    tally.misfits += len(named | set(find_unlike(evidence.scores, options.misfit_share)))
+    tally.misfits += len(named | set(find_poor_fits(evidence.scores, options.misfit_share)))
     tally.powers.append(power(evidence.scores, options.swap_warning))
 
 

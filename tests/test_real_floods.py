@@ -74,23 +74,25 @@ def test_masks_that_are_exchanged_on_purpose_are_found(checked):
     """As docs/data.md says, and nothing else is; nor are the two that really are swapped an error of the fits alone."""
     import numpy as np
 
-    from flood_seg.workshop.check.mask_image_fit import fits
-    from flood_seg.workshop.check.swapped_pairs import find_swaps, weigh
+    from flood_seg.workshop.check.mask_image_fit import fit_scores
+    from flood_seg.workshop.check.swapped_pairs import find_swaps, weigh_cues
 
     seen = [
         one for one in checked.samples.values() if one.pair.stem not in ("14", "15") and 0 < one.mask_view.mean() < 1
     ]
-    table = fits([one.view for one in seen], [one.mask_view for one in seen])
-    assert find_swaps(weigh(table).scores, 0.01) == []
+    table = fit_scores([one.view for one in seen], [one.mask_view for one in seen])
+    assert find_swaps(weigh_cues(table).scores, 0.01) == []
     random, found = np.random.default_rng(0), []
     for _ in range(60):
         one, other = sorted(random.choice(len(seen), 2, replace=False).tolist())
         order = np.arange(len(seen))
         order[[one, other]] = other, one
-        found.append([(swap.first, swap.second) for swap in find_swaps(weigh(table[:, :, order]).scores, 0.01)])
+        found.append([(swap.first, swap.second) for swap in find_swaps(weigh_cues(table[:, :, order]).scores, 0.01)])
         assert found[-1] in ([], [(one, other)])
     assert np.mean([bool(swaps) for swaps in found]) > 0.9
-    assert abs(np.mean([bool(swaps) for swaps in found]) - checked.trials[0].power) < 0.06  # what the report says
+    assert (
+        abs(np.mean([bool(swaps) for swaps in found]) - checked.detectability[0].power) < 0.06
+    )  # what the report says
 
 
 def test_the_model_in_the_box_is_as_good_as_its_card_says():

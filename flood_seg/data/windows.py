@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from flood_seg.config.schema import DataConfig, WindowsConfig
 
-LEAST = 32  # pixels: a narrower strip at a block's end is left out
-COARSE = 16  # every 16th pixel says whether a window has data
+MIN_STRIP_PIXELS = 32  # pixels: a narrower strip at a block's end is left out
+VALIDITY_STEP_PIXELS = 16  # every 16th pixel says whether a window has data
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _blocks(pair: Pair, source: DatasetReader, side: float) -> Iterator[Block]:
     columns = _cuts(matrix.c, matrix.a, source.width, side)
     for north, top, bottom in rows:
         for east, left, right in columns:
-            if min(bottom - top, right - left) >= LEAST:
+            if min(bottom - top, right - left) >= MIN_STRIP_PIXELS:
                 yield Block(pair, f"{place} {north} {east}", (top, left, bottom, right))
 
 
@@ -120,12 +120,12 @@ def _windows(block: Block, source: DatasetReader, size: int) -> Iterator[Window]
     for row in range(top, bottom, size):
         for col in range(left, right, size):
             height, width = min(size, bottom - row), min(size, right - col)
-            if min(height, width) >= LEAST:
+            if min(height, width) >= MIN_STRIP_PIXELS:
                 yield Window(row, col, height, width, size, (source.height, source.width), block.bounds)
 
 
 def _coarse_mask(source: DatasetReader, nodata: float | None) -> np.ndarray:
-    shape = (source.count, -(-source.height // COARSE), -(-source.width // COARSE))
+    shape = (source.count, -(-source.height // VALIDITY_STEP_PIXELS), -(-source.width // VALIDITY_STEP_PIXELS))
     valid = np.asarray(source.read_masks(out_shape=shape).min(axis=0) > 0)
     return valid if nodata is None else valid & ~equals(source.read(out_shape=shape), nodata).any(axis=0)
 

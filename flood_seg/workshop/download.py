@@ -1,4 +1,4 @@
-"""The data download verb: the public flood set, from Kaggle."""
+"""The data download verb: a data set of images and masks from Kaggle."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from flood_seg.imaging.source import is_image_file
 from flood_seg.workshop.output_layout import IMAGES, MASKS, check_empty
 
 FLOOD_AREA = "faizalkarim/flood-area-segmentation"
-FOLDERS = {"Image": IMAGES, "Mask": MASKS}  # as the set unpacks, and as training wants it
+FOLDERS = {"Image": IMAGES, "Mask": MASKS}  # folders of the archive, and folders of the data set
 
 
 def download(out: Path, name: str = FLOOD_AREA) -> None:
-    """Downloads a data set of photos and masks by its name on Kaggle, and puts it where training looks.
+    """Downloads a data set of images and masks from Kaggle and copies it into the default layout.
 
     Args:
         out: a new folder; gets `images/` and `masks/`.
         name: OWNER/DATASET, whose files lie in Image/ and Mask/.
 
     Raises:
-        DataError: there is no network, no such data set, no key where one is wanted, or it holds no Image/ and Mask/.
+        DataError: there is no network, no such data set, no key where one is required, or no folders Image/ and Mask/.
         OutputError: `out` holds files.
     """
     check_empty(out)
     if name.count("/") != 1:
-        raise DataError(f"--name {name}: give OWNER/DATASET as Kaggle's address has it, {FLOOD_AREA} for example")
+        raise DataError(f"--name {name}: give OWNER/DATASET as in the address on Kaggle, for example {FLOOD_AREA}")
     import kagglehub
 
     say(f"Downloading {name} from Kaggle")

@@ -1,7 +1,7 @@
-"""Which value stands for each class in the masks that we write, and the overrides by which training reads them.
+"""Class values of written masks, and the overrides with which training reads them.
 
-The values of the classes do not depend on whether any pixel is ignored, so that the parts of one data set, written
-one after the other, are always coded alike.
+The values do not depend on whether any pixel is ignored, so that the parts of a data set, written one after the other,
+have the same coding.
 """
 
 from __future__ import annotations
@@ -25,25 +25,24 @@ if TYPE_CHECKING:
 
     from flood_seg.classes import Classes
 
-TWO = (0, 255)
-# Between two classes of 0 and 255 what is ignored is mid-grey: read without its label, it is background or an error,
-# never foreground.
+BINARY_VALUES = (0, 255)
+# Ignored pixels of masks with 0 and 255: read without labels, they are background or an error, never foreground.
 MID_GREY = 127
-LARGEST = 65535  # a PNG's largest value
+MAX_PNG_VALUE = 65535
 DEFAULT_NAMES = ("background", "water")
-# What training must know of the images besides.
-OF_IMAGES = ("bands", "band_sources", "value_scale", "nodata", "mean", "std", "colors")
+# Keys that training requires to read the images.
+IMAGE_KEYS = ("bands", "band_sources", "value_scale", "nodata", "mean", "std", "colors")
 
 
 @dataclass(frozen=True)
 class Coding:
-    """The values of written masks.
+    """Values of the classes in written masks.
 
     Attributes:
         task: `binary` or `multiclass`.
         names: of the classes.
         values: of each class, in [0, 65535].
-        ignored: of pixels that count nowhere; no class's value.
+        ignored: value of ignored pixels; different from all class values.
     """
 
     task: str
@@ -53,28 +52,30 @@ class Coding:
 
     @classmethod
     def of(cls, classes: Classes, task: str) -> Coding:
-        """Returns a coding that keeps the values of masks where they are numbers that a PNG holds."""
+        """Returns a coding that keeps the values of the masks where a PNG can hold them."""
         values = classes.label_values
-        if max(values) > LARGEST:
+        if max(values) > MAX_PNG_VALUE:
             values = tuple(range(len(classes.names)))
         taken = {value for group in classes.values for value in group if isinstance(value, int)} | set(values)
-        listed = [value for value in classes.ignored if isinstance(value, int) and 0 <= value <= LARGEST]
-        ignored = listed[0] if listed and not classes.by_color else _free(values, taken)
+        listed = [value for value in classes.ignored if isinstance(value, int) and 0 <= value <= MAX_PNG_VALUE]
+        ignored = listed[0] if listed and not classes.by_color else _unused_value(values, taken)
         return cls(task, classes.names, values, ignored)
 
     @classmethod
     def of_names(cls, names: Sequence[str]) -> Coding:
-        """Returns the coding of classes that only have names: 0 and 255 of two, else the classes' indices.
+        """Returns the coding of classes without values: 0 and 255 for two classes, otherwise the class indices.
 
         Raises:
-            DataError: no class beside the background, or more than 8 bits hold beside the ignored value.
+            DataError: there is no foreground class, or more classes than 8 bits can hold besides the ignored value.
         """
         if len(names) < 2:
-            raise DataError("there is no class beside the background, so the masks would be empty")
+            raise DataError("there is no class besides the background, so the masks would be empty")
         if len(names) > IGNORED:
-            raise DataError(f"{len(names) - 1} classes; a mask holds at most {IGNORED - 1} beside the background")
-        values = TWO if len(names) == 2 else tuple(range(len(names)))
-        return cls("binary" if len(names) == 2 else "multiclass", tuple(names), values, _free(values, set(values)))
+            raise DataError(f"{len(names) - 1} classes; a mask holds at most {IGNORED - 1} besides the background")
+        values = BINARY_VALUES if len(names) == 2 else tuple(range(len(names)))
+        return cls(
+            "binary" if len(names) == 2 else "multiclass", tuple(names), values, _unused_value(values, set(values))
+        )
 
     def encode(self, mask: np.ndarray) -> np.ndarray:
         """Returns the values of class indices, uint8 [H, W]: uint8, or uint16 where 8 bits are too few."""
@@ -89,7 +90,7 @@ class Coding:
         """
         lines = [] if self.task == "binary" else [f"task={self.task}"]
         lines.append(as_override("datamodule.data_dir", str(root)))
-        if self.values != TWO or ignored or self.task != "binary":
+        if self.values != BINARY_VALUES or ignored or self.task != "binary":
             labels = dict(zip(self.values, self.names, strict=True)) | ({self.ignored: IGNORE} if ignored else {})
             lines.append(as_override("datamodule.labels", labels))
         elif self.names != DEFAULT_NAMES:
@@ -97,27 +98,27 @@ class Coding:
         return lines
 
 
-def _free(values: Sequence[int], taken: Collection[int]) -> int:
+def _unused_value(values: Sequence[int], taken: Collection[int]) -> int:
     """Returns a value that no class has: 255, or mid-grey between 0 and 255; of 16 bits where 8 have none."""
     wished = MID_GREY if 255 in values else IGNORED
-    candidates: list[int] = [wished, *range(254, -1, -1), *range(256, LARGEST + 1)]
+    candidates: list[int] = [wished, *range(254, -1, -1), *range(256, MAX_PNG_VALUE + 1)]
     return next(value for value in candidates if value not in taken)
 
 
 def image_overrides(config: DataConfig) -> list[str]:
-    """Returns the overrides that say of images what differs from photos in three bands of 8 bits."""
+    """Returns the image keys that differ from those of 8-bit RGB images."""
     usual, found = DataConfig(), dict[str, Any]()
-    for name in OF_IMAGES:
+    for name in IMAGE_KEYS:
         value: Any = getattr(config, name)
         if name == "colors" and not all(re.fullmatch(r"\w[\w -]*", key, re.ASCII) for key in value or ()):
-            continue  # no override can say it, and it only matters in pictures
+            continue  # cannot be written as an override, and only affects pictures
         if value != getattr(usual, name):
             found[name] = value
     if config.mean == AUTO and not {"bands", "value_scale"} & set(found):
-        found = {name: value for name, value in found.items() if name not in ("mean", "std")}  # training's own fit
+        found = {name: value for name, value in found.items() if name not in ("mean", "std")}  # defaults of training
     return [as_override(f"datamodule.{name}", value) for name, value in found.items()]
 
 
 def on_command_line(overrides: Sequence[str]) -> str:
-    """Returns overrides as they are typed into a shell."""
+    """Returns overrides quoted for a shell."""
     return shlex.join(overrides)

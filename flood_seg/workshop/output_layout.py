@@ -1,4 +1,4 @@
-"""Where the samples of a data set that we write lie: images/ and masks/, below a folder a part where it has parts."""
+"""Layout of written data sets: `images/` and `masks/`, in one folder per part where there are parts."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ IMAGES, MASKS = "images", "masks"
 
 
 @dataclass(frozen=True)
-class Place:
-    """Of a sample in a written data set.
+class OutputLocation:
+    """Location of a sample in a written data set.
 
     Attributes:
         root: the data set's folder.
-        part: train, val or test; None where nothing says it.
-        name: the files' stem.
+        part: train, val or test; None where neither the layout nor a split file names it.
+        name: stem of the files.
     """
 
     root: Path
@@ -37,26 +37,26 @@ class Place:
     name: str
 
     def file(self, folder: str, suffix: str) -> Path:
-        """Returns its file in `images`, `masks` or the like."""
+        """Returns the sample's file in a folder such as `images` or `masks`."""
         return self.root / (self.part or "") / folder / f"{self.name}{suffix}"
 
 
-def _place_of(root: Path, pair: Pair, part: str | None) -> Place:
-    """Returns a sample's place: its stem without the part's folder, others' folders joined by an underscore."""
+def _location_of(root: Path, pair: Pair, part: str | None) -> OutputLocation:
+    """Returns a sample's location; folders in the stem, but for the part's, are joined by underscores."""
     stem = pair.stem.removeprefix(f"{pair.part}/") if pair.part else pair.stem
-    return Place(root, part, stem.replace("/", "_"))
+    return OutputLocation(root, part, stem.replace("/", "_"))
 
 
-def places_of(root: Path, found: Sequence[tuple[Pair, str | None]]) -> list[Place]:
-    """Returns the place of each sample, no two alike: where stems clash, they are the whole names of the images.
+def output_locations(root: Path, found: Sequence[tuple[Pair, str | None]]) -> list[OutputLocation]:
+    """Returns the location of each sample; where stems clash, they are replaced by the images' full names.
 
     Raises:
-        DataError: the whole names clash too.
+        DataError: the full names clash, too.
     """
-    places = [_place_of(root, pair, part) for pair, part in found]
-    alike = Counter(map(_key, places))
+    places = [_location_of(root, pair, part) for pair, part in found]
+    counts = Counter(map(_key, places))
     places = [
-        place if alike[_key(place)] == 1 else replace(place, name=f"{place.name}{pair.image.suffix}")
+        place if counts[_key(place)] == 1 else replace(place, name=f"{place.name}{pair.image.suffix}")
         for place, (pair, _) in zip(places, found, strict=True)
     ]
     seen = dict[tuple[str, str], Path]()
@@ -67,13 +67,13 @@ def places_of(root: Path, found: Sequence[tuple[Pair, str | None]]) -> list[Plac
     return places
 
 
-def _key(place: Place) -> tuple[str, str]:
-    """Equal for places that are one file on some file systems."""
+def _key(place: OutputLocation) -> tuple[str, str]:
+    """Returns a key that is equal for locations that are one file on case-insensitive file systems."""
     return place.part or "", place.name.casefold()
 
 
 def parts_of(config: DataConfig, pairs: list[Pair]) -> dict[str, str | None]:
-    """Returns each stem's part as the layout or a split file says it; None where neither does."""
+    """Returns the part of each stem that the layout or a split file names, otherwise None."""
     if not config.split_file:
         return {pair.stem: pair.part for pair in pairs}
     split = choose_split(config, pairs, seed=0)
@@ -81,22 +81,22 @@ def parts_of(config: DataConfig, pairs: list[Pair]) -> dict[str, str | None]:
 
 
 def find_with_parts(config: DataConfig) -> tuple[list[tuple[Pair, str | None]], list[Fault]]:
-    """Finds the pairs of a data set with their parts; pairs that a split file does not name have none."""
+    """Finds the pairs of a data set with their parts; the part is None for pairs that a split file does not name."""
     pairs, faults = find_samples(config)
     parts = parts_of(config, pairs)
     return [(pair, parts.get(pair.stem)) for pair in pairs], faults
 
 
 def check_empty(folder: Path) -> None:
-    """Raises OutputError where a folder that is to be written holds files already, or cannot be written to."""
+    """Raises OutputError where an output folder contains files or cannot be written to."""
     check_writable(folder)
     if folder.is_dir() and any(folder.iterdir()):
-        raise OutputError(f"{folder}: is not empty; choose a new folder, so that nothing of yours is mixed up or lost")
+        raise OutputError(f"{folder}: is not empty; choose a new folder")
 
 
 @contextmanager
-def whole_or_not_at_all(folder: Path) -> Iterator[None]:
-    """Empties a folder that was new or empty where the body does not reach its end, so that it can be written again.
+def all_or_nothing(folder: Path) -> Iterator[None]:
+    """Empties an output folder again where the body raises an error, so that the command can be repeated.
 
     Raises:
         OutputError: as `check_empty`.
@@ -105,7 +105,7 @@ def whole_or_not_at_all(folder: Path) -> Iterator[None]:
     was_there = folder.is_dir()
     try:
         yield
-    except FindingsError:  # what could be done is done
+    except FindingsError:  # the usable samples are written
         raise
     except BaseException:
         for path in folder.iterdir() if folder.is_dir() else ():

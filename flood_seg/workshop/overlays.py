@@ -1,4 +1,4 @@
-"""The data overlay verb: masks over their images, with a legend, and contact sheets of many."""
+"""The data overlay verb: draws masks over their images, with a legend, and contact sheets."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from flood_seg.data.pairing import Pair
     from flood_seg.inference.predictor import Predictor
 
-GAP, WHITE, INK = 6, (255, 255, 255), (26, 39, 51)
+GAP_PIXELS, WHITE, INK = 6, (255, 255, 255), (26, 39, 51)
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A sample's picture, uint8 [H, W, 3] RGB, and what stands below it."""
+class OverlayPicture:
+    """A sample's picture, uint8 [H, W, 3] RGB, and its caption."""
 
     stem: str
     picture: np.ndarray
@@ -62,10 +62,10 @@ def overlay(data: DataConfig, task: str, options: OverlayConfig, out: Path, pred
     chosen = pairs[:: max(1, len(pairs) // options.count)][: options.count] if options.count else pairs
     drawer = _Drawer(data, task, options, predictor)
     longest = options.thumbnail * (2 if predictor else 1)  # three pictures side by side
-    small = list[Drawn]()
+    small = list[OverlayPicture]()
     for _, drawn in read_pairs(chosen, drawer.draw, "Drawing", threads=1 if predictor else 4, listing=EVERY):
         write_image(out / f"{drawn.stem.replace('/', '_')}.jpg", with_legend(drawn, drawer.legend))
-        small.append(Drawn(drawn.stem, shrink(drawn.picture, longest), drawn.caption))
+        small.append(OverlayPicture(drawn.stem, shrink(drawn.picture, longest), drawn.caption))
     many = options.columns * options.rows
     sheets = [small[start : start + many] for start in range(0, len(small), many)]
     for number, several in enumerate(sheets, 1):
@@ -90,7 +90,7 @@ class _Drawer:
             self._colors = [to_rgb(color) for color in classes.colors]
             self.legend = dict(zip(classes.names[1:], self._colors[1:], strict=True))
 
-    def draw(self, pair: Pair) -> Drawn:
+    def draw(self, pair: Pair) -> OverlayPicture:
         """Draws a pair.
 
         Raises:
@@ -105,7 +105,7 @@ class _Drawer:
         opacity = self._options.opacity
         if predicted is None or self._predictor is None:
             share = float(((mask > 0) & (mask != IGNORED)).sum() / max((mask != IGNORED).sum(), 1))
-            return Drawn(pair.stem, draw_classes(picture, truth, self._colors, opacity, None), f"{share:.0%}")
+            return OverlayPicture(pair.stem, draw_classes(picture, truth, self._colors, opacity, None), f"{share:.0%}")
         found = resize_mask(predicted, height, width)
         spec = self._predictor.spec
         matrix = confusion_matrix(predicted, mask, len(spec.class_names))
@@ -114,15 +114,15 @@ class _Drawer:
             draw_classes(picture, found, self._colors, opacity, None),
             draw_difference(picture, truth, found, opacity),
         ]
-        return Drawn(pair.stem, _beside(panels), f"IoU {image_ious(matrix[None], spec.task)[0]:.3f}")
+        return OverlayPicture(pair.stem, _beside(panels), f"IoU {image_ious(matrix[None], spec.task)[0]:.3f}")
 
 
 def _beside(panels: Sequence[np.ndarray]) -> np.ndarray:
-    gap = np.full((panels[0].shape[0], GAP, 3), 255, np.uint8)
+    gap = np.full((panels[0].shape[0], GAP_PIXELS, 3), 255, np.uint8)
     return np.hstack([part for panel in panels for part in (gap, panel)][1:])
 
 
-def with_legend(drawn: Drawn, legend: Mapping[str, Color]) -> np.ndarray:
+def with_legend(drawn: OverlayPicture, legend: Mapping[str, Color]) -> np.ndarray:
     """Returns the picture with its name and a legend below, uint8 [H + some, W, 3] RGB."""
     size = max(14, min(32, drawn.picture.shape[1] // 45))
     strip = _strip(drawn.picture.shape[1], size, f"{drawn.stem}  {drawn.caption}", legend)
@@ -156,15 +156,15 @@ def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width
     return text
 
 
-def contact_sheet(samples: Sequence[Drawn], columns: int, legend: Mapping[str, Color]) -> np.ndarray:
+def contact_sheet(samples: Sequence[OverlayPicture], columns: int, legend: Mapping[str, Color]) -> np.ndarray:
     """Puts small pictures side by side, each with its name, and the legend below all, uint8 [H, W, 3] RGB."""
     cells = [np.vstack([one.picture, _strip(one.picture.shape[1], 14, f"{one.stem}  {one.caption}", {})])
              for one in samples]  # fmt: skip
-    columns, width = min(columns, len(cells)), max(cell.shape[1] for cell in cells) + GAP
+    columns, width = min(columns, len(cells)), max(cell.shape[1] for cell in cells) + GAP_PIXELS
     lines = []
     for start in range(0, len(cells), columns):
         row = cells[start : start + columns]
-        line = np.full((max(cell.shape[0] for cell in row) + GAP, columns * width, 3), 255, np.uint8)
+        line = np.full((max(cell.shape[0] for cell in row) + GAP_PIXELS, columns * width, 3), 255, np.uint8)
         for place, cell in enumerate(row):
             line[: cell.shape[0], place * width : place * width + cell.shape[1]] = cell
         lines.append(line)

@@ -24,7 +24,7 @@ MAX_SAMPLES = 400  # cells that a legible picture has room for
 def preview(
     data: DataConfig, task: str, augmentation: AugmentationConfig, seed: int, out: Path, count: int = 16
 ) -> None:
-    """Draws `count` augmented samples of the data set, a new one each until all had their turn."""
+    """Draws `count` augmented samples of the data set, one of each image before any is repeated."""
     from flood_seg.plots.samples import plot_grid
 
     check_range("--count", count, 1, MAX_SAMPLES)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from flood_seg.config.schema.workshop import CheckConfig, SplitConfig
     from flood_seg.data.pairing import Pair
 
-TILE = re.compile(r"(_r\d+_c\d+|/r\d+c\d+)$")  # what the names of tiles and of windows end in
+TILE_NAME = re.compile(r"(_r\d+_c\d+|/r\d+c\d+)$")  # suffix of the names of tiles and windows
 
 
 def split(
@@ -102,11 +102,11 @@ class _SampleReading:
 
     def _weigh(self, pair: Pair) -> np.ndarray:
         """Returns the pair's weight; keeps its view."""
-        from flood_seg.workshop.check.examine import small_view
+        from flood_seg.workshop.check.examine import comparison_view
 
         image, mask = self._reader.load(pair)
         if self._needs_views:
-            self.views[pair.stem] = small_view(image, self._reader.bands.names)
+            self.views[pair.stem] = comparison_view(image, self._reader.bands.names)
         if not self._stratify:
             return np.ones(1)
         counts = np.bincount(mask[mask != IGNORED].ravel(), minlength=len(self.names))
@@ -121,14 +121,14 @@ def _group(
     Raises:
         UsageError: `split.groups` is not a grouping.
     """
-    from flood_seg.workshop.check.near_duplicates import find_alike, groups_of
+    from flood_seg.workshop.check.near_duplicates import connected_groups, find_near_duplicates
 
     usable = [pair for pair in pairs if pair.stem in read.weights]
     place = {pair.stem: index for index, pair in enumerate(usable)}
     joined = list[tuple[int, int]]()
     if read.views:
         views = [read.views[pair.stem] for pair in usable]
-        joined += find_alike(views, similarity.duplicate_bits, similarity.duplicate_correlation)
+        joined += find_near_duplicates(views, similarity.duplicate_bits, similarity.duplicate_correlation)
     keys = defaultdict[str, list[int]](list)
     for stem, key in _keys(usable, options.groups, data.folders).items():
         keys[key].append(place[stem])
@@ -136,7 +136,7 @@ def _group(
         for stem, key in _blocks(usable, options.block).items():
             keys[key].append(place[stem])
     joined += [(members[0], other) for members in keys.values() for other in members[1:]]
-    together = groups_of(joined, len(usable))
+    together = connected_groups(joined, len(usable))
     grouped = {index for group in together for index in group}
     alone = [[index] for index in range(len(usable)) if index not in grouped]
     return [[usable[index].stem for index in group] for group in (*together, *alone)]
@@ -166,8 +166,8 @@ def _scenes(pairs: Sequence[Pair], folders: Sequence[Path]) -> dict[str, str]:
         name = pair.image.stem if pair.window is None else pair.stem
         if name in known:
             scenes[pair.stem] = known[name]
-        elif TILE.search(name):
-            scenes[pair.stem] = TILE.sub("", pair.stem)
+        elif TILE_NAME.search(name):
+            scenes[pair.stem] = TILE_NAME.sub("", pair.stem)
     return scenes
 
 
@@ -188,16 +188,16 @@ def _blocks(pairs: Sequence[Pair], side: float) -> dict[str, str]:
 def assign(
     groups: Sequence[Sequence[str]], weights: Mapping[str, np.ndarray], shares: Sequence[float], seed: int
 ) -> list[list[str]]:
-    """Gives each group to the part that lacks most of what it has, the largest groups first.
+    """Assigns each group to the part that lacks most of its samples and classes, the largest groups first.
 
-    A greedy form of iterative stratification (Sechidis, Tsoumakas and Vlahavas 2011, ECML PKDD): each part comes near
-    its share of the samples and, where weights have more than one figure, of every class's pixels.
+    A greedy form of iterative stratification (Sechidis, Tsoumakas and Vlahavas 2011, ECML PKDD): each part approaches
+    its share of the samples and, where weights hold class shares, of every class's pixels.
 
     Args:
-        groups: stems that stay together.
-        weights: of each stem: 1, and maybe the share of each class.
-        shares: of the parts, summing up to 1; a part of 0 stays empty.
-        seed: another seed, another division; the order of the groups does not matter.
+        groups: stems of one part.
+        weights: of each stem: 1, optionally followed by the share of each class.
+        shares: of the parts, with the sum 1; a part with share 0 stays empty.
+        seed: of the order among groups of one size; the order of `groups` does not matter.
 
     Raises:
         DataError: a part would be empty.
@@ -209,7 +209,7 @@ def assign(
     open_parts = [part for part, share in enumerate(shares) if share > 0]
     for place in sorted(range(len(groups)), key=lambda place: (-len(groups[place]), _rank(groups[place], seed))):
         amount = amounts[place]
-        # How much nearer to the aim: the change of the squared distance, in shares of the total.
+        # The change of the squared distance from the requested amounts, in shares of the total.
         costs = [float((amount * (2 * (given[p] - wanted[p]) + amount) / total**2).sum()) for p in open_parts]
         part = open_parts[int(np.argmin(costs))]
         given[part] += amount

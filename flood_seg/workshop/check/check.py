@@ -1,4 +1,4 @@
-"""The data check verb: what is wrong with a data set, found without anybody's eye."""
+"""The data check verb: finds faulty, swapped and near-duplicate samples."""
 
 from __future__ import annotations
 
@@ -15,14 +15,21 @@ from flood_seg.data.parallel import parallel_map
 from flood_seg.data.reading import SampleReader
 from flood_seg.errors import FindingsError, UsageError
 from flood_seg.files import check_writable
-from flood_seg.workshop.check.examine import Examined, examine
+from flood_seg.workshop.check.examine import ExaminedPair, examine
 from flood_seg.workshop.check.findings import SEVERITIES, Finding
 from flood_seg.workshop.check.fix import check_fixable, choose_swaps, write_fixed
-from flood_seg.workshop.check.mask_image_fit import SIGNS, fits
-from flood_seg.workshop.check.near_duplicates import find_alike, groups_of, orientations
+from flood_seg.workshop.check.mask_image_fit import CUES, fit_scores
+from flood_seg.workshop.check.near_duplicates import connected_groups, find_near_duplicates, orientations
 from flood_seg.workshop.check.report import show, write_report
 from flood_seg.workshop.check.result import CheckResult, SwapDetectability
-from flood_seg.workshop.check.swapped_pairs import LEAST, find_misfits, find_swaps, find_unlike, power, weigh
+from flood_seg.workshop.check.swapped_pairs import (
+    MIN_IMAGES,
+    find_misfits,
+    find_poor_fits,
+    find_swaps,
+    power,
+    weigh_cues,
+)
 from flood_seg.workshop.output_layout import find_with_parts
 
 if TYPE_CHECKING:
@@ -31,7 +38,7 @@ if TYPE_CHECKING:
     from flood_seg.config.schema import DataConfig
     from flood_seg.config.schema.workshop import CheckConfig
 
-BLOCK = 2000  # images, in the order of their stems, whose masks are tried with each other
+BLOCK_IMAGES = 2000  # in the order of their stems, whose masks are compared with each other's images
 
 
 def check(data: DataConfig, task: str, options: CheckConfig, out: Path, fix: Path | None = None) -> CheckResult:
@@ -76,7 +83,7 @@ def find_problems(data: DataConfig, task: str, options: CheckConfig) -> CheckRes
     result.findings = [Finding("unpaired", (fault.stem,), fault.path.name, fault.reason) for fault in faults]
     result.findings += _once_a_file([finding for seen in samples.values() for finding in seen.findings])
     result.findings += _odd_channels(samples)
-    result.findings += _stray_values(samples, data)
+    result.findings += _suspected_nodata(samples, data)
     _compare_images(result, options)
     _compare_masks(result, options)
     result.findings = [_with_owner(finding, result) for finding in result.findings]
@@ -86,7 +93,7 @@ def find_problems(data: DataConfig, task: str, options: CheckConfig) -> CheckRes
 
 
 def _once_a_file(findings: Sequence[Finding]) -> list[Finding]:
-    """Leaves out what the windows of one raster repeat."""
+    """Removes findings that several windows of one raster repeat."""
     first: dict[tuple[str, ...], Finding] = {}
     for finding in findings:
         first.setdefault((finding.kind, finding.file, finding.text), finding)
@@ -94,19 +101,19 @@ def _once_a_file(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _with_owner(finding: Finding, result: CheckResult) -> Finding:
-    """Names the images whose size is that of a mask of another shape, near-duplicates of its own first."""
+    """Names images whose size matches the mask, near-duplicates of its own image first."""
     stem = finding.stems[0]
     if finding.kind != "shape" or any(stem in swap for swap in result.swaps):
         return finding
-    near = {other for group in result.groups if stem in group for other in group}
+    near = {other for group in result.duplicate_groups if stem in group for other in group}
     wanted = result.samples[stem].mask_size
     owners = sorted((other not in near, other) for other, seen in result.samples.items() if seen.size == wanted)
     names = [f"{other}, a near-duplicate" if not far else other for far, other in owners[:3]]
     return replace(finding, text=f"{finding.text}, as the image {' or '.join(names)}") if names else finding
 
 
-def _odd_channels(samples: dict[str, Examined]) -> list[Finding]:
-    """Names files whose channels or depth differ from those of most."""
+def _odd_channels(samples: dict[str, ExaminedPair]) -> list[Finding]:
+    """Reports files whose channels or bit depth differ from those of the majority."""
     found = []
     for kind in ("image", "mask"):
         headers = {stem: getattr(seen, f"{kind}_header") for stem, seen in samples.items()}
@@ -121,40 +128,42 @@ def _odd_channels(samples: dict[str, Examined]) -> list[Finding]:
     return _once_a_file(found)
 
 
-def _stray_values(samples: dict[str, Examined], data: DataConfig) -> list[Finding]:
-    """Names values that are likely to mean no data, once for the data set."""
-    suspected = find_suspected_nodata({stem: seen.ends for stem, seen in samples.items()}, data.bands, data.value_scale)
+def _suspected_nodata(samples: dict[str, ExaminedPair], data: DataConfig) -> list[Finding]:
+    """Reports suspected nodata values, each once for the data set."""
+    suspected = find_suspected_nodata(
+        {stem: seen.extremes for stem, seen in samples.items()}, data.bands, data.value_scale
+    )
     return [Finding("stray", one.stems, samples[one.stems[0]].pair.image.name, str(one)) for one in suspected]
 
 
 def _compare_images(result: CheckResult, options: CheckConfig) -> None:
     """Adds near-duplicates and their groups."""
-    # Windows of one raster lie side by side and may well look alike: water does.
+    # Windows of one raster are neighbours and may look the same: water does.
     seen = [one for one in result.samples.values() if one.view is not None and one.pair.window is None]
     stems = [one.pair.stem for one in seen]
     views = [one.view for one in seen if one.view is not None]
-    pairs = find_alike(views, options.duplicate_bits, options.duplicate_correlation)
-    for group in groups_of(pairs, len(stems)):
+    pairs = find_near_duplicates(views, options.duplicate_bits, options.duplicate_correlation)
+    for group in connected_groups(pairs, len(stems)):
         members = [stems[index] for index in group]
-        result.groups.append(members)
+        result.duplicate_groups.append(members)
         parts = sorted({part for stem in members if (part := result.parts.get(stem))})
         named = ", ".join(f"{stem} ({result.parts[stem]})" if parts else stem for stem in members)
         kind = "leak" if len(parts) > 1 else "duplicate"
         result.findings.append(Finding(kind, tuple(members), seen[group[0]].pair.image.name, named))
-    result.alike = {(stems[i], stems[j]) for i, j in pairs}
+    result.duplicate_pairs = {(stems[i], stems[j]) for i, j in pairs}
 
 
 def _compare_masks(result: CheckResult, options: CheckConfig) -> None:
-    """Tries the masks of neighbouring stems with each other's images; compares those of near-duplicates."""
-    usable = [one for one in result.samples.values() if one.view is not None and _says_something(one)]
-    for start in range(0, len(usable), BLOCK):
-        _compare_block(usable[start : start + BLOCK], result, options)
+    """Compares masks with each other's images, block by block, and the masks of near-duplicates with each other."""
+    usable = [one for one in result.samples.values() if one.view is not None and _is_comparable(one)]
+    for start in range(0, len(usable), BLOCK_IMAGES):
+        _compare_block(usable[start : start + BLOCK_IMAGES], result, options)
     swapped = {stem for swap in result.swaps for stem in swap}
-    for first, second in sorted(result.alike):
+    for first, second in sorted(result.duplicate_pairs):
         one, other = result.samples[first].mask_view, result.samples[second].mask_view
         if {first, second} & swapped or one is None or other is None:
             continue
-        # Of the orientation as it is; a flipped copy has a flipped mask.
+        # In the best of all orientations: a flipped copy has a flipped mask.
         agreement = max(_soft_iou(one, turned) for turned in orientations(other))
         if agreement < options.mask_agreement:
             file = result.samples[first].pair.mask.name
@@ -162,41 +171,43 @@ def _compare_masks(result: CheckResult, options: CheckConfig) -> None:
             result.findings.append(Finding("contradiction", (first, second), file, text))
 
 
-def _mask_of(one: Examined) -> np.ndarray | None:
-    """What `fits` takes: the indices of several classes, else the share of the foreground."""
+def _comparison_mask(one: ExaminedPair) -> np.ndarray | None:
+    """Returns the input of `fit_scores`: the indices of several classes, otherwise the share of the foreground."""
     return one.mask_view if one.class_view is None else one.class_view
 
 
-def _says_something(one: Examined) -> bool:
-    mask = _mask_of(one)
+def _is_comparable(one: ExaminedPair) -> bool:
+    mask = _comparison_mask(one)
     return mask is not None and bool((mask != mask.flat[0]).any())
 
 
-def _compare_block(block: Sequence[Examined], result: CheckResult, options: CheckConfig) -> None:
-    if len(block) < LEAST:
-        result.trials += [SwapDetectability(len(block), {}, 0.0)] if block else []
+def _compare_block(block: Sequence[ExaminedPair], result: CheckResult, options: CheckConfig) -> None:
+    if len(block) < MIN_IMAGES:
+        result.detectability += [SwapDetectability(len(block), {}, 0.0)] if block else []
         return
-    evidence = weigh(fits([one.view for one in block if one.view is not None],
-                          [mask for one in block if (mask := _mask_of(one)) is not None]))  # fmt: skip
+    evidence = weigh_cues(fit_scores([one.view for one in block if one.view is not None],
+                          [mask for one in block if (mask := _comparison_mask(one)) is not None]))  # fmt: skip
     scores = evidence.scores
     found = power(scores, options.swap_warning) if scores is not None else 0.0
-    result.trials.append(SwapDetectability(len(block), dict(zip(SIGNS, evidence.separation, strict=True)), found))
+    result.detectability.append(SwapDetectability(len(block), dict(zip(CUES, evidence.separation, strict=True)), found))
     if scores is not None:
         settled = _add_swaps(block, scores, result, options)
         _add_misfits(block, scores, settled, result, options)
 
 
-def _add_swaps(block: Sequence[Examined], scores: np.ndarray, result: CheckResult, options: CheckConfig) -> set[int]:
-    """Returns which of the block are settled by them."""
+def _add_swaps(
+    block: Sequence[ExaminedPair], scores: np.ndarray, result: CheckResult, options: CheckConfig
+) -> set[int]:
+    """Adds swapped masks; returns their indices in the block."""
     settled = set[int]()
     for found in find_swaps(scores, options.swap_warning):
         one, other = block[found.first], block[found.second]
         stems = (one.pair.stem, other.pair.stem)
-        if tuple(sorted(stems)) in result.alike:
+        if tuple(sorted(stems)) in result.duplicate_pairs:
             continue
         sizes = one.size != one.mask_size and one.size == other.mask_size and other.size == one.mask_size
-        text = f"the masks of {stems[0]} and {stems[1]} fit better exchanged ({_by_chance(found.chance)}"
-        text += "; their sizes then fit too)" if sizes else ")"
+        text = f"the masks of {stems[0]} and {stems[1]} fit better when exchanged ({_by_chance(found.chance)}"
+        text += "; their sizes match then, too)" if sizes else ")"
         kind = "swapped" if sizes or found.chance < options.swap_error else "maybe_swapped"
         result.swaps.append(stems)
         result.findings.append(Finding(kind, stems, one.pair.mask.name, text))
@@ -205,11 +216,11 @@ def _add_swaps(block: Sequence[Examined], scores: np.ndarray, result: CheckResul
 
 
 def _add_misfits(
-    block: Sequence[Examined], scores: np.ndarray, settled: set[int], result: CheckResult, options: CheckConfig
+    block: Sequence[ExaminedPair], scores: np.ndarray, settled: set[int], result: CheckResult, options: CheckConfig
 ) -> None:
-    """Names masks that another image explains better, and those that fit their own as badly as any."""
+    """Adds masks that fit another image better than their own, and masks that fit their own image poorly."""
     place = {one.pair.stem: index for index, one in enumerate(block)}
-    near = [(place[a], place[b]) for a, b in result.alike if a in place and b in place]
+    near = [(place[a], place[b]) for a, b in result.duplicate_pairs if a in place and b in place]
     for found in find_misfits(scores, options.misfit_warning, near):
         if found.second not in settled:
             image, mask = block[found.first].pair, block[found.second].pair
@@ -217,9 +228,9 @@ def _add_misfits(
             result.findings.append(Finding("misfit", (mask.stem, image.stem), mask.mask.name, text))
             settled = settled | {found.second}
     rest = [index for index in range(len(block)) if index not in settled]
-    if len(rest) < LEAST:
+    if len(rest) < MIN_IMAGES:
         return
-    for index in find_unlike(scores[np.ix_(rest, rest)], options.misfit_share):
+    for index in find_poor_fits(scores[np.ix_(rest, rest)], options.misfit_share):
         mask = block[rest[index]].pair
         text = "fits its image no better than masks of other images do"
         result.findings.append(Finding("misfit", (mask.stem,), mask.mask.name, text))

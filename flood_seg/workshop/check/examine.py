@@ -1,4 +1,4 @@
-"""Looks at one pair: its files' headers, its pixels, its labels, and small views of it for comparisons."""
+"""Examines one pair: the headers of its files, its pixels, its labels; makes small views for comparisons."""
 
 from __future__ import annotations
 
@@ -35,25 +35,26 @@ if TYPE_CHECKING:
     from flood_seg.data.pairing import Pair
     from flood_seg.data.reading import SampleReader
 
-VIEW = 64  # pixels a side
+VIEW_SIZE = 64  # pixels
 
 
 @dataclass
-class Examined:
-    """What one look at a pair gave.
+class ExaminedPair:
+    """The result of examining a pair.
 
     Attributes:
         pair: its files.
         findings: of this pair alone.
-        image_header: None where it cannot be read; likewise the mask's, which shapes have not either.
-        size: of the upright image, (height, width); None where it cannot be read.
-        mask_size: likewise.
+        image_header: None where it cannot be read.
+        mask_header: None where it cannot be read, and of vector labels.
+        size: (height, width) of the upright image; None where it cannot be read.
+        mask_size: (height, width) of the mask; None where it cannot be read.
         view: the image at 64×64, uint8 [64, 64, 3] RGB.
         mask_view: the share of pixels of any class but the background at 64×64, float32 in [0, 1].
-        class_view: the class indices at 64×64, uint8, where there are more than two; None: `mask_view` says it all.
+        class_view: the class indices at 64×64, uint8, where there are more than two classes; otherwise None.
         photo: a small JPEG of the image.
         mask: its mask at the same size, a PNG of class indices.
-        ends: lowest and highest values of each band; see `data.stray`.
+        extremes: lowest and highest values of each band; see `data.nodata`.
     """
 
     pair: Pair
@@ -67,46 +68,48 @@ class Examined:
     class_view: np.ndarray | None = None
     photo: bytes = b""
     mask: bytes = b""
-    ends: Extremes = field(default_factory=list)
+    extremes: Extremes = field(default_factory=list)
 
     def add(self, kind: str, file: Path, text: str) -> None:
         """Adds a finding of this pair."""
         self.findings.append(Finding(kind, (self.pair.stem,), file.name, text))
 
 
-def examine(pair: Pair, reader: SampleReader, options: CheckConfig) -> Examined:
-    """Reads a pair once and says what is wrong with it by itself."""
-    seen = Examined(pair)
-    raster = _look_at_image(seen, reader)
-    mask = _look_at_mask(seen, reader, options)
+def examine(pair: Pair, reader: SampleReader, options: CheckConfig) -> ExaminedPair:
+    """Reads a pair once and reports what is wrong with it by itself."""
+    seen = ExaminedPair(pair)
+    raster = _examine_image(seen, reader)
+    mask = _examine_mask(seen, reader, options)
     if raster is not None:
         picture = to_picture(raster.values, reader.bands.names)
-        seen.size, seen.view = picture.shape[:2], _small(picture)
+        seen.size, seen.view = picture.shape[:2], _shrink_view(picture)
         small = shrink(picture, options.thumbnail)
         seen.photo = encode_thumbnail(small, options.thumbnail)
         if mask is not None:
             mask = _fit(seen, raster, mask)
             seen.mask = cv2.imencode(".png", resize_mask(mask, *small.shape[:2]))[1].tobytes()
     if mask is not None:
-        seen.mask_view = _small(((mask > 0) & (mask != IGNORED)).astype(np.float32))
+        seen.mask_view = _shrink_view(((mask > 0) & (mask != IGNORED)).astype(np.float32))
         if len(reader.classes.names) > 2:
-            seen.class_view = np.asarray(cv2.resize(mask, (VIEW, VIEW), interpolation=cv2.INTER_NEAREST_EXACT))
-        _look_for_one_class(seen, mask, reader)
-    _compare_places(seen)
+            seen.class_view = np.asarray(
+                cv2.resize(mask, (VIEW_SIZE, VIEW_SIZE), interpolation=cv2.INTER_NEAREST_EXACT)
+            )
+        _find_constant_mask(seen, mask, reader)
+    _compare_georeferences(seen)
     return seen
 
 
-def small_view(image: np.ndarray, bands: Sequence[str]) -> np.ndarray:
-    """Returns what images are compared by: uint8 [64, 64, 3] RGB of an image, any dtype [H, W, bands]."""
-    return _small(to_picture(image, bands))
+def comparison_view(image: np.ndarray, bands: Sequence[str]) -> np.ndarray:
+    """Returns the view that images are compared by: uint8 [64, 64, 3] RGB of an image, any dtype [H, W, bands]."""
+    return _shrink_view(to_picture(image, bands))
 
 
-def _small(picture: np.ndarray) -> np.ndarray:
-    return np.asarray(cv2.resize(picture, (VIEW, VIEW), interpolation=cv2.INTER_AREA))
+def _shrink_view(picture: np.ndarray) -> np.ndarray:
+    return np.asarray(cv2.resize(picture, (VIEW_SIZE, VIEW_SIZE), interpolation=cv2.INTER_AREA))
 
 
-def _read_header(seen: Examined, path: Path) -> Header:
-    """Reads a header and says what is odd in it."""
+def _read_header(seen: ExaminedPair, path: Path) -> Header:
+    """Reads a header and reports what is unusual in it."""
     header = read_header(path)
     if header.orientation != 1:
         seen.add("exif", path, f"EXIF orientation {header.orientation}")
@@ -115,7 +118,7 @@ def _read_header(seen: Examined, path: Path) -> Header:
     return header
 
 
-def _look_at_image(seen: Examined, reader: SampleReader) -> Raster | None:
+def _examine_image(seen: ExaminedPair, reader: SampleReader) -> Raster | None:
     path = seen.pair.image
     try:
         seen.image_header = _read_header(seen, path)
@@ -123,21 +126,21 @@ def _look_at_image(seen: Examined, reader: SampleReader) -> Raster | None:
     except (ImageError, OutOfMemoryError) as error:
         seen.add("unreadable", path, _brief(error, path))
         return None
-    seen.ends = band_extremes(raster)
+    seen.extremes = band_extremes(raster)
     if raster.valid is not None:
         share = 1 - float(raster.valid.mean())
         seen.add("empty_data" if share > 0.5 else "nodata", path, f"{share:.1%} of the pixels have no data")
     return raster
 
 
-def _look_at_mask(seen: Examined, reader: SampleReader, options: CheckConfig) -> np.ndarray | None:
+def _examine_mask(seen: ExaminedPair, reader: SampleReader, options: CheckConfig) -> np.ndarray | None:
     """Returns class indices, uint8 [H, W]."""
     path = seen.pair.mask
     try:
         if path.suffix.lower() in VECTORS:
             return reader.read_mask(seen.pair)
         header = seen.mask_header = _read_header(seen, path)
-        labels = _raw_values(seen, reader)
+        labels = _read_values(seen, reader)
     except (ImageError, OutOfMemoryError) as error:
         seen.add("unreadable", path, _brief(error, path))
         return None
@@ -145,32 +148,32 @@ def _look_at_mask(seen: Examined, reader: SampleReader, options: CheckConfig) ->
         seen.add("labels", path, _brief(error, path))
         return None
     try:
-        mask = encode(labels, reader.classes, path.name) if reader.classes.values else _two(seen, labels)
+        mask = encode(labels, reader.classes, path.name) if reader.classes.values else _binary_mask(seen, labels)
     except DataError as error:
         seen.add("labels", path, _brief(error, path))
         return None
     if header.format in LOSSY:
         seen.add("lossy", path, f"is {header.format}, which changes values")
     elif not reader.classes.values:
-        _look_for_greys(seen, labels.values, mask, options)
+        _find_intermediate_values(seen, labels.values, mask, options)
     return mask
 
 
-def _raw_values(seen: Examined, reader: SampleReader) -> Labels:
+def _read_values(seen: ExaminedPair, reader: SampleReader) -> Labels:
     path, window = seen.pair.mask, seen.pair.window
     if reader.classes.values:
         return read_labels(path, window, by_color=reader.classes.by_color)
     return read_mask_values(path, window)
 
 
-def _two(seen: Examined, labels: Labels) -> np.ndarray:
+def _binary_mask(seen: ExaminedPair, labels: Labels) -> np.ndarray:
     if seen.pair.window is None:
         return decide_mask(labels, seen.pair.mask.name)
     return decide_window(labels, seen.pair.mask)
 
 
-def _look_for_greys(seen: Examined, values: np.ndarray, mask: np.ndarray, options: CheckConfig) -> None:
-    """Tells smoothed edges, a pixel wide or two, from the ripples that a JPEG leaves far from them."""
+def _find_intermediate_values(seen: ExaminedPair, values: np.ndarray, mask: np.ndarray, options: CheckConfig) -> None:
+    """Distinguishes smoothed edges, one or two pixels wide, from JPEG artefacts away from edges."""
     known = values[mask != IGNORED]
     low, high = known.min(initial=0), known.max(initial=0)
     between = (values > low) & (values < high) & (mask != IGNORED)
@@ -178,12 +181,12 @@ def _look_for_greys(seen: Examined, values: np.ndarray, mask: np.ndarray, option
         edges = cv2.morphologyEx(np.ascontiguousarray(mask), cv2.MORPH_GRADIENT, np.ones((5, 5), np.uint8))
         far = float((between & (edges == 0)).mean())
         if far > options.lossy_share:
-            seen.add("lossy", seen.pair.mask, f"{far:.2%} of the pixels waver far from any edge")
+            seen.add("lossy", seen.pair.mask, f"{far:.2%} of the pixels have intermediate values away from any edge")
         else:
-            seen.add("soft", seen.pair.mask, f"{share:.2%} of the pixels are grey")
+            seen.add("soft", seen.pair.mask, f"{share:.2%} of the pixels have intermediate values")
 
 
-def _fit(seen: Examined, raster: Raster, mask: np.ndarray) -> np.ndarray:
+def _fit(seen: ExaminedPair, raster: Raster, mask: np.ndarray) -> np.ndarray:
     """Compares the sizes; returns the mask at the image's size, ignored where the image has no data."""
     height, width = raster.values.shape[:2]
     seen.mask_size = mask.shape[:2]
@@ -192,7 +195,7 @@ def _fit(seen: Examined, raster: Raster, mask: np.ndarray) -> np.ndarray:
     except ImageError as error:
         text = str(error).partition(": ")[2]
         if seen.image_header and seen.image_header.size == mask.shape[:2]:
-            text += "; it fits the photo as it lies in the file, before EXIF turns it"
+            text += "; it matches the image before its EXIF orientation is applied"
         seen.add("shape", seen.pair.mask, text)
     else:
         if mask.shape != (height, width):
@@ -201,20 +204,20 @@ def _fit(seen: Examined, raster: Raster, mask: np.ndarray) -> np.ndarray:
     return fit_mask(mask, raster)
 
 
-def _look_for_one_class(seen: Examined, mask: np.ndarray, reader: SampleReader) -> None:
+def _find_constant_mask(seen: ExaminedPair, mask: np.ndarray, reader: SampleReader) -> None:
     there = np.flatnonzero(np.bincount(mask.ravel()))
     if len(there) == 1:
         what = "ignored" if there[0] == IGNORED else reader.classes.names[there[0]]
         seen.add("constant", seen.pair.mask, f"all {what}")
 
 
-def _compare_places(seen: Examined) -> None:
+def _compare_georeferences(seen: ExaminedPair) -> None:
     image, mask = seen.image_header, seen.mask_header
     if image is None or mask is None or not (image.crs or mask.crs):
         return
     if not (image.crs and mask.crs):
         without = seen.pair.mask if image.crs else seen.pair.image
-        seen.add("unplaced", without, "has no coordinate reference system, its partner has")
+        seen.add("unplaced", without, "has no coordinate reference system; its counterpart has one")
         return
     if image.crs != mask.crs:
         seen.add("place", seen.pair.mask, f"is in {_short(mask.crs)}, the image in {_short(image.crs)}")
@@ -222,7 +225,7 @@ def _compare_places(seen: Examined) -> None:
         apart = _corners(image) - _corners(mask)
         pixels = float(np.abs(apart).max() / max(abs(image.transform[0]), 1e-12))
         if pixels > 0.5:
-            seen.add("place", seen.pair.mask, f"its corners lie {pixels:.1f} pixels beside the image's")
+            seen.add("place", seen.pair.mask, f"its corners are {pixels:.1f} pixels away from the image's")
 
 
 def _corners(header: Header) -> np.ndarray:

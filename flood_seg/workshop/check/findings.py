@@ -1,4 +1,4 @@
-"""What may be wrong with a data set, in the words that tables and pages use."""
+"""The kinds of findings of a data set check, with their texts in tables and pages."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 
 @dataclass(frozen=True)
-class Kind:
+class FindingKind:
     """A kind of finding.
 
     Attributes:
-        severity: an error makes a sample useless or a measurement wrong; a warning wants a look; a note explains.
-        title: in two or three words.
-        meaning: in one sentence.
-        fix: what the corrected copy does about it; empty: it is copied as it is.
+        severity: an error makes a sample unusable or a metric wrong; a warning should be reviewed; a note informs.
+        title: two or three words.
+        meaning: one sentence.
+        fix: what `--fix` does about it; empty: the file is copied unchanged.
     """
 
     severity: Severity
@@ -26,74 +26,74 @@ class Kind:
     fix: str = ""
 
 
-KINDS = {
-    "unpaired": Kind("error", "no partner", "A file has no partner of its stem, or two.", "left out"),
-    "unreadable": Kind("error", "unreadable", "A file is empty, damaged, truncated or no image.", "left out"),
-    "shape": Kind(
-        "error", "another shape", "Image and mask have different aspect ratios, so they are not of one photo.",
-        "left out, unless an exchange or the map mends it",
+FINDING_KINDS = {
+    "unpaired": FindingKind("error", "unpaired file", "A file has no counterpart of its stem, or two.", "left out"),
+    "unreadable": FindingKind("error", "unreadable", "A file is empty, damaged or not an image.", "left out"),
+    "shape": FindingKind(
+        "error", "aspect ratio mismatch", "Image and mask have different aspect ratios, so they are not a pair.",
+        "left out, unless an exchange or the georeference fixes it",
     ),
-    "labels": Kind(
-        "error", "unknown values", "The mask holds values that are no class, or is no mask of two values.", "left out"
+    "labels": FindingKind(
+        "error", "unknown values", "The mask contains values that no label lists.", "left out"
     ),
-    "swapped": Kind(
-        "error", "swapped masks", "The masks of two images fit better the other way round, beyond reasonable doubt.",
-        "exchanged with check.fix_swaps=true or their stems, else copied as they are",
+    "swapped": FindingKind(
+        "error", "swapped masks", "The masks of two images fit better when exchanged; a coincidence is very unlikely.",
+        "exchanged by check.fix_swaps=true or their stems, otherwise copied unchanged",
     ),
-    "place": Kind(
-        "error", "another place", "Image and label lie on different grids of the map.",
-        "the label is warped to the image's grid where it covers all of it, else left out",
+    "place": FindingKind(
+        "error", "georeference mismatch", "Image and label have different coordinate reference systems or grids.",
+        "the label is warped to the image's grid where it covers the whole image, otherwise left out",
     ),
-    "leak": Kind(
-        "error", "in two parts", "Nearly the same image is in several parts, so a validation figure is too good.",
-        "kept once, outside of the training part",
+    "leak": FindingKind(
+        "error", "leak between parts", "Near-duplicates are in several parts, so metrics are too optimistic.",
+        "kept once, outside the training part",
     ),
-    "duplicate": Kind("warning", "near-duplicates", "Nearly the same image is there several times."),
-    "contradiction": Kind(
-        "warning", "masks disagree", "Near-duplicates have masks that differ: at least one is badly drawn."
+    "duplicate": FindingKind("warning", "near-duplicates", "Nearly the same image is in the data set several times."),
+    "contradiction": FindingKind(
+        "warning", "contradicting masks", "The masks of near-duplicates differ: at least one is inaccurate."
     ),
-    "maybe_swapped": Kind(
-        "warning", "maybe swapped masks", "The masks of two images fit better the other way round; look at them.",
-        "exchanged where check.fix_swaps lists their stems, else copied as they are",
+    "maybe_swapped": FindingKind(
+        "warning", "possibly swapped masks", "The masks of two images fit better when exchanged; review them.",
+        "exchanged where check.fix_swaps lists their stems, otherwise copied unchanged",
     ),
-    "misfit": Kind(
-        "warning", "poor fit", "The mask fits another image better than its own, or its own no better than others' do."
+    "misfit": FindingKind(
+        "warning", "poor fit", "The mask fits another image better than its own, or fits its own image poorly."
     ),
-    "size": Kind("warning", "another size", "The mask is larger or smaller than its image.", "resized to the image"),
-    "lossy": Kind(
-        "warning", "lossy mask", "The mask was saved as a JPEG once: its values waver far from any edge.",
-        "written anew with its classes' values",
+    "size": FindingKind("warning", "size mismatch", "Only the size differs, not the shape.", "resized to the image"),
+    "lossy": FindingKind(
+        "warning", "lossy mask", "Lossy compression has changed mask values away from any edge.",
+        "rewritten with the values of its classes",
     ),
-    "empty_data": Kind("warning", "hardly any data", "Over half of the image has no data (nodata or NaN)."),
-    "stray": Kind(
-        "warning", "suspected nodata", "A value lies far outside all others of its band, as nodata does that no file "
-        "declares; the band's mean and standard deviation are then wrong.",
+    "empty_data": FindingKind("warning", "mostly nodata", "More than half of the pixels have no data (nodata or NaN)."),
+    "stray": FindingKind(
+        "warning", "suspected nodata", "A value lies far outside all others of its band, probably undeclared nodata; "
+        "mean and standard deviation of the band are then wrong.",
     ),
-    "unplaced": Kind("warning", "no place", "One of image and label says where on the map it is, the other does not."),
-    "constant": Kind("note", "one class only", "The whole mask is one class; right where the photo is so."),
-    "soft": Kind(
-        "note", "grey edges", "The mask's edges are smoothed; they are split at half.",
-        "written anew with its classes' values",
+    "unplaced": FindingKind("warning", "georeference missing", "Only one of image and label is georeferenced."),
+    "constant": FindingKind("note", "single class", "The whole mask is of one class, which may be correct."),
+    "soft": FindingKind(
+        "note", "smoothed edges", "The edges of the mask are smoothed; values are thresholded at half.",
+        "rewritten with the values of its classes",
     ),
-    "nodata": Kind("note", "some nodata", "A part of the image has no data; it counts nowhere."),
-    "exif": Kind(
-        "note", "turned by EXIF", "The photo lies in the file as the camera was held; a program that passes over EXIF "
-        "sees it turned.", "turned upright",
+    "nodata": FindingKind("note", "some nodata", "Some pixels have no data; they are ignored."),
+    "exif": FindingKind(
+        "note", "EXIF orientation", "The image is stored rotated; programs that ignore EXIF orientation "
+        "show it so.", "rotated upright",
     ),
-    "suffix": Kind("note", "wrong suffix", "The file's content is of another format than its name says.", "renamed"),
-    "channels": Kind("note", "odd channels", "Most files have other channels or another depth than this one."),
+    "suffix": FindingKind("note", "wrong suffix", "The file name's suffix does not match the format.", "renamed"),
+    "channels": FindingKind("note", "unusual channels", "Most other files have other channels or bit depths."),
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that was found.
+    """One finding.
 
     Attributes:
-        kind: a key of `KINDS`.
-        stems: of the samples concerned, the first one foremost.
-        file: the one that is meant, for people.
-        text: what was seen, in a line.
+        kind: a key of `FINDING_KINDS`.
+        stems: of the samples concerned; the first is the main one.
+        file: name of the file concerned.
+        text: the details in one line.
     """
 
     kind: str
@@ -103,5 +103,5 @@ class Finding:
 
     @property
     def severity(self) -> Severity:
-        """Its kind's."""
-        return KINDS[self.kind].severity
+        """The severity of the kind."""
+        return FINDING_KINDS[self.kind].severity

@@ -1,7 +1,7 @@
 """Writes a corrected copy of a data set; the data set itself is never touched.
 
-Files are copied byte by byte wherever nothing is wrong with them. What is changed and what is left out stands in
-`fixes.json`. A mask is never exchanged unless it is asked for, and no label is filled up where it does not reach.
+Files without findings are copied byte by byte. `fixes.json` lists what is changed and what is left out. Masks are
+exchanged only on request, and a label that does not cover its image is not extended.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from flood_seg.imaging.label_values import read_labels
 from flood_seg.imaging.postprocess import to_labels
 from flood_seg.imaging.source import SUFFIXES, is_raster
 from flood_seg.imaging.write import write_image
-from flood_seg.workshop.output_layout import IMAGES, MASKS, Place, check_empty, places_of
+from flood_seg.workshop.output_layout import IMAGES, MASKS, OutputLocation, check_empty, output_locations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,21 +34,21 @@ if TYPE_CHECKING:
     from flood_seg.classes import Classes
     from flood_seg.config.schema import DataConfig
     from flood_seg.data.reading import SampleReader
-    from flood_seg.workshop.check.examine import Examined
+    from flood_seg.workshop.check.examine import ExaminedPair
     from flood_seg.workshop.check.result import CheckResult
 
-# Findings of a sample that no copy can mend.
-FATAL = frozenset({"unreadable", "labels"})
-REWRITTEN = frozenset({"size", "lossy", "soft"})  # masks
-KEPT_FIRST = ("test", "val", "train", None)  # of a leak
-WHOLE = 0.995  # share of the image that a label must cover to be warped: half a pixel is missing at an edge
+# Findings that cannot be fixed; the sample is left out.
+UNFIXABLE = frozenset({"unreadable", "labels"})
+REWRITTEN_MASKS = frozenset({"size", "lossy", "soft"})  # masks
+PART_PRIORITY = ("test", "val", "train", None)  # of a leak
+MIN_COVERAGE = 0.995  # share of the image that a label must cover to be warped; half a pixel may be missing at an edge
 
 
 def check_fixable(data: DataConfig, fix: Path, out: Path) -> None:
-    """Raises what keeps a copy from being written, before anything is read.
+    """Raises an error where a copy cannot be written, before anything is read.
 
     Raises:
-        UsageError: rasters that are read by windows.
+        UsageError: the data set is rasters, which are read by windows.
         OutputError: the folder is not empty, or is the data set's.
     """
     if data.windows is not None:
@@ -79,14 +79,14 @@ def choose_swaps(result: CheckResult, wanted: bool | list[str]) -> list[tuple[st
         found = ", ".join(" and ".join(swap) for swap in result.swaps[:3]) or "none"
         more = ", ..." if len(result.swaps) > 3 else ""
         raise DataError(
-            f"check.fix_swaps: {unknown[0]} is in no pair of swapped masks; found are {found}{more}"
+            f"check.fix_swaps: {unknown[0]} is in no pair of swapped masks; pairs found: {found}{more}"
             f"{did_you_mean(unknown[0], known)}; no copy is written"
         )
     return [swap for swap in result.swaps if set(swap) & set(wanted)]
 
 
 def write_fixed(result: CheckResult, reader: SampleReader, root: Path, swaps: Sequence[tuple[str, str]]) -> None:
-    """Writes images, masks, `fixes.json`, and `split.txt` where parts are known but no folders say them.
+    """Writes images, masks, `fixes.json`, and `split.txt` where a split file rather than folders names the parts.
 
     Args:
         result: the data set.
@@ -101,7 +101,7 @@ def write_fixed(result: CheckResult, reader: SampleReader, root: Path, swaps: Se
     by_folder = any(seen.pair.part for seen in result.samples.values())
     parts: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     kept = [seen for stem, seen in result.samples.items() if stem not in dropped]
-    places = places_of(root, [(seen.pair, seen.pair.part) for seen in kept])
+    places = output_locations(root, [(seen.pair, seen.pair.part) for seen in kept])
     for seen, place in track(list(zip(kept, places, strict=True)), "Copying", len(kept)):
         stem = seen.pair.stem
         mask = result.samples[partners[stem]] if stem in partners else seen
@@ -118,7 +118,7 @@ def write_fixed(result: CheckResult, reader: SampleReader, root: Path, swaps: Se
     write_json(root / "fixes.json", {"copied": len(kept), "changes": changes, "swaps_left": unchanged})
     mended = sum(seen.pair.stem in changes for seen in kept)
     left = len(changes) - mended
-    say(f"{root}: {counted(len(kept), 'pair')} copied, {mended} of them mended, {left} left out; {root / 'fixes.json'}")
+    say(f"{root}: {counted(len(kept), 'pair')} copied, {mended} of them fixed, {left} left out; {root / 'fixes.json'}")
     if unchanged:
         say(_left_alone(unchanged))
 
@@ -126,32 +126,32 @@ def write_fixed(result: CheckResult, reader: SampleReader, root: Path, swaps: Se
 def _left_alone(swaps: Sequence[tuple[str, str]]) -> str:
     names = ", ".join(" and ".join(swap) for swap in swaps[:3]) + (", ..." if len(swaps) > 3 else "")
     return (
-        f"not exchanged: the masks of {counted(len(swaps), 'pair')} that fit better the other way round ({names}); "
-        f"look at them, then check.fix_swaps=[{','.join(swaps[0])}] exchanges those that are swapped"
+        f"not exchanged: the masks of {counted(len(swaps), 'pair')} that fit better when exchanged ({names}); "
+        f"check them, then exchange those that are swapped by check.fix_swaps=[{','.join(swaps[0])}]"
     )
 
 
 def _dropped(result: CheckResult, partners: dict[str, str]) -> dict[str, str]:
-    """Returns why each sample is left out that is."""
+    """Returns the reason for each sample that is left out."""
     dropped = _leaking(result)
     for stem, seen in result.samples.items():
-        # A mask whose own sample cannot be used may still be the partner's.
+        # The mask of an unusable sample may still belong to another one.
         source = result.samples[partners.get(stem, stem)]
-        warped = "place" in _kinds(source, source.pair.mask) and not _is_vector(source.pair.mask)
+        warped = "place" in _kinds_of(source, source.pair.mask) and not _is_vector(source.pair.mask)
         for finding in seen.findings:
-            # Of another shape: the mask is exchanged, or cut to its image on the map.
-            if finding.kind in FATAL or (finding.kind == "shape" and stem not in partners and not warped):
+            # A mask of another aspect ratio is kept where it is exchanged, or warped to its image's grid.
+            if finding.kind in UNFIXABLE or (finding.kind == "shape" and stem not in partners and not warped):
                 dropped[stem] = finding.text
-        if warped and (reach := _reach(source.pair.mask, seen.pair.image)) < WHOLE:
-            dropped[stem] = f"its label covers {reach:.1%} of the image on the map; the rest would be made up"
+        if warped and (reach := _coverage(source.pair.mask, seen.pair.image)) < MIN_COVERAGE:
+            dropped[stem] = f"its label covers {reach:.1%} of the image; the rest would have no label"
     return dropped
 
 
 def _leaking(result: CheckResult) -> dict[str, str]:
-    """Near-duplicates of a sample of another part that is kept; what merely resembles those in turn stays."""
-    rank = {part: place for place, part in enumerate(KEPT_FIRST)}
+    """Returns near-duplicates of a kept sample of another part; their own near-duplicates stay."""
+    rank = {part: place for place, part in enumerate(PART_PRIORITY)}
     dropped = {}
-    for pair in result.alike:
+    for pair in result.duplicate_pairs:
         kept, other = sorted(pair, key=lambda stem: rank[result.parts[stem]])
         part = result.parts[kept]
         if part and result.parts[other] and part != result.parts[other]:
@@ -159,15 +159,15 @@ def _leaking(result: CheckResult) -> dict[str, str]:
     return dropped
 
 
-def _kinds(seen: Examined, file: Path) -> set[str]:
+def _kinds_of(seen: ExaminedPair, file: Path) -> set[str]:
     return {finding.kind for finding in seen.findings if finding.file == file.name}
 
 
-def _copy_image(seen: Examined, place: Place, reader: SampleReader) -> list[str]:
+def _copy_image(seen: ExaminedPair, place: OutputLocation, reader: SampleReader) -> list[str]:
     file = seen.pair.image
     for folder, sibling in sibling_files(file, reader.bands).items():
         _copy(sibling, place.file(folder, sibling.suffix))
-    if "exif" in _kinds(seen, file):  # written without loss
+    if "exif" in _kinds_of(seen, file):  # written without loss
         write_image(place.file(IMAGES, ".png"), _writable(decode_bands(file)[0]))
         return ["image turned upright"]
     suffix = _right_suffix(file, seen)
@@ -179,22 +179,22 @@ def _writable(values: np.ndarray) -> np.ndarray:
     return values[:, :, 0] if values.shape[2] == 1 else values[:, :, :3]
 
 
-def _right_suffix(file: Path, seen: Examined) -> str:
+def _right_suffix(file: Path, seen: ExaminedPair) -> str:
     header = seen.image_header if file == seen.pair.image else seen.mask_header
     return file.suffix if header is None or header.suffix_fits(file) else SUFFIXES[header.format][0]
 
 
 def _copy(file: Path, target: Path, mates: Iterable[str] = ()) -> None:
-    """Copies a file byte by byte, with the files of the same stem that a shapefile is made of."""
+    """Copies a file byte by byte, with the sidecar files of a shapefile."""
     copy_file(file, target)
     for suffix in mates:
         if (mate := file.with_suffix(suffix)).is_file():
             _copy(mate, target.with_suffix(suffix))
 
 
-def _copy_mask(seen: Examined, source: Examined, place: Place, reader: SampleReader) -> list[str]:
+def _copy_mask(seen: ExaminedPair, source: ExaminedPair, place: OutputLocation, reader: SampleReader) -> list[str]:
     """Copies the mask of `source` as that of `seen`; returns what was changed."""
-    file, kinds = source.pair.mask, _kinds(source, source.pair.mask)
+    file, kinds = source.pair.mask, _kinds_of(source, source.pair.mask)
     if _is_vector(file):
         _copy(file, place.file(MASKS, file.suffix), (".shx", ".dbf", ".prj", ".cpg") if file.suffix == ".shp" else ())
         return []
@@ -202,8 +202,8 @@ def _copy_mask(seen: Examined, source: Examined, place: Place, reader: SampleRea
         _warp(file, seen.pair.image, place.file(MASKS, ".tif"), reader.classes)
         return ["mask warped to the image's grid"]
     assert seen.size is not None
-    fits = source.mask_size is None or source.mask_size == seen.size
-    if fits and not kinds & {*REWRITTEN, "exif"}:
+    same_size = source.mask_size is None or source.mask_size == seen.size
+    if same_size and not kinds & {*REWRITTEN_MASKS, "exif"}:
         suffix = _right_suffix(file, source)
         _copy(file, place.file(MASKS, suffix))
         return [f"mask renamed to {suffix}"] if suffix != file.suffix else []
@@ -214,15 +214,15 @@ def _copy_mask(seen: Examined, source: Examined, place: Place, reader: SampleRea
         _write_raster(values, seen.pair.image, place.file(MASKS, ".tif"), nodata)
     else:
         write_image(place.file(MASKS, ".png"), values)
-    return [f"mask written anew ({', '.join(sorted(kinds & {*REWRITTEN, 'exif'})) or 'size'})"]
+    return [f"mask rewritten ({', '.join(sorted(kinds & {*REWRITTEN_MASKS, 'exif'})) or 'size'})"]
 
 
 def _is_vector(file: Path) -> bool:
     return file.suffix.lower() in VECTORS
 
 
-def _reach(mask: Path, image: Path) -> float:
-    """Returns the share of an image's rectangle on the map that its label covers, in [0, 1]."""
+def _coverage(mask: Path, image: Path) -> float:
+    """Returns the share of an image's extent that its label covers, in [0, 1]."""
     from rasterio.vrt import WarpedVRT
 
     # Without its nodata value, which is often that of the background.
@@ -267,7 +267,7 @@ def _write_raster(values: np.ndarray, image: Path, target: Path, nodata: int | N
 
 
 def _warp(mask: Path, image: Path, target: Path, classes: Classes) -> None:
-    """Brings a label to the grid of its image, by the nearest pixel; what it does not cover has no data."""
+    """Warps a label to the grid of its image (nearest neighbour); where it does not reach there is no data."""
     from rasterio.enums import Resampling
     from rasterio.vrt import WarpedVRT
 

@@ -1,8 +1,8 @@
-"""How well a mask fits an image, by two signs that need no model.
+"""Measures how well a mask fits an image by two cues that need no model.
 
-Outlines of the mask lie where the image has edges: the correlation of both edge maps. And the mask follows colours and
-texture: the share of its variance (R²) that a linear regression on them explains. How much either sign is worth differs
-between data sets; `evidence.py` finds that out on the data set itself.
+Outlines: the correlation of the mask's outlines with the image's edges. Colours: the share of the mask's variance (R²)
+that a linear regression on colour and texture explains. The cues differ in value between data sets; `swapped_pairs.py`
+estimates that on the data set itself.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SIGNS = ("outlines", "colors")
-BATCH = 512  # masks that are regressed at once
-FEATURES = 4  # lightness, two of colour, texture
+CUES = ("outlines", "colors")
+BATCH_MASKS = 512  # masks that are regressed at once
+FEATURE_COUNT = 4  # lightness, two of colour, texture
 
 
-def fits(views: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> np.ndarray:
+def fit_scores(views: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> np.ndarray:
     """Returns how well each mask fits each image.
 
     Args:
         views: images, uint8 [S, S, 3] RGB each.
-        masks: each the shares of the foreground, float32 [S, S] in [0, 1], or the indices of several classes,
+        masks: the share of the foreground, float32 [S, S] in [0, 1], or the indices of several classes,
             uint8 [S, S].
 
     Returns:
-        float32 [signs, images, masks] in the order of `SIGNS`; only differences within a sign mean something.
+        float32 [cues, images, masks] in the order of `CUES`; only values of the same cue are comparable.
     """
     labs = [cv2.cvtColor(view, cv2.COLOR_RGB2LAB).astype(np.float32) for view in views]
     edges = _unit([np.sqrt(_gradient(cv2.GaussianBlur(lab, (0, 0), 1))) for lab in labs])
-    outlines = _unit([np.sum([_outline(layer) for layer in layers(mask)], axis=0) for mask in masks])
+    outlines = _unit([np.sum([_outline(layer) for layer in class_layers(mask)], axis=0) for mask in masks])
     return np.stack([edges @ outlines.T, _explained(labs, masks)])
 
 
-def layers(mask: np.ndarray) -> np.ndarray:
-    """Returns the shares of a mask's classes, float32 [layers, S, S]; of two classes the foreground's alone."""
+def class_layers(mask: np.ndarray) -> np.ndarray:
+    """Returns the shares of a mask's classes, float32 [layers, S, S]; of two classes only the foreground's."""
     if mask.dtype != np.uint8:
         return mask[None]
     return np.asarray(mask == np.unique(mask)[:, None, None], np.float32)
@@ -60,27 +60,29 @@ def _unit(maps: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _explained(labs: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> np.ndarray:
-    """R² of each mask on each image's lightness, colour and texture; of several classes over all of their layers."""
+    """R² of each mask on each image's lightness, colour and texture; of several classes over all layers."""
     features = np.concatenate([_whitened(lab) for lab in labs])  # [4 * images, pixels]
-    columns = [_explained_by(features, masks[start : start + BATCH]) for start in range(0, len(masks), BATCH)]
+    columns = [
+        _explained_by(features, masks[start : start + BATCH_MASKS]) for start in range(0, len(masks), BATCH_MASKS)
+    ]
     return np.concatenate(columns, axis=1)
 
 
 def _explained_by(features: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
-    stacks = [layers(mask).reshape(-1, features.shape[1]) for mask in masks]
+    stacks = [class_layers(mask).reshape(-1, features.shape[1]) for mask in masks]
     flat = np.concatenate(stacks)
     starts = np.cumsum([0, *(len(stack) for stack in stacks[:-1])])
     mean = flat.mean(axis=1)
     variance = np.add.reduceat(mean * (1 - mean), starts) + 1e-3
     joint = (features @ flat.T / features.shape[1]) ** 2
-    explained = joint.reshape(-1, FEATURES, len(flat)).sum(axis=1)
+    explained = joint.reshape(-1, FEATURE_COUNT, len(flat)).sum(axis=1)
     return np.asarray(np.add.reduceat(explained, starts, axis=1) / variance, np.float32)
 
 
 def _whitened(lab: np.ndarray) -> np.ndarray:
     """Returns the features of an image, uncorrelated and of unit variance, float32 [4, pixels]."""
     texture = cv2.GaussianBlur(np.sqrt(_gradient(lab)), (0, 0), 2)
-    features = np.dstack([lab, texture]).reshape(-1, FEATURES)
+    features = np.dstack([lab, texture]).reshape(-1, FEATURE_COUNT)
     features = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-6)
-    covariance = features.T @ features / len(features) + 1e-2 * np.eye(FEATURES)
+    covariance = features.T @ features / len(features) + 1e-2 * np.eye(FEATURE_COUNT)
     return np.asarray(np.linalg.solve(np.linalg.cholesky(covariance), features.T), np.float32)

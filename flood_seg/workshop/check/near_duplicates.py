@@ -1,8 +1,7 @@
-"""Finds images that show nearly the same, by perceptual hashes that agree and small views that correlate.
+"""Finds near-duplicate images by perceptual hashes and the correlation of small views.
 
-The hash is pHash (ImageHash's: the signs of the 64 lowest frequencies), compared in all eight orientations, so that a
-flipped or turned copy is found too. Agreement of the hashes alone would call many flat photos alike; so the two views
-must also correlate.
+The hash is ImageHash's pHash (the signs of the 64 lowest frequencies), compared in all eight orientations, so that
+flipped and rotated copies are found. Hashes alone match many images of low contrast; so the views must correlate too.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-BITS = 64
-BLOCK = 2048  # images that are compared with all at once
+HASH_BITS = 64
+BLOCK_IMAGES = 2048  # compared with all images in one matrix product
 
 
 def hash_view(view: np.ndarray) -> np.ndarray:
@@ -25,21 +24,21 @@ def hash_view(view: np.ndarray) -> np.ndarray:
     from PIL import Image
 
     hashes = [imagehash.phash(Image.fromarray(np.ascontiguousarray(turned))).hash for turned in orientations(view)]
-    return np.stack(hashes).reshape(8, BITS)
+    return np.stack(hashes).reshape(8, HASH_BITS)
 
 
 def orientations(view: np.ndarray) -> list[np.ndarray]:
-    """Returns a square image turned by quarters, each also flipped; as it is first."""
+    """Returns a square image in its eight orientations (quarter turns, each also flipped), unchanged first."""
     return [turned for k in range(4) for turned in (np.rot90(view, k), np.rot90(view, k)[:, ::-1])]
 
 
-def find_alike(views: Sequence[np.ndarray], bits: int, correlation: float) -> list[tuple[int, int]]:
-    """Finds pairs of images that show nearly the same.
+def find_near_duplicates(views: Sequence[np.ndarray], bits: int, correlation: float) -> list[tuple[int, int]]:
+    """Finds pairs of near-duplicates.
 
     Args:
         views: uint8 [S, S, 3] RGB each.
-        bits: of the 64 that may differ.
-        correlation: that the grey views must reach, at most 1.
+        bits: the largest number of different bits, of 64.
+        correlation: the smallest correlation of the grey views, at most 1.
 
     Returns:
         indices (i, j) with i < j.
@@ -48,11 +47,11 @@ def find_alike(views: Sequence[np.ndarray], bits: int, correlation: float) -> li
         return []
     signs = np.stack([hash_view(view) for view in views]).astype(np.float32) * 2 - 1  # [N, 8, 64]
     found = set[tuple[int, int]]()
-    for start in range(0, len(views), BLOCK):
+    for start in range(0, len(views), BLOCK_IMAGES):
         for orientation in range(8):
             # Equal bits minus different bits, of all pairs at once.
-            same = signs[start : start + BLOCK, 0] @ signs[:, orientation].T
-            for i, j in np.argwhere(same >= BITS - 2 * bits):
+            same = signs[start : start + BLOCK_IMAGES, 0] @ signs[:, orientation].T
+            for i, j in np.argwhere(same >= HASH_BITS - 2 * bits):
                 first, second = sorted((int(i) + start, int(j)))
                 if first < second and (first, second) not in found:
                     turned = orientations(views[int(j)])[orientation]
@@ -71,7 +70,7 @@ def _grey(view: np.ndarray) -> np.ndarray:
     return np.asarray(grey - grey.mean())
 
 
-def groups_of(pairs: Sequence[tuple[int, int]], count: int) -> list[list[int]]:
+def connected_groups(pairs: Sequence[tuple[int, int]], count: int) -> list[list[int]]:
     """Joins pairs that share an image; returns the groups of two or more of `count` images, each in ascending order."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

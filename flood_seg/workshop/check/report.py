@@ -1,4 +1,4 @@
-"""What a check found: on the screen, as JSON, and as a page with pictures."""
+"""Reports the result of a check: on the screen, as JSON, and as an HTML page with pictures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flood_seg.data.reading import resize_mask
 from flood_seg.files import write_json
 from flood_seg.imaging.display import draw_classes
 from flood_seg.plots.page import data_uri, encode_thumbnail, write_page
-from flood_seg.workshop.check.findings import KINDS, SEVERITIES, Finding
+from flood_seg.workshop.check.findings import FINDING_KINDS, SEVERITIES, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,33 +24,33 @@ if TYPE_CHECKING:
     from flood_seg.classes import Classes, Color
     from flood_seg.workshop.check.result import CheckResult
 
-LINES = 3  # findings of a kind that the screen names
+MAX_LISTED = 3  # findings of a kind on the screen
 OPACITY = 0.4
 
 
 def show(checked: CheckResult, place: str) -> None:
-    """Prints a line per kind of finding, then the first errors and warnings of each kind."""
+    """Prints one line per kind of finding, then the first errors and warnings of each kind."""
     say(f"{place}: {counted(len(checked.samples), 'pair')}, {_totals(checked)}")
-    for line in _trials(checked):
+    for line in _detectability(checked):
         say(line)
     if not checked.findings:
         return
     counts = Counter(finding.kind for finding in checked.findings)
     rows = [
         (kind.severity, kind.title, counts[name], _examples(checked, name))
-        for name, kind in KINDS.items()
+        for name, kind in FINDING_KINDS.items()
         if counts[name]
     ]
-    show_table("What was found", ("", "what", "how often", "where"), rows)
+    show_table("Findings", ("severity", "finding", "count", "samples"), rows)
     serious = [finding for finding in checked.findings if finding.severity != "note"]
     if serious:
-        named = [several[:LINES] for kind in counts if (several := [one for one in serious if one.kind == kind])]
+        named = [several[:MAX_LISTED] for kind in counts if (several := [one for one in serious if one.kind == kind])]
         shown = [
-            (finding.severity, KINDS[finding.kind].title, finding.file, finding.text)
+            (finding.severity, FINDING_KINDS[finding.kind].title, finding.file, finding.text)
             for several in named
             for finding in several
         ]
-        show_table("Errors and warnings", ("", "what", "file", "what was seen"), shown)
+        show_table("Errors and warnings", ("severity", "finding", "file", "details"), shown)
         if len(serious) > len(shown):
             say(f"and {len(serious) - len(shown)} more of these kinds; report.json lists each")
 
@@ -59,9 +59,9 @@ def _totals(checked: CheckResult) -> str:
     return ", ".join(counted(checked.count(severity), severity) for severity in SEVERITIES)
 
 
-def _trials(checked: CheckResult) -> list[str]:
-    """How well swapped masks can be told, once where blocks agree."""
-    return list(dict.fromkeys(trial.describe() for trial in checked.trials))
+def _detectability(checked: CheckResult) -> list[str]:
+    """Returns a line about each block, once where blocks agree."""
+    return list(dict.fromkeys(trial.describe() for trial in checked.detectability))
 
 
 def _examples(checked: CheckResult, kind: str, count: int = 4) -> str:
@@ -86,17 +86,17 @@ def write_report(checked: CheckResult, place: str, classes: Classes, listed: int
         "warnings": checked.count("warning"),
         "notes": checked.count("note"),
         "swaps": checked.swaps,
-        "mask_trials": [asdict(trial) for trial in checked.trials],
-        "near_duplicates": checked.groups,
+        "mask_trials": [asdict(trial) for trial in checked.detectability],
+        "near_duplicates": checked.duplicate_groups,
         "findings": [{"severity": finding.severity, **asdict(finding)} for finding in checked.findings],
     }
     write_json(folder / "report.json", record)
-    found = [name for name in KINDS if any(finding.kind == name for finding in checked.findings)]
+    found = [name for name in FINDING_KINDS if any(finding.kind == name for finding in checked.findings)]
     colors = [to_rgb(color) for color in classes.colors]
     write_page(
         folder / "report.html", "check.html",
         title=f"Check of {place}", checked=checked, totals=_totals(checked),
-        trials=_trials(checked),
+        detectability=_detectability(checked),
         sections=[_section(checked, name, listed, colors) for name in found],
         legend=list(zip(classes.names, classes.colors, strict=True))[1:],
     )  # fmt: skip
@@ -104,28 +104,28 @@ def write_report(checked: CheckResult, place: str, classes: Classes, listed: int
 
 
 def _section(checked: CheckResult, name: str, listed: int, colors: Sequence[Color]) -> dict[str, Any]:
-    """Returns what the page shows of a kind of finding."""
+    """Returns the page's section of a kind of finding."""
     findings = [finding for finding in checked.findings if finding.kind == name]
     entries = [{"finding": finding, "pictures": _pictures(checked, finding, colors)} for finding in findings[:listed]]
-    return {"name": name, "kind": KINDS[name], "count": len(findings), "entries": entries}
+    return {"name": name, "kind": FINDING_KINDS[name], "count": len(findings), "entries": entries}
 
 
 def _pictures(checked: CheckResult, finding: Finding, colors: Sequence[Color]) -> list[dict[str, str]]:
-    """Returns the images of a finding, each with its mask where there is one; of a swap, with the other's too."""
+    """Returns the images of a finding with their masks; for swapped masks also with each other's mask."""
     seen = [checked.samples[stem] for stem in finding.stems[:6] if stem in checked.samples]
     pictures = []
     for one in seen:
         if one.photo:
             stem, part = one.pair.stem, checked.parts.get(one.pair.stem)
             name = f"{stem} ({part})" if part else stem
-            pictures.append({"source": data_uri(_drawn(one.photo, one.mask, colors)), "name": name})
+            pictures.append({"source": data_uri(_draw_mask(one.photo, one.mask, colors)), "name": name})
     for one, other in (seen, seen[::-1]) if finding.kind in ("swapped", "maybe_swapped") else ():
         name = f"{one.pair.stem} with the mask of {other.pair.stem}"
-        pictures.append({"source": data_uri(_drawn(one.photo, other.mask, colors)), "name": name})
+        pictures.append({"source": data_uri(_draw_mask(one.photo, other.mask, colors)), "name": name})
     return pictures
 
 
-def _drawn(photo: bytes, mask: bytes, colors: Sequence[Color]) -> bytes:
+def _draw_mask(photo: bytes, mask: bytes, colors: Sequence[Color]) -> bytes:
     """Draws a mask, a PNG of class indices, onto a JPEG."""
     if not mask:
         return photo

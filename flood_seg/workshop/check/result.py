@@ -6,21 +6,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from flood_seg.console import counted
-from flood_seg.workshop.check.swapped_pairs import LEAST
+from flood_seg.workshop.check.swapped_pairs import MIN_IMAGES
 
 if TYPE_CHECKING:
-    from flood_seg.workshop.check.examine import Examined
+    from flood_seg.workshop.check.examine import ExaminedPair
     from flood_seg.workshop.check.findings import Finding
 
 
 @dataclass(frozen=True)
 class SwapDetectability:
-    """How well exchanged masks can be told in a block of a data set.
+    """How well swapped masks can be detected in a block of a data set.
 
     Attributes:
-        masks: that were tried on each other's images.
-        separation: of each sign, the share of other combinations that half of the own pairs fit better than.
-        power: the share of exchanges of two masks that would be found; 0: none can.
+        masks: number of masks that were compared with each other's images.
+        separation: of each cue, the share of other combinations that the median own pair fits better than.
+        power: the share of exchanges of two masks that would be found.
     """
 
     masks: int
@@ -28,35 +28,36 @@ class SwapDetectability:
     power: float
 
     def describe(self) -> str:
-        """Says it in a line."""
+        """Returns one line for people."""
         if not self.separation:
-            return f"swapped masks cannot be found among {counted(self.masks, 'mask')}: it takes {LEAST}"
+            few = counted(self.masks, "mask")
+            return f"swapped masks cannot be detected among {few}: at least {MIN_IMAGES} are required"
         if not self.power:
-            return "swapped masks cannot be found here: masks fit their own images hardly better than others"
-        return f"swapped masks: of 100 exchanges of two {self.power * 100:.0f} would be found"
+            return "swapped masks cannot be detected: masks fit their own images hardly better than others"
+        return f"swapped masks: an exchange of two would be detected with a probability of {self.power:.0%}"
 
 
 @dataclass
 class CheckResult:
-    """What is known of a data set after a check.
+    """The result of a check.
 
     Attributes:
-        samples: each pair that was found.
-        parts: of each stem, None where nothing says it.
+        samples: each pair by its stem.
+        parts: of each stem; None where neither the layout nor a split file names it.
         findings: the errors first, then warnings and notes.
-        swaps: stems whose masks fit better the other way round.
-        groups: stems of near-duplicates.
-        alike: the pairs that these groups are made of.
-        trials: how well swaps can be told, of each block.
+        swaps: pairs of stems whose masks fit better when exchanged.
+        duplicate_groups: stems of near-duplicates.
+        duplicate_pairs: the pairs that these groups are made of.
+        detectability: of swapped masks, in each block.
     """
 
-    samples: dict[str, Examined]
+    samples: dict[str, ExaminedPair]
     parts: dict[str, str | None]
     findings: list[Finding] = field(default_factory=list)
     swaps: list[tuple[str, str]] = field(default_factory=list)
-    groups: list[list[str]] = field(default_factory=list)
-    alike: set[tuple[str, str]] = field(default_factory=set)
-    trials: list[SwapDetectability] = field(default_factory=list)
+    duplicate_groups: list[list[str]] = field(default_factory=list)
+    duplicate_pairs: set[tuple[str, str]] = field(default_factory=set)
+    detectability: list[SwapDetectability] = field(default_factory=list)
 
     def count(self, severity: str) -> int:
         """Returns how many findings are of a severity."""

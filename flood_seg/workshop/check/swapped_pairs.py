@@ -1,10 +1,10 @@
-"""Which masks lie with the wrong image, judged by the data set itself.
+"""Finds masks that belong to another image, from statistics of the data set itself.
 
-Nearly all masks lie with their own image. So the fits of a data set's own pairs say what right pairs look like there,
-and the fits of all other combinations what chance looks like. A sign that does not tell the two apart counts for
-nothing. Two masks are called exchanged where both images fit the other's mask as chance hardly ever does, and fit their
-own as badly as hardly any pair does. Hardly ever is counted: each find carries the number of finds as good as it that
-chance alone would give in this data set (an E-value, as in BLAST: https://doi.org/10.1073/pnas.87.6.2264).
+Most masks belong to their own image. So the fits of a data set's own pairs show what correct pairs look like, and those
+of all other combinations are the null distribution. A cue that does not separate the two is not used. Two masks are
+reported as swapped where both images fit the other's mask unusually well, and their own unusually badly. Each finding
+carries an E-value: the number of findings as good as this that chance alone would give in the data set, as in BLAST
+(https://doi.org/10.1073/pnas.87.6.2264).
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LEAST = 10  # images, below which chance cannot be told
+MIN_IMAGES = 10  # fewer images give no null distribution
 # Half of the own pairs must fit better than this share of all other combinations. Masks of what the images do not show
 # reach 0.5 by nature and 0.85 by chance in sets of twelve, those of faint shores on open water 0.97, all others 0.99.
-SEPARATES = 0.75  # below it a sign is not heard
-SPEAKS = 0.98  # below it, of all signs together, nothing is said
-GAIN = 0.3  # of what the exchange of two right masks typically loses, an exchange must gain at least
-RINGS = 0.1  # mixed-up masks that go round among three or more, rather than between two: an assumption, rather high
-SPREAD = (0.16, 0.5, 0.84)  # quantiles: median and one standard deviation, whatever a few wrong masks do
-PAIRS = 2000  # right pairs whose exchange is tried for the power
+MIN_CUE_SEPARATION = 0.75  # below it a cue is not used
+MIN_SEPARATION = 0.98  # of all cues together; below it nothing is reported
+MIN_GAIN = 0.3  # of an exchange, in units of what exchanging two correct masks typically loses
+CYCLE_SHARE = 0.1  # assumed share of mix-ups among three or more masks rather than two; a high estimate
+SPREAD_QUANTILES = (0.16, 0.5, 0.84)  # median and one standard deviation, robust to a few wrong masks
+POWER_PAIRS = 2000  # correct pairs whose exchange is simulated to estimate the power
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the fits of a data set say.
+    """The combined cues of a data set.
 
     Attributes:
-        scores: float64 [images, masks]: fits in standard deviations of chance; None: nothing can be said.
-        separation: of each sign, the share of other combinations that half of the own pairs fit better than.
-        weights: of each sign in the scores; 0: it is not heard.
+        scores: float64 [images, masks], in standard deviations of the null distribution; None: the cues do not suffice.
+        separation: of each cue, the share of other combinations that the median own pair fits better than.
+        weights: of each cue in the scores; 0: it is not used.
     """
 
     scores: np.ndarray | None
@@ -40,14 +40,14 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A mask (of `second`) that fits an image (`first`) better than its own, or an exchange of two.
+class Mismatch:
+    """A mask (`second`) that fits an image (`first`) better than its own, or an exchange of two masks.
 
     Attributes:
         first: index of the image.
         second: index of the mask.
-        gain: over what the exchange of two right masks typically loses; 1 is as much.
-        chance: how many as good ones chance would give in the whole data set.
+        gain: in units of what exchanging two correct masks typically loses.
+        chance: E-value: the number of equally good findings that chance gives in the whole data set.
     """
 
     first: int
@@ -56,58 +56,58 @@ class Found:
     chance: float
 
 
-def weigh(fits: np.ndarray) -> Evidence:
-    """Combines the signs by how well each tells own pairs from others (Fisher's linear discriminant).
+def weigh_cues(fit_scores: np.ndarray) -> Evidence:
+    """Combines the cues by how well each separates own pairs from others (Fisher's linear discriminant).
 
     Args:
-        fits: float32 [signs, images, masks]; image i's own mask is mask i.
+        fit_scores: float32 [cues, images, masks]; mask i belongs to image i.
     """
-    count, images = fits.shape[:2]
+    count, images = fit_scores.shape[:2]
     nothing = (0.0,) * count
-    if images < LEAST:
+    if images < MIN_IMAGES:
         return Evidence(None, nothing, nothing)
-    scores = np.stack([_standardized(sign) for sign in fits])
-    others = np.stack([_others(sign) for sign in scores])
-    own = np.stack([np.diag(sign) for sign in scores])
+    scores = np.stack([_standardized(cue) for cue in fit_scores])
+    others = np.stack([_others(cue) for cue in scores])
+    own = np.stack([np.diag(cue) for cue in scores])
     separation = tuple(map(_separation, own, others))
-    heard = np.array(separation) > SEPARATES
+    used = np.array(separation) > MIN_CUE_SEPARATION
     weights = np.zeros(count)
-    if heard.any():
-        covariance = np.atleast_2d(np.cov(others[heard].clip(-6, 6))) + 0.05 * np.eye(int(heard.sum()))
-        raw = np.linalg.solve(covariance, np.median(own[heard], axis=1)).clip(0)
-        weights[heard] = raw / max(float(np.sqrt(raw @ covariance @ raw)), 1e-9)
+    if used.any():
+        covariance = np.atleast_2d(np.cov(others[used].clip(-6, 6))) + 0.05 * np.eye(int(used.sum()))
+        raw = np.linalg.solve(covariance, np.median(own[used], axis=1)).clip(0)
+        weights[used] = raw / max(float(np.sqrt(raw @ covariance @ raw)), 1e-9)
     combined = np.tensordot(weights, scores, 1)
-    if _separation(np.diag(combined), _others(combined)) < SPEAKS:
+    if _separation(np.diag(combined), _others(combined)) < MIN_SEPARATION:
         return Evidence(None, separation, nothing)
     return Evidence(combined, separation, tuple(weights.tolist()))
 
 
 def _separation(own: np.ndarray, others: np.ndarray) -> float:
-    """The share of other combinations that half of the own pairs fit better than, whatever some wrong masks do."""
+    """The share of other combinations that the median own pair fits better than; robust to a few wrong masks."""
     return float(np.median(np.searchsorted(np.sort(others), own)) / others.size)
 
 
-def _standardized(fits: np.ndarray) -> np.ndarray:
-    """Takes out that a simple mask fits every image, and an image full of edges every mask."""
-    scores = fits.astype(np.float64)
+def _standardized(fit_scores: np.ndarray) -> np.ndarray:
+    """Removes the effect of simple masks, which fit every image, and of images full of edges, which fit every mask."""
+    scores = fit_scores.astype(np.float64)
     for axis in (0, 1):
-        low, middle, high = np.quantile(scores, SPREAD, axis=axis, keepdims=True)
+        low, middle, high = np.quantile(scores, SPREAD_QUANTILES, axis=axis, keepdims=True)
         spread = (high - low) / 2
         scores = (scores - middle) / np.maximum(spread, 0.25 * np.median(spread) + 1e-9)
     return scores
 
 
-class Chance:
-    """How often chance gives a value at least as high: exponential tails through the quantiles of a sample.
+class ChanceTail:
+    """Upper tail of the null distribution: exponential tails fitted through quantiles of a sample.
 
-    Of several tails the heaviest counts. Tails of normal distributions fall faster than exponentially, so the estimate
-    is high rather than low beyond the sample. It is never below the square of what the sample can resolve: a few
-    images are no ground for certainty.
+    The heaviest of several tails is used. The tails of normal distributions fall faster than exponentially, so the
+    estimate is conservative beyond the sample. It is bounded by the squared resolution of the sample, so that a few
+    images never give certainty.
     """
 
     def __init__(self, sample: np.ndarray, images: int) -> None:
         ordered = np.sort(sample)
-        # The uppermost are left to what is wrong: a tenth of the images, and two at least.
+        # The uppermost values may belong to wrong masks: a tenth of the images, at least two.
         least = max(0.8 / images, 8 / len(ordered))
         self.least = len(ordered) ** -2.0
         self.tails = []
@@ -126,48 +126,50 @@ class Chance:
         return np.where(values > self.tails[0][1], result, 1)
 
 
-def find_swaps(scores: np.ndarray, most: float) -> list[Found]:
+def find_swaps(scores: np.ndarray, max_by_chance: float) -> list[Mismatch]:
     """Finds pairs of masks that are exchanged.
 
     Args:
-        scores: of `weigh`.
-        most: of them that chance may give in the whole data set.
+        scores: of `weigh_cues`.
+        max_by_chance: upper limit of the E-value.
 
     Returns:
-        with first < second, the surest first; each index once.
+        with first < second, by ascending E-value; each index at most once.
     """
     own, typical = np.diag(scores), _typical_loss(scores)
     first, second = np.triu_indices(len(scores), 1)
     crossed = scores[first, second] + scores[second, first]
     gain = (crossed - own[first] - own[second]) / typical
     weaker = np.minimum(scores[first, second], scores[second, first])
-    tail = Chance(crossed, len(scores)).above(crossed)
-    # In a ring of three masks one fit of two is good by right: the weaker one must be no chance by itself either.
-    single = RINGS * Chance(_others(scores), len(scores)).above(weaker)
+    tail = ChanceTail(crossed, len(scores)).above(crossed)
+    # In a cycle of three masks one fit of a pair is genuine: so the weaker one must be significant by itself.
+    single = CYCLE_SHARE * ChanceTail(_others(scores), len(scores)).above(weaker)
     better = weaker > np.maximum(own[first], own[second])
-    hopeful = np.flatnonzero(better & (gain > GAIN) & (tail < most) & (single < most))
-    settled, found = np.zeros(len(scores), bool), list[Found]()
+    hopeful = np.flatnonzero(better & (gain > MIN_GAIN) & (tail < max_by_chance) & (single < max_by_chance))
+    settled, found = np.zeros(len(scores), bool), list[Mismatch]()
     while True:
-        # Among the worst own pairs down to the rank of both, there are so many combinations for chance to try.
+        # The number of combinations among the worst own pairs, down to the rank of both.
         worst = _ranks(np.where(settled, np.inf, own))
         rank = np.maximum(worst[first[hopeful]], worst[second[hopeful]])
         chance = np.maximum(rank * (rank - 1) / 2 * tail[hopeful], single[hopeful])
         chance[settled[first[hopeful]] | settled[second[hopeful]]] = np.inf
-        if not len(chance) or chance.min() >= most:
+        if not len(chance) or chance.min() >= max_by_chance:
             return found
         place = int(chance.argmin())
         pair = hopeful[place]
         settled[[first[pair], second[pair]]] = True
-        found.append(Found(int(first[pair]), int(second[pair]), float(gain[pair]), float(chance[place])))
+        found.append(Mismatch(int(first[pair]), int(second[pair]), float(gain[pair]), float(chance[place])))
 
 
-def find_misfits(scores: np.ndarray, most: float, alike: list[tuple[int, int]] | None = None) -> list[Found]:
+def find_misfits(
+    scores: np.ndarray, max_by_chance: float, near_duplicates: list[tuple[int, int]] | None = None
+) -> list[Mismatch]:
     """Finds masks that fit another image better than their own.
 
     Args:
-        scores: of `weigh`.
-        most: of them that chance may give in the whole data set.
-        alike: images that show nearly the same, whose masks fit each other rightly.
+        scores: of `weigh_cues`.
+        max_by_chance: upper limit of the E-value.
+        near_duplicates: pairs of images whose masks rightly fit each other.
 
     Returns:
         in the order of the masks.
@@ -175,22 +177,22 @@ def find_misfits(scores: np.ndarray, most: float, alike: list[tuple[int, int]] |
     own, typical = np.diag(scores), _typical_loss(scores)
     others = scores.copy()
     np.fill_diagonal(others, -np.inf)
-    chance_of = Chance(_others(scores), len(scores))
-    for i, j in alike or ():
+    chance_of = ChanceTail(_others(scores), len(scores))
+    for i, j in near_duplicates or ():
         others[i, j] = others[j, i] = -np.inf
     best, fit = others.argmax(axis=0), others.max(axis=0)
     gain = 2 * (fit - own) / typical
     chance = _ranks(own) * (len(scores) - 1) * chance_of.above(fit)
-    return [Found(int(best[mask]), int(mask), float(gain[mask]), float(chance[mask]))
-            for mask in np.flatnonzero((gain > GAIN) & (chance < most))]  # fmt: skip
+    return [Mismatch(int(best[mask]), int(mask), float(gain[mask]), float(chance[mask]))
+            for mask in np.flatnonzero((gain > MIN_GAIN) & (chance < max_by_chance))]  # fmt: skip
 
 
-def find_unlike(scores: np.ndarray, share: float) -> list[int]:
-    """Finds masks that fit their own image no better than masks of other images do, where that is rare.
+def find_poor_fits(scores: np.ndarray, share: float) -> list[int]:
+    """Finds masks that fit their own image no better than masks of other images do, where such masks are rare.
 
     Args:
-        scores: of `weigh`.
-        share: of the masks that may be so; where more are, it is the signs that are weak, and none is named.
+        scores: of `weigh_cues`.
+        share: the largest share of such masks; where there are more, the cues are too weak, and none is reported.
 
     Returns:
         in ascending order.
@@ -201,37 +203,37 @@ def find_unlike(scores: np.ndarray, share: float) -> list[int]:
     return found.tolist() if len(found) <= max(1, share * len(scores)) else []
 
 
-def power(scores: np.ndarray, most: float) -> float:
-    """Returns which share of exchanges of two masks `find_swaps` would find in this data set, as it is."""
+def power(scores: np.ndarray, max_by_chance: float) -> float:
+    """Estimates the share of exchanges of two masks that `find_swaps` would find in this data set."""
     own = np.diag(scores)
     first, second = np.triu_indices(len(scores), 1)
-    chance_of = Chance(scores[first, second] + scores[second, first], len(scores))
-    single = Chance(_others(scores), len(scores))
-    few = np.random.default_rng(0).permutation(len(first))[:PAIRS]
+    chance_of = ChanceTail(scores[first, second] + scores[second, first], len(scores))
+    single = ChanceTail(_others(scores), len(scores))
+    few = np.random.default_rng(0).permutation(len(first))[:POWER_PAIRS]
     first, second = first[few], second[few]
     ordered = np.sort(own)
-    crossed = np.maximum(scores[first, second], scores[second, first])  # then their own fits
+    crossed = np.maximum(scores[first, second], scores[second, first])  # the own fits after the exchange
     rank = np.searchsorted(ordered, crossed) + 2
     right = own[first] + own[second]
     weaker = np.minimum(own[first], own[second])
-    chance = np.maximum(rank * (rank - 1) / 2 * chance_of.above(right), RINGS * single.above(weaker))
+    chance = np.maximum(rank * (rank - 1) / 2 * chance_of.above(right), CYCLE_SHARE * single.above(weaker))
     gain = (right - scores[first, second] - scores[second, first]) / _typical_loss(scores)
     better = weaker > crossed
-    return float(np.mean((chance < most) & (gain > GAIN) & better))
+    return float(np.mean((chance < max_by_chance) & (gain > MIN_GAIN) & better))
 
 
 def _others(scores: np.ndarray) -> np.ndarray:
-    """All combinations but the own pairs, float64 [images * (images - 1)]."""
+    """Returns the scores of all combinations but the own pairs, float64 [images * (images - 1)]."""
     return np.asarray(scores[~np.eye(len(scores), dtype=bool)])
 
 
 def _typical_loss(scores: np.ndarray) -> float:
-    """The median of what the sum of both fits loses when two masks are exchanged."""
+    """Returns the median loss of the sum of both fits when two masks are exchanged."""
     own = np.diag(scores)
     loss = own[:, None] + own[None, :] - scores - scores.T
     return max(float(np.median(loss[np.triu_indices(len(scores), 1)])), 1e-9)
 
 
 def _ranks(own: np.ndarray) -> np.ndarray:
-    """1 of the worst fit."""
+    """Returns the rank of each fit; the worst has 1."""
     return np.asarray(np.argsort(np.argsort(own, kind="stable")) + 1)

@@ -15,14 +15,14 @@ from flood_seg.files import write_json
 from flood_seg.workshop.convert.instances import Entry, draw_annotation, is_crowd, read_instances
 from flood_seg.workshop.convert.samples import SetWriter, Tally, copy_image, find_file, index_classes, read_samples
 from flood_seg.workshop.convert.shapes import Area, Shape, count_lost, encode_rle, to_shapes, use_polygon
-from flood_seg.workshop.output_layout import whole_or_not_at_all
+from flood_seg.workshop.output_layout import all_or_nothing
 
 if TYPE_CHECKING:
     from flood_seg.config.schema import DataConfig
     from flood_seg.config.schema.workshop import CocoConfig
     from flood_seg.workshop.convert.samples import PlacedSample
 
-ALL = "annotations"
+DEFAULT_NAME = "annotations"
 NO_PIXEL = "{} of %d annotations cover no pixel of their image and are not drawn"
 
 
@@ -38,7 +38,7 @@ def to_coco(data: DataConfig, task: str, options: CocoConfig, out: Path) -> list
     names = data.classes(task).names
     records: dict[str | None, dict[str, Any]] = {}
     tally, findings = Tally(), None
-    with whole_or_not_at_all(out):
+    with all_or_nothing(out):
         try:
             for sample in read_samples(data, task, out):
                 _add(records.setdefault(sample.part, _empty(names)), sample, options, tally)
@@ -70,7 +70,7 @@ def _add(record: dict[str, Any], sample: PlacedSample, options: CocoConfig, tall
 
 
 def _write(out: Path, part: str | None, record: dict[str, Any]) -> Path:
-    file = out / "annotations" / f"{part}.json" if part else out / f"{ALL}.json"
+    file = out / "annotations" / f"{part}.json" if part else out / f"{DEFAULT_NAME}.json"
     write_json(file, record)
     say(f"{file}: {counted(len(record['images']), 'image')}, {counted(len(record['annotations']), 'annotation')}")
     return file
@@ -119,7 +119,7 @@ def from_coco(annotations: Path, images: Path, out: Path, part: str | None = Non
     classes, index = index_classes([str(one["name"]) for one in categories], background)
     of_category = {one["id"]: index[str(one["name"])] for one in categories}
     writer = SetWriter(out, classes, background=background, part=part)
-    with whole_or_not_at_all(writer.folder):
+    with all_or_nothing(writer.folder):
         _write_all(record, images, of_category, writer, part)
         writer.finish()
 

@@ -34,15 +34,15 @@ from flood_seg.workshop.convert.shapes import (
     to_shapes,
     use_polygon,
 )  # fmt: skip
-from flood_seg.workshop.output_layout import whole_or_not_at_all
+from flood_seg.workshop.output_layout import all_or_nothing
 
 if TYPE_CHECKING:
     from flood_seg.config.schema import DataConfig
     from flood_seg.config.schema.workshop import CocoConfig
     from flood_seg.workshop.convert.samples import PlacedSample
 
-FILE = "annotations.xml"
-DRAWN = ("polygon", "mask", "box", "ellipse")
+ANNOTATIONS_FILE = "annotations.xml"
+AREA_TAGS = ("polygon", "mask", "box", "ellipse")
 
 
 def to_cvat(data: DataConfig, task: str, options: CocoConfig, out: Path) -> Path:
@@ -55,7 +55,7 @@ def to_cvat(data: DataConfig, task: str, options: CocoConfig, out: Path) -> Path
     root = _head([*zip(classes.names, classes.colors, strict=True)][1:])
     named = dict(enumerate(classes.names)) | {IGNORED: IGNORE}
     tally, findings = Tally(), None
-    with whole_or_not_at_all(out):
+    with all_or_nothing(out):
         try:
             for sample in read_samples(data, task, out):
                 _add_image(root, sample, named, options, tally)
@@ -63,13 +63,13 @@ def to_cvat(data: DataConfig, task: str, options: CocoConfig, out: Path) -> Path
             findings = error
         if count := len(root.findall("image")):
             ElementTree.indent(root)
-            with atomic_path(out / FILE) as temporary:
+            with atomic_path(out / ANNOTATIONS_FILE) as temporary:
                 ElementTree.ElementTree(root).write(temporary, encoding="utf-8", xml_declaration=True)
-            say(f"{out / FILE}: {counted(count, 'image')}")
+            say(f"{out / ANNOTATIONS_FILE}: {counted(count, 'image')}")
     tally.show()
     if findings:
         raise findings
-    return out / FILE
+    return out / ANNOTATIONS_FILE
 
 
 def _add_image(
@@ -145,7 +145,7 @@ def from_cvat(annotations: Path, images: Path, out: Path) -> None:
         raise DataError(f"{images}: no such folder; give --images the folder of the images")
     classes, index = index_classes(_labels(root, found))
     writer = SetWriter(out, classes)
-    with whole_or_not_at_all(out):
+    with all_or_nothing(out):
         _count_others(found, writer)
         files = _by_file(found, images, writer)
         for file, entries in track(files.items(), "Converting", len(files)):
@@ -164,7 +164,7 @@ def _read(path: Path) -> ElementTree.Element:
 def _labels(root: ElementTree.Element, images: list[ElementTree.Element]) -> list[str]:
     """Returns the labels as the file lists them, but for those of a skeleton's points, then those that it only uses."""
     listed = [label.findtext("name") for label in root.findall(".//labels/label") if label.find("parent") is None]
-    used = sorted({shape.get("label") or "" for image in images for shape in image if shape.tag in DRAWN})
+    used = sorted({shape.get("label") or "" for image in images for shape in image if shape.tag in AREA_TAGS})
     return [name for name in dict.fromkeys([*listed, *used]) if name]
 
 
@@ -172,7 +172,7 @@ def _count_others(images: list[ElementTree.Element], writer: SetWriter) -> None:
     """Counts the shapes that are no areas, and the images that are of no part where others are of one."""
     for image in images:
         for shape in image:
-            if shape.tag not in DRAWN:
+            if shape.tag not in AREA_TAGS:
                 writer.tally.note(f"{{}} <{shape.tag}> shapes are not areas and are not drawn", str(image.get("name")))
     outside = [image for image in images if _part(image) is None]
     if len(outside) < len(images):
@@ -201,7 +201,7 @@ def _by_file(
         more = [images / subset / "images" / name, images / subset / name] if subset else []
         file = find_file(images / name, *more)
         if file is None:
-            lost = counted(sum(shape.tag in DRAWN for shape in image), "area")
+            lost = counted(sum(shape.tag in AREA_TAGS for shape in image), "area")
             writer.fail(f"{images / name}: no such file; its {lost} cannot be drawn")
             continue
         files[file].append(image)
@@ -223,7 +223,7 @@ def _write(
     size = writer.size(file, sizes)
     if size is None:
         return
-    shapes = [shape for image in entries for shape in image if shape.tag in DRAWN]
+    shapes = [shape for image in entries for shape in image if shape.tag in AREA_TAGS]
     if not shapes:
         writer.tally.note(f"{{}} of {count} images have no area and are background alone", name)
     writer.add(file, _draw(shapes, name, size, index, writer), _part(entries[0]), name)

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from flood_seg.workshop.convert.samples import Tally
 
 Entry = dict[str, Any]
-ID = (int, float, str)
-KEYS: dict[str, dict[str, Any]] = {
-    "categories": {"id": ID, "name": ID},
-    "images": {"id": ID, "file_name": ID, "height": object, "width": object},
-    "annotations": {"image_id": ID, "category_id": ID},
+ID_TYPES = (int, float, str)
+REQUIRED_KEYS: dict[str, dict[str, Any]] = {
+    "categories": {"id": ID_TYPES, "name": ID_TYPES},
+    "images": {"id": ID_TYPES, "file_name": ID_TYPES, "height": object, "width": object},
+    "annotations": {"image_id": ID_TYPES, "category_id": ID_TYPES},
 }
 
 
@@ -34,7 +34,7 @@ def read_instances(path: Path) -> Entry:
     check_file(path, "--annotations the JSON file of COCO's instances")
     try:
         record: Entry = json.loads(path.read_text(encoding="utf-8-sig"))
-        for name, keys in KEYS.items():
+        for name, keys in REQUIRED_KEYS.items():
             for place, one in enumerate(record[name]):
                 _check(one, keys, f"{name}[{place}]")
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
@@ -47,7 +47,7 @@ def _check(one: Any, keys: dict[str, Any], where: str) -> None:
     for key, kind in keys.items():
         if not isinstance(one, dict) or key not in one:
             raise ValueError(f"{where} has no {key!r}")
-        if (isinstance(one[key], bool) and kind is ID) or not isinstance(one[key], kind):
+        if (isinstance(one[key], bool) and kind is ID_TYPES) or not isinstance(one[key], kind):
             raise ValueError(f"{where} has {key} {one[key]!r}, which is neither a number nor text")
 
 

@@ -14,7 +14,7 @@ from flood_seg.errors import DataError, FindingsError, UsageError
 from flood_seg.files import write_json
 from flood_seg.imaging.write import write_image
 from flood_seg.workshop.convert.samples import SetWriter, Tally, copy_image, read_samples
-from flood_seg.workshop.output_layout import Place, find_with_parts, whole_or_not_at_all
+from flood_seg.workshop.output_layout import OutputLocation, all_or_nothing, find_with_parts
 
 if TYPE_CHECKING:
     from flood_seg.config.schema import DataConfig
@@ -41,14 +41,14 @@ def to_mmseg(data: DataConfig, task: str, seed: int, out: Path) -> None:
         return sample.part if drawn is None else "val" if sample.pair.stem in drawn else "train"
 
     left_out, count, findings = Tally(), 0, None
-    with whole_or_not_at_all(out):
+    with all_or_nothing(out):
         try:
             for sample in read_samples(data, task, out):
                 part = part_of(sample)
                 if part is None:
                     left_out.note("{} samples left out, which datamodule.split_file does not name", sample.pair.stem)
                     continue
-                copy_image(sample.pair.image, Place(out, None, sample.place.name), f"{IMAGES}/{part}")
+                copy_image(sample.pair.image, OutputLocation(out, None, sample.place.name), f"{IMAGES}/{part}")
                 write_image(out / MASKS / part / f"{sample.place.name}.png", sample.mask)
                 count += 1
         except FindingsError as error:  # what could be read is worth having though something else could not
@@ -71,7 +71,7 @@ def from_mmseg(data: DataConfig, task: str, out: Path) -> None:
     data, task = _with_classes(data, task)
     names = data.classes(task).names
     writer, findings = SetWriter(out, names[1:], background=names[0]), None
-    with whole_or_not_at_all(out):
+    with all_or_nothing(out):
         try:
             for sample in read_samples(data, task, out):
                 writer.add(sample.pair.image, sample.mask, sample.part, f"{sample.place.name}.png")

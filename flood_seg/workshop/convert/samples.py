@@ -23,7 +23,14 @@ from flood_seg.imaging.source import image_suffixes
 from flood_seg.imaging.write import write_image
 from flood_seg.skipped import LeftOut
 from flood_seg.workshop.label_coding import Coding, on_command_line
-from flood_seg.workshop.output_layout import IMAGES, MASKS, Place, check_empty, find_with_parts, places_of
+from flood_seg.workshop.output_layout import (
+    IMAGES,
+    MASKS,
+    OutputLocation,
+    check_empty,
+    find_with_parts,
+    output_locations,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,7 +48,7 @@ class PlacedSample:
     """A pair with its place below the written folder, and its class indices, uint8 [H, W], at the image's size."""
 
     pair: Pair
-    place: Place
+    place: OutputLocation
     mask: np.ndarray
 
     @property
@@ -62,7 +69,7 @@ def read_samples(data: DataConfig, task: str, out: Path) -> Iterator[PlacedSampl
         raise UsageError("datamodule=rasters: convert tiles; cut the rasters by flood-seg data tile first")
     check_empty(out)
     placed, faults = find_with_parts(data)
-    places = places_of(out, placed)
+    places = output_locations(out, placed)
     reader = SampleReader.of(data, task)
     warn_of(faults)
 
@@ -85,7 +92,7 @@ def image_size(path: Path) -> tuple[int, int]:
     return read_header(path).upright_size
 
 
-def copy_image(image: Path, place: Place, folder: str = IMAGES) -> Path:
+def copy_image(image: Path, place: OutputLocation, folder: str = IMAGES) -> Path:
     """Copies an image, byte by byte, into a written data set; returns its file."""
     target = place.file(folder, image.suffix)
     copy_file(image, target)
@@ -200,7 +207,7 @@ class SetWriter:
         write_image(place.file(MASKS, ".png"), self._coding.encode(mask))
         self._count += 1
 
-    def _place(self, part: str | None, name: str) -> Place | None:
+    def _place(self, part: str | None, name: str) -> OutputLocation | None:
         """Returns a place of its own: of the stem, else of the whole name; None where both are taken."""
         path = Path(name)
         for whole in (path.with_suffix(""), path):
@@ -208,7 +215,7 @@ class SetWriter:
             key = part or "", stem.casefold()  # one file on some file systems
             if key not in self._written:
                 self._written.add(key)
-                return Place(self._root, part, stem)
+                return OutputLocation(self._root, part, stem)
         return None
 
     def fail(self, line: str) -> None:

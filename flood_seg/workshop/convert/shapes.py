@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from flood_seg.workshop.convert.samples import Tally
 
 Ring = list[tuple[float, float]]
-FARTHEST = 1e6  # pixels
+MAX_COORDINATE_PIXELS = 1e6  # pixels
 
 
 @dataclass(frozen=True)
@@ -235,5 +235,5 @@ def check_numbers(values: Sequence[float]) -> None:
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"{value!r} is no number")
-        if not abs(value) <= FARTHEST:
+        if not abs(value) <= MAX_COORDINATE_PIXELS:
             raise ValueError(f"{value!r} is not finite, or far outside of any image")

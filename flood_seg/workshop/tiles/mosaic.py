@@ -17,7 +17,7 @@ from flood_seg.errors import DataError, FindingsError, OutputError
 from flood_seg.imaging.gdal import create_raster, import_rasterio, open_raster
 from flood_seg.imaging.source import is_image_file
 from flood_seg.workshop.tiles.grid import own_spans
-from flood_seg.workshop.tiles.tile import GDAL_CACHE, INDEX
+from flood_seg.workshop.tiles.tile import GDAL_CACHE_BYTES, INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,10 +26,18 @@ if TYPE_CHECKING:
 
 Key = tuple[str, str]  # part and name of a tile
 
-OF_SOURCE: dict[str, Any] = {"source": str, "file": str, "height": int, "width": int, "crs": str | None,
+SOURCE_FIELDS: dict[str, Any] = {"source": str, "file": str, "height": int, "width": int, "crs": str | None,
                              "transform": list | None}  # fmt: skip
-OF_TILE: dict[str, Any] = {"tile": str, "source": str, "part": str, "row": int, "col": int, "height": int, "width": int}
-BLOCK = 512  # pixels a side of the blocks that are written; memory holds a row of them
+TILE_FIELDS: dict[str, Any] = {
+    "tile": str,
+    "source": str,
+    "part": str,
+    "row": int,
+    "col": int,
+    "height": int,
+    "width": int,
+}
+BLOCK_PIXELS = 512  # pixels a side of the blocks that are written; memory holds a row of them
 
 
 def mosaic(tiles: Path, predictions: Path, out: Path, compress: str = "deflate") -> list[Path]:
@@ -55,7 +63,7 @@ def mosaic(tiles: Path, predictions: Path, out: Path, compress: str = "deflate")
     targets = _targets(sources, out)
     files = _assign(index["tiles"], predictions)
     written, missing = [], 0
-    with import_rasterio().Env(GDAL_CACHEMAX=GDAL_CACHE):
+    with import_rasterio().Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
         for source, target in zip(sources, targets, strict=True):
             lines = [line for line in index["tiles"] if line["source"] == source["source"]]
             missing += _assemble(source, lines, files, predictions, target, compress)
@@ -70,7 +78,7 @@ def _read_index(tiles: Path) -> dict[str, Any]:
     path = tiles if tiles.suffix == ".json" else tiles / INDEX
     try:
         index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        for name, kinds in (("sources", OF_SOURCE), ("tiles", OF_TILE)):
+        for name, kinds in (("sources", SOURCE_FIELDS), ("tiles", TILE_FIELDS)):
             for record in index[name]:
                 wrong = [key for key, kind in kinds.items() if not isinstance(record[key], kind)]
                 if wrong:
@@ -102,10 +110,10 @@ def _assign(lines: Sequence[dict[str, Any]], folder: Path) -> dict[Key, Path]:
     for path in sorted(folder.rglob("*")):
         if is_image_file(path):
             found[path.stem.removesuffix("_mask")].append(path)
-    alike, chosen = Counter(line["tile"] for line in lines), {}
+    counts, chosen = Counter(line["tile"] for line in lines), {}
     for line in lines:
         name, part, paths = line["tile"], line["part"], found.get(line["tile"], [])
-        if alike[name] > 1 or (len(paths) > 1 and part):
+        if counts[name] > 1 or (len(paths) > 1 and part):
             paths = [path for path in paths if part in path.relative_to(folder).parts]
             if found.get(name) and not paths:
                 raise DataError(
@@ -135,10 +143,10 @@ def _assemble(
         (rows[line["row"], line["row"] + line["height"]], cols[line["col"], line["col"] + line["width"]], line)
         for line in there
     ]
-    bands = range(0, height, BLOCK)
+    bands = range(0, height, BLOCK_PIXELS)
     with create_raster(target, profile) as out:
         for top in track(bands, f"Assembling {source['source']}", len(bands)):
-            _write_band(out, top, [one for one in owned if one[0][0] < top + BLOCK and one[0][1] > top], files)
+            _write_band(out, top, [one for one in owned if one[0][0] < top + BLOCK_PIXELS and one[0][1] > top], files)
     covered = sum((bottom - top) * (right - left) for (top, bottom), (left, right), _ in owned)
     if covered < height * width:
         warn(
@@ -167,14 +175,14 @@ def _profile(source: dict[str, Any], first: Path, compress: str) -> dict[str, An
         raise DataError(f"{INDEX}: {source['source']} has no usable georeference ({error})") from error
     return {
         "driver": "GTiff", "height": source["height"], "width": source["width"], "count": count, "dtype": dtype,
-        "nodata": nodata, "tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "compress": compress,
+        "nodata": nodata, "tiled": True, "blockxsize": BLOCK_PIXELS, "blockysize": BLOCK_PIXELS, "compress": compress,
         "bigtiff": "if_safer", "crs": crs, "transform": transform,
     }  # fmt: skip
 
 
 def _write_band(out: DatasetWriter, top: int, owned: Sequence[Any], files: dict[Key, Path]) -> None:
     """Writes a row of blocks."""
-    bottom = min(top + BLOCK, out.height)
+    bottom = min(top + BLOCK_PIXELS, out.height)
     values = np.full((out.count, bottom - top, out.width), out.nodata or 0, out.dtypes[0])
     for (first, last), (left, right), line in owned:
         file = files[_key(line)]

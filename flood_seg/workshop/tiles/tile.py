@@ -34,7 +34,14 @@ from flood_seg.imaging.write import write_image
 from flood_seg.resources import cores
 from flood_seg.skipped import CHECK, LeftOut
 from flood_seg.workshop.label_coding import Coding, image_overrides, on_command_line
-from flood_seg.workshop.output_layout import IMAGES, MASKS, Place, find_with_parts, places_of, whole_or_not_at_all
+from flood_seg.workshop.output_layout import (
+    IMAGES,
+    MASKS,
+    OutputLocation,
+    all_or_nothing,
+    find_with_parts,
+    output_locations,
+)
 from flood_seg.workshop.tiles.grid import Tile, tile_rows
 from flood_seg.workshop.tiles.source import PhotoSource, RasterSource, open_source
 
@@ -45,8 +52,8 @@ if TYPE_CHECKING:
     from flood_seg.config.schema.workshop import TileConfig
 
 INDEX = "index.json"
-PIECE = 32 << 20  # bytes that a thread reads at once
-GDAL_CACHE = 64 << 20  # bytes; by itself GDAL takes 5 % of the machine's memory
+MAX_READ_BYTES = 32 << 20  # bytes that a thread reads at once
+GDAL_CACHE_BYTES = 64 << 20  # bytes; by itself GDAL takes 5 % of the machine's memory
 
 
 @dataclass(frozen=True)
@@ -54,10 +61,10 @@ class Scene:
     """An image that is cut, and its mask where there is one."""
 
     pair: Pair
-    place: Place  # of its tiles, which have names of their own
+    place: OutputLocation  # of its tiles, which have names of their own
     labelled: bool
 
-    def tile(self, name: str) -> Place:
+    def tile(self, name: str) -> OutputLocation:
         """Returns the place of a tile."""
         return replace(self.place, name=name)
 
@@ -97,12 +104,12 @@ def tile(
     """
     _check_finished(out)
     limit_megapixels(data.max_megapixels)
-    with whole_or_not_at_all(out):
+    with all_or_nothing(out):
         scenes, failed = _scenes(data, out, image, labels)
         for scene in scenes:
             check_name(out / f"{scene.place.name}_r000000_c000000.png")
         cutter, cuts = _Cutter(data, task, options), list[Cut]()
-        with import_rasterio().Env(GDAL_CACHEMAX=GDAL_CACHE), LeftOut(CHECK) as left_out:
+        with import_rasterio().Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), LeftOut(CHECK) as left_out:
             for scene in scenes:
                 try:
                     cuts.append(cutter.cut(scene))
@@ -143,10 +150,10 @@ def _scenes(data: DataConfig, out: Path, image: str | None, labels: str | None) 
     if image is None and has_masks(data):
         placed, faults = find_with_parts(data)
         warn_of(faults)
-        places = places_of(out, placed)
+        places = output_locations(out, placed)
         return [Scene(pair, place, True) for (pair, _), place in zip(placed, places, strict=True)], len(faults)
     pairs = [pair for folder, name in _folders(data, image) for pair in _images(folder, name, labels)]
-    places = places_of(out, [(pair, None) for pair in pairs])
+    places = output_locations(out, [(pair, None) for pair in pairs])
     return [Scene(pair, place, labels is not None) for pair, place in zip(pairs, places, strict=True)], 0
 
 
@@ -330,7 +337,7 @@ def _pieces(rows: Sequence[Sequence[Tile]], source: PhotoSource | RasterSource) 
         bytes_a_column = row[0].height * bands * dtype.itemsize
         run: list[Tile] = []
         for one in row:
-            if run and (one.col + one.width - run[0].col) * bytes_a_column > PIECE:
+            if run and (one.col + one.width - run[0].col) * bytes_a_column > MAX_READ_BYTES:
                 yield run
                 run = []
             run.append(one)

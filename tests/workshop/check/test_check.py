@@ -18,7 +18,7 @@ from flood_seg.data.layout import find_samples
 from flood_seg.data.reading import SampleReader
 from flood_seg.errors import ConfigError, DataError, FindingsError, OutputError, UsageError
 from flood_seg.synthetic.scene import draw_scene
-from flood_seg.workshop.check.findings import KINDS
+from flood_seg.workshop.check.findings import FINDING_KINDS
 from flood_seg.workshop.check.result import CheckResult
 from tests.workshop.tools import check, find_problems
 
@@ -129,7 +129,7 @@ def test_each_flaw_of_a_file_is_named_and_nothing_else(folder, scenes, tmp_path)
     severities = [finding["severity"] for finding in record["findings"]]
     assert severities == sorted(severities, key=["error", "warning", "note"].index)
     page = (tmp_path / "out" / "report.html").read_text()
-    assert page.count("data:image/jpeg") >= 8 and all(KINDS[kind].title in page for kind, *_ in listed)
+    assert page.count("data:image/jpeg") >= 8 and all(FINDING_KINDS[kind].title in page for kind, *_ in listed)
 
 
 def test_swapped_masks_of_one_size_are_found_and_a_few_images_are_no_proof(folder, tmp_path):
@@ -156,9 +156,7 @@ def test_the_report_says_how_well_swapped_masks_can_be_told(many, tmp_path, caps
     check(config_of(many), tmp_path / "out")
     (trial,) = json.loads((tmp_path / "out" / "report.json").read_text())["mask_trials"]
     assert trial["masks"] == MANY and trial["power"] > 0.8 and min(trial["separation"].values()) > 0.9
-    assert (
-        f"swapped masks: of 100 exchanges of two {trial['power'] * 100:.0f} would be found" in capsys.readouterr().out
-    )
+    assert f"an exchange of two would be detected with a probability of {trial['power']:.0%}" in capsys.readouterr().out
 
 
 def test_masks_of_what_the_images_do_not_show_are_not_judged_and_the_report_says_so(tmp_path, scenes, capsys):
@@ -194,7 +192,7 @@ def test_near_duplicates_are_found_however_they_were_changed(folder, scenes):
             folder / "masks" / f"{name}.png"
         )
     checked = find_problems(config_of(folder))
-    assert [sorted(group) for group in checked.groups] == [sorted(["00", *changed])]
+    assert [sorted(group) for group in checked.duplicate_groups] == [sorted(["00", *changed])]
     assert {finding.kind for finding in checked.findings} == {"duplicate"}  # their masks agree when turned alike
 
 
@@ -322,7 +320,12 @@ def test_only_the_direct_neighbours_of_another_part_are_kept_out_of_training(man
 
     checked = find_problems(config_of(many))
     checked.parts = {stem: "train" for stem in checked.parts} | {"02": "val", "03": "test"}
-    checked.alike = {("00", "01"), ("01", "02"), ("02", "03"), ("04", "05")}  # a chain: 00 does not resemble 02
+    checked.duplicate_pairs = {
+        ("00", "01"),
+        ("01", "02"),
+        ("02", "03"),
+        ("04", "05"),
+    }  # a chain: 00 does not resemble 02
     assert set(_leaking(checked)) == {"01", "02"}
 
 
