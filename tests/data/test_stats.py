@@ -57,7 +57,7 @@ def test_mean_and_deviation_are_numpys_of_the_training_part_without_what_has_no_
     np.testing.assert_allclose(found.std, pixels.std(axis=0), rtol=1e-6)
     assert (found.low == pixels.min(axis=0)).all() and (found.high == pixels.max(axis=0)).all()
     shown = capsys.readouterr()
-    assert "5 images of the training part" in shown.out and "without data" in shown.out
+    assert "5 training images" in shown.out and "without data" in shown.out
     assert "is datamodule.value_scale=100 right?" in shown.err
     read = config_of(tmp_path, f"datamodule.stats_file='{tmp_path}/stats.yaml'").datamodule
     assert read.mean == pytest.approx(pixels.mean(axis=0) / 100, rel=1e-4)
