@@ -37,10 +37,10 @@ ONNX_TAGS = tuple(bytes([tag]) for tag in (0x08, 0x12, 0x1A, 0x22, 0x28, 0x32, 0
 
 @cache
 def openvino_core() -> Any:
-    """Returns OpenVINO's core, one for the whole process and to its end.
+    """Returns OpenVINO's core, one for the lifetime of the process.
 
-    A core gives the thread that loads its CPU plugin another stack for signals, and unmaps that when it goes, whoever
-    uses it by then: after two cores in turn, or one that goes in another thread, Ctrl-C was a segmentation fault.
+    A core sets an alternate signal stack in the thread that loads its CPU plugin, and unmaps it when it is destroyed:
+    after a second core, or one destroyed in another thread, Ctrl-C was a segmentation fault.
     """
     import openvino
 
@@ -122,15 +122,17 @@ class OpenVinoBackend(Backend):
 
 
 def _find_device(core: Any, device: str) -> str:
-    there = [name.lower() for name in core.available_devices]
-    if device.lower() not in there:
-        raise BackendError(f"backend.device={device}: not on this machine; OpenVINO finds {', '.join(there) or 'none'}")
+    available = [name.lower() for name in core.available_devices]
+    if device.lower() not in available:
+        raise BackendError(
+            f"backend.device={device}: not on this machine; OpenVINO finds {', '.join(available) or 'none'}"
+        )
     return device.upper()
 
 
 def _find_precision(core: Any, device: str, precision: str) -> str:
-    able = _capabilities(core, device)
-    native = [name for name, mark in (("float32", "FP32"), ("bfloat16", "BF16")) if mark in able]
+    capabilities = _capabilities(core, device)
+    native = [name for name, mark in (("float32", "FP32"), ("bfloat16", "BF16")) if mark in capabilities]
     if precision == "auto":
         return "bfloat16" if "bfloat16" in native else "float32"
     if precision not in native:
@@ -164,7 +166,7 @@ def _may_be_model(path: Path) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """OpenVINO's texts begin with the places in its source that they passed."""
+    """Returns the last line: OpenVINO's messages begin with locations in its source."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith(("Exc", "Check"))]
     return lines[-1][:200] if lines else first_line(error)
 

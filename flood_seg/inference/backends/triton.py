@@ -1,6 +1,6 @@
-"""A Triton server, over HTTP or gRPC: the engine runs there, the image is prepared and the mask is made here.
+"""A Triton server, over HTTP or gRPC: the model runs there, preprocessing and postprocessing here.
 
-The ModelSpec comes with the model's configuration on the server, so that a client needs no model file.
+The ModelSpec is part of the model's configuration on the server, so that a client requires no model file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PORTS = {"http": 8000, "grpc": 8001}
 SCHEMES = ("http", "https", "grpc", "grpcs")
 DEFAULT_MODEL = "flood_area_segmentation"
 REFUSED = ("refused", "failed to connect", "unreachable", "reset by peer", "not known", "errors resolving")
-# What OpenSSL and BoringSSL say of a peer that answers in plain text.
+# What OpenSSL and BoringSSL report of a peer that answers in plain text.
 NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "record layer failure", "wrong version number")
 UNTRUSTED = ("certificate verify failed", "CERTIFICATE_VERIFY_FAILED")
 DENIED = ("401", "403", "StatusCode.UNAUTHENTICATED", "StatusCode.PERMISSION_DENIED")
@@ -39,7 +39,7 @@ DENIED = ("401", "403", "StatusCode.UNAUTHENTICATED", "StatusCode.PERMISSION_DEN
 
 @dataclass(frozen=True)
 class Address:
-    """Where a model is served.
+    """The address of a served model.
 
     Attributes:
         protocol: `http` or `grpc`.
@@ -61,12 +61,12 @@ def parse_address(text: str, protocol: str = "http", tls: bool = False) -> Addre
     """Reads `[http://|https://|grpc://|grpcs://]host[:port]/model`.
 
     Args:
-        text: the address; a scheme decides on the protocol and on TLS.
-        protocol: where there is no scheme.
-        tls: likewise.
+        text: the address; its scheme takes precedence over the other arguments.
+        protocol: `http` or `grpc`, where there is no scheme.
+        tls: whether to encrypt, where there is no scheme.
 
     Raises:
-        ConfigError: no such address.
+        ConfigError: it is not an address.
     """
     scheme, rest = _scheme(text)
     if scheme:
@@ -97,11 +97,11 @@ def _scheme(text: str) -> tuple[str, str]:
 
 
 def join_address(url: str, model: str | None) -> str:
-    """Returns the address of a model out of that of its server, which may name the model itself.
+    """Returns the address of a model from that of its server, which may include the model.
 
     Args:
         url: `[scheme://]host[:port][/model]`.
-        model: its name on the server; None: as `url` says, else `flood_area_segmentation`.
+        model: its name on the server; None: the one in `url`, else `flood_area_segmentation`.
 
     Raises:
         UsageError: the two name different models.
@@ -118,9 +118,9 @@ class TritonBackend(Backend):
     """Runs a model on a Triton server.
 
     Attributes:
-        spec: what the model's configuration on the server says.
+        spec: from the model's configuration on the server.
         description: the protocol.
-        concurrency: how many requests may be under way at once; `run` may be called from as many threads.
+        concurrency: how many requests may be in progress at once; as many threads may call `run`.
     """
 
     schemes = SCHEMES
@@ -138,24 +138,24 @@ class TritonBackend(Backend):
         token_env: str = "FLOOD_SEG_TRITON_TOKEN",
         token_header: str = "Authorization",
     ) -> None:
-        """Asks the server for the model's configuration.
+        """Requests the model's configuration from the server.
 
         Args:
             model: the address, as `parse_address` reads it.
-            protocol: `http` or `grpc`, where the address does not say.
-            concurrency: how many requests may be under way at once.
-            timeout: seconds that a request may take as a whole: connecting, sending, trying again and the answer.
-            retries: how often a refused connection is tried again.
-            backoff: seconds before the first of these; each waits twice as long as the one before.
-            tls: whether to encrypt, where the address does not say.
+            protocol: `http` or `grpc`, where the address has no scheme.
+            concurrency: how many requests may be in progress at once.
+            timeout: seconds for a request as a whole: connecting, retries and the complete answer.
+            retries: how many times a refused connection is retried.
+            backoff: seconds before the first retry; each waits twice as long as the one before.
+            tls: whether to encrypt, where the address has no scheme.
             ca_file: certificates (PEM) to trust instead of the system's.
-            token_env: the environment variable that holds a token; unset: none is sent.
-            token_header: the header that carries it; `Authorization` gets `Bearer <token>`.
+            token_env: the environment variable with a token; unset: none is sent.
+            token_header: the header of the token; `Authorization` is sent as `Bearer <token>`.
 
         Raises:
-            ServerError: no server answers there, it has no such model, or the model is not ready.
-            ModelError: the model carries no ModelSpec, or its tensors are not what that says.
-            ConfigError: no such address or protocol, a number out of bounds, a certificate file that cannot be read.
+            ServerError: no server answers, it has no such model, or the model is not ready.
+            ModelError: the model carries no ModelSpec, or its tensors do not match it.
+            ConfigError: an invalid address, protocol or number, or a certificate file that cannot be read.
         """
         check_range("backend.concurrency", concurrency, 1)
         check_workers("backend.concurrency", concurrency)
@@ -179,7 +179,7 @@ class TritonBackend(Backend):
         return self._call(lambda client, seconds: client.infer(batch, self.spec, seconds))
 
     def _call(self, request: Callable[[_Client, float], T]) -> T:
-        """Sends a request with this thread's own client: Triton's are not safe to share."""
+        """Sends a request with this thread's own client: Triton's clients are not thread-safe."""
         end = time.monotonic() + self._timeout
         for attempt in range(self._retries + 1):
             pause = self._backoff * 2**attempt
@@ -187,7 +187,7 @@ class TritonBackend(Backend):
                 return request(self._client(), max(end - time.monotonic(), 0.001))
             except FloodSegError:
                 raise
-            except Exception as error:  # of gevent, http, ssl, grpc: the libraries share no base
+            except Exception as error:  # of gevent, http, ssl, grpc: they share no base class
                 self._local.__dict__.clear()
                 if not _is_refused(error) or attempt == self._retries or time.monotonic() + pause > end:
                     self._explain(error, end)
@@ -223,10 +223,10 @@ class TritonBackend(Backend):
         raise ServerError(f"{address}: {advice}") from error
 
     def _models(self, text: str, end: float) -> str:
-        """What the server has instead of a model that is unknown or not ready."""
+        """Returns which models the server has, where the requested one is unknown or not ready."""
         try:
             states = self._client().index(max(end - time.monotonic(), 0.001))
-        except Exception:  # the first error is the one to tell
+        except Exception:  # the first error is the one to report
             return text
         state = states.get(self.address.model)
         if state is not None:
@@ -237,7 +237,7 @@ class TritonBackend(Backend):
 
 
 def _is_refused(error: Exception) -> bool:
-    """Whether trying again may help."""
+    """Whether a retry may help."""
     text = str(error)
     if any(mark in text for mark in (*NO_TLS, *UNTRUSTED)):
         return False
@@ -262,11 +262,11 @@ def _readable(path: str | None) -> bytes | None:
 
 
 def _read_spec(where: str, config: Any) -> ModelSpec:
-    """Takes the spec out of a model's configuration in the JSON form of Triton's ModelConfig.
+    """Reads the spec of a model's configuration, the JSON form of Triton's ModelConfig.
 
     Raises:
-        ServerError: the answer is something else.
-        ModelError: it carries no ModelSpec, or its tensors are not what that says.
+        ServerError: it is not such a configuration.
+        ModelError: it carries no ModelSpec, or its tensors do not match it.
     """
     try:
         if not isinstance(config["name"], str):
@@ -294,7 +294,7 @@ def _tensors(config: dict[str, Any], side: str) -> list[Tensor]:
 
 
 class _Client(Protocol):
-    """What is the same over both protocols; `seconds` bound a request as a whole."""
+    """The requests of either protocol; `seconds` limit a request as a whole."""
 
     def config(self, seconds: float) -> Any: ...
 
@@ -333,10 +333,10 @@ class _HttpClient:
 
 @contextmanager
 def _within(seconds: float) -> Iterator[None]:
-    """Ends a request that takes longer: the client's own time-outs start anew with each byte that arrives."""
+    """Ends a request that takes longer: the client's own timeouts restart with each byte that arrives."""
     import gevent
 
-    timeout = gevent.Timeout(seconds)  # no Exception, so that no library in between takes it for one of its own
+    timeout = gevent.Timeout(seconds)  # no Exception, so that no library in between catches it
     try:
         with timeout:
             yield
@@ -378,8 +378,8 @@ def _infer(
 ) -> np.ndarray:
     tensor = triton.InferInput(spec.input_name, list(batch.shape), "FP32")
     tensor.set_data_from_numpy(batch)
-    wanted = [triton.InferRequestedOutput(spec.output_name)]
-    logits = client.infer(address.model, [tensor], outputs=wanted, **options).as_numpy(spec.output_name)
+    outputs = [triton.InferRequestedOutput(spec.output_name)]
+    logits = client.infer(address.model, [tensor], outputs=outputs, **options).as_numpy(spec.output_name)
     expected = (len(batch), spec.logit_channels)
     if logits is None or logits.ndim != 4 or logits.shape[:2] != expected or logits.dtype != np.float32:
         found = "no such tensor" if logits is None else f"{logits.dtype} {list(logits.shape)}"
