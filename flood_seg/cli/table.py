@@ -413,6 +413,13 @@ VERBS = (
             Flag("name", "OWNER/DATASET on Kaggle (default: the flood data set)"),
         ),
     ),
+    _data(
+        "upload", "Upload a data set to an experiment tracker, as an artifact.",
+        "flood-seg data upload --data data/raw --name flood-v1 logger=mlflow",
+        "flood-seg data upload --data data/raw --name flood-v1 logger=wandb logger.wandb.project=floods",
+        flags=(DATA, Flag("name", "name of the artifact")),
+        keys=("logger",),
+    ),
     Verb(
         "data sample", "flood_seg.verbs.data.sample:sample", "Draw synthetic flood scenes with masks.",
         ("flood-seg data sample --out data/sample datamodule.sample.count=40",),

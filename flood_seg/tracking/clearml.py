@@ -22,6 +22,7 @@ class ClearMlTracker(Tracker):
     """Records a run as a ClearML task."""
 
     name = "ClearML"
+    stores_files = True
 
     def __init__(self, run: RunInfo, project: str, mode: str, worst: int) -> None:
         """Starts or resumes a task.
@@ -73,6 +74,10 @@ class ClearMlTracker(Tracker):
     def log_file(self, folder: str, path: Path) -> None:
         """Sends a file as an artifact."""
         self._task.upload_artifact(f"{folder}/{path.name}", artifact_object=str(path))
+
+    def log_dataset(self, name: str, folder: Path) -> None:
+        """Sends a folder as one artifact, zipped."""
+        self._task.upload_artifact(name, artifact_object=str(folder))
 
     def close(self, *, failed: bool) -> None:
         """Ends the task."""

@@ -21,6 +21,7 @@ class CometTracker(LightningTracker):
     """Records a run in Comet."""
 
     name = "Comet"
+    stores_files = True
 
     def __init__(self, run: RunInfo, project: str, workspace: str | None, mode: str, worst: int) -> None:
         """Starts or resumes an experiment.

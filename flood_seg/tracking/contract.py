@@ -6,13 +6,13 @@ import re
 import subprocess
 import textwrap
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.files import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     import numpy as np
     from pytorch_lightning.loggers import Logger
@@ -54,11 +54,13 @@ class Tracker:
         name: of the service, for people.
         description: where the run is found, for the summary; may be empty.
         worst: number of the worst validation samples that it shows as images in each epoch.
+        stores_files: whether it has a place for files.
     """
 
     name = ""
     description = ""
     worst = 0
+    stores_files = False
 
     def log_metrics(self, metrics: Mapping[str, float], epoch: int) -> None:
         """Records the metrics of an epoch; called once for training and once for validation."""
@@ -68,6 +70,11 @@ class Tracker:
 
     def log_file(self, folder: str, path: Path) -> None:
         """Copies a file into a folder of the run."""
+
+    def log_dataset(self, name: str, folder: Path) -> None:
+        """Uploads all files below a folder."""
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            self.log_file((Path(name) / path.relative_to(folder).parent).as_posix(), path)
 
     def close(self, *, failed: bool) -> None:
         """Ends the run."""

@@ -44,6 +44,7 @@ class MlflowTracker(Tracker):
     """
 
     name = "MLflow"
+    stores_files = True
 
     def __init__(self, run: RunInfo, tracking_uri: str, experiment_name: str, worst: int = 0) -> None:
         """Starts or resumes a run.
@@ -80,6 +81,10 @@ class MlflowTracker(Tracker):
     def log_file(self, folder: str, path: Path) -> None:
         """Copies a file into the run's artifacts."""
         self.client.log_artifact(self.run_id, str(path), folder)
+
+    def log_dataset(self, name: str, folder: Path) -> None:
+        """Copies a folder into the run's artifacts."""
+        self.client.log_artifacts(self.run_id, str(folder), name)
 
     def close(self, *, failed: bool) -> None:
         """Marks the run as finished or failed."""

@@ -25,6 +25,7 @@ class WandbTracker(LightningTracker):
     """Records a run in Weights & Biases."""
 
     name = "Weights & Biases"
+    stores_files = True
 
     def __init__(self, run: RunInfo, project: str, entity: str | None, mode: str, worst: int) -> None:
         """Starts or resumes a run.
@@ -76,6 +77,14 @@ class WandbTracker(LightningTracker):
         if folder not in self._artifacts:
             self._artifacts[folder] = wandb.Artifact(f"{self._run.id}-{folder}", type=folder)
         self._artifacts[folder].add_file(str(path))
+
+    def log_dataset(self, name: str, folder: Path) -> None:
+        """Sends a folder as an artifact of type `dataset`, with a version of its own."""
+        import wandb
+
+        artifact = wandb.Artifact(name, type="dataset")
+        artifact.add_dir(str(folder))
+        self._run.log_artifact(artifact)
 
     def close(self, *, failed: bool) -> None:
         """Sends the artifacts and ends the run."""

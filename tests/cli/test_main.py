@@ -46,6 +46,7 @@ FROZEN = {
     "data to-mmseg": {"data": None, "out": "mmseg"},
     "data from-mmseg": {"data": None, "out": "data/raw"},
     "data download": {"out": "data/raw", "name": None},
+    "data upload": {"data": None, "name": None},
     "data sample": {"out": "data/sample"},
 }  # fmt: skip
 
