@@ -69,7 +69,6 @@ MODULES: dict[str, tuple[str, ...]] = {
         "train",
         "data",
     ),
-    "flood_seg.evaluation.tracking": ("train",),
     "flood_seg.export.convert": ("train",),
     "flood_seg.export.float16": (
         "quantize",
@@ -122,6 +121,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "flood_seg.tracking.tensorboard": ("train+loggers",),
     "flood_seg.tracking.wandb": ("train+loggers",),
     "flood_seg.training": ("train",),
+    "flood_seg.verbs.train_parts": ("train",),
+    "flood_seg.verbs.train_run": ("train",),
     "flood_seg.workshop.check": ("data",),
     "flood_seg.workshop.convert": ("data",),
     "flood_seg.workshop.download": ("data",),
