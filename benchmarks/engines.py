@@ -21,6 +21,7 @@ import numpy as np
 import onnxruntime
 
 from flood_seg.config.compose import compose
+from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import DataConfig, QuantizeConfig
 from flood_seg.data.layout import choose_pairs
 from flood_seg.data.reading import SampleReader
@@ -73,7 +74,7 @@ def quantize_for(model: Path, out: Path, data: str | None, folder: Path) -> Path
         from flood_seg.synthetic.sample_set import write_sample
 
         data, bound = str(folder / "scenes"), ["quantize.max_iou_drop=1"]
-        write_sample(Path(data), SampleConfig(count=20))
+        write_sample(Path(data), SampleConfig(20, 256, 256, 0))
     os.environ["NNCF_CI"] = "1"
     config = compose("quantize", [f"datamodule.data_dir={data}", *bound], QuantizeConfig)
     return quantize(config.datamodule, config.quantize, model, out, config.seed)
@@ -82,7 +83,7 @@ def quantize_for(model: Path, out: Path, data: str | None, folder: Path) -> Path
 def accuracy(model: Path, int8: Path, data: str) -> dict[str, dict[str, float]]:
     """IoU on the validation photos, and mask IoU with float32, of each engine."""
     split = model.with_name("split.txt")
-    config = DataConfig(data_dir=data, split_file=str(split) if split.is_file() else None)
+    config = defaults(DataConfig, data_dir=data, split_file=str(split) if split.is_file() else None)
     pairs, spec = choose_pairs(config), OpenVinoBackend(model).spec
     photos = read_photos(pairs, SampleReader.for_model(config, spec), spec.height, spec.width)
     results = {

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 
+from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import DataConfig
 from flood_seg.data.pairing import find_pairs
 from flood_seg.data.reading import SampleReader, resize_mask
@@ -13,7 +14,7 @@ from flood_seg.files import atomic_path
 from flood_seg.imaging.preprocess import resize_image
 from flood_seg.imaging.write import write_image
 
-reader = SampleReader.of(DataConfig(), "binary")
+reader = SampleReader.of(defaults(DataConfig), "binary")
 source, target, longest = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 for pair in find_pairs(source / "images", source / "masks")[0]:
     try:

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from swaps_data import KINDS
 
+from flood_seg.config.defaults import defaults
 from flood_seg.config.schema.workshop import CheckConfig
 from flood_seg.imaging.binary_mask import read_mask
 from flood_seg.imaging.decode import read_image
@@ -160,7 +161,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", type=int, default=list(ROUNDS))
     parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args()
-    options = CheckConfig()
+    options = defaults(CheckConfig)
     sets = {kind: [drawn(kind, place, max(given.sizes)) for place in range(given.seeds)] for kind in given.kinds}
     if given.flood:
         sets["flood photos"] = [table(flood(given.flood))]

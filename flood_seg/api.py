@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast, overload
 
 import cv2
 
-from flood_seg.config.compose import as_override, compose
+from flood_seg.config.compose import compose
+from flood_seg.config.overrides import as_override
 from flood_seg.config.schema import InferConfig
 from flood_seg.errors import FloodSegError, ImageError, ModelError, OutputError
 from flood_seg.extras import missing_extra

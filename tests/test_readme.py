@@ -9,7 +9,8 @@ import pytest
 
 from flood_seg.cli.guard import guard
 from flood_seg.cli.table import VERBS
-from flood_seg.config.compose import compose, sweep
+from flood_seg.config.compose import compose
+from flood_seg.config.sweep import sweep
 from flood_seg.inference.engines import parse_engine, with_engine
 
 ROOT = Path(__file__).parent.parent

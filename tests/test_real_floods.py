@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import (
     DataConfig,
     EvaluateConfig,
@@ -31,7 +32,7 @@ pytestmark = [
 
 def test_every_faulty_pair_of_the_public_set_is_named():
     pairs, unpaired = find_pairs(FLOOD / "images", FLOOD / "masks")
-    store = open_store(pairs, SampleReader.of(DataConfig(), "binary"), 64, 64, "ram")
+    store = open_store(pairs, SampleReader.of(defaults(DataConfig), "binary"), 64, 64, "ram")
     assert {fault.stem: fault.reason for fault in unpaired} == dict.fromkeys(["1024", "1084"], "mask without an image")
     assert {fault.stem: fault.reason.split(":")[0] for fault in store.faults} == dict.fromkeys(
         ["1061", "14", "15"], "mask of another shape"
@@ -97,9 +98,9 @@ def test_masks_that_are_exchanged_on_purpose_are_found(checked):
 
 def test_the_model_in_the_box_is_as_good_as_its_card_says():
     model = bundled_model()
-    data = DataConfig(data_dir=str(FLOOD), split_file=str(model.parent / "split.txt"))
+    data = defaults(DataConfig, data_dir=str(FLOOD), split_file=str(model.parent / "split.txt"))
     backend = {"_target_": "flood_seg.inference.backends.onnxruntime.OnnxRuntimeBackend"}
-    record = evaluate(EvaluateConfig(data, backend), str(model)).record
+    record = evaluate(defaults(EvaluateConfig, datamodule=data, backend=backend), str(model)).record
     assert record["images"] == 49
     assert record["iou"] == pytest.approx(0.816, abs=0.003)
     assert record["image_iou"] == pytest.approx(0.800, abs=0.003)
@@ -110,7 +111,12 @@ def test_int8_of_the_model_in_the_box_stays_within_its_bound(suffix, tmp_path):
     from flood_seg.export.quantize import quantize
     from flood_seg.inference.engines import open_backend, parse_engine
 
-    out = quantize(DataConfig(data_dir=str(FLOOD)), QuantizeOptions(), bundled_model(), tmp_path / f"int8{suffix}")
+    out = quantize(
+        defaults(DataConfig, data_dir=str(FLOOD)),
+        defaults(QuantizeOptions),
+        bundled_model(),
+        tmp_path / f"int8{suffix}",
+    )
     engine = parse_engine(str(out))
     record = open_backend(engine.node(), engine.model).spec.provenance["quantization"]
     assert record["float_iou"] == pytest.approx(0.8205, abs=0.002)
@@ -122,9 +128,11 @@ def test_bfloat16_finds_the_water_that_float32_finds():
     from flood_seg.benchmarking.verify import verify
 
     model = bundled_model()
-    data = DataConfig(data_dir=str(FLOOD), split_file=str(model.parent / "split.txt"))
+    data = defaults(DataConfig, data_dir=str(FLOOD), split_file=str(model.parent / "split.txt"))
     try:
-        (found,) = verify(data, VerifyOptions(images=49), [str(model), f"openvino,precision=bfloat16:{model}"])
+        (found,) = verify(
+            data, defaults(VerifyOptions, images=49), [str(model), f"openvino,precision=bfloat16:{model}"]
+        )
     except BackendError as error:
         pytest.skip(str(error))  # a processor without bfloat16
     assert found.mask_iou >= 0.995

@@ -11,7 +11,8 @@ import pytest
 import torch
 import yaml
 
-from flood_seg.config.compose import compose, configs_dir
+from flood_seg.config.compose import compose
+from flood_seg.config.repository import configs_dir
 from flood_seg.config.schema import InferConfig, TrainConfig
 from flood_seg.errors import ConfigError
 from flood_seg.spec import ModelSpec

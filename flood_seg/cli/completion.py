@@ -66,7 +66,7 @@ def complete(line: str, table: Sequence[Verb]) -> list[str]:
 
 
 def _overrides(verb: Verb, current: str) -> list[str]:
-    from flood_seg.config.compose import configs_dir
+    from flood_seg.config.repository import configs_dir
 
     sign = current[: len(current) - len(current.lstrip("+~"))]
     word, folder = current[len(sign) :], configs_dir()
@@ -87,7 +87,7 @@ def _overrides(verb: Verb, current: str) -> list[str]:
 def _groups(file: str) -> list[str]:
     import yaml
 
-    from flood_seg.config.compose import configs_dir
+    from flood_seg.config.repository import configs_dir
 
     text = yaml.safe_load((configs_dir() / f"{file}.yaml").read_text("utf-8")) or {}
     named = [next(iter(entry)) for entry in text.get("defaults", []) if isinstance(entry, dict)]

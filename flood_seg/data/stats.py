@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flood_seg.classes import IGNORED
-from flood_seg.config.compose import as_override
+from flood_seg.config.overrides import as_override
 from flood_seg.console import say, warn
 from flood_seg.data.nodata import band_extremes, find_suspected_nodata
 from flood_seg.data.parallel import read_pairs

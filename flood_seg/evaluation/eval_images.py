@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import DataConfig
 from flood_seg.console import say
 from flood_seg.data.dvc import ensure_here
@@ -61,7 +62,7 @@ def load_photos(data: DataConfig, spec: ModelSpec, count: int) -> tuple[list[Pho
         DataError: the folder that was asked for is missing, or no photo can be read.
     """
     ensure_here(data.folders, data.dvc_pull)
-    if data.data_dir == DataConfig.data_dir and not data.folders[0].exists():
+    if data.data_dir == defaults(DataConfig).data_dir and not data.folders[0].exists():
         return _draw(spec, min(count, SCENES)), "synthetic scenes"
     for folder in data.folders:
         if not folder.is_dir():

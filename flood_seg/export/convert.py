@@ -106,7 +106,7 @@ def _samples(run_dir: Path, spec: ModelSpec, fixed_size: bool) -> tuple[list[np.
 
 
 def _validation_photo(run_dir: Path) -> np.ndarray | None:
-    from flood_seg.config.compose import load_config
+    from flood_seg.config.saved import load_config
     from flood_seg.config.schema import TrainConfig
     from flood_seg.data.layout import find_samples
     from flood_seg.data.reading import SampleReader

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from flood_seg.config.compose import compose, configs_dir, find_target, instantiate
+from flood_seg.config.compose import compose
+from flood_seg.config.instantiate import find_target, instantiate
+from flood_seg.config.repository import configs_dir
 from flood_seg.config.schema import InferConfig
 from flood_seg.errors import ConfigError, UsageError, did_you_mean
 from flood_seg.inference.backends.contract import Backend

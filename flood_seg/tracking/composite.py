@@ -10,7 +10,7 @@ import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 
 from pytorch_lightning.loggers import Logger
 
-from flood_seg.config.compose import instantiate
+from flood_seg.config.instantiate import instantiate
 from flood_seg.console import counted, warn
 from flood_seg.errors import ConfigError
 from flood_seg.tracking.contract import brief

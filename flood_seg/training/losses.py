@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from flood_seg.classes import IGNORED
-from flood_seg.config.compose import find_target, instantiate
+from flood_seg.config.instantiate import find_target, instantiate
 from flood_seg.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from flood_seg.config.compose import load_overrides
+from flood_seg.config.saved import load_overrides
 from flood_seg.errors import ConfigError, OutputError
 from flood_seg.files import atomic_path
 

@@ -17,7 +17,7 @@ PathLike = str | Path
 
 def as_overrides(flags: Mapping[str, object]) -> list[str]:
     """Returns `key=value` as Hydra reads it for each flag that was given; None is not given."""
-    from flood_seg.config.compose import as_override
+    from flood_seg.config.overrides import as_override
 
     return [as_override(key, value) for key, value in flags.items() if value is not None]
 

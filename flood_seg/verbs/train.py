@@ -33,8 +33,10 @@ def train(
     Raises:
         FloodSegError: before the first epoch where possible.
     """
-    from flood_seg.config.compose import compose, run_folder, sweep
+    from flood_seg.config.compose import compose
+    from flood_seg.config.overrides import run_folder
     from flood_seg.config.schema import TrainConfig, check_choice
+    from flood_seg.config.sweep import sweep
 
     check_choice("--cfg", cfg or "job", ("job", "hydra", "all"))
     flags: dict[str, object] = {"datamodule.height": image_size, "datamodule.width": image_size}
@@ -59,7 +61,8 @@ def train(
 
 def _show(cfg: str, job: list[str], configs: list[TrainConfig]) -> None:
     """Prints Hydra's own settings (`hydra`), the configuration of each run (`job`), or both (`all`) as YAML."""
-    from flood_seg.config.compose import as_yaml, show
+    from flood_seg.config.compose import show
+    from flood_seg.config.saved import as_yaml
 
     hydras = [show("train", job, "hydra")] if cfg in ("hydra", "all") else []
     runs = [as_yaml(config) for config in configs] if cfg in ("job", "all") else []

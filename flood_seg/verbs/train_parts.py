@@ -14,7 +14,7 @@ import torch
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 
-from flood_seg.config.compose import instantiate
+from flood_seg.config.instantiate import instantiate
 from flood_seg.networks.network import PaddedNetwork, build_network, check_batch, check_size
 from flood_seg.networks.weights import load_encoder
 from flood_seg.spec import ModelSpec
@@ -71,7 +71,7 @@ def make_spec(config: TrainConfig) -> ModelSpec:
     classes = data.classes(config.task)
     packages = ("flood-seg", "torch", "segmentation-models-pytorch")
     return ModelSpec(
-        task=config.task,  # type: ignore[arg-type] # checked by the schema
+        task=config.task,
         class_names=classes.names,
         label_values=classes.label_values,
         class_colors=classes.colors,

@@ -13,7 +13,9 @@ import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 import numpy as np
 import pytorch_lightning as pl
 
-from flood_seg.config.compose import as_override, compose, flatten, save_config
+from flood_seg.config.compose import compose
+from flood_seg.config.overrides import as_override
+from flood_seg.config.saved import flatten, save_config
 from flood_seg.config.schema import AUTO, TrainConfig
 from flood_seg.console import counted, say, warn
 from flood_seg.data.augmentation import build_augmentation, left_out

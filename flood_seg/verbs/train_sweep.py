@@ -12,7 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flood_seg.config.compose import configs_dir, from_composed, hydra_arguments, parse_overrides
+from flood_seg.config.compose import from_composed
+from flood_seg.config.overrides import hydra_arguments, parse_overrides
+from flood_seg.config.repository import configs_dir
 from flood_seg.config.schema import TrainConfig
 from flood_seg.console import say, show_table, warn
 from flood_seg.errors import ConfigError, FloodSegError, MissingExtraError, PartialFailureError

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.classes import IGNORE, IGNORED
-from flood_seg.config.compose import as_override
+from flood_seg.config.defaults import defaults
+from flood_seg.config.overrides import as_override
 from flood_seg.config.schema.data import AUTO, DataConfig
 from flood_seg.errors import DataError
 from flood_seg.imaging.postprocess import to_labels
@@ -107,7 +108,7 @@ def _unused_value(values: Sequence[int], taken: Collection[int]) -> int:
 
 def image_overrides(config: DataConfig) -> list[str]:
     """Returns the image keys that differ from those of 8-bit RGB images."""
-    usual, found = DataConfig(), dict[str, Any]()
+    usual, found = defaults(DataConfig), dict[str, Any]()
     for name in IMAGE_KEYS:
         value: Any = getattr(config, name)
         if name == "colors" and not all(re.fullmatch(r"\w[\w -]*", key, re.ASCII) for key in value or ()):

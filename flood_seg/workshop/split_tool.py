@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flood_seg.classes import IGNORED
-from flood_seg.config.compose import as_override
+from flood_seg.config.overrides import as_override
 from flood_seg.console import say, show_table
 from flood_seg.data.groups import read_groups
 from flood_seg.data.layout import find_samples, warn_of

@@ -11,6 +11,7 @@ from flood_seg.benchmarking import load as load_module
 from flood_seg.benchmarking.benchmark import benchmark
 from flood_seg.benchmarking.engine_process import EngineProcess, _work
 from flood_seg.benchmarking.machine import describe_machine
+from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import BenchmarkOptions, DataConfig
 from flood_seg.errors import OutOfMemoryError
 from flood_seg.inference.engines import parse_engine
@@ -23,8 +24,8 @@ pytest.importorskip("openvino")
 def test_a_run_measures_each_engine_and_writes_table_and_chart(tmp_path, capsys):
     write_ponds(tmp_path / "data", 4)
     model = str(write_model(tmp_path / "red.onnx", red_spec()))
-    options = BenchmarkOptions(batch_sizes=[1, 2], rounds=2, repeats=3)
-    data = DataConfig(data_dir=str(tmp_path / "data"))
+    options = defaults(BenchmarkOptions, batch_sizes=[1, 2], rounds=2, repeats=3)
+    data = defaults(DataConfig, data_dir=str(tmp_path / "data"))
     first, second = benchmark(data, options, [model, f"openvino,precision=float32:{model}"], tmp_path / "out")
     for figures in (first, second):
         assert len(figures.latencies) == 2 * 3 and {n: len(s) for n, s in figures.batch_seconds.items()} == {1: 6, 2: 2}

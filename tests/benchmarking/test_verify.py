@@ -3,6 +3,7 @@ import json
 import pytest
 
 from flood_seg.benchmarking.verify import verify
+from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import DataConfig, VerifyOptions
 from flood_seg.errors import DataError, DisagreementError, ModelError, UsageError
 from flood_seg.evaluation.eval_images import load_photos
@@ -23,7 +24,9 @@ def scene(tmp_path_factory):
 
 
 def config(folder, tolerance=0.01, images=32):
-    return DataConfig(data_dir=str(folder / "data")), VerifyOptions(images=images, tolerance=tolerance)
+    return defaults(DataConfig, data_dir=str(folder / "data")), defaults(
+        VerifyOptions, images=images, tolerance=tolerance
+    )
 
 
 def test_one_model_in_two_engines_agrees(scene, tmp_path, capsys):
@@ -54,9 +57,9 @@ def test_what_cannot_be_compared_is_refused(scene):
 
 def test_synthetic_scenes_measure_only_models_of_water(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    photos, origin = load_photos(DataConfig(), red_spec(), 2)
+    photos, origin = load_photos(defaults(DataConfig), red_spec(), 2)
     assert origin == "synthetic scenes" and all(photo.mask is not None for photo in photos)
-    others, _ = load_photos(DataConfig(), red_spec(class_names=("background", "building")), 2)
+    others, _ = load_photos(defaults(DataConfig), red_spec(class_names=("background", "building")), 2)
     assert all(photo.mask is None for photo in others), "an IoU of buildings against water would be wrong"
 
 
@@ -68,10 +71,10 @@ def test_the_words_of_verify_suit_every_model(scene, tmp_path, capsys):
 
 def test_photos_without_masks_and_no_data_at_all_will_do(scene, tmp_path, monkeypatch, capsys):
     models = [str(scene / "a.onnx")] * 2
-    photos = DataConfig(data_dir=str(scene / "data" / "images")), VerifyOptions()
+    photos = defaults(DataConfig, data_dir=str(scene / "data" / "images")), defaults(VerifyOptions)
     assert verify(*photos, models)[0].flipped == 0
     monkeypatch.chdir(tmp_path)
-    assert verify(DataConfig(), VerifyOptions(), models)[0].flipped == 0
+    assert verify(defaults(DataConfig), defaults(VerifyOptions), models)[0].flipped == 0
     assert "synthetic scenes" in capsys.readouterr().out
     with pytest.raises(DataError, match="nowhere: no such folder"):
-        verify(DataConfig(data_dir="nowhere"), VerifyOptions(), models)
+        verify(defaults(DataConfig, data_dir="nowhere"), defaults(VerifyOptions), models)

@@ -8,19 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from flood_seg.config.compose import (
-    as_override,
-    compose,
-    configs_dir,
-    flatten,
-    instantiate,
-    load_overrides,
-    run_folder,
-    save_config,
-    sweep,
-)
+from flood_seg.config.compose import compose
+from flood_seg.config.instantiate import instantiate
+from flood_seg.config.overrides import as_override, run_folder
+from flood_seg.config.repository import configs_dir
+from flood_seg.config.saved import flatten, load_config, load_overrides, save_config
 from flood_seg.config.schema import EvaluateConfig, ExportConfig, InferConfig, QuantizeConfig, TrainConfig
 from flood_seg.config.schema.workshop import DataToolsConfig
+from flood_seg.config.sweep import sweep
 from flood_seg.errors import ConfigError
 
 CHOICES = [
@@ -101,6 +96,18 @@ def test_overrides_as_a_hydra_user_expects():
         ("+foo=1", ["foo: no such key"]),
         ("foo", ["foo", "not a Hydra override"]),
         ("a=[1", ["a=[1", "not a Hydra override"]),
+        ("seed=sort(1,a)", ["seed=sort(1,a): not a Hydra override", "'str' and 'int'"]),
+        ("~tuner.steps", ["tuner.steps: is required"]),
+        ("~datamodule.height", ["datamodule.height: is required"]),
+        ("~model scheduler=cosine", ["~model: there is no run without model"]),
+        ("scheduler=cosine ~trainer", ["~trainer: there is no run without trainer; choose one of ddp, default"]),
+        ("~seed=3", ["~seed=3: seed has another value"]),
+        ("~scheduler=cosine", ["~scheduler=cosine: scheduler has another value; ~scheduler alone"]),
+        ("+model=tiny_unet", ["model: there is such a key already; leave out the +"]),
+        ("model@encoder=tiny_unet", ["model@encoder: no such key"]),
+        ("+a=1 a.b=3", ["a.b: no such key"]),
+        ("+optimizer.eps=1e-9 ~callbacks optimizer.epss=1", ["optimizer.epss: no such key"]),
+        ("experiment=pets trainer.epochs=3", ["trainer.epochs: no such key", "did you mean 'trainer.max_epochs'"]),
     ],
 )
 def test_a_mistake_is_one_line_that_names_key_value_and_what_is_allowed(override, parts):
@@ -151,6 +158,14 @@ def test_a_saved_configuration_gives_its_overrides_back(tmp_path: Path):
     assert "data_dir: a b/ü" in (tmp_path / "config.yaml").read_text("utf-8")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_overrides(tmp_path / "none")
+
+
+def test_a_key_that_a_saved_configuration_lacks_has_its_default_value(tmp_path: Path):
+    config = compose("train", ["trainer.max_epochs=3", "loss=dice"], TrainConfig)
+    save_config(config, [], tmp_path)
+    text = (tmp_path / "config.yaml").read_text("utf-8")
+    (tmp_path / "config.yaml").write_text(text.replace("  keep_freed_memory: true\n", ""))
+    assert "keep_freed_memory" in text and load_config(tmp_path, TrainConfig) == config
 
 
 def test_flatten_gives_dotted_keys():

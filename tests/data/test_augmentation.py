@@ -2,16 +2,17 @@ import cv2
 import numpy as np
 import pytest
 
+from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import AugmentationConfig
 from flood_seg.data.augmentation import build_augmentation, left_out, random_matrix
 from flood_seg.imaging.bands import BandSelection
 from tests.conftest import draw_pond
 
-PROBABILITIES = [name for name in vars(AugmentationConfig()) if name.endswith("_probability")]
+PROBABILITIES = [name for name in vars(defaults(AugmentationConfig)) if name.endswith("_probability")]
 
 
 def only(**options: object) -> AugmentationConfig:
-    return AugmentationConfig(**({name: 0.0 for name in PROBABILITIES} | options))
+    return defaults(AugmentationConfig, **({name: 0.0 for name in PROBABILITIES} | options))
 
 
 def augment(config: AugmentationConfig, image: np.ndarray, mask: np.ndarray, seed: int = 0):
@@ -80,13 +81,13 @@ def test_colour_and_blur_change_the_image_and_not_the_mask():
 
 
 def test_a_seed_gives_the_same_sample_again():
-    first, again, other = (augment(AugmentationConfig(), IMAGE, MASK, seed) for seed in (5, 5, 6))
+    first, again, other = (augment(defaults(AugmentationConfig), IMAGE, MASK, seed) for seed in (5, 5, 6))
     np.testing.assert_array_equal(first[0], again[0])
     assert not np.array_equal(first[0], other[0])
 
 
 def test_switched_off_it_is_none():
-    assert build_augmentation(AugmentationConfig(enabled=False)) is None
+    assert build_augmentation(defaults(AugmentationConfig, enabled=False)) is None
 
 
 @pytest.mark.parametrize(("bands", "dtype"), [(1, "uint8"), (4, "uint16"), (7, "uint16"), (13, "float32")])
@@ -109,8 +110,10 @@ def test_images_of_any_bands_and_values_are_augmented(bands, dtype):
 
 def test_colours_that_make_no_sense_are_said_to_be_left_out():
     satellite = BandSelection(("red", "green", "blue", "nir"))
-    assert "saturation and hue are left out, for red, green, blue, nir" in left_out(AugmentationConfig(), satellite)
-    assert not left_out(AugmentationConfig(), BandSelection()) and not left_out(only(), satellite)
+    assert "saturation and hue are left out, for red, green, blue, nir" in left_out(
+        defaults(AugmentationConfig), satellite
+    )
+    assert not left_out(defaults(AugmentationConfig), BandSelection()) and not left_out(only(), satellite)
 
 
 def augment_with(pipeline, image, mask):

@@ -9,6 +9,7 @@ from PIL import Image
 
 from flood_seg.classes import IGNORED
 from flood_seg.config.compose import compose
+from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import AugmentationConfig, DataConfig, OutputConfig, TrainConfig
 from flood_seg.data.augmentation import build_augmentation
 from flood_seg.data.datamodule import FloodDataModule, load_store
@@ -25,10 +26,10 @@ from tests.conftest import make_spec
 
 
 def open_module(folder: Path, **options: object) -> FloodDataModule:
-    config = DataConfig(**({"data_dir": str(folder), "height": 64, "width": 64, "batch_size": 4} | options))
+    config = defaults(DataConfig, **({"data_dir": str(folder), "height": 64, "width": 64, "batch_size": 4} | options))
     store = load_store(config, "binary")
     split = choose_split(config, store.pairs, 42)
-    return FloodDataModule(config, make_spec(), store, split, build_augmentation(AugmentationConfig()), 42)
+    return FloodDataModule(config, make_spec(), store, split, build_augmentation(defaults(AugmentationConfig)), 42)
 
 
 def test_a_validation_sample_is_to_the_bit_what_infer_feeds_the_model(ponds):
@@ -70,7 +71,7 @@ def test_a_validation_sample_without_data_in_places_is_what_infer_feeds_too(pond
     store = load_store(config.datamodule, "binary")
     module = FloodDataModule(config.datamodule, spec, store, choose_split(config.datamodule, store.pairs, 42), None, 42)
     predictor = Predictor(SimpleNamespace(spec=spec))
-    segmenter = Segmenter(predictor, OutputConfig(), overlay=False)
+    segmenter = Segmenter(predictor, defaults(OutputConfig), overlay=False)
     for index, stem in enumerate(module.split.val):
         file = next((ponds / "images").glob(f"{stem}.*"))
         (photo,) = segmenter.read([Job(file, file)])

@@ -7,6 +7,7 @@ from PIL import Image
 
 from flood_seg.classes import IGNORED, parse_classes
 from flood_seg.config.compose import compose
+from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import DataConfig, EvaluateConfig, TrainConfig
 from flood_seg.data.labels import encode, read_classes
 from flood_seg.data.reading import SampleReader
@@ -98,13 +99,13 @@ def test_a_model_reads_masks_with_the_classes_that_it_was_trained_with():
     """In their order, which is not that of their values as text."""
     config = compose("train", ["task=multiclass", "datamodule.labels={64:water,128:road,9:ignore}"], TrainConfig)
     spec = ModelSpec.from_json(make_spec(config).to_json())
-    reader = SampleReader.for_model(DataConfig(), spec)
+    reader = SampleReader.for_model(defaults(DataConfig), spec)
     assert reader.classes.names == spec.class_names == ("background", "water", "road")
     assert encode(Labels(np.array([[0, 64, 128, 9]], np.uint8)), reader.classes, "mask").tolist() == [
         [0, 1, 2, IGNORED]
     ]
     with pytest.raises(ConfigError, match="2 classes .background, lake., the model knows 3"):
-        SampleReader.for_model(DataConfig(labels={1: "lake"}), spec)
+        SampleReader.for_model(defaults(DataConfig, labels={1: "lake"}), spec)
 
 
 def write_labels(path: Path, values: np.ndarray, **options: object) -> Path:
@@ -265,7 +266,7 @@ def test_a_model_keeps_negative_labels_so_that_evaluating_needs_no_key(overrides
 
 def test_evaluating_takes_an_ignore_index_of_its_own():
     spec = ModelSpec.from_json(make_spec(compose("train", [], TrainConfig)).to_json())
-    classes = SampleReader.for_model(DataConfig(ignore_index=-1), spec).classes
+    classes = SampleReader.for_model(defaults(DataConfig, ignore_index=-1), spec).classes
     assert encode(Labels(np.array([[-1, 0, 1]], np.int16)), classes, "mask").tolist() == [[IGNORED, 0, 1]]
 
 

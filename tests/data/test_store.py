@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from flood_seg.classes import IGNORED
+from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import DataConfig
 from flood_seg.data.pairing import find_pairs
 from flood_seg.data.reading import SampleReader
@@ -13,7 +14,7 @@ from flood_seg.data.store import open_store
 from flood_seg.errors import OutOfMemoryError, OutputError
 from tests.conftest import draw_pond
 
-READER = SampleReader.of(DataConfig(), "binary")
+READER = SampleReader.of(defaults(DataConfig), "binary")
 
 
 def open_folder(folder: Path, cache: str = "ram", size: tuple[int, int] = (32, 48), cache_dir: Path | None = None):
@@ -122,7 +123,7 @@ def test_a_store_knows_whether_its_masks_have_ignored_pixels(ponds, tmp_path, ca
 
 def test_samples_that_no_memory_or_disk_holds_are_refused_before_any_is_decoded(ponds, tmp_path, decoded):
     pairs, _ = find_pairs(ponds / "images", ponds / "masks")
-    reader, side = SampleReader.of(DataConfig(data_dir=[str(ponds)]), "binary"), 3_000_000
+    reader, side = SampleReader.of(defaults(DataConfig, data_dir=[str(ponds)]), "binary"), 3_000_000
     with pytest.raises(OutOfMemoryError, match=r"10 samples of 3000000×3000000; set datamodule.cache=disk"):
         open_store(pairs, reader, side, side, "ram")
     with pytest.raises(OutputError, match=r"the samples need 3.6e\+05 GB, .* GB are free; set datamodule.cache_dir"):

@@ -9,6 +9,7 @@ import shapely
 from rasterio.warp import transform_geom
 
 from flood_seg.classes import IGNORED, parse_classes
+from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import DataConfig
 from flood_seg.data.layout import find_samples
 from flood_seg.data.reading import SampleReader
@@ -77,7 +78,7 @@ def test_a_window_is_cut_out_of_the_whole(image, tmp_path):
 
 def test_without_a_field_all_shapes_are_the_foreground_and_pair_with_their_image(image, tmp_path):
     write_shapes(tmp_path / "masks" / "a.geojson", "EPSG:4326")
-    config = DataConfig(data_dir=str(tmp_path))
+    config = defaults(DataConfig, data_dir=str(tmp_path))
     (pair,), _ = find_samples(config)
     _, mask = SampleReader.of(config, "binary").load(pair)
     assert (mask != (EXPECTED > 0)).mean() < 0.003

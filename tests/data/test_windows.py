@@ -7,6 +7,7 @@ import rasterio
 
 from flood_seg.classes import IGNORED
 from flood_seg.config.compose import compose
+from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import DataConfig, TrainConfig, WindowsConfig
 from flood_seg.data.layout import choose_split, find_samples
 from flood_seg.data.reading import SampleReader
@@ -36,9 +37,9 @@ def write_scene(
 
 
 def config_of(folder: Path, **options: object) -> DataConfig:
-    windows = WindowsConfig(**({"size": SIZE, "block": 2.0} | options))
+    windows = WindowsConfig(**({"size": SIZE, "block": 2.0, "min_data": 0.1, "seed": 0} | options))
     names = {"bands": ["east", "south"], "mean": [0.1, 0.1], "std": [1.0, 1.0], "value_scale": 1e4}
-    return DataConfig(data_dir=str(folder), height=SIZE, width=SIZE, windows=windows, cache="none", **names)
+    return defaults(DataConfig, data_dir=str(folder), height=SIZE, width=SIZE, windows=windows, cache="none", **names)
 
 
 def ground(pairs, config: DataConfig, moved: int = 0) -> set[tuple[int, int]]:

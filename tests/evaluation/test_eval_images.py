@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import rasterio
 
+from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import DataConfig, WindowsConfig
 from flood_seg.errors import DataError
 from flood_seg.evaluation.eval_images import load_photos
@@ -17,7 +18,7 @@ SPEC = make_spec(SIZE, SIZE, bands=("east", "south"), mean=(0.1, 0.1), std=(1.0,
 
 
 def config_of(folder: Path) -> DataConfig:
-    return DataConfig(data_dir=str(folder), windows=WindowsConfig(size=SIZE, block=2.0))
+    return defaults(DataConfig, data_dir=str(folder), windows=WindowsConfig(SIZE, block=2.0, min_data=0.1, seed=0))
 
 
 def on_the_map(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -55,9 +56,9 @@ def test_rasters_without_masks_are_tried_in_all_their_windows(tmp_path):
 
 def test_photos_of_several_folders_are_all_looked_at(tmp_path):
     folders = [str(write_ponds(tmp_path / name, 3) / "images") for name in "ab"]
-    assert len(load_photos(DataConfig(data_dir=folders), red_spec(), 100)[0]) == 6
+    assert len(load_photos(defaults(DataConfig, data_dir=folders), red_spec(), 100)[0]) == 6
     with pytest.raises(DataError, match="nowhere: no such folder"):
-        load_photos(DataConfig(data_dir=[*folders, str(tmp_path / "nowhere")]), red_spec(), 100)
+        load_photos(defaults(DataConfig, data_dir=[*folders, str(tmp_path / "nowhere")]), red_spec(), 100)
 
 
 def test_a_whole_scene_is_one_photo_where_no_windows_are_asked_for(tmp_path):

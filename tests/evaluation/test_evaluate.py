@@ -13,6 +13,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from flood_seg.config.compose import compose
+from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import DataConfig, EvaluateConfig, EvaluationOptions, TrainConfig
 from flood_seg.data.reading import SampleReader
 from flood_seg.errors import DataError, ModelError, UsageError
@@ -41,7 +42,7 @@ def reds(tmp_path: Path) -> tuple[Path, Path, dict[str, tuple[np.ndarray, np.nda
 
 
 def run(model: Path, folder: Path, out: Path | None = None, at_network_size: bool = False, **data: object):
-    config = EvaluateConfig(DataConfig(data_dir=str(folder), **data), BACKEND)
+    config = defaults(EvaluateConfig, datamodule=defaults(DataConfig, data_dir=str(folder), **data), backend=BACKEND)
     return evaluate(config, str(model), out, at_network_size).record
 
 
@@ -108,7 +109,12 @@ def test_nothing_usable_is_an_error(reds):
 
 
 def verb(model: Path, folder: Path, out: Path | None = None, *, save: bool = False, **options: object):
-    config = EvaluateConfig(DataConfig(data_dir=str(folder)), BACKEND, EvaluationOptions(**options))
+    config = defaults(
+        EvaluateConfig,
+        datamodule=defaults(DataConfig, data_dir=str(folder)),
+        backend=BACKEND,
+        evaluation=defaults(EvaluationOptions, **options),
+    )
     return run_evaluate(config, str(model), out, False, save)
 
 
@@ -150,7 +156,12 @@ def test_what_cannot_be_saved_is_said_before_anything_is_measured(reds, tmp_path
         verb(model, folder, save=True)
     with pytest.raises(UsageError, match="--goal f3: give one of"):
         verb(model, folder, goal="f3")
-    config = EvaluateConfig(DataConfig(data_dir=str(folder)), BACKEND, EvaluationOptions(calibrate=True))
+    config = defaults(
+        EvaluateConfig,
+        datamodule=defaults(DataConfig, data_dir=str(folder)),
+        backend=BACKEND,
+        evaluation=defaults(EvaluationOptions, calibrate=True),
+    )
     with pytest.raises(ModelError, match="its spec cannot be changed here"):
         run_evaluate(config, "http://127.0.0.1:1/model", None, False, True)
 
@@ -212,7 +223,9 @@ def test_the_page_and_the_figures_are_logged_to_mlflow(reds, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     store = f"sqlite:///{tmp_path}/mlflow.db"  # absolute: for a process MLflow keeps what it opened by a name
     node = compose("train", ["logger=mlflow", f"logger.mlflow.tracking_uri='{store}'"], TrainConfig).logger
-    config = EvaluateConfig(DataConfig(data_dir=str(folder)), BACKEND, logger=node)
+    config = defaults(
+        EvaluateConfig, datamodule=defaults(DataConfig, data_dir=str(folder)), backend=BACKEND, logger=node
+    )
     with pytest.raises(UsageError, match="give --out FOLDER"):
         run_evaluate(config, str(model), None, False, False)
     record = run_evaluate(config, str(model), Path("out"), False, False).record
@@ -247,8 +260,13 @@ def test_several_classes_have_a_page_without_thresholds(tmp_path):
         Image.fromarray(photo).save(tmp_path / "data" / "images" / f"{stem}.png")
         truth = np.where(random.random((64, 64)) < 0.7, photo.argmax(axis=2), 0)
         Image.fromarray(truth.astype(np.uint8)).save(tmp_path / "data" / "masks" / f"{stem}.png")
-    data = DataConfig(data_dir=str(tmp_path / "data"), labels={0: "land", 1: "water", 2: "road"})
-    config = EvaluateConfig(data, BACKEND, EvaluationOptions(goal="f1", calibrate=True))
+    data = defaults(DataConfig, data_dir=str(tmp_path / "data"), labels={0: "land", 1: "water", 2: "road"})
+    config = defaults(
+        EvaluateConfig,
+        datamodule=data,
+        backend=BACKEND,
+        evaluation=defaults(EvaluationOptions, goal="f1", calibrate=True),
+    )
     evaluated = run_evaluate(config, str(model), tmp_path / "out", False, False)
     assert "thresholds" not in evaluated.record and set(evaluated.record["classes"]) == {"land", "water", "road"}
     assert evaluated.record["calibration"]["ece_at_best"] < evaluated.record["calibration"]["ece"]
@@ -337,6 +355,6 @@ def test_a_photo_without_a_pixel_that_counts_is_left_out_and_does_not_raise_the_
 
 def test_the_nodata_value_is_the_models_unless_another_is_given():
     spec = ModelSpec.from_json(make_spec(nodata=-9999.0).to_json())
-    assert SampleReader.for_model(DataConfig(), spec).bands.nodata == -9999
-    assert SampleReader.for_model(DataConfig(nodata=7.0), spec).bands.nodata == 7
-    assert SampleReader.for_model(DataConfig(), make_spec()).bands.nodata is None
+    assert SampleReader.for_model(defaults(DataConfig), spec).bands.nodata == -9999
+    assert SampleReader.for_model(defaults(DataConfig, nodata=7.0), spec).bands.nodata == 7
+    assert SampleReader.for_model(defaults(DataConfig), make_spec()).bands.nodata is None

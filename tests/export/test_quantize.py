@@ -4,6 +4,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
+from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import DataConfig, QuantizeOptions
 from flood_seg.errors import DataError, ModelError, OutputError
 from flood_seg.export.float16 import restore_float32, store_as_float16
@@ -65,7 +66,7 @@ def data(tmp_path_factory):
 
 
 def run(data, source, out, **options):
-    return quantize(DataConfig(data_dir=str(data)), QuantizeOptions(**options), source, out)
+    return quantize(defaults(DataConfig, data_dir=str(data)), defaults(QuantizeOptions, **options), source, out)
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".xml"])

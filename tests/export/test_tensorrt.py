@@ -18,6 +18,7 @@ import onnxruntime
 import pytest
 from onnx import helper
 
+from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import TensorRtConfig, TensorRtExport
 from flood_seg.errors import BackendError, ModelError, OutputError, UsageError
 from flood_seg.export import tensorrt as module
@@ -94,7 +95,9 @@ def calls(folder: Path) -> list[list[str]]:
 
 
 def build(folder: Path, **options: object) -> Path:
-    return convert_to_trt(TensorRtConfig(TensorRtExport(**options)), folder / "m.onnx", folder / "m.plan")
+    return convert_to_trt(
+        defaults(TensorRtConfig, export=defaults(TensorRtExport, **options)), folder / "m.onnx", folder / "m.plan"
+    )
 
 
 def left(folder: Path) -> set[str]:
@@ -103,7 +106,7 @@ def left(folder: Path) -> set[str]:
 
 def test_trtexec_is_called_with_shapes_and_float16(stand_in, capsys):
     folder = stand_in("trtexec")
-    convert_to_trt(TensorRtConfig(), folder / "m.onnx", folder / "out" / "m.plan", height=96, width=128)
+    convert_to_trt(defaults(TensorRtConfig), folder / "m.onnx", folder / "out" / "m.plan", height=96, width=128)
     asked, built = calls(folder)
     assert asked == ["trtexec", "--help"]
     temporary = next(a for a in built if a.startswith("--saveEngine=")).partition("=")[2]
@@ -222,7 +225,7 @@ def test_from_tensorrt_11_on_the_precision_is_in_the_graph(stand_in, monkeypatch
 def test_the_float16_graph_of_the_model_in_the_box_is_whole_and_answers_the_same(tmp_path):
     """TensorRT 11 is given this graph; each of its types is checked, and each node's inputs come before it."""
     model = onnx.load(bundled_model())
-    path = module._typed(TensorRtExport(), model, bundled_model(), tmp_path, 11)
+    path = module._typed(defaults(TensorRtExport), model, bundled_model(), tmp_path, 11)
     graph = onnx.load(path)
     onnx.checker.check_model(graph, full_check=True)
     convs = [[node.name for node in m.graph.node if node.op_type == "Conv"] for m in (graph, model)]
@@ -439,7 +442,7 @@ def test_a_package_without_its_libraries_or_without_a_gpu_does_not_count(package
 
 def test_arguments_by_hand():
     shapes = Shapes("x", (1, 3, 8, 8), (2, 3, 8, 8), (4, 3, 8, 8))
-    options = TensorRtExport(precision="bfloat16", workspace_mb=100)
+    options = defaults(TensorRtExport, precision="bfloat16", workspace_mb=100)
     assert arguments("a", "b", shapes, options, 10) == [
         "--onnx=a", "--saveEngine=b", "--minShapes=x:1x3x8x8", "--optShapes=x:2x3x8x8", "--maxShapes=x:4x3x8x8",
         "--bf16", "--memPoolSize=workspace:100", "--skipInference",
@@ -473,11 +476,11 @@ def test_an_operator_that_trtexec_does_not_support_is_named(program, stand_in):
 def test_wrong_choices_are_a_line(stand_in):
     folder = stand_in("trtexec")
     with pytest.raises(OutputError, match=r"ends in .plan"):
-        convert_to_trt(TensorRtConfig(), folder / "m.onnx", folder / "m.onnx")
+        convert_to_trt(defaults(TensorRtConfig), folder / "m.onnx", folder / "m.onnx")
     (folder / "folder.plan").mkdir()
     with pytest.raises(OutputError, match=r"folder.plan: give --trt"):
-        convert_to_trt(TensorRtConfig(), folder / "m.onnx", folder / "folder.plan")
+        convert_to_trt(defaults(TensorRtConfig), folder / "m.onnx", folder / "folder.plan")
     with pytest.raises(UsageError, match="--height 8"):
-        convert_to_trt(TensorRtConfig(), folder / "m.onnx", height=8)
+        convert_to_trt(defaults(TensorRtConfig), folder / "m.onnx", height=8)
     with pytest.raises(ModelError, match="no such file"):
-        convert_to_trt(TensorRtConfig(), folder / "no.onnx")
+        convert_to_trt(defaults(TensorRtConfig), folder / "no.onnx")

@@ -24,7 +24,10 @@ from PIL import Image
 from flood_seg.classes import Classes, parse_classes
 from flood_seg.cli.guard import guard
 from flood_seg.cli.table import VERBS
-from flood_seg.config.compose import as_override, compose, flatten
+from flood_seg.config.compose import compose
+from flood_seg.config.defaults import defaults
+from flood_seg.config.overrides import as_override
+from flood_seg.config.saved import flatten
 from flood_seg.config.schema import EvaluateConfig, InferConfig, TrainConfig
 from flood_seg.config.schema.data import DataConfig
 from flood_seg.config.schema.workshop import DataToolsConfig
@@ -88,7 +91,7 @@ READERS: tuple[Callable[[Path], Any], ...] = (
     read_mask,
     lambda path: read_labels(path, by_color=True),
     lambda path: read_labels(path, by_color=False),
-    lambda path: read_bands(path, BandSelection.of(DataConfig(bands=["1"], mean=[0.0], std=[1.0]))).values,
+    lambda path: read_bands(path, BandSelection.of(defaults(DataConfig, bands=["1"], mean=[0.0], std=[1.0]))).values,
     read_header,
     lambda path: read_bands(ImageSource(path.read_bytes(), str(path)), BandSelection()).values,
 )
@@ -294,8 +297,8 @@ LINES = st.sampled_from(["train\ta", "val\tb", "test\tc", "a.png,a.png", "image,
 def test_a_list_of_samples_is_read_or_a_data_error(tmp_path_factory, lines):
     path = tmp_path_factory.getbasetemp() / "list.txt"
     path.write_bytes("\n".join(lines).encode("utf-8", "surrogatepass"))
-    for read in (lambda: read_split(path, ["a", "b", "c"]),
-                 lambda: find_samples(DataConfig(data_dir=str(path.parent), pairs_file=path.name))):  # fmt: skip
+    config = defaults(DataConfig, data_dir=str(path.parent), pairs_file=path.name)
+    for read in (lambda: read_split(path, ["a", "b", "c"]), lambda: find_samples(config)):
         try:
             read()
         except DataError as error:

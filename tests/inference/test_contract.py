@@ -8,7 +8,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from flood_seg.config.compose import configs_dir
+from flood_seg.config.repository import configs_dir
 from flood_seg.errors import ConfigError
 from flood_seg.inference import engines
 from flood_seg.inference.backends.contract import Backend

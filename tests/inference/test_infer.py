@@ -12,6 +12,7 @@ import pytest
 import rasterio
 from PIL import Image
 
+from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import InferConfig, OutputConfig
 from flood_seg.errors import ImageError, LogitsError, OutOfMemoryError, OutputError, PartialFailureError
 from flood_seg.imaging import bands as bands_module
@@ -36,7 +37,9 @@ def photo(tmp_path: Path) -> Path:
 def run(
     model: Path, image: Path | str, out: Path | None = None, value: int = 255, skip: bool = False, **options: object
 ) -> None:
-    config = InferConfig(BACKEND, OutputConfig(foreground_value=value), skip_existing=skip)
+    config = defaults(
+        InferConfig, backend=BACKEND, output=defaults(OutputConfig, foreground_value=value), skip_existing=skip
+    )
     infer(config, str(model), str(image), out, **options)
 
 
@@ -352,7 +355,7 @@ def test_an_image_of_another_scale_is_refused_and_read_where_the_scale_is_given(
     with pytest.raises(ImageError, match=r"float.tif: values from 0 to 1 do not fit value_scale=255"):
         run(red_model, tmp_path / "float.tif", tmp_path / "m.png")
     assert not (tmp_path / "m.png").exists()
-    config = InferConfig(BACKEND, value_scale=1.0)
+    config = defaults(InferConfig, backend=BACKEND, value_scale=1.0)
     infer(config, str(red_model), str(tmp_path / "float.tif"), tmp_path / "m.png")
     np.testing.assert_array_equal(np.array(Image.open(tmp_path / "m.png")) > 0, EXPECTED)
 

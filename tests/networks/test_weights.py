@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import ModelConfig
 from flood_seg.errors import WeightsError
 from flood_seg.networks.network import build_network
@@ -14,7 +15,7 @@ from flood_seg.networks.weights import adapt_bands, load_encoder
 
 
 def config(**options: object) -> ModelConfig:
-    return ModelConfig(**({"encoder": "mobilenet_v2", "encoder_weights": None} | options))
+    return defaults(ModelConfig, **({"encoder": "mobilenet_v2", "encoder_weights": None} | options))
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from flood_seg.config.compose import compose
+from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import TritonConfig, TritonServerConfig
 from flood_seg.serving.repository import write_repository
 from flood_seg.serving.server import _plan
@@ -81,7 +82,7 @@ def embedded_config(repository: Path, **changes: object) -> TritonConfig:
     """The embedded server of a repository, on free ports."""
     ports = dict(zip(("http_port", "grpc_port", "metrics_port"), free_ports(), strict=True))
     settings = {"runtime": "embedded", "repository": str(repository), "stop_timeout": 1}
-    return TritonConfig(**(ports | settings | changes))  # type: ignore[arg-type]
+    return defaults(TritonConfig, **(ports | settings | changes))  # type: ignore[arg-type]
 
 
 def write_served(config: TritonConfig, model: Path) -> Path:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from flood_seg.cli.main import main
+from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import TritonConfig
 from flood_seg.errors import ServerError, UsageError
 from flood_seg.inference.engines import Engine
@@ -97,7 +98,9 @@ def ports() -> tuple[list[int], list[str]]:
 
 
 def test_the_command_of_the_container(tmp_path):
-    config = TritonConfig(container_name="box", http_port=1, grpc_port=2, metrics_port=3, docker_version="24.10")
+    config = defaults(
+        TritonConfig, container_name="box", http_port=1, grpc_port=2, metrics_port=3, docker_version="24.10"
+    )
     assert docker.command(config, tmp_path, "box-1", detach=False) == [
         "docker", "run", "--rm", "--name", "box",
         "--publish", "127.0.0.1:1:8000", "--publish", "127.0.0.1:2:8001", "--publish", "127.0.0.1:3:8002",
@@ -106,7 +109,7 @@ def test_the_command_of_the_container(tmp_path):
         "tritonserver", "--id=box-1", "--model-repository=/models", "--model-control-mode=explicit",
         "--load-model=flood_area_segmentation", "--disable-auto-complete-config",
     ]  # fmt: skip
-    gpus = docker.command(TritonConfig(use_gpus=True, host="0.0.0.0"), tmp_path, "box-1", detach=True)
+    gpus = docker.command(defaults(TritonConfig, use_gpus=True, host="0.0.0.0"), tmp_path, "box-1", detach=True)
     assert gpus[5:8] == ["--detach", "--gpus", "all"] and "0.0.0.0:8000:8000" in gpus
 
 
@@ -140,7 +143,7 @@ def test_stopped_by_another_terminal_an_attached_container_ends_quietly(stand_in
     process = start(folder, *options)
     assert "serves m.onnx" in process.stdout.readline()
     monkeypatch.chdir(folder)
-    stop_server(TritonConfig())
+    stop_server(defaults(TritonConfig))
     assert capsys.readouterr().out == "flood_seg_triton: stopped (container)\n"
     out, errors = process.communicate(timeout=20)
     assert (process.returncode, errors) == (0, "") and out.splitlines()[-1] == "flood_seg_triton: stopped by --stop"
@@ -198,4 +201,4 @@ def test_a_plan_in_a_container_requires_a_gpu(tmp_path):
 
     backend = Engine("tensorrt", (), "m.plan").node()
     with pytest.raises(UsageError, match="runs on a GPU; add --use-gpus true"):
-        _plan(TritonConfig(), tmp_path / "m.plan", backend, "docker")
+        _plan(defaults(TritonConfig), tmp_path / "m.plan", backend, "docker")

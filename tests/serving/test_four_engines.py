@@ -7,6 +7,7 @@ import torch
 
 from flood_seg.benchmarking.verify import verify
 from flood_seg.config.compose import compose
+from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import DataConfig, EvaluateConfig, VerifyOptions
 from flood_seg.errors import DisagreementError
 from flood_seg.export.onnx import export_onnx
@@ -42,8 +43,8 @@ def test_all_four_agree_and_another_model_does_not(folder, monkeypatch):
         models = ["best.ckpt", "best.onnx", "openvino,precision=float32:best.onnx", f"triton:127.0.0.1:{http}"]
         with pytest.raises(DisagreementError) as caught:
             verify(
-                DataConfig(data_dir="data"),
-                VerifyOptions(),
+                defaults(DataConfig, data_dir="data"),
+                defaults(VerifyOptions),
                 [*models, f"grpc://127.0.0.1:{grpc}", "other.onnx"],
                 folder / "v.json",
             )

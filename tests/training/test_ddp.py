@@ -125,7 +125,8 @@ from torch import nn
 
 from flood_seg.data.datamodule import FloodDataModule
 from flood_seg.data.split import Split
-from flood_seg.config.schema import DataConfig, ModelConfig, TrainConfig, TrainerConfig
+from flood_seg.config.defaults import defaults
+from flood_seg.config.schema import DataConfig, TrainerConfig
 from flood_seg.training.losses import BCEWithLogits
 from flood_seg.training.module import SegmentationModule
 from flood_seg.training.distributed import choose_strategy
@@ -147,14 +148,14 @@ class Store:
         return self[index]
 
 
-config = DataConfig(height=32, width=32, batch_size=8 // devices)
+config = defaults(DataConfig, height=32, width=32, batch_size=8 // devices)
 stems = tuple(str(n) for n in range(8))
 data = FloodDataModule(config, make_spec(16, 16), Store(), Split(stems, stems[:3]), None, 0)
 torch.manual_seed(0)
 network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 1))
 make = lambda network: torch.optim.SGD(network.parameters(), 0.5)
 module = SegmentationModule(network, make_spec(16, 16), BCEWithLogits(2.0), make)
-strategy = choose_strategy(TrainerConfig(devices=devices))
+strategy = choose_strategy(defaults(TrainerConfig, devices=devices))
 trainer = pl.Trainer(accelerator="cpu", devices=devices, strategy=strategy, max_epochs=1, logger=False,
                      enable_checkpointing=False, enable_progress_bar=False, use_distributed_sampler=False)
 trainer.fit(module, data)

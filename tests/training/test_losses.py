@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from flood_seg.classes import IGNORED, Classes
-from flood_seg.config.compose import compose, configs_dir
+from flood_seg.config.compose import compose
+from flood_seg.config.repository import configs_dir
 from flood_seg.config.schema import TrainConfig
 from flood_seg.errors import ConfigError
 from flood_seg.training.losses import BoundaryBCE, build_loss, inverse_frequencies

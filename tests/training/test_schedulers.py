@@ -3,7 +3,9 @@ import math
 import pytest
 import torch
 
-from flood_seg.config.compose import compose, configs_dir, instantiate
+from flood_seg.config.compose import compose
+from flood_seg.config.instantiate import instantiate
+from flood_seg.config.repository import configs_dir
 from flood_seg.config.schema import TrainConfig
 from flood_seg.verbs.train_parts import check_leaves
 

@@ -1,8 +1,9 @@
 """The configuration's shape: dataclasses of our groups, so that wrong keys, types and values fail at compose.
 
-No heavy import here. Values are checked in `__post_init__`, which runs when OmegaConf turns the composed
-configuration into these objects (`flood_seg.config.compose.compose`). `dict[str, Any]` groups are leaves that Hydra's
-`_target_` builds (loss, optimizer, scheduler, callbacks, logger, backend).
+No heavy import here. Values come from configs/ alone, so no field has a default; a group that may be removed becomes an
+empty dictionary. Values are checked in `__post_init__`, which runs when OmegaConf turns the composed configuration into
+these objects (`flood_seg.config.compose.compose`). `dict[str, Any]` groups are leaves that Hydra's `_target_` builds
+(loss, optimizer, scheduler, callbacks, logger, backend).
 """
 
 from flood_seg.config.schema.checks import check_choice, check_finite, check_range, check_seed

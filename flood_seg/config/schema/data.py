@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from flood_seg.classes import Classes, parse_classes
-from flood_seg.config.schema.checks import check_choice, check_range, check_seed, check_workers
+from flood_seg.config.repository import shipped_values
+from flood_seg.config.schema.checks import check_range, check_seed, check_workers
 from flood_seg.config.schema.extra_val import read_extra_sets
+from flood_seg.config.schema.fields import check_choices, closed_choices
 from flood_seg.errors import ConfigError
 from flood_seg.files import regular
 
 AUTO = "auto"  # mean and std that are measured
 BANDS, VALUE_SCALE = ("red", "green", "blue"), 255.0  # where neither the configuration nor stats_file says them
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
+Part = Literal["auto", "train", "val", "test", "all"]
+Cache = Literal["ram", "disk", "none"]
 
 
 @dataclass
 class SampleConfig:
     """The synthetic flood scenes of `datamodule=sample`."""
 
-    count: int = 160
-    height: int = 256
-    width: int = 256
-    seed: int = 0
+    count: int
+    height: int
+    width: int
+    seed: int
 
     def __post_init__(self) -> None:
         check_range("datamodule.sample.count", self.count, 2)
@@ -38,10 +41,10 @@ class SampleConfig:
 class WindowsConfig:
     """How large rasters are read."""
 
-    size: int = 512
-    block: float = 4.0
-    min_data: float = 0.1
-    seed: int = 0
+    size: int
+    block: float
+    min_data: float
+    seed: int
 
     def __post_init__(self) -> None:
         check_range("datamodule.windows.size", self.size, 32)
@@ -50,45 +53,46 @@ class WindowsConfig:
         check_seed("datamodule.windows.seed", self.seed)
 
 
+@closed_choices
 @dataclass
 class DataConfig:
     """Where samples come from and how they reach the network."""
 
-    data_dir: Any = "data/raw"  # a folder or a list of them
-    images_dir: str = "images"
-    masks_dir: str = "masks"
-    mask_suffix: str = ""
-    pairs_file: str | None = None
-    dvc_pull: bool = True
-    windows: WindowsConfig | None = None
-    label_field: str | None = None
-    sample: SampleConfig | None = None
-    height: int = 512
-    width: int = 512
-    bands: list[str] = field(default_factory=list)  # empty until it is checked, then BANDS
-    band_sources: dict[str, str] | None = None
-    value_scale: float = 0.0  # until it is checked, then VALUE_SCALE
-    nodata: float | None = None
-    mean: Any = field(default_factory=lambda: list(MEAN))  # numbers, or AUTO until they are measured
-    std: Any = field(default_factory=lambda: list(STD))
-    stats_file: str | None = None
-    class_names: list[str] = field(default_factory=lambda: ["background", "water"])
-    labels: dict[Any, str] | None = None
-    max_label: int | None = None
-    ignore_index: int | None = None
-    unlisted: str = "fail"
-    colors: dict[str, str] | None = None
-    val_split: float = 0.2
-    split_file: str | None = None
-    extra_val: Any = None  # see `read_extra_sets`; a dictionary of sets once it is checked
-    extra_val_every: int = 1
-    extra_val_only: bool = False
-    on_bad_sample: str = "skip"
-    max_megapixels: float = 400.0
-    batch_size: int = 16
-    num_workers: int | None = None
-    cache: str = "ram"
-    cache_dir: str | None = None
+    data_dir: Any  # a folder or a list of them
+    images_dir: str
+    masks_dir: str
+    mask_suffix: str
+    pairs_file: str | None
+    dvc_pull: bool
+    windows: WindowsConfig | None
+    label_field: str | None
+    sample: SampleConfig | None
+    height: int
+    width: int
+    bands: list[str]  # empty until it is checked, then BANDS
+    band_sources: dict[str, str] | None
+    value_scale: float  # until it is checked, then VALUE_SCALE
+    nodata: float | None
+    mean: Any  # numbers, or AUTO until they are measured
+    std: Any
+    stats_file: str | None
+    class_names: list[str]
+    labels: dict[Any, str] | None
+    max_label: int | None
+    ignore_index: int | None
+    unlisted: Literal["fail", "ignore"]
+    colors: dict[str, str] | None
+    val_split: float
+    split_file: str | None
+    extra_val: Any  # see `read_extra_sets`; a dictionary of sets once it is checked
+    extra_val_every: int
+    extra_val_only: bool
+    on_bad_sample: Literal["skip", "fail"]
+    max_megapixels: float
+    batch_size: int
+    num_workers: int | None
+    cache: Cache
+    cache_dir: str | None
 
     def __post_init__(self) -> None:
         folders = self.data_dir if isinstance(self.data_dir, list) else [self.data_dir]
@@ -105,8 +109,7 @@ class DataConfig:
         check_workers("datamodule.num_workers", self.num_workers or 0)
         check_range("datamodule.value_scale", self.value_scale, 0, open_low=True)
         check_range("datamodule.max_megapixels", self.max_megapixels, 0, open_low=True)
-        check_choice("datamodule.on_bad_sample", self.on_bad_sample, ("skip", "fail"))
-        check_choice("datamodule.cache", self.cache, ("ram", "disk", "none"))
+        check_choices("datamodule", self)
         if self.nodata is not None and not math.isfinite(self.nodata):
             raise ConfigError(f"datamodule.nodata={self.nodata}: NaN and infinity are no data anyway; leave it out")
         self._check_mean_and_std()
@@ -143,7 +146,6 @@ class DataConfig:
         return replace(self, **(own | {"extra_val_only": False} | self.extra_val[name]))
 
     def _check_labels(self) -> None:
-        check_choice("datamodule.unlisted", self.unlisted, ("fail", "ignore"))
         check_range("datamodule.max_label", 1 if self.max_label is None else self.max_label, 1)
         if unknown := sorted(set(self.band_sources or ()) - set(self.bands)):
             raise ConfigError(f"datamodule.band_sources.{unknown[0]}: is none of the bands, {', '.join(self.bands)}")
@@ -165,13 +167,10 @@ class DataConfig:
             raise ConfigError(
                 f"{key}: cannot be read ({reason}); write one with flood-seg data stats --write-config FILE"
             ) from error
-        open_ones: dict[str, tuple[Any, ...]] = {
-            "mean": (AUTO, list(MEAN)), "std": (AUTO, list(STD)), "bands": ([],), "value_scale": (0,),
-            "band_sources": (None,),
-        }  # fmt: skip
+        shipped = shipped_values("datamodule/flood")
         for name, value in found.items():
             given = getattr(self, name)
-            if given != value and given not in open_ones[name]:
+            if given != value and given not in (AUTO, shipped[name]):
                 raise ConfigError(f"{key}: its {name} is {value}, not {given}; leave one out, or measure them again")
             setattr(self, name, value or given)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from flood_seg.config.schema.checks import check_choice, check_range
-from flood_seg.config.schema.data import DataConfig
+from flood_seg.config.schema.checks import check_range
+from flood_seg.config.schema.data import DataConfig, Part
+from flood_seg.config.schema.fields import check_choices, closed_choices
 from flood_seg.errors import ConfigError
 
 
@@ -14,10 +15,10 @@ from flood_seg.errors import ConfigError
 class OutputConfig:
     """What `infer` writes."""
 
-    foreground_value: int = 255
-    overlay_color: list[int] = field(default_factory=lambda: [30, 144, 255])
-    overlay_opacity: float = 0.45
-    outline_color: list[int] = field(default_factory=lambda: [255, 235, 59])
+    foreground_value: int
+    overlay_color: list[int]
+    overlay_opacity: float
+    outline_color: list[int]
 
     def __post_init__(self) -> None:
         check_range("output.foreground_value", self.foreground_value, 1, 255)
@@ -32,8 +33,8 @@ class OutputConfig:
 class VideoConfig:
     """Which frames of a video `infer` segments."""
 
-    stride: int = 1
-    max_frames: int | None = None
+    stride: int
+    max_frames: int | None
 
     def __post_init__(self) -> None:
         check_range("video.stride", self.stride, 1)
@@ -51,17 +52,17 @@ def _check_use(config: InferConfig | EvaluateConfig) -> None:
 class InferConfig:
     """The whole of `flood-seg infer`."""
 
-    backend: dict[str, Any] = field(default_factory=dict)
-    output: OutputConfig = field(default_factory=OutputConfig)
-    video: VideoConfig = field(default_factory=VideoConfig)
-    threshold: float | None = None
-    value_scale: float | None = None
-    max_input_shift: float = 2.0
-    batch_size: int = 1
-    warmup: int = 0
-    skip_existing: bool = False
-    max_megapixels: float = 400.0
-    output_dir: str = "outputs"
+    backend: dict[str, Any]
+    output: OutputConfig
+    video: VideoConfig
+    threshold: float | None
+    value_scale: float | None
+    max_input_shift: float
+    batch_size: int
+    warmup: int
+    skip_existing: bool
+    max_megapixels: float
+    output_dir: str
 
     def __post_init__(self) -> None:
         check_range("batch_size", self.batch_size, 1)
@@ -74,15 +75,15 @@ class InferConfig:
 class EvaluationOptions:
     """What `evaluate` finds out beside the figures."""
 
-    goal: str | None = None
-    groups: str | None = None
-    calibrate: bool = False
-    tta: bool = False
-    scales: list[float] = field(default_factory=lambda: [1.0])
-    compare: str | None = None
-    boundary: list[int] = field(default_factory=lambda: [2, 5])
-    bootstrap: int = 1000
-    examples: int = 10
+    goal: str | None
+    groups: str | None
+    calibrate: bool
+    tta: bool
+    scales: list[float]
+    compare: str | None
+    boundary: list[int]
+    bootstrap: int
+    examples: int
 
     def __post_init__(self) -> None:
         if not self.scales:
@@ -95,31 +96,32 @@ class EvaluationOptions:
         check_range("evaluation.examples", self.examples, 0, 1000)
 
 
-@dataclass
+@closed_choices
+@dataclass(kw_only=True)
 class EvaluateConfig:
     """The whole of `flood-seg evaluate`."""
 
-    datamodule: DataConfig = field(default_factory=DataConfig)
-    backend: dict[str, Any] = field(default_factory=dict)
-    evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
+    datamodule: DataConfig
+    backend: dict[str, Any]
+    evaluation: EvaluationOptions
     logger: dict[str, Any] = field(default_factory=dict)
-    threshold: float | None = None
-    value_scale: float | None = None
-    max_input_shift: float = 2.0
-    part: str = "auto"
-    output_dir: str = "outputs"
+    threshold: float | None
+    value_scale: float | None
+    max_input_shift: float
+    part: Part
+    output_dir: str
 
     def __post_init__(self) -> None:
         _check_use(self)
-        check_choice("part", self.part, ("auto", "train", "val", "test", "all"))
+        check_choices("", self)
 
 
 @dataclass
 class VerifyOptions:
     """How `flood-seg verify` compares."""
 
-    images: int = 32
-    tolerance: float = 0.01
+    images: int
+    tolerance: float
 
     def __post_init__(self) -> None:
         check_range("verify.images", self.images, 1)
@@ -130,22 +132,22 @@ class VerifyOptions:
 class VerifyConfig:
     """The whole of `flood-seg verify`."""
 
-    datamodule: DataConfig = field(default_factory=DataConfig)
-    verify: VerifyOptions = field(default_factory=VerifyOptions)
+    datamodule: DataConfig
+    verify: VerifyOptions
 
 
 @dataclass
 class BenchmarkOptions:
     """What `flood-seg benchmark` measures."""
 
-    images: int = 16
-    height: int | None = None
-    width: int | None = None
-    batch_sizes: list[int] = field(default_factory=lambda: [1, 2, 4, 8])
-    rounds: int = 5
-    repeats: int = 8
-    clients: list[int] = field(default_factory=lambda: [1, 2, 4, 8, 16])
-    seconds: float = 5.0
+    images: int
+    height: int | None
+    width: int | None
+    batch_sizes: list[int]
+    rounds: int
+    repeats: int
+    clients: list[int]
+    seconds: float
 
     def __post_init__(self) -> None:
         for name in ("images", "rounds", "repeats"):
@@ -162,6 +164,6 @@ class BenchmarkOptions:
 class BenchmarkConfig:
     """The whole of `flood-seg benchmark`."""
 
-    datamodule: DataConfig = field(default_factory=DataConfig)
-    benchmark: BenchmarkOptions = field(default_factory=BenchmarkOptions)
-    output_dir: str = "outputs"
+    datamodule: DataConfig
+    benchmark: BenchmarkOptions
+    output_dir: str

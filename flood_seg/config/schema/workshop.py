@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from flood_seg.config.schema.checks import check_choice, check_range, check_workers
+from flood_seg.config.schema.checks import check_range, check_workers
+from flood_seg.config.schema.data import Part
+from flood_seg.config.schema.fields import check_choices, closed_choices
 from flood_seg.config.schema.training import TrainConfig
 from flood_seg.errors import ConfigError
 
@@ -14,17 +16,17 @@ from flood_seg.errors import ConfigError
 class CheckConfig:
     """What `data check` calls wrong."""
 
-    duplicate_bits: int = 10
-    duplicate_correlation: float = 0.7
-    mask_agreement: float = 0.7
-    swap_warning: float = 0.01
-    swap_error: float = 1e-6
-    misfit_warning: float = 0.001
-    misfit_share: float = 0.01
-    fix_swaps: Any = False
-    lossy_share: float = 0.005
-    thumbnail: int = 320
-    listed: int = 60
+    duplicate_bits: int
+    duplicate_correlation: float
+    mask_agreement: float
+    swap_warning: float
+    swap_error: float
+    misfit_warning: float
+    misfit_share: float
+    fix_swaps: Any
+    lossy_share: float
+    thumbnail: int
+    listed: int
 
     def __post_init__(self) -> None:
         check_range("check.duplicate_bits", self.duplicate_bits, 0, 32)
@@ -48,21 +50,22 @@ def _stems(key: str, value: Any) -> bool | list[str]:
     return stems
 
 
+@closed_choices
 @dataclass
 class OverlayConfig:
     """What `data overlay` draws."""
 
-    count: int = 0
-    part: str = "all"
-    size: int = 1600
-    opacity: float = 0.4
-    columns: int = 4
-    rows: int = 6
-    thumbnail: int = 420
+    count: int
+    part: Part
+    size: int
+    opacity: float
+    columns: int
+    rows: int
+    thumbnail: int
 
     def __post_init__(self) -> None:
         check_range("overlay.count", self.count, 0)
-        check_choice("overlay.part", self.part, ("auto", "train", "val", "test", "all"))
+        check_choices("overlay", self)
         check_range("overlay.size", self.size, 32)
         check_range("overlay.opacity", self.opacity, 0, 1)
         for name in ("columns", "rows"):
@@ -70,27 +73,26 @@ class OverlayConfig:
         check_range("overlay.thumbnail", self.thumbnail, 32, 4096)
 
 
+@closed_choices
 @dataclass
 class TileConfig:
     """How `data tile` cuts."""
 
-    size: int = 512
-    overlap: int = 0
-    min_data: float = 0.1
-    empty: float = 1.0
-    edge: str = "shift"
-    format: str = "auto"
-    compress: str = "deflate"
-    workers: int = 0
+    size: int
+    overlap: int
+    min_data: float
+    empty: float
+    edge: Literal["shift", "pad", "crop"]
+    format: Literal["auto", "tif", "png"]
+    compress: Literal["none", "lzw", "deflate", "zstd"]
+    workers: int
 
     def __post_init__(self) -> None:
         check_range("tile.size", self.size, 16)
         check_range("tile.overlap", self.overlap, 0, self.size - 1)
         check_range("tile.min_data", self.min_data, 0, 1)
         check_range("tile.empty", self.empty, 0, 1)
-        check_choice("tile.edge", self.edge, ("shift", "pad", "crop"))
-        check_choice("tile.format", self.format, ("auto", "tif", "png"))
-        check_choice("tile.compress", self.compress, ("none", "lzw", "deflate", "zstd"))
+        check_choices("tile", self)
         check_workers("tile.workers", self.workers)
 
 
@@ -98,12 +100,12 @@ class TileConfig:
 class SplitConfig:
     """How `data split` divides."""
 
-    val: float = 0.2
-    test: float = 0.0
-    folds: int = 0
-    stratify: bool = False
-    groups: str = "alike"
-    block: float = 0.0
+    val: float
+    test: float
+    folds: int
+    stratify: bool
+    groups: str
+    block: float
 
     def __post_init__(self) -> None:
         check_range("split.val", self.val, 0, 0.95)
@@ -114,29 +116,29 @@ class SplitConfig:
         check_range("split.block", self.block, 0)
 
 
+@closed_choices
 @dataclass
 class CocoConfig:
     """How masks become polygons and the other way round."""
 
-    shape: str = "auto"
-    instances: str = "component"
-    tolerance: float = 0.0
-    min_area: int = 1
+    shape: Literal["auto", "polygon", "rle"]
+    instances: Literal["component", "class"]
+    tolerance: float
+    min_area: int
 
     def __post_init__(self) -> None:
-        check_choice("coco.shape", self.shape, ("auto", "polygon", "rle"))
-        check_choice("coco.instances", self.instances, ("component", "class"))
+        check_choices("coco", self)
         check_range("coco.tolerance", self.tolerance, 0)
         check_range("coco.min_area", self.min_area, 1)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class DataToolsConfig(TrainConfig):
     """The whole of `flood-seg data ...`."""
 
-    backend: dict[str, Any] = field(default_factory=dict)
-    check: CheckConfig = field(default_factory=CheckConfig)
-    overlay: OverlayConfig = field(default_factory=OverlayConfig)
-    tile: TileConfig = field(default_factory=TileConfig)
-    split: SplitConfig = field(default_factory=SplitConfig)
-    coco: CocoConfig = field(default_factory=CocoConfig)
+    backend: dict[str, Any]
+    check: CheckConfig
+    overlay: OverlayConfig
+    tile: TileConfig
+    split: SplitConfig
+    coco: CocoConfig

@@ -30,7 +30,7 @@ def tile(
 
         run(config.datamodule, config.task, config.tile, Path(out), image, labels)
         return
-    from flood_seg.config.compose import check_relevant
+    from flood_seg.config.overrides import check_relevant
     from flood_seg.workshop.tiles.mosaic import mosaic as assemble
 
     for flag, value in (("image", image), ("labels", labels)):

@@ -12,7 +12,9 @@ from PIL import Image
 from rasterio.transform import from_origin
 
 from flood_seg.classes import IGNORED
-from flood_seg.config.compose import compose, parse_overrides
+from flood_seg.config.compose import compose
+from flood_seg.config.defaults import defaults
+from flood_seg.config.overrides import parse_overrides
 from flood_seg.config.schema.workshop import CheckConfig, DataToolsConfig
 from flood_seg.data.layout import find_samples
 from flood_seg.data.reading import SampleReader
@@ -303,7 +305,7 @@ def test_a_stem_that_is_in_no_swap_is_refused_before_anything_is_copied(many, tm
 )  # fmt: skip
 def test_stems_on_the_command_line_stay_texts(given, wanted):
     (override,) = parse_overrides([f"check.fix_swaps={given}"])
-    assert CheckConfig(fix_swaps=override.value()).fix_swaps == wanted
+    assert defaults(CheckConfig, fix_swaps=override.value()).fix_swaps == wanted
 
 
 def test_stems_on_the_command_line_reach_the_check_as_texts(folder):
@@ -312,7 +314,7 @@ def test_stems_on_the_command_line_reach_the_check_as_texts(folder):
 
 def test_a_stem_that_a_yaml_made_a_number_is_refused():
     with pytest.raises(ConfigError, match="check.fix_swaps: 12 is no text; a stem of digits is quoted in a yaml"):
-        CheckConfig(fix_swaps=[12])
+        defaults(CheckConfig, fix_swaps=[12])
 
 
 def test_only_the_direct_neighbours_of_another_part_are_kept_out_of_training(many, scenes):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flood_seg.config.defaults import defaults
 from flood_seg.config.schema.workshop import CheckConfig
 from flood_seg.workshop.check.mask_image_fit import class_layers, fit_scores
 from flood_seg.workshop.check.swapped_pairs import (
@@ -23,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
 import swaps
 import swaps_data
 
-OPTIONS = CheckConfig()
+OPTIONS = defaults(CheckConfig)
 
 
 def random_fits(images: int, lift: float, seed: int = 0, tail: float = np.inf) -> np.ndarray:

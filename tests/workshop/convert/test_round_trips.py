@@ -15,7 +15,8 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from flood_seg.classes import IGNORED
-from flood_seg.config.compose import as_override, compose
+from flood_seg.config.compose import compose
+from flood_seg.config.overrides import as_override
 from flood_seg.config.schema.workshop import DataToolsConfig
 from flood_seg.data.layout import find_samples
 from flood_seg.data.reading import SampleReader

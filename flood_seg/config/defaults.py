@@ -1,0 +1,71 @@
+"""The values of configs/ as objects, for code and tests that build one group or change single values of it."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+
+from flood_seg.config.compose import compose_unchecked, from_composed
+from flood_seg.config.schema import (
+    BenchmarkConfig,
+    EvaluateConfig,
+    ExportConfig,
+    InferConfig,
+    QuantizeConfig,
+    TensorRtConfig,
+    TrainConfig,
+    TritonServerConfig,
+    VerifyConfig,
+)
+from flood_seg.config.schema.fields import nested_schema
+from flood_seg.config.schema.workshop import DataToolsConfig
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+T = TypeVar("T")
+
+# The schema of each file of configs/.
+SCHEMAS: dict[str, type] = {
+    "train": TrainConfig,
+    "data": DataToolsConfig,
+    "infer": InferConfig,
+    "evaluate": EvaluateConfig,
+    "export": ExportConfig,
+    "convert_to_trt": TensorRtConfig,
+    "quantize": QuantizeConfig,
+    "verify": VerifyConfig,
+    "benchmark": BenchmarkConfig,
+    "triton_server": TritonServerConfig,
+}
+
+
+def defaults(schema: type[T], **changes: Any) -> T:
+    """Returns what configs/ says, where it is not changed.
+
+    Args:
+        schema: a whole configuration or one of its groups, `DataConfig` for example.
+        changes: values by their names; a dictionary replaces the default one.
+
+    Raises:
+        ConfigError: an unknown name, a wrong type or an impossible value.
+    """
+    from omegaconf import open_dict
+
+    node = _default_node(schema).copy()  # type: ignore[arg-type] # a class can be hashed
+    with open_dict(node):
+        for name, value in changes.items():
+            node[name] = value
+    return from_composed(node, schema)
+
+
+@cache
+def _default_node(schema: type) -> DictConfig:
+    for name, whole in SCHEMAS.items():
+        if schema is whole:
+            return compose_unchecked(name)
+        for field, hint in get_type_hints(whole).items():
+            if nested_schema(hint) is schema:
+                node: DictConfig = compose_unchecked(name)[field]
+                return node
+    raise LookupError(f"{schema.__name__} is no configuration and no group of one")

@@ -1,0 +1,193 @@
+"""Hydra's overrides, `key=value`: how they are read, checked and written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flood_seg.config.repository import choices, groups, initialized_hydra
+from flood_seg.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+    from hydra.errors import OverrideParseException
+
+# Hydra's only setting of a single run.
+RUN_DIR = "hydra.run.dir"
+MULTIPLE_CHOICE_GROUPS = ("logger", "loss")
+# Groups that no defaults list names: Hydra requires `+debug=fast`, users write `debug=fast`.
+GROUPS_WITHOUT_DEFAULT = ("debug", "experiment")
+# Dictionaries whose keys the user chooses; an override replaces them as a whole, where Hydra would merge.
+REPLACED_DICTIONARIES = tuple(f"datamodule.{name}" for name in ("band_sources", "colors", "extra_val", "labels"))
+# Keys of file names, which stay texts: 1e3, 1_000 and 2050 are stems, not numbers.
+FILE_NAME_KEYS = ("check.fix_swaps",)
+# Text that Hydra reads as text without quotes, unless it is one of the words.
+UNQUOTED_TEXT = re.compile(r"(?:[A-Za-z_/]|\.{1,2}/)[\w./-]*", re.ASCII)
+NON_TEXT_WORDS = ("null", "true", "false", "nan", "inf")
+
+
+def parse_overrides(overrides: Sequence[str]) -> list[Override]:
+    """Parses overrides; raises ConfigError where one cannot be read."""
+    with initialized_hydra():
+        return parse(overrides)
+
+
+def parse(overrides: Sequence[str]) -> list[Override]:
+    """The same where Hydra is initialized already."""
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import OverrideParseException
+
+    # The loader knows the choices of a group, for sweeps like model=glob(*).
+    parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+    try:
+        return parser.parse_overrides([_with_quotes(override) for override in overrides])
+    except OverrideParseException as error:
+        raise ConfigError(_unreadable(error)) from error
+
+
+def _unreadable(error: OverrideParseException) -> str:
+    if error.__cause__ is not None:  # of a function: sort(1,a)
+        reason = " ".join(str(error.__cause__).split())
+    elif "=" not in error.override:
+        reason = "there is no '='"
+    else:
+        reason = "special characters must be quoted, and brackets and quotes closed"
+    return f"{error.override}: not a Hydra override ({reason}); write key=value, in quotes where needed: \"key='a(b)'\""
+
+
+def hydra_arguments(overrides: Sequence[str]) -> list[str]:
+    """Returns overrides as Hydra takes them.
+
+    Letters beyond ASCII are quoted; `debug=fast` is `+debug=fast`; `datamodule.labels={...}` replaces a dictionary of
+    the user's keys, where Hydra would merge or refuse.
+    """
+    rewritten = []
+    for override in map(_with_quotes, overrides):
+        key, _, value = override.partition("=")
+        if key in GROUPS_WITHOUT_DEFAULT:
+            override = f"+{override}"
+        replaced = key in REPLACED_DICTIONARIES and value.strip() != "null"
+        rewritten += [f"{key}=null", override] if replaced else [override]
+    return rewritten
+
+
+def _with_quotes(override: str) -> str:
+    """Quotes a plain value with letters beyond ASCII, a path for example, which Hydra's grammar does not accept.
+
+    File names that look like numbers are quoted too, alone or in a list.
+    """
+    key, _, value = override.partition("=")
+    if key.lstrip("+") in FILE_NAME_KEYS:
+        if listed := re.fullmatch(r"\s*\[([^'\"\[\]{}()\\]*)\]\s*", value):
+            names = [f"'{name.strip()}'" for name in listed[1].split(",") if name.strip()]
+            return f"{key}=[{','.join(names)}]"
+        if re.fullmatch(r"[\w.+-]+", value) and value.lower() not in ("true", "false", "null"):
+            return f"{key}='{value}'"
+    plain = re.fullmatch(r"[^'\"\[\]{}(),$\\]*", value) and not value.isascii()
+    return f"{key}='{value.strip()}'" if plain else override
+
+
+def check_single_run(override: Override) -> None:
+    """Refuses what Hydra would answer with a traceback, in several lines or not at all.
+
+    Raises:
+        ConfigError: a setting of Hydra's own, a sweep, no key, or an unknown choice of a group.
+    """
+    key, line = override.key_or_group, override.input_line
+    if is_hydras_own(override) and key != RUN_DIR:
+        raise ConfigError(f"{line}: Hydra's own settings are of sweeps; add -m, or leave it out")
+    if not key:
+        raise ConfigError(f"{line}: there is no key before the value; write key=value")
+    if override.is_sweep_override():
+        value = str(line).partition("=")[2]
+        raise ConfigError(
+            f"{line}: more than one value; train -m runs once with each, {key}=[{value}] makes a list, "
+            f"\"{key}='{value}'\" is a text"
+        )
+    if key in groups():
+        _check_group(override)
+
+
+def _check_group(override: Override) -> None:
+    group, line, given = override.key_or_group, override.input_line, override.value()
+    if override.is_delete():
+        if not isinstance(given or "", str):
+            raise ConfigError(f"{line}: no choice of {group}; ~{group} alone removes it")
+        return
+    if override.is_force_add():  # Hydra says that groups take no ++
+        return
+    known = choices(group)
+    chosen = given if isinstance(given, list) and given and group in MULTIPLE_CHOICE_GROUPS else [given]
+    for choice in chosen:
+        if not isinstance(choice, str):
+            raise ConfigError(f"{line}: allowed are {', '.join(known)}")
+        if choice not in known:
+            raise ConfigError(f"{group}={choice}: allowed are {', '.join(known)}{did_you_mean(choice, known)}")
+
+
+def is_choice(override: Override) -> bool:
+    """Returns whether an override chooses from a group."""
+    return override.key_or_group in groups() and not override.is_delete()
+
+
+def is_hydras_own(override: Override) -> bool:
+    """Returns whether an override is of Hydra's own settings."""
+    return override.key_or_group.startswith(("hydra.", "hydra/"))
+
+
+def check_relevant(overrides: Sequence[str], relevant: Sequence[str], flag: str) -> None:
+    """Raises ConfigError where an override is none of the keys that have an effect together with a flag."""
+    for override in parse_overrides(overrides):
+        if override.key_or_group not in relevant:
+            known = ", ".join(relevant)
+            raise ConfigError(
+                f"{override.input_line}: has no effect with {flag}, which takes {known} alone; leave it out"
+            )
+
+
+def run_folder(overrides: Sequence[str]) -> Path | None:
+    """Returns the folder that `hydra.run.dir` names; None where it is not among the overrides.
+
+    Raises:
+        ConfigError: it is empty, or holds an interpolation, which Hydra alone would resolve.
+    """
+    named = [override.value() for override in parse_overrides(overrides) if override.key_or_group == RUN_DIR]
+    if not named:
+        return None
+    folder = "" if named[-1] is None else str(named[-1])
+    if not folder or "${" in folder:
+        raise ConfigError(f"{RUN_DIR}={folder}: give a folder's plain name; without it, date and time make one")
+    return Path(folder)
+
+
+def as_override(key: str, value: Any) -> str:
+    """Returns `key=value` as Hydra reads it.
+
+    Args:
+        key: dotted.
+        value: text, a number, None, or a list or dictionary of these; a dictionary's keys are numbers or words, since
+            Hydra takes no quotes there.
+    """
+    return f"{key}={_as_text(value)}"
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{_as_text(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(_as_text, value)) + "]"
+    if not isinstance(value, str):
+        return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+    return value if UNQUOTED_TEXT.fullmatch(value) and value.lower() not in NON_TEXT_WORDS else quoted(value)
+
+
+def quoted(text: str) -> str:
+    """Returns text in quotes that Hydra takes as it is, whatever characters it holds.
+
+    Hydra reads a backslash as one only before a quote, and OmegaConf before an interpolation.
+    """
+    escaped = re.sub(r'(\\*)("|\$\{|\Z)', lambda found: found[1] * 2 + ("\\" + found[2] if found[2] else ""), text)
+    return f'"{escaped}"'
