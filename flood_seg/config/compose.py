@@ -115,7 +115,7 @@ def _check_dictionaries(schema: Any, composed: DictConfig, prefix: str = "") -> 
             _check_dictionaries(nested, composed[name], f"{key}.")
 
 
-def show(name: str, overrides: Sequence[str], kind: str) -> str:
+def show(name: str, overrides: Sequence[str]) -> str:
     """Returns Hydra's own part of a configuration (`hydra`), as YAML."""
     from hydra import compose as hydra_compose
     from omegaconf import OmegaConf

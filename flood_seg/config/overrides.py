@@ -54,8 +54,9 @@ def _unreadable(error: OverrideParseException) -> str:
     elif "=" not in error.override:
         reason = "there is no '='"
     else:
-        reason = "special characters must be quoted, and brackets and quotes closed"
-    return f"{error.override}: not a Hydra override ({reason}); write key=value, in quotes where needed: \"key='a(b)'\""
+        reason = "a character that must be quoted, or a bracket or quote that is not closed"
+    advice = "write key=value, and quote special characters: \"key='a(b)'\""
+    return f"{error.override}: not a Hydra override ({reason}); {advice}"
 
 
 def hydra_arguments(overrides: Sequence[str]) -> list[str]:

@@ -64,7 +64,7 @@ def _show(cfg: str, job: list[str], configs: list[TrainConfig]) -> None:
     from flood_seg.config.compose import show
     from flood_seg.config.saved import as_yaml
 
-    hydras = [show("train", job, "hydra")] if cfg in ("hydra", "all") else []
+    hydras = [show("train", job)] if cfg in ("hydra", "all") else []
     runs = [as_yaml(config) for config in configs] if cfg in ("job", "all") else []
     say(*"---\n".join([*hydras, *runs]).splitlines())
 
