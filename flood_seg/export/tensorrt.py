@@ -20,34 +20,14 @@ from flood_seg.export.trtexec import Built, Shapes
 from flood_seg.files import atomic_path, write_json
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
 from flood_seg.inference.backends.tensorrt import sidecar_of
-from flood_seg.inference.models import bundled_model, default_model
+from flood_seg.inference.models import bundled_model
 from flood_seg.version import __version__
 
 if TYPE_CHECKING:
-    from flood_seg.config.schema import TensorRtConfig, TensorRtExport
+    from flood_seg.config.schema import TensorRtExport
     from flood_seg.spec import ModelSpec
 
 QUANTIZING = ("QuantizeLinear", "DequantizeLinear")
-
-
-def convert_to_trt(
-    config: TensorRtConfig,
-    source: Path | None = None,
-    plan: Path | None = None,
-    height: int | None = None,
-    width: int | None = None,
-) -> Path:
-    """Runs the convert-to-trt verb; see `build_plan`.
-
-    Args:
-        config: of the verb.
-        source: an ONNX file with float weights; None: the newest run's, else the bundled one.
-        plan: where to write; None: `<model>.plan` beside the model, or in the current folder for the bundled one.
-        height: of the input, in pixels; None: the model's own.
-        width: of the input, in pixels; None: the model's own.
-    """
-    source = source or default_model(Path(config.output_dir))[0]
-    return build_plan(source, plan or default_plan(source), config.export, height, width)
 
 
 def build_plan(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flood_seg.verbs.common import as_overrides, as_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from flood_seg.verbs.common import PathLike
 
@@ -29,6 +29,8 @@ def convert_to_trt(
     version = as_overrides({"export.docker_version": docker_version or None})
     config = compose("convert_to_trt", [*overrides, *version], TensorRtConfig)
 
-    from flood_seg.export.tensorrt import convert_to_trt as run
+    from flood_seg.export.tensorrt import build_plan, default_plan
+    from flood_seg.inference.models import default_model
 
-    return run(config, as_path(onnx), as_path(trt), height, width)
+    source = as_path(onnx) or default_model(Path(config.output_dir))[0]
+    return build_plan(source, as_path(trt) or default_plan(source), config.export, height, width)

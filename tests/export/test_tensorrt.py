@@ -19,12 +19,12 @@ import pytest
 from onnx import helper
 
 from flood_seg.config.defaults import defaults
-from flood_seg.config.schema import TensorRtConfig, TensorRtExport
+from flood_seg.config.schema import TensorRtExport
 from flood_seg.errors import BackendError, ModelError, OutputError, UsageError
 from flood_seg.export import tensorrt as module
 from flood_seg.export import tensorrt_python, trtexec
 from flood_seg.export.onnx import export_onnx
-from flood_seg.export.tensorrt import convert_to_trt
+from flood_seg.export.tensorrt import build_plan, default_plan
 from flood_seg.export.trtexec import Shapes, _version, arguments
 from flood_seg.inference.backends.tensorrt import read_sidecar
 from flood_seg.inference.models import bundled_model
@@ -95,9 +95,7 @@ def calls(folder: Path) -> list[list[str]]:
 
 
 def build(folder: Path, **options: object) -> Path:
-    return convert_to_trt(
-        defaults(TensorRtConfig, export=defaults(TensorRtExport, **options)), folder / "m.onnx", folder / "m.plan"
-    )
+    return build_plan(folder / "m.onnx", folder / "m.plan", defaults(TensorRtExport, **options))
 
 
 def left(folder: Path) -> set[str]:
@@ -106,7 +104,7 @@ def left(folder: Path) -> set[str]:
 
 def test_trtexec_is_called_with_shapes_and_float16(stand_in, capsys):
     folder = stand_in("trtexec")
-    convert_to_trt(defaults(TensorRtConfig), folder / "m.onnx", folder / "out" / "m.plan", height=96, width=128)
+    build_plan(folder / "m.onnx", folder / "out" / "m.plan", defaults(TensorRtExport), height=96, width=128)
     asked, built = calls(folder)
     assert asked == ["trtexec", "--help"]
     temporary = next(a for a in built if a.startswith("--saveEngine=")).partition("=")[2]
@@ -476,11 +474,11 @@ def test_an_operator_that_trtexec_does_not_support_is_named(program, stand_in):
 def test_wrong_choices_are_a_line(stand_in):
     folder = stand_in("trtexec")
     with pytest.raises(OutputError, match=r"ends in .plan"):
-        convert_to_trt(defaults(TensorRtConfig), folder / "m.onnx", folder / "m.onnx")
+        build_plan(folder / "m.onnx", folder / "m.onnx", defaults(TensorRtExport))
     (folder / "folder.plan").mkdir()
     with pytest.raises(OutputError, match=r"folder.plan: give --trt"):
-        convert_to_trt(defaults(TensorRtConfig), folder / "m.onnx", folder / "folder.plan")
+        build_plan(folder / "m.onnx", folder / "folder.plan", defaults(TensorRtExport))
     with pytest.raises(UsageError, match="--height 8"):
-        convert_to_trt(defaults(TensorRtConfig), folder / "m.onnx", height=8)
+        build_plan(folder / "m.onnx", default_plan(folder / "m.onnx"), defaults(TensorRtExport), height=8)
     with pytest.raises(ModelError, match="no such file"):
-        convert_to_trt(defaults(TensorRtConfig), folder / "no.onnx")
+        build_plan(folder / "no.onnx", folder / "no.plan", defaults(TensorRtExport))
