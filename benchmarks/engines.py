@@ -26,7 +26,7 @@ from flood_seg.config.schema import DataConfig, QuantizeConfig
 from flood_seg.data.layout import choose_pairs
 from flood_seg.data.reading import SampleReader
 from flood_seg.evaluation.agreement import compare
-from flood_seg.evaluation.eval_images import read_photos
+from flood_seg.evaluation.eval_images import read_images
 from flood_seg.export.accuracy import measure
 from flood_seg.export.quantize import quantize
 from flood_seg.inference.backends.openvino import OpenVinoBackend
@@ -85,7 +85,7 @@ def accuracy(model: Path, int8: Path, data: str) -> dict[str, dict[str, float]]:
     split = model.with_name("split.txt")
     config = defaults(DataConfig, data_dir=data, split_file=str(split) if split.is_file() else None)
     pairs, spec = choose_pairs(config), OpenVinoBackend(model).spec
-    photos = read_photos(pairs, SampleReader.for_model(config, spec), spec.height, spec.width)
+    photos = read_images(pairs, SampleReader.for_model(config, spec), spec.height, spec.width)
     results = {
         "onnxruntime": measure(model, "onnxruntime", photos),
         "openvino bfloat16": measure(model, "openvino", photos),

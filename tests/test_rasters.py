@@ -34,14 +34,14 @@ def test_each_verb_tries_a_model_of_rasters_on_its_windows(tmp_path, monkeypatch
 
     seen = dict[str, set[str]]()
     for module, verb in ((verify_module, "verify"), (benchmark_module, "benchmark")):
-        load = module.load_photos
+        load = module.load_images
 
         def spy(*arguments, verb=verb, load=load):
             photos, origin = load(*arguments)
             seen[verb] = {photo.name for photo in photos}
             return photos, origin
 
-        monkeypatch.setattr(module, "load_photos", spy)
+        monkeypatch.setattr(module, "load_images", spy)
     cli.main(["verify", "--models", "outputs/latest/best.ckpt", "model.onnx", "--out", "verify.json", *DATA])
     few = ["benchmark.rounds=1", "benchmark.repeats=1", "benchmark.batch_sizes=[1]"]
     cli.main(["benchmark", "--models", "model.onnx", "--out", "bench", *few, *DATA, "benchmark.images=100"])
@@ -49,9 +49,9 @@ def test_each_verb_tries_a_model_of_rasters_on_its_windows(tmp_path, monkeypatch
     assert json.loads((tmp_path / "verify.json").read_text())["models"][1]["agreement"]["flipped"] < 0.01
 
     quantized = list[set[str]]()
-    read = quantize_module.read_photos
+    read = quantize_module.read_images
     monkeypatch.setattr(
-        quantize_module, "read_photos", lambda *a: quantized.append({photo.name for photo in read(*a)}) or read(*a)
+        quantize_module, "read_images", lambda *a: quantized.append({photo.name for photo in read(*a)}) or read(*a)
     )
     split_file = "datamodule.split_file=outputs/latest/split.txt"
     cli.main(["quantize", "--onnx", "model.onnx", "--out", "half.onnx", "quantize.form=float16", split_file, *DATA])

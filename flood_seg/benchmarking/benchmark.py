@@ -15,7 +15,7 @@ from flood_seg.benchmarking.machine import describe_machine
 from flood_seg.benchmarking.measured import Measured
 from flood_seg.console import say, show_table, track
 from flood_seg.evaluation.agreement import SAME_INPUT, SAME_TASK, check_same_spec
-from flood_seg.evaluation.eval_images import load_photos
+from flood_seg.evaluation.eval_images import load_images
 from flood_seg.files import check_writable, write_csv, write_json
 from flood_seg.imaging.postprocess import check_logits, to_classes
 from flood_seg.imaging.preprocess import preprocess
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flood_seg.config.schema import BenchmarkOptions, DataConfig
-    from flood_seg.evaluation.eval_images import Photo
+    from flood_seg.evaluation.eval_images import EvalImage
     from flood_seg.inference.engines import Engine
 
 COLUMNS = ("model", "engine", "IoU", "p50 ms", "p95 ms", "images/s", "batch", "speed-up", "load s", "MB")
@@ -62,7 +62,7 @@ def benchmark(
         for process in running[1:]:
             check_same_spec(spec, process.spec, str(process.engine), (*SAME_TASK, *SAME_INPUT))
         size = (options.height or spec.height, options.width or spec.width)
-        photos, origin = load_photos(data, spec, options.images)
+        photos, origin = load_images(data, spec, options.images)
         measured = [Measured(str(p.engine), p.description, p.load_seconds) for p in running]
         for process, figures in zip(running, measured, strict=True):
             _measure_accuracy(process, figures, photos)
@@ -85,7 +85,7 @@ def default_engines(output_dir: Path) -> list[str]:
     return [str(model), *(f"openvino,precision={precision}:{model}" for precision in precisions)]
 
 
-def _measure_accuracy(process: EngineProcess, figures: Measured, photos: Sequence[Photo]) -> None:
+def _measure_accuracy(process: EngineProcess, figures: Measured, photos: Sequence[EvalImage]) -> None:
     """Runs each photo once, which warms the engine up too."""
     matrices, spec = [], process.spec
     for photo in track(photos, figures.description, len(photos)):

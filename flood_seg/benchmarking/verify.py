@@ -12,7 +12,7 @@ from flood_seg.benchmarking.engine_process import EngineProcess
 from flood_seg.console import say, show_table, track
 from flood_seg.errors import DisagreementError, UsageError
 from flood_seg.evaluation.agreement import SAME_INPUT, SAME_TASK, Agreement, check_same_spec, compare
-from flood_seg.evaluation.eval_images import load_photos
+from flood_seg.evaluation.eval_images import load_images
 from flood_seg.files import check_suffix, check_writable, write_json
 from flood_seg.imaging.postprocess import check_logits
 from flood_seg.imaging.preprocess import preprocess
@@ -80,7 +80,7 @@ def verify(data: DataConfig, options: VerifyOptions, models: Sequence[str], out:
         with EngineProcess(engine) as running:
             if spec is None:
                 spec = running.spec
-                photos, origin = load_photos(data, spec, options.images)
+                photos, origin = load_images(data, spec, options.images)
                 batches = [preprocess(photo.image, spec)[None] for photo in photos]
             check_same_spec(spec, running.spec, str(engine), (*SAME_TASK, *SAME_INPUT))
             answers.append(_answer(running, batches))

@@ -1,1 +1,1 @@
-"""A model against truth: per image and over all images, and the report."""
+"""Evaluation of a model against ground truth, per image and over all images, and its report."""

@@ -1,4 +1,4 @@
-"""Photos to try models on: decoded once at the models' size, with their masks where there are any."""
+"""Images to evaluate models on: decoded once, at the models' input size, with their masks if there are any."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SCENES = 8  # drawn where there is no data at all
+MAX_SCENES = 8  # that are generated where there is no data
 
 
 @dataclass(frozen=True)
-class Photo:
-    """A photo and its mask at one size.
+class EvalImage:
+    """An image and its mask, of the same size.
 
     Attributes:
-        name: the file's stem, or the window's.
+        name: stem of the file or of the window.
         image: any dtype [height, width, bands].
-        mask: class indices, uint8 [height, width], `IGNORED` where a pixel counts nowhere; None where there is no mask.
+        mask: class indices, uint8 [height, width], with `IGNORED` pixels; None: there is no mask.
     """
 
     name: str
@@ -46,40 +46,40 @@ class Photo:
     mask: np.ndarray | None
 
 
-def load_photos(data: DataConfig, spec: ModelSpec, count: int) -> tuple[list[Photo], str]:
-    """Loads photos of a data set, of a folder of photos, or draws scenes where there is no data/raw.
+def load_images(data: DataConfig, spec: ModelSpec, count: int) -> tuple[list[EvalImage], str]:
+    """Loads images of a data set or of a folder; generates scenes where the default data set is missing.
 
     Args:
-        data: `data_dir` holds images/ and masks/ in any layout, images/ alone, or photos; rasters are read in windows
-            where `windows` says so.
-        spec: of the model that they are for: its bands, its network size.
-        count: at most so many, evenly from the list.
+        data: `data_dir` holds images/ and masks/ in any layout, images/ alone, or image files; with `windows`, rasters
+            are read in windows.
+        spec: of the model, with its bands and input size.
+        count: maximum number of images, evenly spaced in the list.
 
     Returns:
-        the photos, and where they come from, for people.
+        the images, and a description of their origin.
 
     Raises:
-        DataError: the folder that was asked for is missing, or no photo can be read.
+        DataError: the folder is missing, or no image can be read.
     """
     ensure_here(data.folders, data.dvc_pull)
     if data.data_dir == defaults(DataConfig).data_dir and not data.folders[0].exists():
-        return _draw(spec, min(count, SCENES)), "synthetic scenes"
+        return _draw(spec, min(count, MAX_SCENES)), "synthetic scenes"
     for folder in data.folders:
         if not folder.is_dir():
-            raise DataError(f"{folder}: no such folder; give --data a folder of photos, or of images/ and masks/")
+            raise DataError(f"{folder}: no such folder; give --data a folder of images, or one with images/ and masks/")
     masks = has_masks(data)
     chosen = _evenly(choose_pairs(data) if masks else _find_images(data), count)
-    photos = read_photos(chosen, SampleReader.for_model(data, spec), spec.height, spec.width, masks=masks)
-    return photos, f"{'windows' if data.windows else 'photos'} of {data.place}"
+    images = read_images(chosen, SampleReader.for_model(data, spec), spec.height, spec.width, masks=masks)
+    return images, f"{'windows' if data.windows else 'images'} of {data.place}"
 
 
 def _find_images(data: DataConfig) -> list[Pair]:
-    """Returns the images of folders without masks, or their windows; each is its own mask, which nobody reads."""
+    """Returns the images of folders without masks, or their windows, each as a placeholder for its own mask."""
     found = []
     for folder in data.folders:
         place = folder / data.images_dir if (folder / data.images_dir).is_dir() else folder
         images = sorted(path for path in place.iterdir() if is_image_file(path))
-        # A part of their own: windows are not divided into training and validation.
+        # With a part assigned, windows are not split into training and validation.
         found += [Pair(image.stem, image, image, part="val") for image in images]
     return found if data.windows is None else cut_windows(found, data, data.windows)
 
@@ -89,43 +89,43 @@ def _evenly(items: Sequence[T], count: int) -> list[T]:
     return [items[int(position * step)] for position in range(min(count, len(items)))]
 
 
-def read_photos(
+def read_images(
     pairs: Iterable[Pair], reader: SampleReader, height: int, width: int, *, masks: bool = True
-) -> list[Photo]:
-    """Reads pairs, or their windows, and resizes them; those that cannot be read are named and left out.
+) -> list[EvalImage]:
+    """Reads and resizes pairs or windows; warns of those that cannot be read and skips them.
 
     Args:
-        pairs: in the order of the photos.
+        pairs: the result has the same order.
         reader: of the data set.
-        height: that they are resized to, in pixels.
-        width: likewise.
-        masks: whether the masks are read too.
+        height: of the results, in pixels.
+        width: of the results, in pixels.
+        masks: whether masks are read too.
 
     Raises:
-        DataError: none could be read.
+        DataError: no image can be read.
     """
     found = read_pairs(list(pairs), lambda pair: _read(pair, reader, height, width, masks), "Reading")
-    photos = [photo for _, photo in found]
-    if not photos:
-        raise DataError("no photo could be read; give --data a folder of photos, or of images/ and masks/")
-    return photos
+    images = [image for _, image in found]
+    if not images:
+        raise DataError("no image could be read; give --data a folder of images, or one with images/ and masks/")
+    return images
 
 
-def _read(pair: Pair, reader: SampleReader, height: int, width: int, masks: bool) -> Photo:
+def _read(pair: Pair, reader: SampleReader, height: int, width: int, masks: bool) -> EvalImage:
     if masks:
-        return Photo(pair.stem, *reader.load_at(pair, height, width))
-    return Photo(pair.stem, resize_image(reader.load_image(pair), height, width), None)
+        return EvalImage(pair.stem, *reader.load_at(pair, height, width))
+    return EvalImage(pair.stem, resize_image(reader.load_image(pair), height, width), None)
 
 
-def _draw(spec: ModelSpec, count: int) -> list[Photo]:
+def _draw(spec: ModelSpec, count: int) -> list[EvalImage]:
     from flood_seg.synthetic.scene import draw_scene
 
     if spec.task != "binary" or not BandSelection.of(spec).is_photo:
-        raise DataError("no data there, and synthetic scenes suit binary models of photos only; give --data FOLDER")
-    say(f"No data there: {count} synthetic scenes are drawn; --data names a folder of your own.")
+        raise DataError("no data set found, and synthetic scenes are for binary RGB models only; give --data FOLDER")
+    say(f"No data set found: using {count} synthetic scenes; give --data FOLDER for images of your own.")
     scenes = (draw_scene(seed, spec.height, spec.width) for seed in range(count))
-    truth = spec.class_names[1].lower() == "water"  # of other models the scenes' masks say nothing
-    return [Photo(f"scene {seed}", *_classes(*scene, truth)) for seed, scene in enumerate(scenes)]
+    truth = spec.class_names[1].lower() == "water"  # for other classes, the scenes' masks are no ground truth
+    return [EvalImage(f"scene {seed}", *_classes(*scene, truth)) for seed, scene in enumerate(scenes)]
 
 
 def _classes(image: np.ndarray, mask: np.ndarray, truth: bool) -> tuple[np.ndarray, np.ndarray | None]:

@@ -1,6 +1,6 @@
-"""Runs models over the pairs of a data set and keeps what is needed of each: counts and small pictures, no arrays.
+"""Runs models on the pairs of a data set and keeps counts and thumbnails of each image, not its full arrays.
 
-Reading, the model and the counting of neighbouring photos overlap.
+Reading, inference and counting of successive images overlap.
 """
 
 from __future__ import annotations
@@ -34,28 +34,28 @@ if TYPE_CHECKING:
     from flood_seg.inference.predictor import Prediction, Predictor
 
 MAIN = "model"
-SMALL = 320  # pixels of the longer side of what is kept to be looked at
-SAMPLED = 256  # pixels an image whose logits are kept, of several classes
+THUMBNAIL_PX = 320  # of the longer side
+SAMPLED_PIXELS = 256  # per image, whose logits are kept (multiclass)
 
 
 @dataclass(frozen=True)
-class Contestant:
-    """A model, and the way that it is run.
+class Candidate:
+    """A model to evaluate, and how it is run.
 
     Attributes:
-        name: `MAIN`, `plain` (the same without views) or `other`.
-        predictor: from image to mask.
-        views: of test-time augmentation.
+        name: `MAIN`, `plain` (the same model without test-time augmentation) or `other`.
+        predictor: the model.
+        augmentations: of test-time augmentation; by default none.
     """
 
     name: str
     predictor: Predictor
-    views: Augmentations = field(default_factory=Augmentations)
+    augmentations: Augmentations = field(default_factory=Augmentations)
 
 
 @dataclass
-class Looks:
-    """Small pictures of a photo: uint8 [h, w, 3] RGB, and class indices of truth and prediction, uint8 [h, w]."""
+class Thumbnails:
+    """An image, uint8 [h, w, 3] RGB, and the class indices of its truth and its prediction, uint8 [h, w]."""
 
     image: np.ndarray
     truth: np.ndarray
@@ -64,20 +64,20 @@ class Looks:
 
 @dataclass
 class ImageResult:
-    """What is kept of a photo.
+    """The result of one image.
 
     Attributes:
         stem: of the pair.
-        size: height and width that were counted at.
-        matrices: of each contestant, int64 [classes, classes].
-        seconds: of each contestant's model alone.
-        boundary: boundary F1 of the main one, a value a radius.
-        logits: histograms of the main one's, int64 [2, BINS] (binary).
-        sampled: logits float32 [n, classes] and true indices [n] of some pixels (several classes).
-        brightness: mean grey in [0, 1].
-        sharpness: standard deviation of the Laplacian of the grey picture at 320 px, in [0, 1].
+        size: height and width at which pixels were counted.
+        matrices: confusion matrix of each candidate, int64 [classes, classes].
+        seconds: inference time of each candidate.
+        boundary: boundary F1 of the main candidate, one value per radius.
+        logits: histograms of the main candidate's logits, int64 [2, BINS] (binary).
+        sampled: logits float32 [n, classes] and true indices [n] of sampled pixels (multiclass).
+        brightness: mean grey value, in [0, 1].
+        sharpness: standard deviation of the Laplacian of the grey thumbnail, in [0, 1].
         shift: of the values from the training data's; see `imaging.values.measure_shift`.
-        looks: dropped where they are not shown.
+        thumbnails: None once the image is not shown in the report.
     """
 
     stem: str
@@ -90,17 +90,17 @@ class ImageResult:
     brightness: float
     sharpness: float
     shift: float
-    looks: Looks | None
+    thumbnails: Thumbnails | None
 
     @property
     def matrix(self) -> np.ndarray:
-        """The main contestant's."""
+        """The confusion matrix of the main candidate."""
         return self.matrices[MAIN]
 
 
 @dataclass
 class _Job:
-    """A photo on its way."""
+    """An image on its way through the stages."""
 
     pair: Pair
     image: np.ndarray | None = None
@@ -111,35 +111,37 @@ class _Job:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-class Measurer:
-    """The stages: read, run, count."""
+class Evaluator:
+    """Evaluates candidates on pairs in three stages: read, run, count."""
 
     def __init__(
         self,
-        contestants: Sequence[Contestant],
+        candidates: Sequence[Candidate],
         reader: SampleReader,
         radii: Sequence[int],
         at_network_size: bool,
         listing: str = EVERY,
     ) -> None:
-        self._contestants, self._reader, self._radii = contestants, reader, radii
-        self._spec = contestants[0].predictor.spec
+        self._candidates, self._reader, self._radii = candidates, reader, radii
+        self._spec = candidates[0].predictor.spec
         self._size = (self._spec.height, self._spec.width) if at_network_size else None
         self.left_out = LeftOut(listing)
 
-    def measure(self, pairs: Sequence[Pair]) -> Iterator[ImageResult]:
-        """Yields the result of each pair that can be read, in their order; the others are named.
+    def run(self, pairs: Sequence[Pair]) -> Iterator[ImageResult]:
+        """Yields the result of each usable pair, in their order; warns of the others.
 
         Raises:
-            DataError: a mask has a value that the classes do not list.
+            DataError: no pair is usable, or a mask has a value that the classes do not list.
         """
-        concurrency = min(contestant.predictor.backend.concurrency for contestant in self._contestants)
-        done = run_stages(pairs, self._read, self._run, self._count, concurrency)
+        concurrency = min(candidate.predictor.backend.concurrency for candidate in self._candidates)
+        done = run_stages(pairs, self._read, self._infer, self._count, concurrency)
         results = track(done, "Evaluating", len(pairs))
         with self.left_out as left_out:
             yield from (result for _, result in usable(pairs, results, left_out))
             if len(left_out) == len(pairs):
                 left_out.listing = EVERY  # no report is written
+        if len(left_out) == len(pairs):
+            raise DataError(f"no usable pair among {len(pairs)}; see the messages above")
 
     def _read(self, pair: Pair) -> _Job:
         job = _Job(pair)
@@ -150,21 +152,22 @@ class Measurer:
             if not counted.any():
                 raise ImageError("all of its pixels are ignored or have no data")
             valid = None if counted.all() else counted
-            for contestant in self._contestants:
-                job.tensors[contestant.name], shift = contestant.predictor.prepare(job.image, valid)
+            for candidate in self._candidates:
+                job.tensors[candidate.name], shift = candidate.predictor.prepare(job.image, valid)
                 job.shift = max(job.shift, shift)
         except ImageError as error:
             job.error = error
         return job
 
-    def _run(self, job: _Job) -> _Job:
-        for contestant in self._contestants if job.error is None else ():
+    def _infer(self, job: _Job) -> _Job:
+        for candidate in self._candidates if job.error is None else ():
             started = time.perf_counter()
-            tensor, backend = job.tensors[contestant.name], contestant.predictor.backend
-            one = contestant.views.is_identity
-            logits = backend.run(tensor[None])[0] if one else contestant.views.run(backend, tensor)
-            job.tensors[contestant.name] = logits
-            job.seconds[contestant.name] = time.perf_counter() - started
+            tensor, backend = job.tensors[candidate.name], candidate.predictor.backend
+            augmentations = candidate.augmentations
+            plain = augmentations.is_identity
+            logits = backend.run(tensor[None])[0] if plain else augmentations.run(backend, tensor)
+            job.tensors[candidate.name] = logits
+            job.seconds[candidate.name] = time.perf_counter() - started
         return job
 
     def _count(self, job: _Job) -> ImageResult | ImageError | LogitsError:
@@ -178,11 +181,11 @@ class Measurer:
 
     def _counted(self, job: _Job, image: np.ndarray, mask: np.ndarray) -> ImageResult:
         shape, count = mask.shape, len(self._spec.class_names)
-        predictions = {c.name: c.predictor.finish(job.tensors[c.name], *shape) for c in self._contestants}
+        predictions = {c.name: c.predictor.finish(job.tensors[c.name], *shape) for c in self._candidates}
         matrices = {name: confusion_matrix(p.mask, mask, count) for name, p in predictions.items()}
         main = predictions[MAIN]
         binary = self._spec.task == "binary"
-        small = to_picture(shrink(image, SMALL), self._reader.bands.names)
+        small = to_picture(shrink(image, THUMBNAIL_PX), self._reader.bands.names)
         grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
         return ImageResult(
             job.pair.stem, (shape[0], shape[1]), matrices, job.seconds,
@@ -191,22 +194,12 @@ class Measurer:
             None if binary else _sample(main, mask),
             float(grey.mean()) / 255, float(cv2.Laplacian(grey, cv2.CV_32F).std()) / 255,
             job.shift,
-            Looks(small, *(resize_mask(classes, *small.shape[:2]) for classes in (mask, main.mask))),
+            Thumbnails(small, *(resize_mask(classes, *small.shape[:2]) for classes in (mask, main.mask))),
         )  # fmt: skip
 
 
 def _sample(prediction: Prediction, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Takes some pixels that count, evenly."""
-    places = np.flatnonzero(target != IGNORED)
-    chosen = places[np.linspace(0, len(places) - 1, min(SAMPLED, len(places))).astype(int)]
+    """Returns the logits and class indices of evenly spaced pixels that are not ignored."""
+    counted = np.flatnonzero(target != IGNORED)
+    chosen = counted[np.linspace(0, len(counted) - 1, min(SAMPLED_PIXELS, len(counted))).astype(int)]
     return prediction.logits.reshape(len(prediction.logits), -1)[:, chosen].T, target.ravel()[chosen]
-
-
-def measure_all(measurer: Measurer, pairs: Sequence[Pair]) -> Iterator[ImageResult]:
-    """Yields results; raises DataError where no pair could be read."""
-    none = True
-    for result in measurer.measure(pairs):
-        none = False
-        yield result
-    if none:
-        raise DataError(f"no usable pair among {len(pairs)}; the lines above say why")

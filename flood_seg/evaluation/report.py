@@ -1,4 +1,4 @@
-"""Writes an evaluation: metrics as JSON, images as tables, and a report in one HTML file that opens offline."""
+"""Writes the result of an evaluation: metrics as JSON, per-image tables, and a self-contained HTML report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from flood_seg.classes import to_hex
 from flood_seg.console import say
-from flood_seg.evaluation.measure import SMALL
+from flood_seg.evaluation.measure import THUMBNAIL_PX
 from flood_seg.evaluation.rows import write_rows
 from flood_seg.files import write_json
 from flood_seg.imaging.display import class_colors, difference_legend, draw_classes, draw_difference
@@ -18,68 +18,74 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flood_seg.config.schema import EvaluationOptions
-    from flood_seg.evaluation.evaluated import Evaluated
     from flood_seg.evaluation.measure import ImageResult
+    from flood_seg.evaluation.result import EvaluationResult
     from flood_seg.evaluation.rows import Row
     from flood_seg.spec import ModelSpec
 
 CONFUSION = "confusion.png"
-# What the page says of each figure.
-MEANINGS = {
-    "iou": ("IoU", "Shared area over the area of both masks together, all photos' pixels counted as one."),
-    "f1": ("F1 (Dice)", "Twice the shared area over the sum of both areas."),
-    "precision": ("Precision", "Of what the model calls foreground, the share that is."),
-    "recall": ("Recall", "Of the true foreground, the share that the model finds."),
-    "accuracy": ("Accuracy", "Share of all pixels that are right; high by itself where there is little foreground."),
-    "image_iou": ("IoU of a photo", "The mean over photos of each one's IoU, so that small ones count like large."),
-    "area_error": ("Area error", "Predicted foreground area over the true one, minus 1: below 0 too little is found."),
-    "average_precision": ("Average precision", "The area below the precision-recall curve, over all thresholds."),
+# Metrics of the report: title and definition.
+DEFINITIONS = {
+    "iou": ("IoU", "Intersection over union of prediction and ground truth, over the pixels of all images."),
+    "f1": ("F1 (Dice)", "Harmonic mean of precision and recall."),
+    "precision": ("Precision", "Share of the predicted foreground that is correct."),
+    "recall": ("Recall", "Share of the true foreground that is detected."),
+    "accuracy": (
+        "Accuracy",
+        "Share of correctly classified pixels. High even without detections if foreground is rare.",
+    ),
+    "image_iou": (
+        "Mean IoU per image",
+        "Mean of the IoU of each image: images of all sizes have the same weight.",
+    ),
+    "area_error": ("Area error", "Relative error of the foreground area. Negative: the area is underestimated."),
+    "average_precision": ("Average precision", "Area under the precision-recall curve (AP), over all thresholds."),
 }
 
 
-def write_files(folder: Path, evaluated: Evaluated, options: EvaluationOptions) -> None:
+def write_files(folder: Path, result: EvaluationResult, options: EvaluationOptions) -> None:
     """Writes `report.html`, `metrics.json`, `images.*` and `confusion.png` into a folder."""
-    write_json(folder / "metrics.json", evaluated.record)
-    files = write_rows(folder, evaluated.rows)
-    plot_confusion(evaluated.record["confusion"], evaluated.spec.class_names, folder / CONFUSION)
-    write_report(folder / "report.html", evaluated, options)
+    write_json(folder / "metrics.json", result.record)
+    files = write_rows(folder, result.rows)
+    plot_confusion(result.record["confusion"], result.spec.class_names, folder / CONFUSION)
+    write_report(folder / "report.html", result, options)
     names = ["report.html", "metrics.json", *(file.name for file in files), CONFUSION]
     say(", ".join(str(folder / name) for name in names))
 
 
-def write_report(path: Path, evaluated: Evaluated, options: EvaluationOptions) -> None:
-    """Writes the page; `confusion.png` lies beside it already."""
-    record, spec = evaluated.record, evaluated.spec
-    by_stem = {row["stem"]: row for row in evaluated.rows}
+def write_report(path: Path, result: EvaluationResult, options: EvaluationOptions) -> None:
+    """Writes the report; embeds `confusion.png`, which must exist beside it."""
+    record, spec = result.record, result.spec
+    by_stem = {row["stem"]: row for row in result.rows}
     legend = {name: to_hex(color) for name, color in difference_legend(spec.class_names).items()}
     write_page(
         path, "evaluation.html",
-        title="How good the model is",
+        title="Evaluation report",
         record=record,
         spec=spec,
-        figures=_figures(record, options),
-        columns=_columns(evaluated.rows),
-        rows=evaluated.rows,
-        pictures=_charts(evaluated, options, path.with_name(CONFUSION)),
+        metrics=_metrics(record, options),
+        columns=_columns(result.rows),
+        rows=result.rows,
+        charts=_charts(result, options, path.with_name(CONFUSION)),
         galleries={
-            "The worst photos": [_example(one, by_stem[one.stem], spec) for one in evaluated.gallery.worst],
-            "The best photos": [_example(one, by_stem[one.stem], spec) for one in evaluated.gallery.best],
+            "Lowest IoU": [_example(one, by_stem[one.stem], spec) for one in result.gallery.worst],
+            "Highest IoU": [_example(one, by_stem[one.stem], spec) for one in result.gallery.best],
         },
         legend=legend,
         class_legend=list(zip(spec.class_names, map(to_hex, class_colors(spec)), strict=True))[1:],
     )  # fmt: skip
 
 
-def _figures(record: dict[str, Any], options: EvaluationOptions) -> list[dict[str, Any]]:
+def _metrics(record: dict[str, Any], options: EvaluationOptions) -> list[dict[str, Any]]:
     boundary = {
         f"boundary_f1_{radius}px": (
-            f"Boundary F1, {radius} px", f"How well outlines lie within {radius} pixels, the mean over photos."
+            f"Boundary F1, {radius} px", f"F1 of outlines within a tolerance of {radius} pixels, mean over images."
         ) for radius in options.boundary
     }  # fmt: skip
-    meanings = {name: text for name, text in (MEANINGS | boundary).items() if name in record}
+    definitions = {name: text for name, text in (DEFINITIONS | boundary).items() if name in record}
     return [
-        {"title": title, "meaning": meaning, "value": record[name], "interval": record["intervals"].get(name)}
-        for name, (title, meaning) in meanings.items()
+        {"title": title, "definition": definition, "value": record[name], "interval": record["intervals"].get(name)}
+        for name, (title, definition) in definitions.items()
     ]
 
 
@@ -88,43 +94,44 @@ def _columns(rows: list[Row]) -> list[str]:
     return [name for name in rows[0] if name not in hidden]
 
 
-def _charts(evaluated: Evaluated, options: EvaluationOptions, confusion: Path) -> list[dict[str, str]]:
-    record, curve = evaluated.record, evaluated.curve
-    pictures = [
-        ("Photos by IoU", "How many photos are how good.",
-         charts.iou_histogram([row["iou"] for row in evaluated.rows])),
-        ("Where pixels went", "Each row is a true class, its cells the shares that were called so.",
+def _charts(result: EvaluationResult, options: EvaluationOptions, confusion: Path) -> list[dict[str, str]]:
+    record, curve = result.record, result.curve
+    drawn = [
+        ("Distribution of IoU", "Number of images by IoU.",
+         charts.iou_histogram([row["iou"] for row in result.rows])),
+        ("Confusion matrix", "Each row is a true class and sums to 100 %; the columns are the predicted classes.",
          data_uri(confusion.read_bytes(), "image/png")),
     ]  # fmt: skip
     if curve is not None:
         goals = dict.fromkeys(("f1", options.goal or "recall>=0.95"))
         marks = {goal: mark for goal in goals if (mark := record["thresholds"][goal])}
-        pictures += [
-            ("Precision and recall", "What a lower threshold finds more, and what it calls foreground wrongly. Marked "
-             "are the best thresholds for a goal.",
-             charts.precision_recall(curve, marks, evaluated.spec.class_names[1])),
-            ("Thresholds", "What each threshold would give.", charts.thresholds(curve, record["threshold"])),
+        drawn += [
+            ("Precision-recall curve", "Precision and recall at every threshold. Markers: the best threshold for each "
+             "goal.",
+             charts.precision_recall(curve, marks, result.spec.class_names[1])),
+            ("Metrics by threshold", "The dotted line is the current threshold.",
+             charts.thresholds(curve, record["threshold"])),
         ]  # fmt: skip
     temperature = record["calibration"]["best_temperature"]
-    pictures.append((
-        "Reliability", "Whether the probabilities mean what they say: below the diagonal the model is too sure. The "
-        "expected calibration error (ECE) is the mean distance from it.",
-        charts.reliability_diagram(*evaluated.reliability, temperature),
+    drawn.append((
+        "Reliability diagram", "Observed frequency against predicted probability. Below the diagonal the model is "
+        "overconfident. The expected calibration error (ECE) is the mean distance from the diagonal.",
+        charts.reliability_diagram(*result.reliability, temperature),
     ))  # fmt: skip
     if "comparison" in record:
-        drawn = charts.differences(record["comparison"]["per_image"])
-        pictures.append(("Who wins where", "Each photo's IoU minus the other model's; blue: ours is better.", drawn))
-    return [{"title": title, "meaning": meaning, "source": source} for title, meaning, source in pictures]
+        source = charts.differences(record["comparison"]["per_image"])
+        drawn.append(("IoU difference per image", "Positive (blue): this model is better than the other one.", source))
+    return [{"title": title, "caption": caption, "source": source} for title, caption, source in drawn]
 
 
 def _example(result: ImageResult, row: Row, spec: ModelSpec) -> dict[str, Any]:
-    """Returns a photo's pictures: truth, prediction, difference."""
-    looks, colors = result.looks, class_colors(spec)
-    assert looks is not None
+    """Returns the row of an image and its thumbnails: truth, prediction, difference."""
+    small, colors = result.thumbnails, class_colors(spec)
+    assert small is not None
     drawn = {
-        "truth": draw_classes(looks.image, looks.truth, colors, 0.45, None),
-        "prediction": draw_classes(looks.image, looks.predicted, colors, 0.45, None),
-        "difference": draw_difference(looks.image, looks.truth, looks.predicted),
+        "truth": draw_classes(small.image, small.truth, colors, 0.45, None),
+        "prediction": draw_classes(small.image, small.predicted, colors, 0.45, None),
+        "difference": draw_difference(small.image, small.truth, small.predicted),
     }
-    sources = {name: data_uri(encode_thumbnail(picture, SMALL)) for name, picture in drawn.items()}
-    return {"row": row, "pictures": sources}
+    sources = {name: data_uri(encode_thumbnail(image, THUMBNAIL_PX)) for name, image in drawn.items()}
+    return {"row": row, "images": sources}

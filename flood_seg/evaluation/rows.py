@@ -1,4 +1,4 @@
-"""A line a photo, as JSON, CSV and Parquet."""
+"""One row per image, as JSON, CSV and Parquet."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Row = dict[str, Any]
 def image_rows(
     results: Sequence[ImageResult], spec: ModelSpec, radii: Sequence[int], groups: dict[str, str] | None
 ) -> list[Row]:
-    """Returns the figures of each photo by their names.
+    """Returns the metrics of each image by name.
 
-    Shares and scores lie in [0, 1]; `area_error` is the predicted share of foreground minus the true one, in [-1, 1];
-    pixels are counts; `iou_NAME` of a class is None where the photo has none of it.
+    Scores lie in [0, 1]; `area_error` is the predicted share of foreground minus the true one, in [-1, 1]; pixels are
+    counts; `iou_NAME` of a class is None where neither truth nor prediction contains it.
     """
     rows = []
     for result in results:
@@ -73,7 +73,7 @@ def write_rows(folder: Path, rows: Sequence[Row]) -> list[Path]:
 
 
 def _as_unicode(row: Row) -> Row:
-    """Arrow's texts are UTF-8 and nothing else."""
+    """Replaces what UTF-8, the only encoding of Arrow's strings, cannot encode."""
     return {name: encodable(value) if isinstance(value, str) else value for name, value in row.items()}
 
 

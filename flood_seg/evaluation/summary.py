@@ -1,4 +1,4 @@
-"""From the results of all photos to a model's figures: overall, by class, group and slice, with their intervals."""
+"""Aggregates the results of all images: overall, per class, group and slice, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from flood_seg.metrics.calibration import (
 )
 from flood_seg.metrics.confusion import by_class, image_ious, task_metrics
 from flood_seg.metrics.curve import Curve, best_threshold
-from flood_seg.metrics.slices import Slice, places_by_group, slices
+from flood_seg.metrics.slices import Slice, group_slices, slices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from flood_seg.evaluation.rows import Row
     from flood_seg.spec import ModelSpec
 
-SAMPLES = 4000  # photos of which some pixels are kept
-# Figures of a photo that slices are cut by: their column, what it is called, its unit, digits, and a factor.
-SLICED = (
+MAX_SAMPLED_IMAGES = 4000  # whose sampled pixels are kept
+# Properties that define slices: column, title, unit, decimal places, and the factor that converts to the unit.
+SLICE_PROPERTIES = (
     ("megapixels", "image size", " MP", 2, 1.0),
     ("foreground_true", "share of foreground", " %", 0, 100.0),
     ("brightness", "brightness", "", 2, 1.0),
@@ -39,7 +39,7 @@ SLICED = (
 
 
 def overall(results: Sequence[ImageResult], rows: Sequence[Row], task: str, radii: Sequence[int]) -> dict[str, float]:
-    """Returns the figures of all photos together; boundary F1 is the mean over photos."""
+    """Returns the metrics over all images; boundary F1 is the mean over images."""
     matrices = _stack(results)
     total = matrices.sum(axis=0)
     true, predicted = float(total[1:].sum()), float(total[:, 1:].sum())
@@ -60,98 +60,98 @@ def _stack(results: Sequence[ImageResult], name: str = MAIN) -> np.ndarray:
     return np.stack([result.matrices[name] for result in results])
 
 
-def spread(
+def overall_intervals(
     results: Sequence[ImageResult], rows: Sequence[Row], task: str, radii: Sequence[int], rounds: int
 ) -> dict[str, list[float]]:
-    """Returns the 95 % bootstrap interval of each figure."""
+    """Returns the 95 % bootstrap confidence interval of each metric."""
     means = {name: np.array([row[name] for row in rows]) for name in (f"boundary_f1_{radius}px" for radius in radii)}
     return intervals(_stack(results), task, rounds, means)
 
 
-def of_groups(
+def group_metrics(
     results: Sequence[ImageResult], groups: dict[str, str], spec: ModelSpec, rounds: int
 ) -> list[dict[str, Any]]:
-    """Returns the figures of each group, the largest first."""
-    return _of_slices(results, places_by_group([result.stem for result in results], groups), spec, rounds)
+    """Returns the metrics of each group, in descending order of size."""
+    return _slice_metrics(results, group_slices([result.stem for result in results], groups), spec, rounds)
 
 
-def _of_slices(
+def _slice_metrics(
     results: Sequence[ImageResult], found: Sequence[Slice], spec: ModelSpec, rounds: int
 ) -> list[dict[str, Any]]:
-    matrices, figures = _stack(results), []
+    matrices, metrics = _stack(results), []
     for one in found:
-        chosen = matrices[one.places]
+        chosen = matrices[one.indices]
         interval = intervals(chosen, spec.task, rounds, {})["iou"]
-        figures.append(
+        metrics.append(
             {"name": one.label, "images": len(chosen), **asdict(task_metrics(chosen, spec.task)),
              "iou_interval": interval}
         )  # fmt: skip
-    return figures
+    return metrics
 
 
-def of_slices(
+def slice_metrics(
     results: Sequence[ImageResult], rows: Sequence[Row], spec: ModelSpec, rounds: int
 ) -> dict[str, list[dict[str, Any]]]:
-    """Returns the figures of quarters of the photos, by size, share of foreground, brightness and sharpness."""
+    """Returns the metrics of quartiles of the images by size, share of foreground, brightness and sharpness."""
     sliced = {}
-    for column, title, unit, digits, factor in SLICED:
+    for column, title, unit, digits, factor in SLICE_PROPERTIES:
         values = [row["width"] * row["height"] / 1e6 if column == "megapixels" else row[column] for row in rows]
         found = slices([value * factor for value in values], unit, digits)
-        sliced[title] = _of_slices(results, found, spec, rounds)
+        sliced[title] = _slice_metrics(results, found, spec, rounds)
     return sliced
 
 
 @dataclass
-class Logits:
-    """What all photos' logits have in common: their histograms' sum (binary), or some pixels (several classes)."""
+class LogitStatistics:
+    """Logits of all images: the sum of their histograms (binary), or sampled pixels (multiclass)."""
 
     counts: np.ndarray | None = None
     sampled: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
 
-    def take(self, result: ImageResult) -> None:
-        """Adds a photo's, and drops them there: a hundred thousand histograms would take gigabytes."""
+    def add(self, result: ImageResult) -> None:
+        """Adds those of an image and removes them from its result: 100 000 histograms would take gigabytes."""
         if result.logits is not None:
             self.counts = result.logits if self.counts is None else self.counts + result.logits
-        if result.sampled is not None and len(self.sampled) < SAMPLES:
+        if result.sampled is not None and len(self.sampled) < MAX_SAMPLED_IMAGES:
             self.sampled.append(result.sampled)
         result.logits = result.sampled = None
 
 
 def at_threshold(curve: Curve, threshold: float) -> dict[str, float]:
-    """Returns the figures at a threshold."""
+    """Returns the metrics at a threshold."""
     place = min(int(np.searchsorted(curve.thresholds, threshold)), len(curve.thresholds) - 1)
     shares = {name: float(getattr(curve, name)[place]) for name in ("iou", "f1", "precision", "recall")}
     return {"threshold": float(threshold), **shares}
 
 
-def best_of(curve: Curve, goal: str) -> dict[str, float] | None:
-    """Returns the best threshold for a goal and its figures; None where it is not reached."""
+def best_for_goal(curve: Curve, goal: str) -> dict[str, float] | None:
+    """Returns the best threshold for a goal and its metrics; None where no threshold reaches the goal."""
     threshold = best_threshold(curve, goal)
     return None if threshold is None else at_threshold(curve, threshold)
 
 
-def calibrate(found: Logits, spec: ModelSpec) -> tuple[Reliability, Reliability, float]:
-    """Returns the reliability as it is, that with the best temperature, and that temperature."""
-    counts = found.counts
+def calibrate(logits: LogitStatistics, spec: ModelSpec) -> tuple[Reliability, Reliability, float]:
+    """Returns the reliability at the spec's temperature, that at the best temperature, and the best temperature."""
+    counts = logits.counts
     if counts is not None:
         best = binary_temperature(counts)
         return binary_reliability(counts, spec.temperature), binary_reliability(counts, best), best
-    logits, target = (np.concatenate(part) for part in zip(*found.sampled, strict=True))
-    best = class_temperature(logits, target)
-    return class_reliability(logits, target, spec.temperature), class_reliability(logits, target, best), best
+    values, target = (np.concatenate(part) for part in zip(*logits.sampled, strict=True))
+    best = class_temperature(values, target)
+    return class_reliability(values, target, spec.temperature), class_reliability(values, target, best), best
 
 
-def same_decision(threshold: float, before: float, after: float) -> float:
-    """Returns the threshold that decides as `threshold` does, when the temperature changes."""
+def equivalent_threshold(threshold: float, before: float, after: float) -> float:
+    """Returns the threshold that gives the same masks after the temperature has changed."""
     return 1 / (1 + float(np.exp(-logit(threshold) * before / after)))
 
 
-def against(results: Sequence[ImageResult], name: str, spec: ModelSpec, rounds: int) -> dict[str, Any]:
-    """Compares another contestant with the main one, photo by photo.
+def compare_candidates(results: Sequence[ImageResult], name: str, spec: ModelSpec, rounds: int) -> dict[str, Any]:
+    """Compares another candidate with the main one, image by image.
 
     Returns:
-        `difference`, `low`, `high`, `share_better` of the overall IoU (main minus other), `wins`, `losses` and `ties`
-        of the main one in photos, the other one's own figures, and the seconds of both.
+        `difference`, `low`, `high`, `share_better` of the overall IoU (main minus other); `wins`, `losses` and `ties`
+        of the main candidate, in images; the other candidate's metrics, as `figures`; and the seconds of both.
     """
     main, other = _stack(results), _stack(results, name)
     apart = image_ious(main, spec.task) - image_ious(other, spec.task)
@@ -167,6 +167,6 @@ def against(results: Sequence[ImageResult], name: str, spec: ModelSpec, rounds: 
     }
 
 
-def classes_of(results: Sequence[ImageResult], spec: ModelSpec) -> dict[str, dict[str, Any]]:
-    """Returns each class's figures."""
+def class_metrics(results: Sequence[ImageResult], spec: ModelSpec) -> dict[str, dict[str, Any]]:
+    """Returns the metrics of each class."""
     return by_class(_stack(results), spec.class_names)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flood_seg.config.schema import QuantizeOptions
-    from flood_seg.evaluation.eval_images import Photo
+    from flood_seg.evaluation.eval_images import EvalImage
     from flood_seg.export.int8 import Quantizer
 
 
@@ -42,7 +42,7 @@ class Result:
     size_mb: float
 
 
-def measure(path: Path, engine: str, photos: Sequence[Photo]) -> Result:
+def measure(path: Path, engine: str, photos: Sequence[EvalImage]) -> Result:
     """Runs a model on photos with masks, one by one.
 
     Args:
@@ -69,7 +69,7 @@ def quantize_within(
     quantizer: Quantizer,
     path: Path,
     float_iou: float,
-    photos: Sequence[Photo],
+    photos: Sequence[EvalImage],
     layers: Sequence[str],
     rank: Callable[[], list[str]],
 ) -> tuple[Result, list[str]]:

@@ -17,7 +17,7 @@ from flood_seg.data.reading import SampleReader
 from flood_seg.data.split import Split, read_split
 from flood_seg.errors import DataError, ModelError, OutputError
 from flood_seg.evaluation.agreement import compare
-from flood_seg.evaluation.eval_images import read_photos
+from flood_seg.evaluation.eval_images import read_images
 from flood_seg.export.accuracy import Result, measure, quantize_within, refuse
 from flood_seg.export.float16 import restore_float32, store_as_float16
 from flood_seg.export.int8 import RANKING_PHOTOS, OnnxQuantizer, OpenVinoQuantizer, layers
@@ -30,7 +30,7 @@ from flood_seg.inference.backends.openvino import openvino_core
 if TYPE_CHECKING:
     from flood_seg.config.schema import DataConfig, QuantizeOptions
     from flood_seg.data.pairing import Pair
-    from flood_seg.evaluation.eval_images import Photo
+    from flood_seg.evaluation.eval_images import EvalImage
     from flood_seg.export.int8 import Quantizer
     from flood_seg.spec import ModelSpec
 
@@ -85,7 +85,7 @@ def _open(path: Path) -> tuple[ModelSpec, onnx.ModelProto]:
 
 def _load_parts(
     data: DataConfig, count: int, seed: int, source: Path, spec: ModelSpec
-) -> tuple[list[np.ndarray], list[Photo]]:
+) -> tuple[list[np.ndarray], list[EvalImage]]:
     """Returns inputs to calibrate on, of the training part, and photos to measure on, of the validation part."""
     folder = data.folders[0]
     ensure_here(data.folders, data.dvc_pull)
@@ -96,7 +96,7 @@ def _load_parts(
     chosen = split.train[:: max(1, len(split.train) // count)][:count]
     parts = [[pairs[stem] for stem in part] for part in (chosen, split.val)]
     reader = SampleReader.for_model(data, spec)
-    calibration, photos = (read_photos(part, reader, spec.height, spec.width) for part in parts)
+    calibration, photos = (read_images(part, reader, spec.height, spec.width) for part in parts)
     return [preprocess(photo.image, spec)[None] for photo in calibration], photos
 
 
@@ -120,7 +120,7 @@ def _to_int8(
     original: Path,
     candidate: Path,
     calibration: list[np.ndarray],
-    photos: list[Photo],
+    photos: list[EvalImage],
     float_iou: float,
 ) -> tuple[Result, list[str]]:
     quantizer: Quantizer
@@ -144,7 +144,7 @@ def _to_float16(
     original: Path,
     candidate: Path,
     _calibration: list[np.ndarray],
-    photos: list[Photo],
+    photos: list[EvalImage],
     float_iou: float,
 ) -> tuple[Result, list[str]]:
     if candidate.suffix == ".onnx":

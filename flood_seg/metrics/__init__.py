@@ -1,1 +1,1 @@
-"""Metrics in pure NumPy: confusion counts, boundaries, curves, calibration, intervals."""
+"""Metrics in NumPy: confusion counts, boundaries, threshold curves, calibration, confidence intervals."""

@@ -1,54 +1,54 @@
-"""How far off a figure might be with other photos: the bootstrap over images (Efron 1979), percentile intervals."""
+"""Confidence intervals of metrics: percentile bootstrap over images (Efron 1979)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from flood_seg.metrics.confusion import image_ious, task_figures
+from flood_seg.metrics.confusion import image_ious, task_scores
 
-INTERVAL = (2.5, 97.5)  # percentiles: 95 %
+PERCENTILES = (2.5, 97.5)  # of a 95 % confidence interval
 
 
-def draw(images: int, rounds: int, seed: int = 0) -> np.ndarray:
-    """Returns how often each image is drawn in each round, int64 [rounds, images]; each row sums up to `images`."""
+def resample(images: int, rounds: int, seed: int = 0) -> np.ndarray:
+    """Returns how often each image is drawn in each bootstrap sample, int64 [rounds, images]; rows sum to `images`."""
     return np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), rounds)
 
 
 def intervals(matrices: np.ndarray, task: str, rounds: int, others: dict[str, np.ndarray]) -> dict[str, list[float]]:
-    """Returns the 95 % interval of each figure.
+    """Returns the 95 % confidence interval of each metric.
 
     Args:
         matrices: int64 [N, classes, classes], as `confusion_matrices` returns them.
         task: `binary` or `multiclass`.
-        rounds: of drawing images with replacement.
-        others: figures of each image whose mean is taken, float [N] by their name.
+        rounds: number of bootstrap samples.
+        others: further per-image metrics to average, float [N] by name.
 
     Returns:
-        low and high of `iou`, `f1`, `precision`, `recall`, `accuracy`, `image_iou` and the others.
+        lower and upper bound of `iou`, `f1`, `precision`, `recall`, `accuracy`, `image_iou` and `others`.
     """
-    drawn = draw(len(matrices), rounds)
-    figures = task_figures(np.tensordot(drawn, matrices, 1), task)
+    drawn = resample(len(matrices), rounds)
+    scores = task_scores(np.tensordot(drawn, matrices, 1), task)
     for name, values in ({"image_iou": image_ious(matrices, task)} | others).items():
-        figures[name] = drawn @ values / len(matrices)
-    return {name: np.percentile(values, INTERVAL).tolist() for name, values in figures.items()}
+        scores[name] = drawn @ values / len(matrices)
+    return {name: np.percentile(values, PERCENTILES).tolist() for name, values in scores.items()}
 
 
 def paired_difference(one: np.ndarray, other: np.ndarray, task: str, rounds: int) -> dict[str, float]:
-    """Compares the overall IoU of two models on the same images, drawn together.
+    """Compares the overall IoU of two models by a paired bootstrap over the same images.
 
     Args:
         one: int64 [N, classes, classes] of the first model.
-        other: of the second.
+        other: int64 [N, classes, classes] of the second model.
         task: `binary` or `multiclass`.
-        rounds: of drawing.
+        rounds: number of bootstrap samples.
 
     Returns:
-        `difference` (second minus first), its 95 % interval `low` and `high`, and `share_better`, of the rounds in
-        which the second is better.
+        `difference` (second minus first), its 95 % confidence interval `low` and `high`, and `share_better`, the share
+        of bootstrap samples in which the second model is better (ties count half).
     """
-    drawn = draw(len(one), rounds)
-    ious = [task_figures(np.tensordot(drawn, matrices, 1), task)["iou"] for matrices in (one, other)]
-    whole = [task_figures(matrices.sum(axis=0)[None], task)["iou"][0] for matrices in (one, other)]
-    low, high = np.percentile(ious[1] - ious[0], INTERVAL)
+    drawn = resample(len(one), rounds)
+    ious = [task_scores(np.tensordot(drawn, matrices, 1), task)["iou"] for matrices in (one, other)]
+    whole = [task_scores(matrices.sum(axis=0)[None], task)["iou"][0] for matrices in (one, other)]
+    low, high = np.percentile(ious[1] - ious[0], PERCENTILES)
     better = float(np.mean((ious[1] > ious[0]) + 0.5 * (ious[1] == ious[0])))
     return {"difference": float(whole[1] - whole[0]), "low": float(low), "high": float(high), "share_better": better}

@@ -1,8 +1,9 @@
-"""Boundary F1: how well outlines lie, within some pixels.
+"""Boundary F1: agreement of outlines within a tolerance.
 
 As Csurka et al. 2013 (BMVC, "What is a good evaluation measure for semantic segmentation?"): precision is the share of
-the predicted outline that lies within the distance of the true one, recall the other way round, F1 their harmonic
-mean, taken for each image. An outline is the inner rim of a class; the picture's own edge is none.
+the predicted outline within the distance of the true one, recall the share of the true outline within the distance of
+the predicted one, F1 their harmonic mean, per image. An outline is the inner boundary of a class; the border of the
+image is not part of it.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 
 def boundary_f1(predicted: np.ndarray, target: np.ndarray, classes: int, radii: Sequence[int]) -> list[float]:
-    """Returns the boundary F1 of an image within each distance, the mean over the classes but the background.
+    """Returns the boundary F1 of an image at each distance, averaged over the classes except the background.
 
     Args:
         predicted: class indices, uint8 [H, W].
-        target: likewise; outlines that touch `IGNORED` pixels do not count.
-        classes: how many there are; of two, the foreground alone is measured.
+        target: class indices, uint8 [H, W]; outlines next to `IGNORED` pixels do not count.
+        classes: number of classes.
         radii: distances in pixels, Euclidean.
 
     Returns:
-        one value in [0, 1] a radius; 1 where neither has an outline, 0 where only one has.
+        one value in [0, 1] per radius; 1 where neither has an outline, 0 where only one has.
     """
     ignored = (target == IGNORED).view(np.uint8)
     counted = None if not ignored.any() else cv2.dilate(ignored, _CROSS) == 0
@@ -60,6 +61,6 @@ def _f1(predicted: np.ndarray, target: np.ndarray, radius: int) -> float:
 
 @cache
 def _disk(radius: int) -> np.ndarray:
-    """A disk of the pixels whose centres lie within the radius, uint8 [2r + 1, 2r + 1]."""
+    """Returns a disk of the pixels whose centers lie within the radius, uint8 [2r + 1, 2r + 1]."""
     down, across = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     return np.asarray(down**2 + across**2 <= radius**2, np.uint8)

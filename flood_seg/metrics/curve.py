@@ -1,7 +1,7 @@
-"""Every threshold at once: from two histograms of logits to the precision-recall curve, and to the best threshold.
+"""Metrics of a binary model at every threshold, from histograms of logits, and the best threshold for a goal.
 
-One histogram of the logits of wet pixels and one of dry ones is all that a binary model's threshold sweep, reliability
-and temperature need; it is counted in a millisecond a megapixel.
+Two histograms, of the logits of foreground and of background pixels, are enough for the threshold curve, the
+reliability and the temperature. Counting takes about 1 ms per megapixel.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BINS = 2048
-LIMIT = 16.0  # logits beyond ±16, probabilities within 1.1e-7 of 0 or 1, fall into the outer bins
+LIMIT = 16.0  # logits beyond ±16 (probabilities within 1.1e-7 of 0 or 1) fall into the outer bins
 CENTERS = (np.arange(BINS) + 0.5) * (2 * LIMIT / BINS) - LIMIT
 GOALS = "f1, iou, recall>=R, precision>=P (R and P in [0, 1])"
 
 
 def count_logits(logits: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Counts the logits of an image's dry and wet pixels in `BINS` bins from -16 to 16.
+    """Counts the logits of the background and foreground pixels of an image, in `BINS` bins from -16 to 16.
 
     Args:
         logits: float32 [H, W].
-        target: class indices, uint8 [H, W]; `IGNORED` pixels are passed over.
+        target: class indices, uint8 [H, W]; `IGNORED` pixels are skipped.
 
     Returns:
-        int64 [2, BINS], dry first.
+        int64 [2, BINS], background first.
     """
-    # Half a bin is taken off since OpenCV rounds where a histogram's bins begin at whole numbers.
+    # Minus half a bin, since OpenCV rounds and a histogram's bins start at integers.
     scaled = cv2.addWeighted(logits, 65536 / (2 * LIMIT), logits, 0, 32768 - 0.5, dtype=cv2.CV_16U)
     counts = [_histogram(scaled, target == 1)]
     if (target == IGNORED).any():
@@ -52,7 +52,7 @@ def _histogram(values: np.ndarray, where: np.ndarray | None) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Curve:
-    """Shares in [0, 1] at each threshold, float64 [thresholds] each; thresholds are probabilities, ascending."""
+    """Scores in [0, 1] at each threshold, float64 [thresholds] each; thresholds are ascending probabilities."""
 
     thresholds: np.ndarray
     precision: np.ndarray
@@ -62,60 +62,60 @@ class Curve:
 
     @property
     def average_precision(self) -> float:
-        """The area below the precision-recall curve, as scikit-learn's average_precision_score sums it up."""
+        """The area below the precision-recall curve, computed as scikit-learn's `average_precision_score`."""
         recall = np.append(self.recall, 0.0)
         return float(((recall[:-1] - recall[1:]) * self.precision).sum())
 
 
 def sweep(counts: np.ndarray, temperature: float = 1.0) -> Curve:
-    """Returns the figures at every threshold.
+    """Returns the metrics at every threshold.
 
     Args:
-        counts: int64 [2, BINS], the sum of what `count_logits` returned.
+        counts: int64 [2, BINS], the sum of results of `count_logits`.
         temperature: logits are divided by it before the sigmoid.
     """
-    # Wet and dry pixels at or above each bin's lower edge.
+    # Background and foreground pixels at or above the lower edge of each bin.
     alarms, hits = (np.cumsum(row[::-1])[::-1].astype(float) for row in counts)
-    wet = max(hits[0], 0.0)
-    wrong = alarms + (wet - hits)
+    positives = max(hits[0], 0.0)
+    wrong = alarms + (positives - hits)
     edges = CENTERS - LIMIT / BINS
     return Curve(
         thresholds=1 / (1 + np.exp(-edges / temperature)),
-        precision=_share(hits, hits + alarms),
-        recall=_share(hits, np.full_like(hits, wet)),
-        iou=_share(hits, hits + wrong),
-        f1=_share(2 * hits, 2 * hits + wrong),
+        precision=_ratio(hits, hits + alarms),
+        recall=_ratio(hits, np.full_like(hits, positives)),
+        iou=_ratio(hits, hits + wrong),
+        f1=_ratio(2 * hits, 2 * hits + wrong),
     )
 
 
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.where(whole > 0, part / np.maximum(whole, 1), 1.0)
 
 
 def check_goal(goal: str) -> Callable[[Curve], tuple[np.ndarray, np.ndarray]]:
-    """Reads what a threshold shall be best for.
+    """Parses the goal of a threshold.
 
     Returns:
-        what maps a curve to what is to be as high as possible, and to where the goal is reached.
+        a function from a curve to the score to maximize and to a mask of the thresholds that reach the goal.
 
     Raises:
-        UsageError: the goal is none.
+        UsageError: an invalid goal.
     """
     everywhere: Callable[[Curve], np.ndarray] = lambda curve: np.ones_like(curve.f1, bool)  # noqa: E731
     if goal in ("f1", "iou"):
         return lambda curve: (getattr(curve, goal), everywhere(curve))
     found = re.fullmatch(r"(recall|precision)\s*>=\s*(0?\.\d+|0|1|1\.0+)", goal.strip())
     if not found:
-        raise UsageError(f"--goal {goal}: give one of {GOALS}; in quotes, since > means something to a shell")
+        raise UsageError(f"--goal {goal}: give one of {GOALS}; quote it, since > is special in a shell")
     name, bound = found[1], float(found[2])
     other = "precision" if name == "recall" else "recall"
     return lambda curve: (getattr(curve, other), getattr(curve, name) >= bound)
 
 
 def best_threshold(curve: Curve, goal: str) -> float | None:
-    """Returns the threshold that is best for a goal; None where it is not reached at any.
+    """Returns the best threshold for a goal; None where no threshold reaches it.
 
-    Of equal ones the middle is taken. A threshold that finds nothing, and one of 0 or 1, is none.
+    Among equally good ones it is the median. Thresholds of 0 and 1 and those with a recall of 0 are excluded.
     """
     value, reached = check_goal(goal)(curve)
     inside = reached & (curve.recall > 0) & (curve.thresholds > 1e-6) & (curve.thresholds < 1 - 1e-6)

@@ -1,4 +1,4 @@
-"""Sets of photos whose figures are told apart: groups, and slices by size, share of foreground, light or sharpness."""
+"""Subsets of a data set whose metrics are reported separately: groups, and slices by a property of the images."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Slice:
-    """Photos with a figure between two bounds: their places in a list."""
+    """A subset of images, by their indices."""
 
     label: str
-    places: np.ndarray
+    indices: np.ndarray
 
 
 def slices(values: Sequence[float], unit: str, digits: int, count: int = 4) -> list[Slice]:
-    """Cuts photos into `count` slices of about equal number by a figure of theirs.
+    """Divides images into slices of about equal size, by quantiles of a property.
 
     Args:
-        values: a figure a photo.
-        unit: what stands behind the bounds.
-        digits: behind their point.
-        count: fewer where many photos have the same figure.
+        values: the property of each image.
+        unit: suffix of the labels.
+        digits: decimal places of the labels.
+        count: number of slices; fewer where many images have the same value.
     """
     array = np.asarray(values, float)
     bounds = np.unique(np.quantile(array, np.linspace(0, 1, count + 1)))
     if len(bounds) < 2:
         return [Slice(f"{bounds[0]:.{digits}f}{unit}", np.arange(len(array)))]
-    place = np.clip(np.searchsorted(bounds, array, side="right") - 1, 0, len(bounds) - 2)
+    position = np.clip(np.searchsorted(bounds, array, side="right") - 1, 0, len(bounds) - 2)
     labels = [f"{low:.{digits}f}–{high:.{digits}f}{unit}" for low, high in pairwise(bounds)]
-    return [Slice(label, np.flatnonzero(place == i)) for i, label in enumerate(labels) if (place == i).any()]
+    return [Slice(label, np.flatnonzero(position == i)) for i, label in enumerate(labels) if (position == i).any()]
 
 
-def places_by_group(stems: Sequence[str], groups: dict[str, str]) -> list[Slice]:
-    """Returns the groups, the largest first."""
+def group_slices(stems: Sequence[str], groups: dict[str, str]) -> list[Slice]:
+    """Returns one slice per group, in descending order of size."""
     counts = Counter(groups[stem] for stem in stems)
     names = sorted(counts, key=lambda name: (-counts[name], name))
     return [Slice(name, np.array([i for i, stem in enumerate(stems) if groups[stem] == name])) for name in names]

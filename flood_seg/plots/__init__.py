@@ -1,1 +1,1 @@
-"""Figures and HTML pages: one palette, one way to draw and to save."""
+"""Plots and HTML pages, with one palette and one way to draw and save."""

@@ -1,4 +1,4 @@
-"""The metrics of each class as a table, and the confusion matrix as a figure."""
+"""Metrics per class as a table, and the confusion matrix as a plot."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ if TYPE_CHECKING:
 
 
 def show_classes(classes: dict[str, dict[str, Any]]) -> None:
-    """Prints one line per class, as `by_class` returns them, if there are more than two."""
+    """Prints one row per class of the result of `by_class`, if there are more than two classes."""
     if len(classes) > 2:
         shares = ("iou", "f1", "precision", "recall", "accuracy")
         rows = [(name, *(f"{one[share]:.4f}" for share in shares), one["pixels"]) for name, one in classes.items()]
-        show_table("Each class", ("class", "IoU", "F1 (Dice)", "precision", "recall", "accuracy", "pixels"), rows)
+        show_table(
+            "Metrics per class", ("class", "IoU", "F1 (Dice)", "precision", "recall", "accuracy", "pixels"), rows
+        )
 
 
 def plot_confusion(matrix: Sequence[Sequence[int]], names: Sequence[str], path: Path) -> Path:
-    """Draws a confusion matrix: one row per true class, as shares of its pixels.
+    """Draws a confusion matrix, normalized over each true class (row).
 
     Args:
-        matrix: pixels, [truth][prediction].
+        matrix: pixel counts, [truth][prediction].
         names: of the classes.
         path: of the PNG file.
     """
@@ -37,13 +39,13 @@ def plot_confusion(matrix: Sequence[Sequence[int]], names: Sequence[str], path: 
     counts = np.array(matrix, float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes = figure.add_subplot()
-    picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    heatmap = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
     axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel="predicted", ylabel="true", title="Where the pixels of each true class went")
+    axes.set(xlabel="predicted", ylabel="true", title="Confusion matrix, share of each true class")
     for row, column in np.ndindex(*shares.shape) if len(names) <= 20 else ():
         dark = shares[row, column] > 0.5
         axes.text(column, row, f"{shares[row, column]:.1%}", ha="center", va="center", fontsize=9,
                   color="white" if dark else "black")  # fmt: skip
-    figure.colorbar(picture, shrink=0.8)
+    figure.colorbar(heatmap, shrink=0.8)
     return save_figure(figure, path)

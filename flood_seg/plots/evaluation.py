@@ -1,4 +1,4 @@
-"""The drawings of the evaluation's page."""
+"""Charts of the evaluation report."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def iou_histogram(ious: Sequence[float]) -> str:
-    """Draws how many photos have which IoU."""
+    """Draws a histogram of the IoU of each image."""
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         axes.hist(ious, bins=np.linspace(0, 1, 21).tolist(), color=BLUE, edgecolor="white")
         axes.axvline(float(np.mean(ious)), color=ORANGE, label=f"mean {np.mean(ious):.3f}")
         axes.axvline(float(np.median(ious)), color=ORANGE, linestyle="--", label=f"median {np.median(ious):.3f}")
-        axes.set(xlabel="IoU of a photo", ylabel="photos", xlim=(0, 1))
+        axes.set(xlabel="IoU per image", ylabel="images", xlim=(0, 1))
         axes.legend(loc="upper left")
         hide_spines(axes)
 
@@ -43,7 +43,7 @@ def precision_recall(curve: Curve, marks: dict[str, dict[str, float]], name: str
         for (goal, mark), color, sign in zip(marks.items(), (ORANGE, GREEN, GREY), "osD", strict=False):
             text = f"{goal}: {mark['threshold']:.2f}"
             axes.plot(mark["recall"], mark["precision"], sign, color=color, label=text, markersize=7)
-        axes.set(xlabel=f"recall: share of {name} that is found", ylabel=f"precision: share that is {name}",
+        axes.set(xlabel=f"recall (share of {name} detected)", ylabel="precision",
                  xlim=(0, 1.02), ylim=(0, 1.02))  # fmt: skip
         axes.grid(alpha=0.3)
         axes.legend(loc="lower left")
@@ -51,15 +51,15 @@ def precision_recall(curve: Curve, marks: dict[str, dict[str, float]], name: str
     return chart(draw)
 
 
-def thresholds(curve: Curve, now: float) -> str:
-    """Draws IoU, F1, precision and recall over the threshold."""
+def thresholds(curve: Curve, current: float) -> str:
+    """Draws IoU, F1, precision and recall against the threshold."""
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         for name, color in (("iou", BLUE), ("f1", GREEN), ("precision", GREY), ("recall", ORANGE)):
             text = {"iou": "IoU", "f1": "F1"}.get(name, name)
             axes.plot(_thin(curve.thresholds), _thin(getattr(curve, name)), color=color, label=text)
-        axes.axvline(now, color=DARK, linestyle=":", label=f"now: {now:.2f}")
+        axes.axvline(current, color=DARK, linestyle=":", label=f"current: {current:.2f}")
         axes.set(xlabel="threshold", xlim=(0, 1), ylim=(0, 1.02))
         axes.grid(alpha=0.3)
         axes.legend(loc="lower center", ncols=3)
@@ -68,33 +68,33 @@ def thresholds(curve: Curve, now: float) -> str:
 
 
 def reliability_diagram(before: Reliability, after: Reliability, temperature: float) -> str:
-    """Draws what the model says against what is true, as it is and with the best temperature."""
+    """Draws observed frequency against predicted probability, before and after temperature scaling."""
     from matplotlib.ticker import NullLocator
 
     def draw(figure: Figure) -> None:
         axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        axes.plot((0, 1), (0, 1), color=GREY, linestyle="--", label="as it should be")
+        axes.plot((0, 1), (0, 1), color=GREY, linestyle="--", label="perfectly calibrated")
         for found, color, text in (
-            (before, ORANGE, f"now, ECE {before.ece:.3f}"),
+            (before, ORANGE, f"current, ECE {before.ece:.3f}"),
             (after, BLUE, f"temperature {temperature:.2f}, ECE {after.ece:.3f}"),
         ):
-            there = found.pixels > 0
-            axes.plot(found.said[there], found.true[there], marker="o", markersize=4, color=color, label=text)
-        axes.set(ylabel="share that is right", xlim=(0, 1), ylim=(0, 1))
+            used = found.pixels > 0
+            axes.plot(found.confidence[used], found.accuracy[used], marker="o", markersize=4, color=color, label=text)
+        axes.set(ylabel="observed frequency", xlim=(0, 1), ylim=(0, 1))
         axes.legend(loc="upper left")
         axes.grid(alpha=0.3)
         width = 1 / len(before.pixels)
         centers = (np.arange(len(before.pixels)) + 0.5) * width
         below.bar(centers, before.pixels / max(before.pixels.sum(), 1), width * 0.9, color=ORANGE)
-        below.set(xlabel="probability that the model says", ylabel="pixels", yscale="log")
-        below.yaxis.set_minor_locator(NullLocator())  # whose labels took half of the drawing's time
+        below.set(xlabel="predicted probability", ylabel="share of pixels", yscale="log")
+        below.yaxis.set_minor_locator(NullLocator())  # minor labels took half of the rendering time
         hide_spines(below)
 
     return chart(draw, height=4.8)
 
 
 def differences(per_image: dict[str, float]) -> str:
-    """Draws each photo's difference of IoU, the largest first."""
+    """Draws the difference in IoU of each image, in descending order."""
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
@@ -102,12 +102,12 @@ def differences(per_image: dict[str, float]) -> str:
         colors = [BLUE if value >= 0 else ORANGE for value in values]
         axes.bar(range(len(values)), values, 1.0, color=colors)
         axes.axhline(0, color=DARK, linewidth=0.8)
-        axes.set(xlabel="photos, in the order of the difference", ylabel="IoU: model minus other")
+        axes.set(xlabel="images, sorted by difference", ylabel="IoU difference")
         hide_spines(axes)
 
     return chart(draw)
 
 
 def _thin(values: np.ndarray) -> np.ndarray:
-    """Every eighth point: no eye tells them apart, and the page is smaller."""
+    """Returns every eighth point, which keeps the page small without a visible difference."""
     return values[::8]

@@ -1,4 +1,4 @@
-"""One palette and one way to save a figure."""
+"""The palette of all plots, and how a figure is saved."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ DPI = 110
 
 
 def save_figure(figure: Figure, path: Path, dpi: int = DPI) -> Path:
-    """Writes a figure in the format that the suffix of `path` names.
+    """Writes a figure in the format of the suffix of `path`.
 
     Raises:
         OutputError: the file cannot be written.
     """
     with atomic_path(path) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # of a name in a script that the font lacks
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in a script that the font lacks
         figure.savefig(temporary, dpi=dpi)
     return path
 
 
 def hide_spines(axes: Axes) -> None:
-    """Removes the upper and the right border of a plot."""
+    """Hides the top and right spines of a plot."""
     axes.spines[["top", "right"]].set_visible(False)

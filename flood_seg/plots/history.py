@@ -1,4 +1,4 @@
-"""Curves of a run: metrics over epochs, and the search for a learning rate."""
+"""Plots of a training run: metrics by epoch, and the learning-rate finder."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ def _plot_curves(rows: Sequence[Row], metric: str, parts: Sequence[str], path: P
     )
     if len(rows) == 1:
         axes.set_xlim(rows[0]["epoch"] - 0.5, rows[0]["epoch"] + 0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))  # else one epoch has ticks in fractions
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))  # a single epoch would get fractional ticks
     axes.grid(alpha=0.3)
     axes.margins(y=0.15)
     if parts != ["train"]:
-        axes.legend()  # finds the place with the fewest points
+        axes.legend()
     return save_figure(figure, path)
 
 
 def _draw_curve(axes: Axes, rows: Sequence[Row], metric: str, part: str) -> None:
-    """Draws a part's curve, with dots, so that an epoch between two without a value shows; marks the best of val."""
+    """Draws the curve of a part, with markers so that isolated values are visible; marks the best validation epoch."""
     epochs = [row["epoch"] for row in rows]
     values = np.array([row.get(f"{part}_{metric}", np.nan) for row in rows], float)
     axes.plot(epochs, values, color=COLORS[part], label=PARTS[part], marker="o", markersize=7 if len(rows) == 1 else 3)
@@ -70,13 +70,13 @@ def _draw_curve(axes: Axes, rows: Sequence[Row], metric: str, part: str) -> None
 
 
 def plot_lr_finder(rates: Sequence[float], losses: Sequence[float], best: float, path: Path) -> Path:
-    """Draws the loss against the learning rate, and marks the one that was chosen."""
+    """Draws the loss against the learning rate, and marks the suggested one."""
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(rates, losses, color=COLORS["train"])
-    axes.axvline(best, color=COLORS["val"], label=f"chosen: {best:.2e}")
+    axes.axvline(best, color=COLORS["val"], label=f"suggested: {best:.2e}")
     low = min(losses)
-    axes.set(xscale="log", xlabel="Learning rate", ylabel="Loss, smoothed", title="Where the loss falls fastest",
+    axes.set(xscale="log", xlabel="Learning rate", ylabel="Smoothed loss", title="Learning-rate finder",
              ylim=(low - 0.1 * abs(low), 2 * losses[0]))  # fmt: skip
     axes.grid(alpha=0.3)
     axes.legend()

@@ -1,6 +1,6 @@
-"""Writes HTML pages that open offline and can be mailed: styles, script and pictures are inside.
+"""Writes self-contained HTML pages, with styles, script and images embedded.
 
-A Content-Security-Policy in the page forbids every outside request, whatever a template may say.
+Their Content-Security-Policy forbids all external requests.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ JPEG_QUALITY = 82
 
 
 def encode_thumbnail(image: np.ndarray, longest: int) -> bytes:
-    """Shrinks a picture, uint8 [H, W, 3] RGB, so that its longer side has `longest` pixels at most; returns a JPEG."""
+    """Shrinks an image, uint8 [H, W, 3] RGB, to at most `longest` pixels on its longer side; returns a JPEG."""
     pixels = cv2.cvtColor(shrink(image, longest), cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", pixels, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))[1].tobytes()
 
 
 def data_uri(content: bytes, kind: str = "image/jpeg") -> str:
-    """Returns what an `img` takes as its source."""
+    """Returns a data URI, the source of an `img` element."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def chart(draw: Draw, width: float = 6.4, height: float = 4.0, *, fitted: bool = False) -> str:
-    """Returns a chart as the source of an `img`: a drawing (SVG), sharp at every size and small.
+    """Returns a chart as SVG in a data URI.
 
     Args:
-        draw: draws onto an empty Matplotlib figure.
+        draw: draws on an empty Matplotlib figure.
         width: in inches.
-        height: likewise.
-        fitted: whether margins are fitted to long labels, which takes three times as long as fixed ones.
+        height: in inches.
+        fitted: whether margins are fitted to long labels, which takes three times as long as fixed margins.
     """
     from matplotlib import rc_context
 
-    # Text as text, in whatever sans-serif the reader has, takes a tenth of the bytes of outlines.
+    # Text in the reader's own sans-serif font takes a tenth of the bytes of outlines.
     with rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10}):
         drawn = io.BytesIO()
         _figure_of(draw, width, height, fitted=fitted).savefig(drawn, format="svg", metadata={"Date": None})
@@ -58,7 +58,7 @@ def chart(draw: Draw, width: float = 6.4, height: float = 4.0, *, fitted: bool =
 
 
 def write_chart(path: Path, draw: Draw, width: float = 6.4, height: float = 4.0) -> None:
-    """Writes the same as a PNG."""
+    """Writes a chart as PNG; arguments as in `chart`."""
     figure = _figure_of(draw, width, height, fitted=True)
     save_figure(figure, path, dpi=130)
 
@@ -74,7 +74,7 @@ def _figure_of(draw: Draw, width: float, height: float, *, fitted: bool) -> Figu
 
 
 def write_page(path: Path, template: str, **content: Any) -> None:
-    """Fills a template of `plots/templates/` and writes it.
+    """Renders a template of `plots/templates/` and writes the page.
 
     Raises:
         OutputError: the file cannot be written.

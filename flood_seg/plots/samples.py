@@ -1,4 +1,4 @@
-"""Pictures of samples: images beside their masks and predictions."""
+"""Plots of samples: images beside their masks and predictions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from flood_seg.spec import ModelSpec
 
 OUTLINE = (255, 255, 255)
-TITLE_LENGTH = 40  # characters above a picture three inches wide
+MAX_TITLE_LENGTH = 40  # characters, above an image three inches wide
 
 
 def plot_samples(
@@ -35,7 +35,7 @@ def plot_samples(
 ) -> Path:
     """Draws one row per image: the image, its truth, its prediction.
 
-    Of a binary task the prediction shows hits, misses and false alarms in three colours, else each class in its own.
+    For a binary task the prediction shows hits, misses and false alarms in three colors, else each class in its color.
 
     Args:
         images: uint8 [H, W, 3] RGB each.
@@ -48,12 +48,10 @@ def plot_samples(
     figure = Figure(figsize=(9.6, 3.1 * len(images) + 0.5), layout="constrained")
     axes = figure.subplots(len(images), 3, squeeze=False)
     for row, (image, truth, predicted, title) in enumerate(zip(images, truths, predictions, titles, strict=True)):
-        pictures = (image, *_draw_pair(image, truth, predicted, spec))
-        for cell, picture, name in zip(axes[row], pictures, (title, "truth", "prediction"), strict=True):
-            cell.imshow(picture)
-            cell.set_title(
-                _shorten(one_line(name)), fontsize=10, parse_math=False
-            )  # a file's name may hold two dollar signs
+        panels = (image, *_draw_pair(image, truth, predicted, spec))
+        for cell, panel, name in zip(axes[row], panels, (title, "truth", "prediction"), strict=True):
+            cell.imshow(panel)
+            cell.set_title(_shorten(one_line(name)), fontsize=10, parse_math=False)  # file names may contain $
             cell.set_axis_off()
     patches = [Patch(color=to_hex(color), label=name) for name, color in _legend(spec).items()]
     figure.legend(handles=patches, loc="outside lower center", ncols=4, frameon=False)
@@ -76,8 +74,12 @@ def _legend(spec: ModelSpec) -> dict[str, Color]:
 
 
 def _shorten(title: str) -> str:
-    """Cuts the middle out of a title that is wider than its picture; a file's name ends in what tells it apart."""
-    return title if len(title) <= TITLE_LENGTH else f"{title[: TITLE_LENGTH // 3]}…{title[1 - 2 * TITLE_LENGTH // 3 :]}"
+    """Elides the middle of a long title: names of files often differ at their end only."""
+    return (
+        title
+        if len(title) <= MAX_TITLE_LENGTH
+        else f"{title[: MAX_TITLE_LENGTH // 3]}…{title[1 - 2 * MAX_TITLE_LENGTH // 3 :]}"
+    )
 
 
 def plot_grid(

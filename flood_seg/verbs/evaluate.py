@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flood_seg.config.schema import EvaluateConfig
-    from flood_seg.evaluation.evaluated import Evaluated
+    from flood_seg.evaluation.result import EvaluationResult
     from flood_seg.tracking.composite import Trackers
     from flood_seg.verbs.common import PathLike
 
@@ -35,7 +35,7 @@ def evaluate(
     tta: bool = False,
     compare: str | None = None,
     groups: str | None = None,
-) -> Evaluated:
+) -> EvaluationResult:
     """Evaluate a model; raises and returns as `run_evaluation`."""
     from flood_seg.config.compose import compose
     from flood_seg.config.schema import EvaluateConfig
@@ -54,7 +54,7 @@ def run_evaluation(
     out: Path | None = None,
     at_network_size: bool = False,
     save: bool = False,
-) -> Evaluated:
+) -> EvaluationResult:
     """Evaluates a model, prints and writes what was found, and hands it to the trackers.
 
     Args:
@@ -95,20 +95,20 @@ def run_evaluation(
         predictor = Predictor(open_backend(engine, path), config.threshold, config.value_scale)
         description = predictor.backend.description
         say(f"{path}, {description}, on {counted(len(pairs), 'image')} of {config.datamodule.place}")
-        evaluated = measure(
+        result = measure(
             predictor, pairs, config.datamodule, options, name=path, max_input_shift=config.max_input_shift,
             at_network_size=at_network_size, value_scale=config.value_scale, listing=_listing(out),
         )  # fmt: skip
-        show(evaluated, options)
+        show(result, options)
         if out:
-            write_files(out, evaluated, options)
+            write_files(out, result, options)
         if trackers and out:
-            _log(trackers, evaluated, out)
+            _log(trackers, result, out)
     if trackers and trackers.description:
         say(trackers.description)
     if save:
-        _save(evaluated, Path(path))
-    return evaluated
+        _save(result, Path(path))
+    return result
 
 
 def _check_save(config: EvaluateConfig, path: str) -> None:
@@ -119,11 +119,11 @@ def _check_save(config: EvaluateConfig, path: str) -> None:
     check_writable(path)
 
 
-def _save(evaluated: Evaluated, path: Path) -> None:
+def _save(result: EvaluationResult, path: Path) -> None:
     from flood_seg.export.update_spec import write_spec
 
-    found = evaluated.record["found"]
-    write_spec(path, replace(evaluated.spec, **found))
+    found = result.record["found"]
+    write_spec(path, replace(result.spec, **found))
     say(f"{path}: threshold {found['threshold']:.4f} and temperature {found['temperature']:.4f} written to its spec")
 
 
@@ -145,7 +145,7 @@ def _open_trackers(config: EvaluateConfig, model: str, out: Path | None) -> Trac
     return open_trackers(config.logger, RunInfo(f"evaluate {out.name}", out, params, git_commit()))
 
 
-def _log(trackers: Trackers, evaluated: Evaluated, out: Path) -> None:
-    metrics = {name: value for name, value in evaluated.record.items() if isinstance(value, float)}
+def _log(trackers: Trackers, result: EvaluationResult, out: Path) -> None:
+    metrics = {name: value for name, value in result.record.items() if isinstance(value, float)}
     trackers.log_metrics(metrics, 0)
     trackers.log_artifacts({"evaluation": [out / name for name in TRACKED_FILES]})

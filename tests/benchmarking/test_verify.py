@@ -6,7 +6,7 @@ from flood_seg.benchmarking.verify import verify
 from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import DataConfig, VerifyOptions
 from flood_seg.errors import DataError, DisagreementError, ModelError, UsageError
-from flood_seg.evaluation.eval_images import load_photos
+from flood_seg.evaluation.eval_images import load_images
 from tests.conftest import write_ponds
 from tests.inference.conftest import red_spec, write_model
 
@@ -57,9 +57,9 @@ def test_what_cannot_be_compared_is_refused(scene):
 
 def test_synthetic_scenes_measure_only_models_of_water(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    photos, origin = load_photos(defaults(DataConfig), red_spec(), 2)
+    photos, origin = load_images(defaults(DataConfig), red_spec(), 2)
     assert origin == "synthetic scenes" and all(photo.mask is not None for photo in photos)
-    others, _ = load_photos(defaults(DataConfig), red_spec(class_names=("background", "building")), 2)
+    others, _ = load_images(defaults(DataConfig), red_spec(class_names=("background", "building")), 2)
     assert all(photo.mask is None for photo in others), "an IoU of buildings against water would be wrong"
 
 

@@ -8,7 +8,7 @@ import rasterio
 from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import DataConfig, WindowsConfig
 from flood_seg.errors import DataError
-from flood_seg.evaluation.eval_images import load_photos
+from flood_seg.evaluation.eval_images import load_images
 from tests.conftest import make_spec, write_ponds
 from tests.data.test_windows import write_scene
 from tests.inference.conftest import red_spec
@@ -33,7 +33,7 @@ def on_the_map(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
 def test_rasters_are_tried_in_their_validation_windows(tmp_path):
     write_scene(tmp_path, "a", 300, 300)
     image, mask = on_the_map(tmp_path, "a")
-    photos, origin = load_photos(config_of(tmp_path), SPEC, 100)
+    photos, origin = load_images(config_of(tmp_path), SPEC, 100)
     assert origin == f"windows of {tmp_path}" and len(photos) > 2
     full = [photo for photo in photos if (photo.mask != 255).all()]
     for photo in full:
@@ -48,7 +48,7 @@ def test_rasters_are_tried_in_their_validation_windows(tmp_path):
 def test_rasters_without_masks_are_tried_in_all_their_windows(tmp_path):
     write_scene(tmp_path, "a", 128, 192, transform=rasterio.Affine(10, 0, 0, 0, -10, 1280))  # blocks without a rest
     image, _ = on_the_map(tmp_path, "a")
-    photos, _ = load_photos(config_of(tmp_path / "images"), SPEC, 100)
+    photos, _ = load_images(config_of(tmp_path / "images"), SPEC, 100)
     assert all(photo.mask is None and photo.image.shape == (SIZE, SIZE, 2) for photo in photos)
     seen = {tuple(pixel) for photo in photos for pixel in photo.image.reshape(-1, 2).tolist()}
     assert len(seen - {(0, 0)}) == 128 * 192 == image[:, :, 0].size
@@ -56,12 +56,12 @@ def test_rasters_without_masks_are_tried_in_all_their_windows(tmp_path):
 
 def test_photos_of_several_folders_are_all_looked_at(tmp_path):
     folders = [str(write_ponds(tmp_path / name, 3) / "images") for name in "ab"]
-    assert len(load_photos(defaults(DataConfig, data_dir=folders), red_spec(), 100)[0]) == 6
+    assert len(load_images(defaults(DataConfig, data_dir=folders), red_spec(), 100)[0]) == 6
     with pytest.raises(DataError, match="nowhere: no such folder"):
-        load_photos(defaults(DataConfig, data_dir=[*folders, str(tmp_path / "nowhere")]), red_spec(), 100)
+        load_images(defaults(DataConfig, data_dir=[*folders, str(tmp_path / "nowhere")]), red_spec(), 100)
 
 
 def test_a_whole_scene_is_one_photo_where_no_windows_are_asked_for(tmp_path):
     write_scene(tmp_path, "a", 300, 300)
-    (photo,), _ = load_photos(replace(config_of(tmp_path), windows=None), SPEC, 100)
+    (photo,), _ = load_images(replace(config_of(tmp_path), windows=None), SPEC, 100)
     assert photo.name == "a" and photo.image.shape == (SIZE, SIZE, 2)

@@ -169,7 +169,7 @@ def test_what_cannot_be_saved_is_said_before_anything_is_measured(reds, tmp_path
 def test_a_goal_that_no_threshold_reaches_changes_nothing(reds, capsys):
     model, folder, _ = reds
     assert verb(model, folder, goal="precision>=0.99").record["found"]["threshold"] == pytest.approx(0.5)
-    assert "is reached at no threshold" in capsys.readouterr().err
+    assert "no threshold reaches it" in capsys.readouterr().err
 
 
 def test_another_model_is_compared_photo_by_photo(reds, tmp_path):
@@ -244,7 +244,7 @@ def test_a_page_speaks_of_the_models_own_classes(reds, tmp_path, capsys):
     verb(model, folder, tmp_path / "out")
     page = (tmp_path / "out" / "report.html").read_text()
     drawings = [b64decode(one).decode() for one in re.findall(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)", page)]
-    assert any("recall: share of building that is found" in drawing for drawing in drawings)
+    assert any("recall (share of building detected)" in drawing for drawing in drawings)
     figures = [file.read_text() for file in (tmp_path / "out").glob("*.json")]
     assert not [text for text in (page, *drawings, *figures, capsys.readouterr().out) if "water" in text.lower()]
 
@@ -270,7 +270,7 @@ def test_several_classes_have_a_page_without_thresholds(tmp_path):
     evaluated = run_evaluate(config, str(model), tmp_path / "out", False, False)
     assert "thresholds" not in evaluated.record and set(evaluated.record["classes"]) == {"land", "water", "road"}
     assert evaluated.record["calibration"]["ece_at_best"] < evaluated.record["calibration"]["ece"]
-    assert "Each class" in (tmp_path / "out" / "report.html").read_text()
+    assert "Metrics per class" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_a_model_that_answers_nan_has_no_figures(reds, capsys):
@@ -290,7 +290,7 @@ def test_photos_of_another_scale_are_left_out_and_unusual_ones_named(reds, tmp_p
     record = run(model, folder, tmp_path / "out")
     assert record["left_out"] == ["b"] and record["unusual_values"] == ["c"]
     err = capsys.readouterr().err
-    assert "b left out: values from 0 to 1 do not fit" in err and "1 photo with unusual values" in err
+    assert "b left out: values from 0 to 1 do not fit" in err and "1 image with unusual values" in err
     shifts = {row["stem"]: row["input_shift"] for row in json.loads((tmp_path / "out" / "images.json").read_text())}
     assert shifts["a"] < 1 < 2 < shifts["c"]
 

@@ -115,8 +115,8 @@ def test_the_photos_of_the_two_parts_are_never_the_same(data, tmp_path, monkeypa
     from flood_seg.export import quantize as module
 
     parts = []
-    read = module.read_photos
-    monkeypatch.setattr(module, "read_photos", lambda pairs, *size: parts.append(set(pairs)) or read(pairs, *size))
+    read = module.read_images
+    monkeypatch.setattr(module, "read_images", lambda pairs, *size: parts.append(set(pairs)) or read(pairs, *size))
     lines = [f"{'val' if number < 5 else 'train'}\t{number:02d}\n" for number in range(20)]
     (tmp_path / "split.txt").write_text("".join(lines))  # beside the model, as a run leaves it
     run(data, write_net(tmp_path / "net.onnx", fragile=False), tmp_path / "a.onnx", calibration_images=7)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from flood_seg.metrics.bootstrap import draw, intervals, paired_difference
+from flood_seg.metrics.bootstrap import intervals, paired_difference, resample
 from flood_seg.metrics.confusion import image_ious, task_metrics
 
 
@@ -11,9 +11,9 @@ def some_matrices(count: int, classes: int = 2, seed: int = 0) -> np.ndarray:
 
 
 def test_each_round_draws_as_many_images_as_there_are():
-    drawn = draw(7, 50)
+    drawn = resample(7, 50)
     assert drawn.shape == (50, 7) and (drawn.sum(axis=1) == 7).all()
-    np.testing.assert_array_equal(drawn, draw(7, 50))
+    np.testing.assert_array_equal(drawn, resample(7, 50))
 
 
 def test_the_interval_of_a_mean_is_scipys():

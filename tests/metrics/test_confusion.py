@@ -11,8 +11,8 @@ from flood_seg.metrics.confusion import (
     class_metrics,
     confusion_matrices,
     image_ious,
-    task_figures,
     task_metrics,
+    task_scores,
 )
 
 
@@ -128,7 +128,7 @@ def test_the_figures_of_many_matrices_are_scikit_learns_of_each(task, classes):
         matrices[0, 3] = matrices[0, :, 3] = 0  # a class that is nowhere
     matrices[1] = 0
     matrices[1, 0, 0] = 10  # all background
-    figures = task_figures(matrices, task)
+    figures = task_scores(matrices, task)
     truth, predicted = (index.ravel() for index in np.indices((classes, classes)))
     for row, matrix in enumerate(matrices):
         there = [1] if task == "binary" else [index for index in range(classes) if matrix[index].any()]

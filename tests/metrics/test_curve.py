@@ -82,7 +82,7 @@ def test_reliability_by_hand():
     counts[:, place] = 30, 70
     found = binary_reliability(counts)
     group = int(0.9 * 15)
-    assert found.true[group] == pytest.approx(0.7) and found.said[group] == pytest.approx(0.9, abs=0.002)
+    assert found.accuracy[group] == pytest.approx(0.7) and found.confidence[group] == pytest.approx(0.9, abs=0.002)
     assert found.ece == pytest.approx(0.2, abs=0.002) and found.pixels.sum() == 100
 
 

@@ -67,7 +67,7 @@ def test_even_what_a_template_might_ask_for_is_forbidden(visit, evaluation, tmp_
 
 def test_a_click_on_a_title_sorts_by_number_and_again_the_other_way_round(visit, evaluation):
     page, *_ = visit(evaluation, 1280)
-    table = page.locator("#photos ~ div table")
+    table = page.locator("#images ~ div table")
     column = table.locator("th").all_inner_texts().index("iou")
 
     def values() -> list[float]:
@@ -84,9 +84,9 @@ def test_a_click_on_a_title_sorts_by_number_and_again_the_other_way_round(visit,
 def test_the_evaluation_has_what_it_promises(visit, evaluation):
     page, *_ = visit(evaluation, 1280)
     text = page.inner_text("body")
-    for wanted in ("Boundary F1, 2 px", "95 % interval", "Test-time augmentation", "Against", "sharpness", "<b>&",
-                   "water found", "The worst photos", "The best photos"):  # fmt: skip
+    for wanted in ("Boundary F1, 2 px", "95 % CI", "Test-time augmentation", "Comparison with", "sharpness", "<b>&",
+                   "water found", "Lowest IoU", "Highest IoU"):  # fmt: skip
         assert wanted in text, wanted
-    assert page.locator(".trio").count() == 20 and page.locator("#photos ~ div tbody tr").count() == 14
+    assert page.locator(".trio").count() == 20 and page.locator("#images ~ div tbody tr").count() == 14
     legend = page.locator(".swatch").evaluate_all("all => all.map(one => getComputedStyle(one).backgroundColor)")
     assert len(set(legend)) >= 3 and all(re.fullmatch(r"rgb\(.*\)", color) for color in legend)
