@@ -1,9 +1,9 @@
-"""Times engines against ONNX Runtime in float32 with default options, 512², batch 8, and measures what they lose.
+"""Compares speed and accuracy of engines with ONNX Runtime (float32, default options), 512², batch 8.
 
 python benchmarks/engines.py MODEL.onnx [DATA]
 
-INT8 is made on the spot by `flood-seg quantize`; with DATA (a folder of images/ and masks/) within its bound of IoU,
-else on synthetic scenes and for its speed alone. Prints JSON: seconds of a batch, IoU, mask IoU with float32.
+The INT8 model is made by `flood-seg quantize`: with DATA (a folder with images/ and masks/) within its IoU bound, else
+on synthetic scenes, for its speed only. Prints JSON: seconds per batch, IoU, mask IoU against float32.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ ROUNDS = 5
 
 
 def main() -> None:
-    """Interleaves rounds and prints medians."""
+    """Runs the engines in alternating rounds and prints medians."""
     model, data = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None
     with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(io.StringIO()):
         folder = Path(name)
@@ -61,13 +61,13 @@ def main() -> None:
 
 
 def engine(path: Path, precision: str, batch: np.ndarray) -> Callable[[], object]:
-    """A function that runs the batch."""
+    """Returns a function that runs the batch."""
     backend = OpenVinoBackend(path, precision=precision)
     return lambda: backend.run(batch)
 
 
 def quantize_for(model: Path, out: Path, data: str | None, folder: Path) -> Path:
-    """INT8 within its bound on real data, else on drawn scenes without one."""
+    """Quantizes to INT8 within the IoU bound on real data, else on synthetic scenes without a bound."""
     bound = []
     if data is None:
         from flood_seg.config.schema import SampleConfig
@@ -81,16 +81,16 @@ def quantize_for(model: Path, out: Path, data: str | None, folder: Path) -> Path
 
 
 def accuracy(model: Path, int8: Path, data: str) -> dict[str, dict[str, float]]:
-    """IoU on the validation photos, and mask IoU with float32, of each engine."""
+    """Returns the IoU on the validation images, and the mask IoU against float32, of each engine."""
     split = model.with_name("split.txt")
     config = defaults(DataConfig, data_dir=data, split_file=str(split) if split.is_file() else None)
     pairs, spec = choose_pairs(config), OpenVinoBackend(model).spec
-    photos = read_images(pairs, SampleReader.for_model(config, spec), spec.height, spec.width)
+    images = read_images(pairs, SampleReader.for_model(config, spec), spec.height, spec.width)
     results = {
-        "onnxruntime": measure(model, "onnxruntime", photos),
-        "openvino bfloat16": measure(model, "openvino", photos),
+        "onnxruntime": measure(model, "onnxruntime", images),
+        "openvino bfloat16": measure(model, "openvino", images),
     }
-    results["openvino int8"] = measure(int8, "openvino", photos)
+    results["openvino int8"] = measure(int8, "openvino", images)
     first = results["onnxruntime"].logits
     return {
         "iou": {kind: result.iou for kind, result in results.items()},

@@ -1,6 +1,6 @@
 """Times an epoch, training and validation, of `flood-seg train` at 256 px: epoch.py DATA MODEL plain|ours.
 
-Ours is the second epoch; plain, where a warm-up is lost in a minute of work, the first.
+`ours` times the second epoch; `plain` the first one, which takes a minute, so that the warm-up is negligible.
 """
 
 import json

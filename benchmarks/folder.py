@@ -1,6 +1,6 @@
-"""Times `infer` on a folder of 100 photos against each of its three stages alone; prints JSON.
+"""Times `infer` on a folder of 100 images against each of its three stages alone; prints JSON.
 
-python benchmarks/folder.py PHOTOS MODEL [key=value ...]
+python benchmarks/folder.py IMAGES MODEL [key=value ...]
 """
 
 import contextlib
@@ -25,33 +25,33 @@ COUNT, ROUNDS = 100, 3
 
 
 def stages(config: InferConfig, model: str, jobs: list[Job]) -> dict[str, float]:
-    """Returns the seconds of each stage on all photos, one after the other with nothing beside it."""
+    """Returns the seconds of each stage on all images, run sequentially."""
     segmenter = Segmenter(Predictor(open_backend(config.backend, model, warmup=2)), config.output, overlay=False)
-    times, photos = {}, [[job] for job in jobs]
+    times, batches = {}, [[job] for job in jobs]
     for name in ("read", "run", "write"):
         started = time.perf_counter()
-        photos = [getattr(segmenter, name)(photo) for photo in photos]
+        batches = [getattr(segmenter, name)(batch) for batch in batches]
         times[name] = time.perf_counter() - started
     return times
 
 
 def main() -> None:
-    """Interleaves rounds and prints the best of each, seconds."""
+    """Runs several rounds and prints the minimum of each, in seconds."""
     source, model, *overrides = sys.argv[1:]
     config = compose("infer", with_engine(overrides, model), InferConfig)
     with tempfile.TemporaryDirectory() as name:
-        photos = Path(name, "photos")
-        photos.mkdir()
+        images = Path(name, "images")
+        images.mkdir()
         found = sorted(path for path in Path(source).iterdir() if path.suffix.lower() in image_suffixes())
         for number in range(COUNT):
             path = found[number % len(found)]
-            shutil.copy(path, photos / f"{number:03d}{path.suffix}")
+            shutil.copy(path, images / f"{number:03d}{path.suffix}")
         best: dict[str, float] = {}
         for _ in range(ROUNDS):
-            times = stages(config, model, plan(str(photos), Path(name, "masks")))
+            times = stages(config, model, plan(str(images), Path(name, "masks")))
             started = time.perf_counter()
             with contextlib.redirect_stdout(io.StringIO()):
-                infer(config, model, str(photos), Path(name, "masks"))
+                infer(config, model, str(images), Path(name, "masks"))
             times["infer"] = time.perf_counter() - started
             best = {stage: min(seconds, best.get(stage, seconds)) for stage, seconds in times.items()}
     print(json.dumps(best))

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Trains both models for 100 epochs at 512 px on a machine with a GPU, and prints what came out and what limits it.
+# Trains both models for 100 epochs at 512 px on a machine with a GPU, and prints the metrics and the seconds per epoch.
 #
 #   benchmarks/gpu_train.sh DATA [ENCODER_WEIGHTS]
 #
-# DATA holds images/ and masks/; a copy with a long side of 1024 px is made first, since decoding is not the question.
-# ENCODER_WEIGHTS is a state dict of smp's mobilenet_v2 encoder; without it that run is left out.
-# ACCELERATOR=cpu EPOCHS=1 tries the script out.
+# DATA contains images/ and masks/; it is first copied with a maximum side of 1024 px, to exclude the time of decoding.
+# ENCODER_WEIGHTS is a state dict of smp's mobilenet_v2 encoder; without it that run is skipped.
+# Use ACCELERATOR=cpu EPOCHS=1 for a test run.
 set -euo pipefail
 data=$1 weights=${2:-} out=${OUT:-gpu_runs}
 mkdir -p "$out"
@@ -23,10 +23,10 @@ run "mobilenet_unet from scratch" model=mobilenet_unet model.encoder_weights=nul
 if [ -n "$weights" ]; then
   run "mobilenet_unet from the given encoder" model=mobilenet_unet model.encoder_weights_path="$weights" run_name=mobilenet_encoder
 fi
-# The device's own speed: the same epochs on samples that need no augmentation. What is lost against it is the pipeline's.
+# The speed of the device: the same epochs without augmentation. The difference is the cost of the input pipeline.
 run "mobilenet_unet, augmentation off, 5 epochs" model=mobilenet_unet model.encoder_weights=null augmentation=none \
   trainer.max_epochs=5 run_name=limit
 for history in "$out"/outputs/*/*/history.csv; do
-  echo "$history: seconds an epoch (median)"
+  echo "$history: seconds per epoch (median)"
   cut -d, -f13 "$history" | tail -n +2 | sort -n | awk '{a[NR]=$1} END {print a[int((NR+1)/2)]}'
 done

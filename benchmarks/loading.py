@@ -1,4 +1,4 @@
-"""Times loading an augmented sample at 512 px, decoded each time and cached: loading.py DATA."""
+"""Times loading of augmented samples at 512 px, with and without a cache: loading.py DATA."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ from flood_seg.verbs.train_parts import make_spec
 
 
 def seconds_per_sample(data: str, cache: str) -> float:
-    """The mean over the second epoch's samples."""
+    """Returns the mean over the samples of the second epoch."""
     source = [f"datamodule.data_dir={data}"] if Path(data).is_dir() else ["datamodule=sample"]
     config = compose("train", [*source, f"datamodule.cache={cache}", "datamodule.height=512"], TrainConfig)
     store = load_store(config.datamodule, config.task)

@@ -1,9 +1,9 @@
-"""Prints the table of measured numbers: each against a named baseline, both in this run.
+"""Prints a table of benchmarks, each against a baseline measured in the same run.
 
 python benchmarks/run.py [--data FOLDER] [--only NAME]
 
-Machines are noisy: read the ratios, not the seconds. FOLDER holds images/ and masks/ (default data/raw; synthetic
-scenes where it is missing).
+Compare ratios rather than seconds, which vary with the load of the machine. FOLDER contains images/ and masks/
+(default: data/raw, or synthetic scenes if it is missing).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Row = tuple[str, str, str, str, str]
 
 
 def measure(command: list[str], cwd: Path | None = None) -> tuple[float, float]:
-    """Runs a command to its end; returns seconds and peak memory in MB."""
+    """Runs a command; returns seconds and peak memory in MB."""
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=cwd)
     _, status, usage = os.wait4(process.pid, 0)
@@ -37,25 +37,25 @@ def measure(command: list[str], cwd: Path | None = None) -> tuple[float, float]:
 
 
 def median_of(command: list[str], times: int = 7, cwd: Path | None = None) -> tuple[float, float]:
-    """Returns the median seconds and the largest peak memory in MB of several runs, the first left out."""
+    """Returns the median seconds and the maximum peak memory in MB of several runs after a warm-up."""
     runs = [measure(command, cwd) for _ in range(times + 1)][1:]
     return statistics.median(seconds for seconds, _ in runs), max(memory for _, memory in runs)
 
 
 def flood_seg(*arguments: str) -> list[str]:
-    """The command line of a verb, as its console script is."""
+    """Returns the command line of a verb."""
     return [str(Path(sys.executable).with_name("flood-seg")), *arguments]
 
 
 def bench_help(_data: str) -> list[Row]:
-    """`flood-seg --help` against a Python that does nothing."""
+    """`flood-seg --help` against an empty Python script."""
     seconds, _ = median_of(flood_seg("--help"))
     bare, _ = median_of([sys.executable, "-c", "pass"])
     return [("flood-seg --help", "python -c pass", f"{bare:.3f} s", f"{seconds:.3f} s", "≤ 0.35 s")]
 
 
 def bench_infer(_data: str) -> list[Row]:
-    """One photo, from a cold start to the file written, against a bare script that does the same."""
+    """`infer` on one image, including startup and writing, against a minimal script."""
     import cv2
 
     from flood_seg.inference.models import bundled_model
@@ -63,20 +63,26 @@ def bench_infer(_data: str) -> list[Row]:
 
     model = bundled_model()
     if model is None:
-        return [("infer, 1000 px photo", "-", "-", "no bundled model", "≤ 1.0 s, ≤ 350 MB")]
+        return [("infer, 1000 px image", "-", "-", "no bundled model", "≤ 1.0 s, ≤ 350 MB")]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         cv2.imwrite(str(folder / "photo.jpg"), draw_scene(0, 667, 1000)[0][:, :, ::-1])
         ours = median_of(flood_seg("infer", "--onnx", str(model.resolve()), "--image", "photo.jpg"), cwd=folder)
         bare = median_of([sys.executable, str((HERE / "bare_infer.py").resolve()), str(model.resolve())], cwd=folder)
     return [
-        ("infer, 1000 px photo, cold", "bare onnxruntime + OpenCV", f"{bare[0]:.2f} s", f"{ours[0]:.2f} s", "≤ 1.0 s"),
+        (
+            "infer, 1000 px image, cold",
+            "bare onnxruntime + OpenCV",
+            f"{bare[0]:.2f} s",
+            f"{ours[0]:.2f} s",
+            "≤ 1.0 s",
+        ),
         ("infer, peak memory", "the same", f"{bare[1]:.0f} MB", f"{ours[1]:.0f} MB", "≤ 350 MB"),
     ]
 
 
 def in_process(script: str, *arguments: str) -> dict[str, Any]:
-    """Runs a script of this folder in a process of its own (memory settings last as long as one); returns its JSON."""
+    """Runs a script of this folder in a separate process, since memory settings are per process; returns its JSON."""
     command = [sys.executable, "-W", "ignore", str(HERE / script), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -86,7 +92,7 @@ def in_process(script: str, *arguments: str) -> dict[str, Any]:
 
 
 def bench_step(_data: str) -> list[Row]:
-    """A training step of 16 x 256 x 256 against plain float32 PyTorch."""
+    """A training step with a batch of 16 images of 256×256, against plain float32 PyTorch."""
     rows = []
     for model, goal in (("mobilenet_v2", "≥ 4×"), ("resnet34", "-")):
         plain = in_process("step.py", model, "plain")["seconds"]
@@ -98,17 +104,17 @@ def bench_step(_data: str) -> list[Row]:
 
 
 def bench_epoch(data: str) -> list[Row]:
-    """A whole epoch at 256 px, training and validation, against the same module with none of the switches."""
+    """An epoch at 256 px, training and validation, against the same module with all optimizations off."""
     rows = []
     for model, goal in (("mobilenet_unet", "≥ 3.5×"), ("resnet34_unet", "≥ 5×")):
         plain = in_process("epoch.py", data, model, "plain")["seconds"]
         ours = in_process("epoch.py", data, model, "ours")["seconds"]
-        rows.append((f"epoch, {model}, 256²", "all switches off", f"{plain:.1f} s", _ratio(plain, ours), goal))
+        rows.append((f"epoch, {model}, 256²", "all optimizations off", f"{plain:.1f} s", _ratio(plain, ours), goal))
     return rows
 
 
 def bench_loading(data: str) -> list[Row]:
-    """Loading an augmented sample at 512 px from the second epoch on, against decoding each time."""
+    """Loading of an augmented sample at 512 px from the second epoch on, against decoding each time."""
     times = in_process("loading.py", data)
     decoding, cached = times["decoding"], times["cached"]
     baseline = f"{decoding * 1e3:.1f} ms"
@@ -118,19 +124,19 @@ def bench_loading(data: str) -> list[Row]:
 
 
 def bench_engines(data: str) -> list[Row]:
-    """The best CPU engine against ONNX Runtime's defaults, 512², batch 8; what INT8 and bfloat16 lose."""
+    """INT8 and bfloat16 with OpenVINO against default ONNX Runtime, 512², batch 8: speed and loss of accuracy."""
     from flood_seg.inference.models import bundled_model
 
     rows = []
     with tempfile.TemporaryDirectory() as name:
         untrained = Path(name, "resnet34.onnx")
         models = [("mobilenet_unet", bundled_model(), data, "≥ 4×")]
-        resnet = os.environ.get("RESNET")  # a trained one's ONNX file, for its IoU
+        resnet = os.environ.get("RESNET")  # ONNX file of a trained model, for its IoU
         models.append(
             ("resnet34_unet", Path(resnet) if resnet else export_untrained(untrained), data if resnet else "", "≥ 8×")
         )
-        for title, model, photos, goal in models:
-            found = in_process("engines.py", str(model), *([photos] if Path(photos or "-").is_dir() else []))
+        for title, model, images, goal in models:
+            found = in_process("engines.py", str(model), *([images] if Path(images or "-").is_dir() else []))
             seconds, base = found["seconds"], found["seconds"]["onnxruntime"]
             for kind in ("openvino bfloat16", "openvino int8"):
                 shown = _ratio(base, seconds[kind])
@@ -140,7 +146,7 @@ def bench_engines(data: str) -> list[Row]:
                 rows.append(
                     (
                         f"{title}, {kind}, 8×512²",
-                        "ONNX Runtime's defaults",
+                        "ONNX Runtime, default options",
                         f"{base:.2f} s",
                         shown,
                         goal if "int8" in kind else "mask IoU ≥ 0.995",
@@ -150,7 +156,7 @@ def bench_engines(data: str) -> list[Row]:
 
 
 def export_untrained(path: Path) -> Path:
-    """A ResNet34 U-Net without training: as fast as a trained one."""
+    """Exports an untrained ResNet34 U-Net, which is as fast as a trained one."""
     import torch
 
     from flood_seg.export.onnx import export_onnx
@@ -165,22 +171,22 @@ def export_untrained(path: Path) -> Path:
 
 
 def bench_folder(data: str) -> list[Row]:
-    """`infer` on 100 photos against the slowest of its stages alone."""
+    """`infer` on 100 images against its slowest stage alone."""
     from flood_seg.config.schema import SampleConfig
     from flood_seg.inference.models import bundled_model
     from flood_seg.synthetic.sample_set import write_sample
 
     with tempfile.TemporaryDirectory() as name:
-        photos = Path(data, "images")
-        if not photos.is_dir():
+        images = Path(data, "images")
+        if not images.is_dir():
             write_sample(Path(name), SampleConfig(count=20, height=700, width=1000, seed=0))
-            photos = Path(name, "images")
-        times = in_process("folder.py", str(photos), str(bundled_model()))
+            images = Path(name, "images")
+        times = in_process("folder.py", str(images), str(bundled_model()))
     slowest = max("read", "run", "write", key=times.__getitem__)
     shown = f"{times['infer']:.2f} s ({times['infer'] / times[slowest]:.2f}×)"
     return [
         (
-            "infer, a folder of 100 photos",
+            "infer, a folder of 100 images",
             f"slowest stage alone ({slowest})",
             f"{times[slowest]:.2f} s",
             shown,
@@ -190,7 +196,7 @@ def bench_folder(data: str) -> list[Row]:
 
 
 def bench_triton(_data: str) -> list[Row]:
-    """The embedded server under 8 clients against the same engine in a plain loop."""
+    """The embedded Triton server with 8 clients against the same engine in a loop."""
     from flood_seg.inference.models import bundled_model
 
     rates = in_process("served.py", str(bundled_model()))
@@ -207,7 +213,7 @@ def bench_triton(_data: str) -> list[Row]:
 
 
 def bench_client(_data: str) -> list[Row]:
-    """One photo by `triton-client`, from a cold start to the file written, against `infer`."""
+    """`triton-client` on one image, including startup and writing, against `infer`."""
     import cv2
 
     from flood_seg.inference.models import bundled_model
@@ -225,11 +231,11 @@ def bench_client(_data: str) -> list[Row]:
             client = median_of(flood_seg("triton-client", "--image", "photo.jpg"), cwd=folder)
         finally:
             measure([*server, "--stop"], cwd=folder)
-    return [("triton-client, 1000 px photo, cold", "infer", f"{local[0]:.2f} s", f"{client[0]:.2f} s", "≤ 1.0 s")]
+    return [("triton-client, 1000 px image, cold", "infer", f"{local[0]:.2f} s", f"{client[0]:.2f} s", "≤ 1.0 s")]
 
 
 def bench_workshop(data: str) -> list[Row]:
-    """`data check`, `data tile` and `evaluate`, each against what it cannot do without."""
+    """`data check`, `data tile` and `evaluate`, each against its necessary minimum."""
     from flood_seg.config.schema import SampleConfig
     from flood_seg.inference.models import bundled_model
     from flood_seg.synthetic.sample_set import write_sample
@@ -240,14 +246,14 @@ def bench_workshop(data: str) -> list[Row]:
             data = name
         checked = in_process("workshop.py", "check", data)
         tiled = in_process("workshop.py", "tile")
-        judged = in_process("workshop.py", "evaluate", data, str(bundled_model()))
+        evaluated = in_process("workshop.py", "evaluate", data, str(bundled_model()))
     return [
-        (f"data check, {checked['pairs']} photos", "reading the files", f"{checked['reading']:.1f} s",
+        (f"data check, {checked['pairs']} images", "reading the files", f"{checked['reading']:.1f} s",
          f"{checked['check']:.1f} s ({checked['check'] / checked['reading']:.2f}×)", "≤ 20 s for 250"),
-        ("data tile, 10 000×10 000 RGB GeoTIFF", "rasterio reads and writes it", f"{tiled['rasterio']:.2f} s",
+        ("data tile, 10 000×10 000 RGB GeoTIFF", "copy with rasterio", f"{tiled['rasterio']:.2f} s",
          f"{tiled['tile']:.2f} s ({tiled['tile'] / tiled['rasterio']:.2f}×), {tiled['mb']:.0f} MB", "≤ 1.5×, ≤ 500 MB"),
-        (f"evaluate with its page, {judged['photos']} photos", "the model alone", f"{judged['model']:.2f} s",
-         f"{judged['evaluate']:.2f} s ({judged['evaluate'] / judged['model']:.2f}×)", "≤ 1.5×"),
+        (f"evaluate with report, {evaluated['images']} images", "inference alone", f"{evaluated['model']:.2f} s",
+         f"{evaluated['evaluate']:.2f} s ({evaluated['evaluate'] / evaluated['model']:.2f}×)", "≤ 1.5×"),
     ]  # fmt: skip
 
 
@@ -271,7 +277,7 @@ BENCHES = {
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Runs the benchmarks and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="data/raw")
     parser.add_argument("--only", choices=BENCHES)
@@ -280,7 +286,7 @@ def main() -> None:
     for name, bench in BENCHES.items():
         if options.only in (None, name):
             rows += bench(options.data)
-    show_table("Measured", ("what", "baseline", "baseline's", "flood-seg", "goal"), rows)
+    show_table("Benchmarks", ("benchmark", "baseline", "baseline result", "flood-seg", "target"), rows)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Times the embedded Triton server under 8 clients against the same engine called in a plain loop; prints JSON.
+"""Measures throughput of the embedded Triton server with 8 clients, and of the same engine in a loop; prints JSON.
 
 python benchmarks/served.py MODEL [key=value ...]
 """
@@ -24,7 +24,7 @@ NAME, ROUNDS, SECONDS, CLIENTS = "flood_area_segmentation", 3, 6.0, 8
 
 
 def free_ports() -> list[int]:
-    """Three ports that nothing listens on."""
+    """Returns three free ports."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
     ports = [opened.getsockname()[1] for opened in sockets]
     for opened in sockets:
@@ -33,7 +33,7 @@ def free_ports() -> list[int]:
 
 
 def plain_loop(backend: Backend, image: np.ndarray) -> float:
-    """Images a second of the engine, one image after the other."""
+    """Returns the images per second of the engine, one image at a time."""
     end, count, started = time.perf_counter() + SECONDS, 0, time.perf_counter()
     while time.perf_counter() < end:
         backend.run(image)
@@ -42,7 +42,7 @@ def plain_loop(backend: Backend, image: np.ndarray) -> float:
 
 
 def main() -> None:
-    """Interleaves rounds and prints medians."""
+    """Runs several rounds and prints medians."""
     model, *overrides = sys.argv[1:]
     backend = open_backend(compose("infer", with_engine(overrides, model), InferConfig).backend, model, warmup=2)
     image = np.random.default_rng(0).standard_normal((1, 3, 512, 512), np.float32)

@@ -1,4 +1,4 @@
-"""Copies a data set with its photos' long side reduced: shrink.py SOURCE TARGET PIXELS."""
+"""Copies a data set with images downscaled to a maximum side length: shrink.py SOURCE TARGET PIXELS."""
 
 import sys
 from pathlib import Path
@@ -20,7 +20,7 @@ for pair in find_pairs(source / "images", source / "masks")[0]:
     try:
         image, mask = reader.load(pair)
     except ImageError as error:
-        print(f"{pair.stem}: left out, {error}")
+        print(f"{pair.stem}: skipped, {error}")
         continue
     scale = min(1.0, longest / max(image.shape[:2]))
     height, width = (round(side * scale) for side in image.shape[:2])

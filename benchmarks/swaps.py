@@ -1,10 +1,10 @@
-"""Measures how well `data check` finds exchanged masks, and how often it names masks that are right; prints tables.
+"""Measures recall and false alarms of `data check` for swapped masks; prints a table in Markdown.
 
 python benchmarks/swaps.py [--flood DIR] [--ombria DIR] [--kinds roads fields] [--sizes 20 100 400] [--seeds 3]
 
-Sets of several kinds are drawn (`swaps_data.py`), the same for a seed; `--flood` is a folder of images/ and masks/,
-`--ombria` that of OmbriaS1/ and OmbriaS2/. Of each, sets of several sizes are drawn at random. Each is tried as it is,
-and with exchanges made on purpose: one in 40 images, one at least.
+Data sets of several kinds are generated from seeds (`swaps_data.py`); `--flood` is a folder with images/ and masks/,
+`--ombria` one with OmbriaS1/ and OmbriaS2/. Random subsets of several sizes are checked, unchanged and with swapped
+masks: one swap per 40 images, at least one.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from flood_seg.workshop.check.mask_image_fit import fit_scores
 from flood_seg.workshop.check.swapped_pairs import find_misfits, find_poor_fits, find_swaps, power, weigh_cues
 
 RGB = ("red", "green", "blue")
-KNOWN_SWAPS = ("14", "15")  # of the flood photos, which are exchanged as they come
-ROUNDS = {20: 40, 100: 10, 400: 4}  # sets of so many images that are drawn of each kind and seed
+KNOWN_SWAPS = ("14", "15")  # swapped in the published flood data set
+ROUNDS = {20: 40, 100: 10, 400: 4}  # number of random subsets of each size, per kind and seed
 
 
 @dataclass
 class Tally:
-    """What was counted: of sets as they are, and of exchanges made."""
+    """Counts over unchanged sets and over swaps."""
 
     sets: int = 0
     errors: int = 0
@@ -47,7 +47,7 @@ class Tally:
 
 
 def views_of(image: np.ndarray, mask: np.ndarray, several: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Returns what the check compares: of an image, any dtype [H, W, bands], and of a mask, uint8 [H, W]."""
+    """Returns small views of an image, any dtype [H, W, bands], and a mask, uint8 [H, W], for the comparison."""
     bands = RGB if image.shape[2] == 3 else [f"b{band}" for band in range(image.shape[2])]
     if several:
         small = cv2.resize(mask, (VIEW_SIZE, VIEW_SIZE), interpolation=cv2.INTER_NEAREST_EXACT)
@@ -57,19 +57,19 @@ def views_of(image: np.ndarray, mask: np.ndarray, several: bool = False) -> tupl
 
 
 def drawn(kind: str, place: int, count: int) -> np.ndarray:
-    """Returns the fits of a drawn set, float32 [signs, images, masks]."""
+    """Returns the fit scores of a generated set, float32 [signs, images, masks]."""
     several = kind == "street"
     return table(views_of(*KINDS[kind](seed, place), several) for seed in range(count))
 
 
 def table(views: Iterator[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """Returns the fits of those whose mask is not of one class alone."""
+    """Returns the fit scores of the images whose masks have more than one class."""
     useful = [(view, mask) for view, mask in views if (mask != mask.flat[0]).any()]
     return fit_scores([view for view, _ in useful], [mask for _, mask in useful])
 
 
 def flood(folder: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields the flood photos but for the two that are exchanged and those that lack an image."""
+    """Yields the flood data set without the two swapped images and those without a readable image."""
     for file in sorted((folder / "masks").iterdir()):
         images = list((folder / "images").glob(f"{file.stem}.*"))
         if images and file.stem not in KNOWN_SWAPS:
@@ -93,7 +93,7 @@ def judge(scores: np.ndarray, options: CheckConfig) -> dict[tuple[int, int], flo
 
 
 def try_as_it_is(scores: np.ndarray, tally: Tally, options: CheckConfig) -> None:
-    """Counts what is named in a set without an exchange."""
+    """Counts what is reported for an unchanged set."""
     tally.sets += 1
     for chance in judge(scores, options).values():
         tally.errors += chance < options.swap_error
@@ -107,7 +107,7 @@ def try_as_it_is(scores: np.ndarray, tally: Tally, options: CheckConfig) -> None
     tally.powers.append(power(evidence.scores, options.swap_warning))
 
 
-def try_exchanged(scores: np.ndarray, random: np.random.Generator, tally: Tally, options: CheckConfig) -> None:
+def try_swapped(scores: np.ndarray, random: np.random.Generator, tally: Tally, options: CheckConfig) -> None:
     """Exchanges masks and counts which of them, and which others, are named."""
     images, pairs = scores.shape[1], max(1, scores.shape[1] // 80)
     chosen = random.choice(images, (pairs, 2), replace=False)
@@ -133,12 +133,12 @@ def measure(tables: list[np.ndarray], size: int, rounds: int, options: CheckConf
             scores = full[:, few][:, :, few]
             try_as_it_is(scores, tally, options)
             for _ in range(3):
-                try_exchanged(scores, random, tally, options)
+                try_swapped(scores, random, tally, options)
     return tally, count
 
 
 def row(name: str, size: int, tally: Tally) -> str:
-    """Returns a line of the table in Markdown."""
+    """Returns a row of the table in Markdown."""
     share = [f"{100 * count / max(tally.made, 1):.0f} %" for count in (tally.found, tally.sure)]
     return (
         f"| {name} | {size} | {tally.sets} | {tally.errors} | {tally.warnings} | {tally.misfits / tally.sets:.1f} "
@@ -148,7 +148,7 @@ def row(name: str, size: int, tally: Tally) -> str:
 
 HEAD = (
     "| data | images | sets | false errors | false warnings | poor fits per set "
-    "| exchanges made | found | as errors | promised | others named |\n" + "| --- " * 11 + "|"
+    "| swaps | found | as errors | predicted | others reported |\n" + "| --- " * 11 + "|"
 )
 
 
@@ -164,7 +164,7 @@ def main() -> None:
     options = defaults(CheckConfig)
     sets = {kind: [drawn(kind, place, max(given.sizes)) for place in range(given.seeds)] for kind in given.kinds}
     if given.flood:
-        sets["flood photos"] = [table(flood(given.flood))]
+        sets["flood images"] = [table(flood(given.flood))]
     if given.ombria:
         for sensor, when in (("S2", "after"), ("S2", "before"), ("S1", "after"), ("S1", "before")):
             sets[f"OMBRIA {sensor} {when}"] = [table(ombria(given.ombria, sensor, when))]

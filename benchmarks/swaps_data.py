@@ -1,7 +1,7 @@
-"""Draws data sets of several kinds, the same for a seed, that `benchmarks/swaps.py` exchanges masks in.
+"""Generates data sets of several kinds from seeds, for `benchmarks/swaps.py`.
 
-They are made to be hard: tiles of one place that resemble each other, lines and shapes that belong to no mask, classes
-of hardly any contrast, shadows, tiles that are nearly uniform, and masks that were drawn carelessly.
+They are difficult by design: similar tiles of one site, lines and shapes outside the masks, low contrast, shadows,
+nearly uniform tiles, and inaccurate masks.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     Drawn = tuple[np.ndarray, np.ndarray]
 
 
-def _careless(random: np.random.Generator, mask: np.ndarray, share: float) -> np.ndarray:
-    """In a share of the tiles draws a mask as a tired annotator does: shifted, half left out, or too broad."""
+def _make_inaccurate(random: np.random.Generator, mask: np.ndarray, share: float) -> np.ndarray:
+    """Makes a share of the masks inaccurate: shifted, half missing, or dilated."""
     if random.random() >= share:
         return mask
     flaw = random.integers(3)
@@ -33,8 +33,8 @@ def _careless(random: np.random.Generator, mask: np.ndarray, share: float) -> np
     return np.asarray(cv2.dilate(mask, np.ones((7, 7), np.uint8)))
 
 
-def _exposed(random: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Exposure, haze, the shadow of a cloud in some tiles, blur and sensor noise."""
+def _degrade(random: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """Applies exposure, haze, cloud shadows in some tiles, blur and sensor noise."""
     result = image * random.uniform(0.75, 1.2)
     if random.random() < 0.25:
         cloud = noise(random, image.shape[:2], 1.5, 2) > random.uniform(0, 1)
@@ -45,7 +45,7 @@ def _exposed(random: np.random.Generator, image: np.ndarray) -> np.ndarray:
 
 
 def _ground(random: np.random.Generator, side: int, tones: np.ndarray) -> np.ndarray:
-    """Land whose tones run into each other in patches, float [side, side, 3]."""
+    """Returns land with patches of blended tones, float [side, side, 3]."""
     patches = noise(random, (side, side), random.uniform(2, 6), 4)
     rank = np.argsort(np.argsort(patches.ravel())).reshape(side, side) / side**2
     base = tones[(rank * len(tones)).astype(int).clip(0, len(tones) - 1)]
@@ -53,7 +53,7 @@ def _ground(random: np.random.Generator, side: int, tones: np.ndarray) -> np.nda
 
 
 def _curve(random: np.random.Generator, side: int, angle: float, bend: float) -> np.ndarray:
-    """A line across the tile, int32 [points, 2] in sixteenths of a pixel."""
+    """Returns a line across the tile, int32 [points, 2] in sixteenths of a pixel."""
     heading = np.array([np.cos(angle), np.sin(angle)])
     normal = heading[::-1] * (-1, 1)
     steps = np.linspace(-0.9, 0.9, 30)[:, None] * side
@@ -63,7 +63,7 @@ def _curve(random: np.random.Generator, side: int, angle: float, bend: float) ->
 
 
 def draw_roads(seed: int, place: int, side: int = 400) -> Drawn:
-    """Thin light roads with grey mask edges, between hedges, ditches and tracks that are in no mask."""
+    """Thin bright roads with antialiased mask edges, among hedges, ditches and tracks that are not in the mask."""
     scene, random = np.random.default_rng([place, 1]), np.random.default_rng([place, seed, 2])
     grid = scene.uniform(0, np.pi)
     color = _ground(random, side, CROPS[scene.permutation(len(CROPS))[:4]])
@@ -81,15 +81,13 @@ def draw_roads(seed: int, place: int, side: int = 400) -> Drawn:
         color = color * (1 - share) + paint * share
         if kind == "road":
             mask = np.maximum(mask, drawn)
-    trees = noise(random, (side, side), 25, 2) > random.uniform(
-        0.8, 2.5
-    )  # crowns hide roads that the mask goes on with
+    trees = noise(random, (side, side), 25, 2) > random.uniform(0.8, 2.5)  # tree crowns hide roads that are in the mask
     color[trees] = (52, 70, 42) + noise(random, (side, side), 60, 1)[trees][:, None] * 8
-    return _exposed(random, color), _careless(random, mask, 0.08)
+    return _degrade(random, color), _make_inaccurate(random, mask, 0.08)
 
 
 def draw_street(seed: int, place: int, side: int = 256) -> Drawn:
-    """A street from a car, twelve class indices; tiles of one place are frames of one drive."""
+    """A street seen from a car, twelve class indices; tiles of one site are frames of one drive."""
     scene, random = np.random.default_rng([place, seed // 8, 3]), np.random.default_rng([place, seed, 4])
     horizon = int(side * (0.45 + scene.normal(0, 0.03)))
     middle = side * (0.5 + scene.normal(0, 0.04)) + random.normal(0, 4)
@@ -114,14 +112,14 @@ def draw_street(seed: int, place: int, side: int = 256) -> Drawn:
         else:
             cv2.rectangle(mask, (x - wide, y - tall), (x + wide, y), kind, -1)
     color = tones[mask.astype(int) - 1] + noise(random, (side, side), 20, 3)[..., None] * 12
-    if random.random() < 0.6:  # the shadow of a house lies across the road
+    if random.random() < 0.6:  # shadow of a house across the road
         edge = random.uniform(0.2, 0.8) * side
         color[:, : int(edge)] *= random.uniform(0.45, 0.75)
-    return _exposed(random, color.astype(np.float32)), np.where(random.random((side, side)) < 0.002, 0, mask)
+    return _degrade(random, color.astype(np.float32)), np.where(random.random((side, side)) < 0.002, 0, mask)
 
 
 def draw_buildings(seed: int, place: int, side: int = 256) -> Drawn:
-    """Roofs of an estate with shadows, on ground of much the same grey; parking lots and courts look alike."""
+    """Buildings with shadows on ground of similar grey, among similar parking lots and courtyards."""
     scene, random = np.random.default_rng([place, 5]), np.random.default_rng([place, seed, 6])
     angle, pitch = scene.uniform(0, np.pi / 2), int(scene.integers(34, 60))
     color = _ground(random, side, np.array([(120, 118, 112), (100, 108, 92), (136, 130, 120), (90, 100, 80)], float))
@@ -138,18 +136,18 @@ def draw_buildings(seed: int, place: int, side: int = 256) -> Drawn:
             corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * half
             corners = (corners + np.array([column, row]) + offset + random.normal(0, 2, 2)) @ turn.T
             paint = ROOFS[random.integers(len(ROOFS))] + random.normal(0, 10, 3)
-            if random.random() < 0.2:  # a court or a container: of a roof's colour, and in no mask
+            if random.random() < 0.2:  # a courtyard or container: color of a roof, not in the mask
                 cv2.fillPoly(color, [np.int32(corners)], paint.tolist())
                 continue
             cv2.fillPoly(shadow, [np.int32(corners + sun)], 255)
             cv2.fillPoly(mask, [np.int32(corners)], 255)
             cv2.fillPoly(color, [np.int32(corners)], paint.tolist())
     color[(shadow > 0) & (mask == 0)] *= 0.6
-    return _exposed(random, color), _careless(random, mask, 0.1)
+    return _degrade(random, color), _make_inaccurate(random, mask, 0.1)
 
 
 def draw_fields(seed: int, place: int, side: int = 256) -> Drawn:
-    """Parcels in strips, some of one crop: edges are everywhere, and the crop's tone is hardly another one."""
+    """Fields in strips, some of one crop whose tone differs little from the others."""
     scene, random = np.random.default_rng([place, 7]), np.random.default_rng([place, seed, 8])
     angle, pitch = scene.uniform(0, np.pi) + random.normal(0, 0.1), scene.uniform(20, 50)
     rows, columns = np.mgrid[:side, :side]
@@ -162,24 +160,24 @@ def draw_fields(seed: int, place: int, side: int = 256) -> Drawn:
     wanted = (random.random(499) < random.uniform(0.1, 0.5))[key]
     tones = CROPS[random.integers(0, len(CROPS), 499)] + random.normal(0, 8, (499, 3))
     crop = CROPS[scene.integers(len(CROPS))] + random.normal(0, 10, 3)
-    mixed = random.uniform(0.2, 1)  # of the crop's own tone in a tile
+    mixed = random.uniform(0.2, 1)  # share of the crop's own tone in the tile
     color = np.where(wanted[..., None], crop * mixed + tones[key] * (1 - mixed), tones[key])
     color = color + noise(random, (side, side), 40, 3)[..., None] * 8
-    return _exposed(random, color.astype(np.float32)), _careless(random, wanted.astype(np.uint8) * 255, 0.1)
+    return _degrade(random, color.astype(np.float32)), _make_inaccurate(random, wanted.astype(np.uint8) * 255, 0.1)
 
 
 _SCENES: dict[tuple[int, int], np.ndarray] = {}
 
 
 def _relief(place: int, side: int) -> np.ndarray:
-    """The ground's height of a whole scene of 24 x 24 tiles, at a quarter of the resolution."""
+    """Returns the elevation of a scene of 24×24 tiles, at a quarter of the resolution."""
     if (place, side) not in _SCENES:
         _SCENES[place, side] = noise(np.random.default_rng([place, 9]), (side * 6, side * 6), 9, 6)
     return _SCENES[place, side]
 
 
 def draw_water(seed: int, place: int, side: int = 128) -> Drawn:
-    """A tile of one satellite scene in twelve bands, uint16: rivers and lakes, dark wood and shadow beside them."""
+    """A tile of one satellite scene in twelve bands, uint16: rivers and lakes beside dark forest and shadow."""
     random = np.random.default_rng([place, seed, 10])
     relief = _relief(place, side)
     row, column = divmod(int(np.random.default_rng([place, 11]).permutation(576)[seed % 576]), 24)
@@ -199,11 +197,11 @@ def draw_water(seed: int, place: int, side: int = 128) -> Drawn:
 
 
 def draw_unseen(seed: int, place: int, side: int = 128) -> Drawn:
-    """Masks of what the images do not show at all, as wells or owners: nothing may be said about them."""
+    """Masks of something the images do not show, such as wells or ownership: nothing should be reported."""
     random = np.random.default_rng([place, seed, 12])
     color = _ground(random, side, CROPS)
     mask = noise(random, (side, side), random.uniform(1, 8), 3) > random.uniform(0.3, 1.5)
-    return _exposed(random, color), mask.astype(np.uint8) * 255
+    return _degrade(random, color), mask.astype(np.uint8) * 255
 
 
 def draw_uniform(seed: int, place: int, side: int = 128) -> Drawn:

@@ -1,4 +1,4 @@
-"""Times `data check`, `data tile` and `evaluate` against their baselines; prints JSON.
+"""Times `data check`, `data tile` and `evaluate` against baselines; prints JSON.
 
 python benchmarks/workshop.py check DATA | tile | evaluate DATA MODEL
 """
@@ -20,11 +20,11 @@ PEAK = (
     "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); "
     "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
 )
-SIDE, PHOTOS, ROUNDS = 10_000, 50, 3
+SIDE, IMAGES, ROUNDS = 10_000, 50, 3
 
 
 def check(data: str) -> dict[str, float]:
-    """Seconds of the check of a whole data set with its page, and of reading its files alone, in as many threads."""
+    """Returns the seconds of a check of a data set with its report, and of only reading its files."""
     from concurrent.futures import ThreadPoolExecutor
 
     from flood_seg.config.compose import compose
@@ -54,7 +54,7 @@ def check(data: str) -> dict[str, float]:
 
 
 def tile() -> dict[str, float]:
-    """Seconds and peak MB of cutting a scene of 10 000 x 10 000, and seconds of reading and writing it by rasterio."""
+    """Returns seconds and peak MB of tiling a scene of 10 000×10 000, and seconds of copying it with rasterio."""
     import rasterio
     from rasterio.transform import from_origin
 
@@ -78,7 +78,7 @@ def tile() -> dict[str, float]:
             best["rasterio"] = min(best["rasterio"], time.perf_counter() - started)
             command = [sys.executable, "-m", "flood_seg", "data", "tile", "--image", str(scene)]
             started = time.perf_counter()
-            # By a small process: the peak of one that is started counts from that of its parent.
+            # Started from a small process, since ru_maxrss of a child starts with that of its parent.
             small = [sys.executable, "-S", "-c", PEAK, *command, "--out", f"{name}/{number}"]
             done = subprocess.run(small, capture_output=True, text=True, check=True)
             best["tile"] = min(best["tile"], time.perf_counter() - started)
@@ -87,7 +87,7 @@ def tile() -> dict[str, float]:
 
 
 def evaluate(data: str, model: str) -> dict[str, float]:
-    """Seconds of an evaluation of 50 photos with its page, and of the model alone on the same, in turns."""
+    """Returns the seconds of an evaluation of 50 images with its report, and of inference alone on the same images."""
     from flood_seg.config.compose import compose
     from flood_seg.config.schema import EvaluateConfig
     from flood_seg.data.layout import choose_pairs
@@ -103,12 +103,12 @@ def evaluate(data: str, model: str) -> dict[str, float]:
     reader = SampleReader.for_model(config.datamodule, predictor.spec)
     pairs = choose_pairs(config.datamodule)
     chosen, inputs = list[str](), list[np.ndarray]()
-    for pair in pairs[:: max(1, len(pairs) // PHOTOS)]:
+    for pair in pairs[:: max(1, len(pairs) // IMAGES)]:
         with contextlib.suppress(ImageError):
-            if len(chosen) < PHOTOS:
+            if len(chosen) < IMAGES:
                 inputs.append(predictor.prepare(reader.load(pair)[0]).tensor[None])
                 chosen.append(pair.stem)
-    best: dict[str, float] = {"model": np.inf, "evaluate": np.inf, "photos": len(chosen)}
+    best: dict[str, float] = {"model": np.inf, "evaluate": np.inf, "images": len(chosen)}
     with tempfile.TemporaryDirectory() as name:
         rest = [pair.stem for pair in pairs if pair.stem not in chosen][:1]
         write_split(Path(name, "split.txt"), Split(tuple(rest), tuple(chosen)))
@@ -122,7 +122,7 @@ def evaluate(data: str, model: str) -> dict[str, float]:
             with contextlib.redirect_stdout(io.StringIO()):
                 run(config, model, Path(name, str(number)))
             whole = time.perf_counter() - started
-            if number:  # the first one imports what draws the page
+            if number:  # the first round includes imports
                 best = {**best, "model": min(best["model"], alone), "evaluate": min(best["evaluate"], whole)}
     return best
 

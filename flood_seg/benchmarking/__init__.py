@@ -1,1 +1,1 @@
-"""Engines against each other: agreement (verify), accuracy and speed (benchmark)."""
+"""Comparison of engines: agreement (verify), accuracy and speed (benchmark)."""

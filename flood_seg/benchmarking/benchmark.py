@@ -1,4 +1,4 @@
-"""Measures accuracy and speed of each engine in one run, so that they can be compared."""
+"""Measures accuracy, latency, throughput and memory of several engines in one run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from flood_seg.benchmarking.engine_process import EngineProcess
 from flood_seg.benchmarking.load import Load, measure_load
 from flood_seg.benchmarking.machine import describe_machine
-from flood_seg.benchmarking.measured import Measured
+from flood_seg.benchmarking.results import EngineResult, draw_chart
 from flood_seg.console import say, show_table, track
 from flood_seg.evaluation.agreement import SAME_INPUT, SAME_TASK, check_same_spec
 from flood_seg.evaluation.eval_images import load_images
@@ -31,24 +31,22 @@ if TYPE_CHECKING:
     from flood_seg.inference.engines import Engine
 
 COLUMNS = ("model", "engine", "IoU", "p50 ms", "p95 ms", "images/s", "batch", "speed-up", "load s", "MB")
-LEGEND = (
-    "p50, p95: latency at batch 1; images/s: at the best batch; speed-up: of images/s; MB: peak memory of the process"
-)
+LEGEND = "p50, p95: latency at batch 1; images/s, speed-up: at the best batch size; MB: peak memory of the process"
 
 
 def benchmark(
     data: DataConfig, options: BenchmarkOptions, models: Sequence[str], out: Path | None = None
-) -> list[Measured]:
-    """Measures engines in turns: each round runs all of them, so that a busy moment of the machine hits all alike.
+) -> list[EngineResult]:
+    """Measures engines in alternation: each round runs all of them, so that other load affects all equally.
 
     Args:
         data: the images.
-        options: how many of them, batch sizes, rounds.
-        models: as `parse_engine` reads them; the first is the baseline.
-        out: folder of benchmark.csv, benchmark.json and benchmark.png; None: nothing is written.
+        options: number of images, batch sizes, rounds.
+        models: in the format of `parse_engine`; the first is the baseline.
+        out: folder for benchmark.csv, benchmark.json and benchmark.png; None: nothing is written.
 
     Returns:
-        the figures of each.
+        the result of each engine.
 
     Raises:
         FloodSegError: a model or an engine cannot be used.
@@ -62,22 +60,22 @@ def benchmark(
         for process in running[1:]:
             check_same_spec(spec, process.spec, str(process.engine), (*SAME_TASK, *SAME_INPUT))
         size = (options.height or spec.height, options.width or spec.width)
-        photos, origin = load_images(data, spec, options.images)
-        measured = [Measured(str(p.engine), p.description, p.load_seconds) for p in running]
-        for process, figures in zip(running, measured, strict=True):
-            _measure_accuracy(process, figures, photos)
-        _measure_speed(running, measured, size, options)
+        images, origin = load_images(data, spec, options.images)
+        results = [EngineResult(str(p.engine), p.description, p.load_seconds) for p in running]
+        for process, result in zip(running, results, strict=True):
+            _measure_accuracy(process, result, images)
+        _measure_speed(running, results, size, options)
     machine = describe_machine()
-    _show(measured, f"{size[0]}×{size[1]}; IoU on {len(photos)} {origin}\n{machine}")
+    _show(results, f"{size[0]}×{size[1]}; IoU on {len(images)} {origin}\n{machine}")
     servers = [engine for engine in engines if backends()[engine.name].schemes]
     loads = {str(engine): _measure_server(engine, options, size) for engine in servers}
     if out:
-        _write(out, measured, loads, machine, size)
-    return measured
+        _write(out, results, loads, machine, size)
+    return results
 
 
 def default_engines(output_dir: Path) -> list[str]:
-    """Returns the default model in each engine that is installed, ONNX Runtime first."""
+    """Returns the default model with each installed CPU engine, ONNX Runtime first."""
     from importlib.util import find_spec
 
     model = default_model(output_dir)[0]
@@ -85,34 +83,34 @@ def default_engines(output_dir: Path) -> list[str]:
     return [str(model), *(f"openvino,precision={precision}:{model}" for precision in precisions)]
 
 
-def _measure_accuracy(process: EngineProcess, figures: Measured, photos: Sequence[EvalImage]) -> None:
-    """Runs each photo once, which warms the engine up too."""
+def _measure_accuracy(process: EngineProcess, result: EngineResult, images: Sequence[EvalImage]) -> None:
+    """Runs each image once, which also warms up the engine."""
     matrices, spec = [], process.spec
-    for photo in track(photos, figures.description, len(photos)):
-        logits = check_logits(process.run(preprocess(photo.image, spec)[None]).logits[0], figures.description)
-        if photo.mask is not None:
+    for one in track(images, result.description, len(images)):
+        logits = check_logits(process.run(preprocess(one.image, spec)[None]).logits[0], result.description)
+        if one.mask is not None:
             predicted = to_classes(logits, spec.threshold, spec.temperature)
-            matrices.append(confusion_matrix(predicted, photo.mask, len(spec.class_names)))
-    figures.iou = task_metrics(np.stack(matrices), spec.task).iou if matrices else None
+            matrices.append(confusion_matrix(predicted, one.mask, len(spec.class_names)))
+    result.iou = task_metrics(np.stack(matrices), spec.task).iou if matrices else None
 
 
 def _measure_speed(
-    running: Sequence[EngineProcess], measured: Sequence[Measured], size: tuple[int, int], options: BenchmarkOptions
+    running: Sequence[EngineProcess], results: Sequence[EngineResult], size: tuple[int, int], options: BenchmarkOptions
 ) -> None:
-    batches = {n: _noise(n, len(running[0].spec.bands), *size) for n in sorted({1, *options.batch_sizes})}
+    batches = {n: _random_batch(n, len(running[0].spec.bands), *size) for n in sorted({1, *options.batch_sizes})}
     turns = [(n, batch, round_) for round_ in range(options.rounds + 1) for n, batch in batches.items()]
     for n, batch, round_ in track(turns, "Measuring", len(turns)):
-        for process, figures in zip(running, measured, strict=True):
+        for process, result in zip(running, results, strict=True):
             timed = process.run(batch, options.repeats if n == 1 else 1)
-            figures.memory_mb = timed.memory_mb
-            if round_ == 0:  # warms up
+            result.memory_mb = timed.memory_mb
+            if round_ == 0:  # warm-up
                 continue
-            figures.batch_seconds.setdefault(n, []).extend(timed.seconds)
+            result.batch_seconds.setdefault(n, []).extend(timed.seconds)
             if n == 1:
-                figures.latencies += timed.seconds
+                result.latencies += timed.seconds
 
 
-def _noise(count: int, bands: int, height: int, width: int) -> np.ndarray:
+def _random_batch(count: int, bands: int, height: int, width: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((count, bands, height, width), np.float32)
 
 
@@ -122,50 +120,48 @@ def _measure_server(engine: Engine, options: BenchmarkOptions, size: tuple[int, 
     for load in loads:
         mark = "knee" if load.knee else ""
         rows.append((load.clients, f"{load.throughput:.1f}", f"{load.p50:.0f}", f"{load.p95:.0f}", mark))
-    show_table(f"{engine}: clients in a closed loop", ("clients", "images/s", "p50 ms", "p95 ms", ""), rows)
+    show_table(f"{engine}: closed-loop load test", ("clients", "images/s", "p50 ms", "p95 ms", ""), rows)
     return loads
 
 
-def _rows(measured: Sequence[Measured]) -> list[tuple[str, ...]]:
-    baseline = measured[0].throughput[0]
+def _rows(results: Sequence[EngineResult]) -> list[tuple[str, ...]]:
+    baseline = results[0].throughput[0]
     rows: list[tuple[str, ...]] = []
-    for figures in measured:
-        throughput, batch = figures.throughput
+    for result in results:
+        throughput, batch = result.throughput
         rows.append(
             (
-                short_name(figures.model),
-                figures.description,
-                "" if figures.iou is None else f"{figures.iou:.4f}",
-                f"{figures.percentile(50):.1f}",
-                f"{figures.percentile(95):.1f}",
+                short_name(result.model),
+                result.description,
+                "" if result.iou is None else f"{result.iou:.4f}",
+                f"{result.percentile(50):.1f}",
+                f"{result.percentile(95):.1f}",
                 f"{throughput:.1f}",
                 str(batch),
                 f"{throughput / baseline:.1f}×",
-                f"{figures.load_seconds:.2f}",
-                f"{figures.memory_mb:.0f}",
+                f"{result.load_seconds:.2f}",
+                f"{result.memory_mb:.0f}",
             )
         )
     return rows
 
 
-def _show(measured: Sequence[Measured], title: str) -> None:
-    show_table(title, COLUMNS, _rows(measured))
+def _show(results: Sequence[EngineResult], title: str) -> None:
+    show_table(title, COLUMNS, _rows(results))
     say(LEGEND)
 
 
 def _write(
-    folder: Path, measured: Sequence[Measured], loads: dict[str, list[Load]], machine: str, size: tuple[int, int]
+    folder: Path, results: Sequence[EngineResult], loads: dict[str, list[Load]], machine: str, size: tuple[int, int]
 ) -> None:
-    from flood_seg.benchmarking.chart import draw_chart
-
-    write_csv(folder / "benchmark.csv", COLUMNS, _rows(measured))
+    write_csv(folder / "benchmark.csv", COLUMNS, _rows(results))
     record = {
         "machine": machine,
         "height": size[0],
         "width": size[1],
-        "engines": [asdict(figures) for figures in measured],
+        "engines": [asdict(result) for result in results],
         "servers": {name: [asdict(load) for load in steps] for name, steps in loads.items()},
     }
     write_json(folder / "benchmark.json", record)
-    draw_chart(folder / "benchmark.png", measured, machine)
+    draw_chart(folder / "benchmark.png", results, machine)
     say(", ".join(str(folder / f"benchmark.{suffix}") for suffix in ("csv", "json", "png")))

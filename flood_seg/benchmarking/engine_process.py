@@ -1,4 +1,4 @@
-"""An engine in a process of its own, so that its memory and its start can be measured, and engines take turns."""
+"""Runs an engine in a separate process, so that its memory and load time can be measured."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Timed:
-    """Answers and how long they took.
+class TimedRuns:
+    """The output and the durations of runs.
 
     Attributes:
         logits: of the last run, float32 [batch, channels, height, width].
         seconds: of each run.
-        memory_mb: the most that the process has used so far.
+        memory_mb: peak memory of the process so far.
     """
 
     logits: np.ndarray
@@ -40,32 +40,32 @@ class Timed:
 
 
 class EngineProcess:
-    """Loads a model in another process and runs batches there; a context manager that ends it.
+    """Loads a model and runs batches in another process; a context manager that ends the process.
 
     Attributes:
-        engine: what it runs.
-        spec: the model's.
-        description: the engine, device and precision in use, for people.
-        load_seconds: from the beginning of the process to a model that is ready, imports included.
+        engine: the engine and the model.
+        spec: of the model.
+        description: the engine, device and precision in use.
+        load_seconds: from the start of the process until the model is ready, including imports.
     """
 
     def __init__(self, engine: Engine, threads: int = 0) -> None:
         """Starts the process and waits until the model is loaded.
 
         Args:
-            engine: the model and what runs it.
-            threads: for numerical libraries; 0: their own choice.
+            engine: the engine and the model.
+            threads: of numerical libraries (OMP_NUM_THREADS); 0: their default.
 
         Raises:
             FloodSegError: the model or the engine cannot be used.
         """
         self.engine = engine
-        context = multiprocessing.get_context("spawn")  # a fork would share, and count, this process's memory
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(theirs, engine, threads), daemon=True)
+        context = multiprocessing.get_context("spawn")  # memory of a forked process would include that of this one
+        self._connection, child = context.Pipe()
+        self._process = context.Process(target=_work, args=(child, engine, threads), daemon=True)
         started = time.perf_counter()
         self._process.start()
-        theirs.close()
+        child.close()
         self.spec: ModelSpec
         try:
             self.spec, self.description = self._receive()
@@ -74,15 +74,15 @@ class EngineProcess:
             raise
         self.load_seconds = time.perf_counter() - started
 
-    def run(self, batch: np.ndarray, times: int = 1) -> Timed:
-        """Runs float32 [batch, bands, height, width] some times; time in the pipe does not count.
+    def run(self, batch: np.ndarray, times: int = 1) -> TimedRuns:
+        """Runs float32 [batch, bands, height, width] `times` times; transfer between processes is not timed.
 
         Raises:
-            FloodSegError: the engine cannot.
+            FloodSegError: the engine fails.
         """
-        with suppress(OSError):  # of a process that has ended: receiving says why
+        with suppress(OSError):  # the process has ended; _receive raises the reason
             self._connection.send((batch, times))
-        answer: Timed = self._receive()
+        answer: TimedRuns = self._receive()
         return answer
 
     def _receive(self) -> Any:
@@ -91,7 +91,7 @@ class EngineProcess:
         except (EOFError, OSError) as error:
             self._process.join(5)
             raise BackendError(
-                f"{self.engine}: its process ended (exit code {self._process.exitcode}); is there memory enough?"
+                f"{self.engine}: its process ended (exit code {self._process.exitcode}); is there enough memory?"
             ) from error
         if isinstance(answer, BaseException):
             raise answer
@@ -111,7 +111,7 @@ class EngineProcess:
 
 
 def _work(connection: Connection, engine: Engine, threads: int) -> None:
-    """The other process: loads, then answers until the pipe is closed."""
+    """Main function of the process: loads the model, then serves batches until the pipe is closed."""
     if threads:
         os.environ["OMP_NUM_THREADS"] = str(threads)
     from flood_seg.inference.engines import open_backend
@@ -127,7 +127,7 @@ def _work(connection: Connection, engine: Engine, threads: int) -> None:
                     started = time.perf_counter()
                     logits = backend.run(batch)
                     seconds.append(time.perf_counter() - started)
-                connection.send(Timed(logits, seconds, _peak_memory()))
+                connection.send(TimedRuns(logits, seconds, _peak_memory()))
     except (EOFError, KeyboardInterrupt, BrokenPipeError):
         return
     except FloodSegError as error:
@@ -135,7 +135,7 @@ def _work(connection: Connection, engine: Engine, threads: int) -> None:
 
 
 def _peak_memory() -> float:
-    """In MB. Linux's own maximum of this process: ru_maxrss would begin with its parent's."""
+    """Returns peak memory in MB; on Linux from /proc, since ru_maxrss starts with that of the parent process."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
         return float(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024

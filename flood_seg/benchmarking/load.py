@@ -1,4 +1,4 @@
-"""Puts load on a server: clients in a closed loop, each sending its next request when the last is answered."""
+"""Closed-loop load test of a server: each client sends its next request when it has received the last response."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from flood_seg.inference.backends.contract import Backend
     from flood_seg.inference.engines import Engine
 
-KNEE = 0.95  # of the best throughput
+KNEE_THROUGHPUT = 0.95  # share of the highest throughput
 
 
 @dataclass(frozen=True)
 class Load:
-    """A number of clients and what they got.
+    """The result for a number of concurrent clients.
 
     Attributes:
-        clients: at once.
-        throughput: images a second, of all together.
+        clients: number of concurrent clients.
+        throughput: images per second, of all clients.
         p50: median latency in milliseconds.
-        p95: its 95th percentile.
-        knee: whether it is the smallest number of clients with nearly (95 %) the best throughput of all.
+        p95: 95th percentile of the latency in milliseconds.
+        knee: whether this is the smallest number of clients with at least 95 % of the highest throughput.
     """
 
     clients: int
@@ -44,10 +44,10 @@ def measure_load(engine: Engine, size: tuple[int, int], clients: Sequence[int], 
     """Measures a server at several numbers of clients.
 
     Args:
-        engine: a server.
+        engine: of a server.
         size: height and width of the images, in pixels.
-        clients: how many at once, in the order to measure.
-        seconds: of each measurement, after a warm-up.
+        clients: numbers of concurrent clients, in order of measurement.
+        seconds: duration of each measurement, after a warm-up.
 
     Raises:
         ServerError: a request failed.
@@ -56,14 +56,14 @@ def measure_load(engine: Engine, size: tuple[int, int], clients: Sequence[int], 
     image = np.random.default_rng(0).standard_normal((1, len(backend.spec.bands), *size), np.float32)
     loads = [_measure(backend, image, count, seconds) for count in clients]
     best = max(load.throughput for load in loads)
-    knee = next(load for load in loads if load.throughput >= KNEE * best)
+    knee = next(load for load in loads if load.throughput >= KNEE_THROUGHPUT * best)
     return [replace(load, knee=load is knee) for load in loads]
 
 
 def _measure(backend: Backend, image: np.ndarray, clients: int, seconds: float) -> Load:
     latencies: list[float] = []
     failures: list[BaseException] = []
-    begin = time.perf_counter() + 0.2 * seconds  # until then requests warm up
+    begin = time.perf_counter() + 0.2 * seconds  # warm-up until then
     end = begin + seconds
 
     def client() -> None:

@@ -1,4 +1,4 @@
-"""The machine on which a benchmark was measured."""
+"""Description of the machine, for benchmark results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXTENSIONS = ("avx2", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asi
 
 
 def describe_machine() -> str:
-    """Returns processor, cores, instruction sets, memory, system and engine versions in one line."""
+    """Returns processor, cores, instruction sets, memory, operating system and engine versions in one line."""
     text = _cpuinfo()
     name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
     flags = set(re.findall(r"[\w]+", (re.search(r"^(?:flags|Features)\s*:(.+)$", text, re.MULTILINE) or [""])[0]))

@@ -1,4 +1,4 @@
-"""Runs the same images through several engines and compares the results."""
+"""Runs the same images with several engines and compares the results."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 
 COLUMNS = ("model", "engine", "max Δp", "flipped", "IoU", "area", "ms", "MB", "")
 LEGEND = (
-    "max Δp: largest difference of a probability; flipped: pixels; IoU: of the two masks; area: relative error of\n"
-    "the foreground's; ms: per photo; MB: peak memory of the process (of a server, of its client)"
+    "max Δp: maximum difference in probability; flipped: share of pixels; IoU: of the two masks; area: relative error\n"
+    "of the foreground area; ms: per image; MB: peak memory of the process (for servers, of the client)"
 )
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What an engine answered.
+class EngineOutput:
+    """The output of an engine.
 
     Attributes:
-        name: the model, as it was given.
+        name: the model, as given by the user.
         description: the engine, device and precision.
-        logits: float32 [channels, height, width] of each photo.
-        milliseconds: the median of a photo, the first left out.
-        memory_mb: the most that its process used; of a server, the client's.
+        logits: float32 [channels, height, width] of each image.
+        milliseconds: median per image, after a warm-up.
+        memory_mb: peak memory of the process; for servers, of the client.
     """
 
     name: str
@@ -52,19 +52,19 @@ class Answers:
 
 
 def verify(data: DataConfig, options: VerifyOptions, models: Sequence[str], out: Path | None = None) -> list[Agreement]:
-    """Compares the first model with each of the others, on photos at the first one's network size.
+    """Compares the first model with each of the others, on images at its network input size.
 
     Args:
         data: the images.
-        options: how many of them, and the tolerance.
-        models: as `parse_engine` reads them; two or more.
-        out: where to write the figures as JSON; None: nowhere.
+        options: number of images, and the tolerance.
+        models: two or more, in the format of `parse_engine`; the first is the reference.
+        out: JSON file for the results; None: nothing is written.
 
     Returns:
-        how far each model but the first lies from it.
+        the agreement of each further model with the first one.
 
     Raises:
-        DisagreementError: one lies further away than the tolerance.
+        DisagreementError: a difference exceeds the tolerance.
         ModelError: two models expect different inputs.
         UsageError: fewer than two models.
     """
@@ -73,76 +73,76 @@ def verify(data: DataConfig, options: VerifyOptions, models: Sequence[str], out:
     if out:
         check_suffix(out, (".json",), "the report in JSON")
         check_writable(out, folder=False)
-    engines = [parse_engine(model) for model in models]  # all names are checked before the first one loads
+    engines = [parse_engine(model) for model in models]  # all names are checked before the first model is loaded
     spec: ModelSpec | None = None
-    answers: list[Answers] = []
+    outputs: list[EngineOutput] = []
     for engine in engines:
         with EngineProcess(engine) as running:
             if spec is None:
                 spec = running.spec
-                photos, origin = load_images(data, spec, options.images)
-                batches = [preprocess(photo.image, spec)[None] for photo in photos]
+                images, origin = load_images(data, spec, options.images)
+                batches = [preprocess(one.image, spec)[None] for one in images]
             check_same_spec(spec, running.spec, str(engine), (*SAME_TASK, *SAME_INPUT))
-            answers.append(_answer(running, batches))
+            outputs.append(_run_all(running, batches))
     assert spec is not None
-    agreements = [compare(answers[0].logits, other.logits, spec.threshold, spec.temperature) for other in answers[1:]]
-    _show(answers, agreements, options.tolerance, f"{len(photos)} {origin}, {spec.height}×{spec.width}")
+    agreements = [compare(outputs[0].logits, other.logits, spec.threshold, spec.temperature) for other in outputs[1:]]
+    _show(outputs, agreements, options.tolerance, f"{len(images)} {origin}, {spec.height}×{spec.width}")
     if out:
-        _write(out, answers, agreements, options.tolerance)
-    _judge(answers, agreements, options.tolerance)
+        _write(out, outputs, agreements, options.tolerance)
+    _judge(outputs, agreements, options.tolerance)
     return agreements
 
 
-def _answer(running: EngineProcess, batches: list[np.ndarray]) -> Answers:
+def _run_all(running: EngineProcess, batches: list[np.ndarray]) -> EngineOutput:
     logits, seconds, memory = [], [], 0.0
-    running.run(batches[0])  # a first run prepares what the later ones need
+    running.run(batches[0])  # warm-up
     for batch in track(batches, running.description, len(batches)):
         timed = running.run(batch)
         logits.append(check_logits(timed.logits[0], str(running.engine)))
         seconds += timed.seconds
         memory = timed.memory_mb
-    return Answers(str(running.engine), running.description, logits, statistics.median(seconds) * 1e3, memory)
+    return EngineOutput(str(running.engine), running.description, logits, statistics.median(seconds) * 1e3, memory)
 
 
-def _show(answers: list[Answers], agreements: list[Agreement], tolerance: float, title: str) -> None:
-    first, *others = answers
+def _show(outputs: list[EngineOutput], agreements: list[Agreement], tolerance: float, title: str) -> None:
+    first, *others = outputs
     rows = [(*_names(first), "", "", "", "", *_costs(first), "reference")]
-    for answer, found in zip(others, agreements, strict=True):
+    for output, found in zip(others, agreements, strict=True):
         shares = (f"{found.flipped:.3%}", f"{found.mask_iou:.4f}", f"{found.area_error:.3%}")
         verdict = "same" if found.worst <= tolerance else "differs"
-        rows.append((*_names(answer), f"{found.probability:.2g}", *shares, *_costs(answer), verdict))
+        rows.append((*_names(output), f"{found.probability:.2g}", *shares, *_costs(output), verdict))
     show_table(title, COLUMNS, rows)
     say(*LEGEND.splitlines())
 
 
-def _names(answer: Answers) -> tuple[str, str]:
-    return short_name(answer.name), answer.description
+def _names(output: EngineOutput) -> tuple[str, str]:
+    return short_name(output.name), output.description
 
 
-def _costs(answer: Answers) -> tuple[str, str]:
-    return f"{answer.milliseconds:.1f}", f"{answer.memory_mb:.0f}"
+def _costs(output: EngineOutput) -> tuple[str, str]:
+    return f"{output.milliseconds:.1f}", f"{output.memory_mb:.0f}"
 
 
-def _write(path: Path, answers: list[Answers], agreements: list[Agreement], tolerance: float) -> None:
-    apart: list[Agreement | None] = [None, *agreements]
+def _write(path: Path, outputs: list[EngineOutput], agreements: list[Agreement], tolerance: float) -> None:
+    found: list[Agreement | None] = [None, *agreements]
     records = [
         {
-            "model": answer.name,
-            "engine": answer.description,
-            "milliseconds": answer.milliseconds,
-            "memory_mb": answer.memory_mb,
-            "agreement": asdict(found) if found else None,
+            "model": output.name,
+            "engine": output.description,
+            "milliseconds": output.milliseconds,
+            "memory_mb": output.memory_mb,
+            "agreement": asdict(agreement) if agreement else None,
         }
-        for answer, found in zip(answers, apart, strict=True)
+        for output, agreement in zip(outputs, found, strict=True)
     ]
-    write_json(path, {"reference": answers[0].name, "tolerance": tolerance, "models": records})
+    write_json(path, {"reference": outputs[0].name, "tolerance": tolerance, "models": records})
 
 
-def _judge(answers: list[Answers], agreements: list[Agreement], tolerance: float) -> None:
-    wrong = [a.name for a, found in zip(answers[1:], agreements, strict=True) if not found.worst <= tolerance]
+def _judge(outputs: list[EngineOutput], agreements: list[Agreement], tolerance: float) -> None:
+    wrong = [a.name for a, found in zip(outputs[1:], agreements, strict=True) if not found.worst <= tolerance]
     if wrong:
         raise DisagreementError(
-            f"{', '.join(wrong)}: further from {answers[0].name} than verify.tolerance={tolerance:g} "
-            "(the largest of flipped pixels, 1 - mask IoU, area error)"
+            f"{', '.join(wrong)}: differs from {outputs[0].name} by more than verify.tolerance={tolerance:g} "
+            "(maximum of flipped pixels, 1 - mask IoU, area error)"
         )
-    say(f"All agree with {answers[0].name} within {tolerance:g}.")
+    say(f"All agree with {outputs[0].name} within {tolerance:g}.")

@@ -1,4 +1,4 @@
-"""Asks whether encoder weights can be had, within seconds and without torch; the hub's own client tries for 23 s."""
+"""Checks within seconds, without torch, whether encoder weights are available; the hub client retries for 23 s."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from pathlib import Path
 
 from flood_seg.errors import WeightsError
 
-PROBE_SECONDS = 4.0
+PROBE_TIMEOUT_SECONDS = 4.0
 
 
 def ensure_reachable(encoder: str, weights: str) -> None:
-    """Returns at once where an earlier run downloaded the weights, or where the hub answers.
+    """Checks that the weights are in the local cache or that the hub is reachable.
 
     Raises:
-        WeightsError: neither is so.
+        WeightsError: neither.
     """
     import httpx
     from huggingface_hub import constants
 
-    # segmentation-models-pytorch keeps its encoders' weights in repositories of this name, timm in its own.
+    # Repository names: smp-hub/ENCODER.WEIGHTS of segmentation-models-pytorch, timm/ENCODER of timm.
     model = encoder.removeprefix("tu-")
-    kept = f"models--timm--{model}*" if encoder.startswith("tu-") else f"models--smp-hub--{encoder}.{weights}"
-    if any(Path(constants.HF_HUB_CACHE).glob(f"{kept}/snapshots")):
+    cached = f"models--timm--{model}*" if encoder.startswith("tu-") else f"models--smp-hub--{encoder}.{weights}"
+    if any(Path(constants.HF_HUB_CACHE).glob(f"{cached}/snapshots")):
         return
     try:
-        httpx.head(constants.ENDPOINT, timeout=PROBE_SECONDS)
+        httpx.head(constants.ENDPOINT, timeout=PROBE_TIMEOUT_SECONDS)
     except httpx.HTTPError as error:
         raise WeightsError(no_download(weights, str(error) or type(error).__name__)) from error
 
 
 def no_download(weights: str, reason: str) -> str:
-    """Returns the line that says what to do without a download."""
+    """Returns the error message for weights that cannot be downloaded."""
     first_line = reason.split("\n")[0]
     return (
-        f"model.encoder_weights={weights} cannot be downloaded ({first_line}); without a network give "
+        f"model.encoder_weights={weights} cannot be downloaded ({first_line}); offline, set "
         "model.encoder_weights_path=FILE (a local state dict) or model.encoder_weights=null (from scratch)"
     )

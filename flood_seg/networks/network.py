@@ -1,4 +1,4 @@
-"""Builds the network: an architecture of segmentation-models-pytorch around an encoder."""
+"""Builds networks: an architecture of segmentation-models-pytorch with an encoder."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ ARCHITECTURES = {name.lower(): name for name in (
 )}  # fmt: skip
 
 
-# Pixels: a vision transformer with a position for each patch of one size, which training and ONNX file are held to.
+# Input sides in pixels of vision transformers whose position embeddings fit one size only.
 FIXED_SIZE = {"DPT": 224}
 
 
 class PaddedNetwork(nn.Module):
-    """Lets a network take any height and width, by repeating the border up to the next multiple of its stride.
+    """Pads images to multiples of the stride (replicate padding) and crops the logits, so that any size is accepted.
 
-    Encoders halve their input five times, so that sides must be multiples of 32. Padding inside the network makes
-    every artefact that comes of it take any size.
+    Encoders halve their input five times, which requires multiples of 32. Padding inside the network makes all exported
+    models accept any size.
     """
 
     def __init__(self, network: nn.Module, stride: int = 32, *, fixed_size: bool = False) -> None:
-        """Wraps a network; `fixed_size` says that it takes one height and width alone."""
+        """Wraps a network; `fixed_size`: whether it accepts a single height and width only."""
         super().__init__()
         self.network, self.stride, self.fixed_size = network, stride, fixed_size
 
@@ -41,21 +41,21 @@ class PaddedNetwork(nn.Module):
 
 
 def check_size(architecture: str, height: int, width: int) -> None:
-    """Raises ConfigError where an architecture takes one size alone, and another is asked for."""
+    """Raises ConfigError where an architecture requires a fixed size, and another one is configured."""
     side = FIXED_SIZE.get(ARCHITECTURES.get(architecture.lower(), ""))
     if side is not None and (height, width) != (side, side):
         raise ConfigError(
-            f"model.architecture={architecture}: takes {side}×{side} alone, and so will its ONNX file; "
-            f"set datamodule.height={side}, or take another architecture for {height}×{width}"
+            f"model.architecture={architecture}: requires an input of {side}×{side}, in ONNX too; "
+            f"set datamodule.height={side}, or choose another architecture for {height}×{width}"
         )
 
 
 def check_batch(network: nn.Module, batch_size: int) -> None:
-    """Raises ConfigError where batches of one sample meet BatchNorm, whose averages want two or more."""
+    """Raises ConfigError for a batch size of 1 with BatchNorm, which requires at least two samples."""
     if batch_size == 1 and any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in network.modules()):
         raise ConfigError(
-            "datamodule.batch_size=1: the network has BatchNorm, which wants 2 samples or more; set "
-            "datamodule.batch_size=2, with a smaller datamodule.height where memory is short"
+            "datamodule.batch_size=1: the network has BatchNorm, which requires at least 2 samples; set "
+            "datamodule.batch_size=2, and a smaller datamodule.height if memory is short"
         )
 
 
@@ -63,10 +63,10 @@ def build_network(architecture: str, encoder: str, bands: int, channels: int) ->
     """Builds a network with random weights; downloads nothing.
 
     Args:
-        architecture: a name of segmentation-models-pytorch, in any case.
-        encoder: the name of one of its encoders.
-        bands: channels of the input.
-        channels: channels of the logits.
+        architecture: a name of segmentation-models-pytorch, case-insensitive.
+        encoder: an encoder of segmentation-models-pytorch, or `tu-` and an encoder of timm.
+        bands: number of input channels.
+        channels: number of logit channels.
 
     Raises:
         ConfigError: an unknown architecture or encoder.
@@ -78,14 +78,10 @@ def build_network(architecture: str, encoder: str, bands: int, channels: int) ->
     known = smp.encoders.get_encoder_names()
     if encoder not in known and not encoder.startswith("tu-"):
         hint = did_you_mean(encoder, known) or f"; some are {', '.join(known[:6])}"
-        raise ConfigError(f"model.encoder={encoder}: no such encoder{hint}")
+        raise ConfigError(f"model.encoder={encoder}: unknown encoder{hint}")
     try:
         network = getattr(smp, name)(encoder, encoder_weights=None, in_channels=bands, classes=channels)
-    except (
-        TypeError,
-        ValueError,
-        RuntimeError,
-    ) as error:  # a pair that does not go together, an encoder of timm's that is not
+    except (TypeError, ValueError, RuntimeError) as error:  # incompatible with the encoder, or not in timm
         reason = " ".join(str(error).split())[:200]
-        raise ConfigError(f"model.encoder={encoder}: {name} cannot be built with it ({reason})") from error
+        raise ConfigError(f"model.encoder={encoder}: {name} cannot be built with this encoder ({reason})") from error
     return PaddedNetwork(network, fixed_size=name in FIXED_SIZE)

@@ -1,4 +1,4 @@
-"""Gives an encoder its starting weights: a local file, a download that fails fast, or none."""
+"""Loads the initial weights of an encoder: from a local file, by download, or none."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 def load_encoder(network: PaddedNetwork, config: ModelConfig, bands: Sequence[str] = RGB) -> None:
-    """Starts the encoder from `encoder_weights_path`, else from `encoder_weights`, else leaves it random.
+    """Loads `encoder_weights_path`, else `encoder_weights`, else keeps the random weights.
 
-    Weights are those of an encoder of RGB; for other bands its first layer is adapted by `adapt_bands`.
+    Pretrained weights are for RGB; for other bands the first layer is adapted by `adapt_bands`.
 
     Raises:
-        WeightsError: the file is missing or does not fit; no download is possible; no such weights.
+        WeightsError: the file is missing or does not match; the download fails; unknown weights.
     """
     encoder = network.network.encoder
     assert isinstance(encoder, nn.Module)
@@ -43,41 +43,41 @@ def _load_file(encoder: nn.Module, path: Path, name: str, bands: Sequence[str]) 
         raise WeightsError(f"{where}: no such file; give a state dict of the {name} encoder")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises whatever its unpickler meets
+    except Exception as error:  # torch.load raises many types
         first_line = str(error).split("\n")[0]
-        raise WeightsError(f"{where}: not a file of plain tensors ({first_line}); give a state dict") from error
+        raise WeightsError(f"{where}: not a file of tensors ({first_line}); give a state dict") from error
     if not isinstance(state, Mapping):
-        raise WeightsError(f"{where}: holds a {type(state).__name__}, not a state dict of the {name} encoder")
+        raise WeightsError(f"{where}: contains a {type(state).__name__}, not a state dict of the {name} encoder")
     state = _adapted(encoder, state, bands)
     try:
-        # Not the encoder's own method: smp's drops a classifier's keys and returns nothing.
+        # Not the method of smp's encoders, which drops the keys of a classifier and returns nothing.
         nn.Module.load_state_dict(encoder, dict(state))
     except RuntimeError as error:
-        raise WeightsError(f"{where}: does not fit the {name} encoder ({_differences(encoder, state)})") from error
+        raise WeightsError(f"{where}: does not match the {name} encoder ({_differences(encoder, state)})") from error
 
 
 def _adapted(encoder: nn.Module, state: Mapping[str, Tensor], bands: Sequence[str]) -> dict[str, Tensor]:
-    """Returns the weights with each kernel that sees RGB made to see `bands`, where the encoder has it so."""
+    """Returns the weights, with RGB kernels adapted to `bands` where the encoder requires it."""
     own = encoder.state_dict()
     fitted = dict(state)
     for key, kernel in state.items():
-        mine = own.get(key)
-        if isinstance(kernel, Tensor) and kernel.ndim == 4 and mine is not None and kernel.shape != mine.shape:
-            outputs, inputs, *size = mine.shape
+        target = own.get(key)
+        if isinstance(kernel, Tensor) and kernel.ndim == 4 and target is not None and kernel.shape != target.shape:
+            outputs, inputs, *size = target.shape
             if kernel.shape == (outputs, len(RGB), *size) and inputs == len(bands):
                 fitted[key] = adapt_bands(kernel, bands)
     return fitted
 
 
 def adapt_bands(kernel: Tensor, bands: Sequence[str]) -> Tensor:
-    """Makes a first layer that saw red, green and blue see other bands.
+    """Adapts the kernel of a first layer from RGB to other bands.
 
-    Red, green and blue keep their own filters, wherever they stand; each other band gets the mean of the three. All are
-    scaled by 3 / bands, as timm's and segmentation-models-pytorch's are, so that the layer's answer stays as large.
+    Red, green and blue keep their filters, at any position; each other band gets the mean of the three. All are scaled
+    by 3 / bands, as in timm and segmentation-models-pytorch, which preserves the magnitude of the output.
 
     Args:
         kernel: [outputs, 3, height, width].
-        bands: names of the new input bands, in their order.
+        bands: names of the input bands, in order.
 
     Returns:
         [outputs, bands, height, width].
@@ -93,7 +93,7 @@ def _differences(encoder: nn.Module, state: Mapping[str, Tensor]) -> str:
     shapes = [key for key in own.keys() & state.keys() if own[key].shape != state[key].shape]
     return (
         f"{len(own.keys() - state.keys())} tensors missing, {len(state.keys() - own.keys())} unexpected, "
-        f"{len(shapes)} of another shape"
+        f"{len(shapes)} with another shape"
     )
 
 
@@ -103,11 +103,11 @@ def _download(encoder: nn.Module, name: str, weights: str, bands: Sequence[str])
     if weights not in known:
         allowed = ", ".join(["null", *known])
         raise WeightsError(
-            f"model.encoder_weights={weights}: the {name} encoder has no such weights; allowed are {allowed}"
+            f"model.encoder_weights={weights}: unknown weights of the {name} encoder; allowed are {allowed}"
         )
     ensure_reachable(name, weights)
     try:
         loaded = smp.encoders.get_encoder(name, weights=weights)
-    except Exception as error:  # hub clients raise their own families of errors
+    except Exception as error:  # hub clients raise their own types
         raise WeightsError(no_download(weights, f"{type(error).__name__}: {error}")) from error
     nn.Module.load_state_dict(encoder, _adapted(encoder, loaded.state_dict(), bands))

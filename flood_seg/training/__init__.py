@@ -1,1 +1,1 @@
-"""From batches to checkpoints: losses, LightningModule, callbacks, finders, runs."""
+"""Training: losses, LightningModule, callbacks, checkpoints, tuners and run folders."""

@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, the best one linked."""
+"""Checkpoint callback and IO plugin: atomic writes, and a link to the best checkpoint."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Keeps `best-epoch=NN-val_iou=0.NNNN.ckpt`, a link `best.ckpt` to it, and `last.ckpt` of every epoch."""
+    """Keeps `best-epoch=NN-val_iou=0.NNNN.ckpt`, a link `best.ckpt` to it, and `last.ckpt` of the latest epoch."""
 
     def __init__(self, folder: Path, monitor: str = "val_iou", mode: str = "max") -> None:
         super().__init__(
@@ -31,7 +31,7 @@ class BestCheckpoint(ModelCheckpoint):
         )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Saves the best as its parent does, links it, and saves the last (whose state knows the best)."""
+        """Saves and links the best checkpoint, then the last one, whose state includes the best score."""
         super().on_train_epoch_end(trainer, pl_module)
         if trainer.fast_dev_run:  # type: ignore[attr-defined] # set by a connector
             return
@@ -39,14 +39,14 @@ class BestCheckpoint(ModelCheckpoint):
         if self.best_model_path and trainer.is_global_zero:
             with atomic_path(folder / BEST) as temporary:
                 temporary.symlink_to(Path(self.best_model_path).name)
-        # Not by save_last: that writes only in epochs that save a best one.
+        # Not by save_last, which writes only in epochs that save a best checkpoint.
         trainer.save_checkpoint(folder / LAST)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint under another name and renames it: a kill in the middle leaves the one before."""
+    """Writes a checkpoint to a temporary file and renames it, so that an interrupted write keeps the previous one."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """See the parent."""
+        """Saves a checkpoint; see `TorchCheckpointIO`."""
         with atomic_path(Path(path)) as temporary:
             torch.save(checkpoint, temporary)

@@ -1,4 +1,4 @@
-"""Several processes that train one model: who writes, and how their counts come together."""
+"""Distributed training: rank, strategy, and gathering of results."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ T = TypeVar("T")
 
 
 def is_main() -> bool:
-    """Whether this process writes and speaks, as all do but those that Lightning, torchrun or SLURM number above 0."""
+    """Returns whether this process has rank 0 (of Lightning, torchrun or SLURM), which writes files and logs."""
     ranks = (os.environ[key] for key in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if key in os.environ)
     return int(next(ranks, 0)) == 0
 
 
-def fall_silent() -> None:
-    """Keeps what this process says from the terminal; its errors stay."""
+def silence_output() -> None:
+    """Discards the standard output of this process; standard error is kept."""
     sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the process ends
 
 
 def count_processes(options: TrainerConfig) -> int:
-    """Returns how many will train together, before Lightning has started them."""
-    there = max(1, torch.cuda.device_count()) if options.accelerator in ("auto", "gpu") else 1
-    return (there if options.devices == "auto" else int(options.devices)) * options.num_nodes
+    """Returns the number of training processes, before Lightning starts them."""
+    available = max(1, torch.cuda.device_count()) if options.accelerator in ("auto", "gpu") else 1
+    return (available if options.devices == "auto" else int(options.devices)) * options.num_nodes
 
 
 def choose_strategy(options: TrainerConfig, *, freezes: bool = False) -> str | Strategy:
-    """Returns Lightning's strategy; several devices are `ddp` unless another is named.
+    """Returns the strategy of the Trainer; `auto` is `ddp` for several devices.
 
-    Running averages of BatchNorm are not exchanged at each step: validation would wait for ever where a process has a
-    batch less. They are all made the first one's before each validation instead (`share_buffers`).
+    BatchNorm statistics are not broadcast at each step: validation would deadlock where a process has one batch less.
+    They are broadcast from rank 0 before each validation instead (`broadcast_buffers`).
     """
     several = options.devices != 1 or options.num_nodes > 1
     if options.strategy == "ddp" or (options.strategy == "auto" and several):
@@ -49,15 +49,15 @@ def choose_strategy(options: TrainerConfig, *, freezes: bool = False) -> str | S
     return options.strategy
 
 
-def share_buffers(buffers: Iterable[torch.Tensor]) -> None:
-    """Makes each buffer the first process's; nothing where there is one process."""
+def broadcast_buffers(buffers: Iterable[torch.Tensor]) -> None:
+    """Broadcasts each buffer from rank 0; does nothing without distributed training."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         for buffer in buffers:
             torch.distributed.broadcast(buffer, 0)
 
 
 def gather(values: list[T]) -> list[T]:
-    """Returns the values of all processes, which may have some more and some fewer; all must call it."""
+    """Returns the values of all processes, whose numbers may differ; a collective call."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return values
     parts: list[list[T]] = [[] for _ in range(torch.distributed.get_world_size())]

@@ -1,4 +1,4 @@
-"""Finds a learning rate and a batch size by trying them."""
+"""Finders of the learning rate and the batch size."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from flood_seg.data.datamodule import FloodDataModule
     from flood_seg.training.module import SegmentationModule
 
-SPARE = 0.8  # of the memory that is free
+MAX_MEMORY_SHARE = 0.8  # of the available memory
 
 
 def find_lr(
@@ -36,19 +36,19 @@ def find_lr(
     data: FloodDataModule,
     folder: Path,
 ) -> float:
-    """Raises the learning rate from step to step and returns where the loss falls fastest.
+    """Runs a learning-rate range test and returns the learning rate at the steepest descent of the loss.
 
-    Smith 2017, https://arxiv.org/abs/1506.01186, by Lightning's tuner. The module's weights are as before afterwards.
+    Smith 2017, https://arxiv.org/abs/1506.01186, by Lightning's Tuner, which restores the weights afterwards.
 
     Args:
-        options: from where to where, and in how many steps.
+        options: range of learning rates and number of steps.
         trainer_options: accelerator and precision.
-        module: with an optimizer of the configuration.
+        module: of the run, with its optimizer.
         data: of the run.
-        folder: of `lr_finder.png`.
+        folder: for `lr_finder.png`.
 
     Raises:
-        ConfigError: no learning rate makes the loss fall.
+        ConfigError: the loss decreases at no learning rate.
     """
     accelerator = choose_accelerator(trainer_options.accelerator)
     trainer = pl.Trainer(
@@ -74,29 +74,29 @@ def find_lr(
     module.stops_at_nan = True
     best = found.suggestion() if found else None
     if found is None or best is None:
-        raise ConfigError(f"tuner.find_lr: the loss falls nowhere from {options.min_lr:g} to {options.max_lr:g}")
+        raise ConfigError(f"tuner.find_lr: the loss never decreases between {options.min_lr:g} and {options.max_lr:g}")
     from flood_seg.plots.history import plot_lr_finder
 
-    picture = plot_lr_finder(found.results["lr"], found.results["loss"], best, folder / "lr_finder.png")
-    say(f"Learning rate {best:.2e}, where the loss falls fastest: {picture}")
+    plot = plot_lr_finder(found.results["lr"], found.results["loss"], best, folder / "lr_finder.png")
+    say(f"Suggested learning rate {best:.2e}, at the steepest descent of the loss: {plot}")
     return float(best)
 
 
 def find_batch_size(options: TrainerConfig, data: DataConfig, network: nn.Module, loss: nn.Module, limit: int) -> int:
-    """Doubles the batch until memory ends, and returns the largest that fits.
+    """Doubles the batch size until it does not fit in memory, and returns the largest that does.
 
-    On a GPU the next one is tried; on the CPU, whose end of memory would be the end of the process, its need is
-    estimated from those before. The network is left as it is.
+    On a GPU each size is tried. On the CPU, where running out of memory would kill the process, the memory of the next
+    size is estimated from the previous ones. The network is not modified.
 
     Args:
         options: accelerator and precision.
         data: bands, height and width of the input.
         network: maps images to logits.
-        loss: of logits and class indices.
-        limit: largest batch size to try.
+        loss: function of logits and class indices.
+        limit: maximum batch size.
 
     Raises:
-        ConfigError: not even two samples fit.
+        ConfigError: a batch of two samples does not fit.
     """
     accelerator = choose_accelerator(options.accelerator)
     device = torch.device("cuda" if accelerator == "gpu" else accelerator)
@@ -111,20 +111,20 @@ def find_batch_size(options: TrainerConfig, data: DataConfig, network: nn.Module
             logits.float(), torch.zeros(size, data.height, data.width, dtype=torch.uint8, device=device)
         ).backward()
 
-    try_size = _tries_gpu(step) if accelerator == "gpu" else _tries_cpu(step)
+    try_size = _fits_gpu(step) if accelerator == "gpu" else _fits_cpu(step)
     size = best = 2
     while size <= limit and try_size(size):
         best, size = size, size * 2
     if size == 2:
         raise ConfigError(
-            f"tuner.find_batch_size: not even 2 samples of {data.height}×{data.width} fit, or there are none"
+            f"tuner.find_batch_size: 2 samples of {data.height}×{data.width} do not fit in memory, or there are fewer"
         )
-    reason = "the next is too large for the memory" if size <= limit else f"at most {limit} were asked for"
+    reason = "the next size does not fit in memory" if size <= limit else f"the limit is {limit}"
     say(f"Batch size {best}: {reason}")
     return best
 
 
-def _tries_gpu(step: Callable[[int], None]) -> Callable[[int], bool]:
+def _fits_gpu(step: Callable[[int], None]) -> Callable[[int], bool]:
     def fits(size: int) -> bool:
         try:
             step(size)
@@ -137,11 +137,11 @@ def _tries_gpu(step: Callable[[int], None]) -> Callable[[int], bool]:
     return fits
 
 
-def _tries_cpu(step: Callable[[int], None]) -> Callable[[int], bool]:
+def _fits_cpu(step: Callable[[int], None]) -> Callable[[int], bool]:
     before, needed = _memory("VmRSS"), [0.0]
 
     def fits(size: int) -> bool:
-        if needed[0] * 2 > SPARE * _available():
+        if needed[0] * 2 > MAX_MEMORY_SHARE * _available():
             return False
         step(size)
         needed[0] = max(_memory("VmHWM") - before, 1.0)
@@ -151,12 +151,12 @@ def _tries_cpu(step: Callable[[int], None]) -> Callable[[int], bool]:
 
 
 def _memory(key: str) -> float:
-    """Of this process, in MB; 0 where the system does not tell."""
+    """Returns memory of this process in MB; 0 where it is unknown."""
     return _read(Path("/proc/self/status"), key)
 
 
 def _available() -> float:
-    """Of the machine, in MB; without end where the system does not tell."""
+    """Returns the available memory of the machine in MB; infinity where it is unknown."""
     return _read(Path("/proc/meminfo"), "MemAvailable") or float("inf")
 
 

@@ -1,4 +1,4 @@
-"""A run's history: a row an epoch, in `history.csv` and in the checkpoint."""
+"""The history of a run: one row per epoch, in `history.csv` and in the checkpoint."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ Row = dict[str, float]
 
 
 class History(Checkpoint):
-    """Collects the metrics of each epoch, with whatever logger.
+    """Collects the metrics of each epoch, independently of loggers.
 
-    The rows are part of the checkpoint, so that a resumed run has exactly one row an epoch. It is a `Checkpoint` by
-    kind because Lightning calls those, in their order, after the module has logged the epoch's training metrics, and
-    all others before: so the row is complete, and in the checkpoint that comes after it.
+    The rows are part of the checkpoint, so that a resumed run has exactly one row per epoch. It subclasses `Checkpoint`
+    because Lightning calls those callbacks, in order, after the module has logged the training metrics of the epoch,
+    and all others before: the row is complete, and included in the checkpoint that is saved next.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,28 +39,28 @@ class History(Checkpoint):
         self._started, self._lr, self._resumed = 0.0, 0.0, False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Makes up for the scheduler step that a resumed run would lack.
+        """Steps ReduceLROnPlateau once when a run is resumed.
 
-        Lightning steps ReduceLROnPlateau after the checkpoint of the epoch was written and, having lost the metric,
-        not at all when it goes on from there; the row of that epoch still has the metric.
+        Lightning steps it after the checkpoint of the epoch has been saved and, without the metric, not at all when it
+        resumes from there; the row of that epoch has the metric.
         """
         if not self._resumed or not self.rows:
             return
         for config in trainer.lr_scheduler_configs:
             if config.reduce_on_plateau and config.monitor in self.rows[-1]:
-                config.scheduler.step(self.rows[-1][config.monitor])  # type: ignore[arg-type] # a plateau takes a metric
+                config.scheduler.step(self.rows[-1][config.monitor])  # type: ignore[arg-type] # takes a metric
         self._resumed = False
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Starts the clock; keeps the learning rate, which some schedulers change before the epoch's end."""
+        """Starts the timer; stores the learning rate, which some schedulers change before the end of the epoch."""
         self._started, self._lr = time.monotonic(), float(trainer.optimizers[0].param_groups[0]["lr"])
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Adds the epoch's row; validation has run by now."""
+        """Adds the row of the epoch, after validation."""
         metrics = trainer.callback_metrics
         row: Row = {"epoch": trainer.current_epoch}
         row |= {name: float(metrics[name]) for name in COLUMNS if name in metrics}
-        # Of each class, of each further validation set.
+        # Metrics of classes and of additional validation sets.
         row |= {name: float(metrics[name]) for name in sorted(metrics) if name.startswith("val_") and name not in row}
         row |= {"lr": self._lr, "seconds": time.monotonic() - self._started}
         self.rows.append(row)
@@ -72,12 +72,12 @@ class History(Checkpoint):
         return {"rows": [dict(row) for row in self.rows]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes the rows of a checkpoint; those of epochs after it are in no checkpoint, and so are dropped."""
+        """Restores the rows of a checkpoint, which drops those of later epochs."""
         self.rows, self._resumed = list(state_dict["rows"]), True
 
 
 def best_row(rows: list[Row], monitor: str = "val_iou", mode: str = "max") -> Row:
-    """Returns the row of the best epoch, the first of several: as the checkpoint's callback chooses."""
+    """Returns the row of the best epoch, the first of equal ones, as `BestCheckpoint` selects it."""
     measured = [row for row in rows if math.isfinite(row.get(monitor, math.nan))] or rows
     sign = 1 if mode == "max" else -1
     return max(measured, key=lambda row: sign * row.get(monitor, math.nan))
@@ -85,12 +85,12 @@ def best_row(rows: list[Row], monitor: str = "val_iou", mode: str = "max") -> Ro
 
 def write_history(path: Path, rows: list[Row]) -> None:
     """Writes the rows as CSV with a header."""
-    further = {name: None for row in rows for name in row if name not in COLUMNS}
-    columns = [*COLUMNS, *further]
+    others = {name: None for row in rows for name in row if name not in COLUMNS}
+    columns = [*COLUMNS, *others]
     write_csv(path, columns, [[row.get(name) for name in columns] for row in rows])
 
 
 def read_history(path: Path) -> list[Row]:
-    """Reads what `write_history` wrote."""
+    """Reads a file of `write_history`."""
     with path.open(newline="", encoding="utf-8") as file:
         return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]

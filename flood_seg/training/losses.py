@@ -1,8 +1,8 @@
-"""Losses: called with logits and class indices, they return a scalar; several are added, each with its weight.
+"""Losses of logits and class indices, combined as a weighted sum.
 
-Dice, Jaccard, focal, Tversky and Lovász are segmentation-models-pytorch's, which configs/loss/ names directly. Ignored
-pixels are taken out before a loss sees them, so that none has to know of them; a loss that looks at a pixel's
-neighbours says `spatial = True` and passes over them itself. One that is for one task alone says `task`.
+configs/loss/ uses Dice, Jaccard, focal, Tversky and Lovász of segmentation-models-pytorch directly. Ignored pixels are
+removed before a loss is called; a loss that requires the neighborhood of a pixel sets `spatial = True` and handles
+ignored pixels itself. A loss for one task only sets `task`.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     from flood_seg.classes import Classes
 
 AUTO = "auto"
-WEIGHT = "weight"  # of a term, the one key of it that is not its loss's own
+WEIGHT = "weight"  # the key of a term that is not an argument of its loss
 
 
 class WeightedLoss(nn.Module):
-    """A sum of losses, each times its weight."""
+    """A weighted sum of losses."""
 
     def __init__(self, terms: Mapping[str, tuple[nn.Module, float]], *, ignores: bool = False) -> None:
-        """Takes the losses with their weights; `ignores` says that masks may hold ignored pixels."""
+        """Combines losses with their weights; `ignores`: whether masks may contain ignored pixels."""
         super().__init__()
         self.terms = nn.ModuleDict({name: loss for name, (loss, _) in terms.items()})
         self.weights = {name: weight for name, (_, weight) in terms.items()}
         self.ignores = ignores
 
     def forward(self, logits: Tensor, masks: Tensor) -> Tensor:
-        """Compares float32 logits [batch, channels, height, width] with class indices uint8 [batch, height, width].
+        """Returns the loss of logits, float32 [B, channels, H, W], and class indices, uint8 [B, H, W].
 
-        0 where all pixels are ignored.
+        0 if all pixels are ignored.
         """
         masks = masks.long()
         counted = masks != IGNORED if self.ignores else None
@@ -49,12 +49,12 @@ class WeightedLoss(nn.Module):
             flat = logits, masks
         elif not bool(counted.any()):
             return logits.sum() * 0
-        else:  # a picture one pixel high
+        else:  # an image with a height of one pixel
             flat = logits.transpose(0, 1)[:, counted][None, :, None], masks[counted][None, None]
         parts = []
         for name, loss in self.terms.items():
-            given = (logits, masks) if getattr(loss, "spatial", False) else flat
-            parts.append(self.weights[name] * loss(*given))
+            arguments = (logits, masks) if getattr(loss, "spatial", False) else flat
+            parts.append(self.weights[name] * loss(*arguments))
         return torch.stack(parts).sum()
 
 
@@ -66,19 +66,19 @@ def build_loss(
     *,
     ignores: bool = False,
 ) -> WeightedLoss:
-    """Builds what the `loss` group names: a term a key, with its `_target_`, its arguments and its `weight`.
+    """Builds the losses of the `loss` group: one term per key, with its `_target_`, arguments and `weight`.
 
     Args:
-        nodes: the group.
+        nodes: the configuration group.
         classes: of the data set.
         task: `binary` or `multiclass`.
-        pixels: counts those of each class, for arguments that are `auto`; None: each class is taken as frequent as
-            another.
-        ignores: whether masks may hold ignored pixels.
+        pixels: returns the number of pixels of each class, for arguments that are `auto`; None: all classes are assumed
+            to be equally frequent.
+        ignores: whether masks may contain ignored pixels.
 
     Raises:
-        ConfigError: no term, one without a target or for the other task, a weight that is no positive number, class
-            weights that are not one a class, or arguments that do not fit.
+        ConfigError: no term, a term without a target or for the other task, a weight that is not a positive number, not
+            one class weight per class, or invalid arguments.
     """
     count = cache(pixels or (lambda: np.ones(len(classes.names))))
     terms = {}
@@ -87,20 +87,20 @@ def build_loss(
             raise ConfigError(f"loss.{name}={node}: a loss is a group of keys with a _target_; see configs/loss/")
         weight = node.get(WEIGHT, 1.0)
         if isinstance(weight, bool) or not isinstance(weight, int | float) or weight <= 0:
-            raise ConfigError(f"loss.{name}.weight={weight}: must be a number above 0; leave the loss out instead")
-        its = getattr(find_target(str(node["_target_"])), "task", task)
-        if its != task:
-            raise ConfigError(f"loss.{name}: is for task={its}, not for task={task}; see docs/recipes.md")
+            raise ConfigError(f"loss.{name}.weight={weight}: must be a number above 0; remove the term instead")
+        required = getattr(find_target(str(node["_target_"])), "task", task)
+        if required != task:
+            raise ConfigError(f"loss.{name}: is for task={required}, not for task={task}; see docs/recipes.md")
         arguments = {key: _resolved(name, key, value, classes, count) for key, value in node.items() if key != WEIGHT}
         loss = instantiate(arguments)
         terms[name] = (loss, float(weight))
     if not terms:
-        raise ConfigError("loss: there is none; choose one or more, as in loss=[bce,dice]")
+        raise ConfigError("loss: no loss is selected; choose one or more, as in loss=[bce,dice]")
     return WeightedLoss(terms, ignores=ignores)
 
 
 def _resolved(loss: str, key: str, value: Any, classes: Classes, count: Callable[[], np.ndarray]) -> Any:
-    """Replaces `auto` by what the training part's pixels say, and checks given class weights."""
+    """Replaces `auto` by a value computed from the pixel counts, and checks given class weights."""
     if key == "pos_weight" and value == AUTO:
         background, foreground = (max(float(pixels), 1.0) for pixels in count())
         return background / foreground
@@ -109,24 +109,24 @@ def _resolved(loss: str, key: str, value: Any, classes: Classes, count: Callable
     if key == "class_weights" and value is not None:
         names = ", ".join(classes.names)
         if not isinstance(value, list) or len(value) != len(classes.names):
-            raise ConfigError(f"loss.{loss}.class_weights={value}: give one number a class ({names}), auto or null")
+            raise ConfigError(f"loss.{loss}.class_weights={value}: give one number per class ({names}), auto or null")
     return value
 
 
 def inverse_frequencies(pixels: np.ndarray) -> np.ndarray:
-    """Returns a weight a class, inverse to its pixels and with a mean of 1; 1 for a class without pixels.
+    """Returns one weight per class, inverse to its pixels, with a mean of 1; 1 for a class without pixels.
 
     Args:
-        pixels: int64 [classes].
+        pixels: number of pixels of each class, int64 [classes].
     """
-    weights, there = np.ones(len(pixels)), pixels > 0
-    inverse = 1 / pixels[there]
-    weights[there] = inverse / inverse.mean()
+    weights, present = np.ones(len(pixels)), pixels > 0
+    inverse = 1 / pixels[present]
+    weights[present] = inverse / inverse.mean()
     return weights
 
 
 class CrossEntropy(nn.Module):
-    """Cross-entropy over classes, a weight each; its mean is over pixels times their weights, as PyTorch's."""
+    """Cross-entropy with class weights; the mean is weighted, as that of `torch.nn.CrossEntropyLoss`."""
 
     task = "multiclass"
 
@@ -138,13 +138,13 @@ class CrossEntropy(nn.Module):
         self.entropy = nn.CrossEntropyLoss(weights, label_smoothing=float(label_smoothing))
 
     def forward(self, logits: Tensor, masks: Tensor) -> Tensor:
-        """Compares float32 logits [batch, classes, height, width] with class indices [batch, height, width]."""
+        """Returns the loss of logits, float32 [B, classes, H, W], and class indices [B, H, W]."""
         loss: Tensor = self.entropy(logits, masks.long())
         return loss
 
 
 class BCEWithLogits(nn.Module):
-    """Binary cross-entropy of logits, with foreground pixels weighted by `pos_weight`."""
+    """Binary cross-entropy with logits; foreground pixels are weighted by `pos_weight`."""
 
     task = "binary"
 
@@ -155,18 +155,18 @@ class BCEWithLogits(nn.Module):
         self.register_buffer("pos_weight", torch.tensor(float(pos_weight)), persistent=False)
 
     def forward(self, logits: Tensor, masks: Tensor) -> Tensor:
-        """Compares float32 logits [batch, 1, height, width] with class indices uint8 [batch, height, width]."""
+        """Returns the loss of logits, float32 [B, 1, H, W], and class indices, uint8 [B, H, W]."""
         targets = masks.unsqueeze(1).to(logits.dtype)
         return functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=self.get_buffer("pos_weight"))
 
 
 class MCC(nn.Module):
-    """One less Matthews' correlation coefficient: segmentation-models-pytorch's, which wants probabilities."""
+    """One minus the Matthews correlation coefficient, by segmentation-models-pytorch, which requires probabilities."""
 
     task = "binary"
 
     def forward(self, logits: Tensor, masks: Tensor) -> Tensor:
-        """Compares float32 logits [batch, 1, height, width] with class indices uint8 [batch, height, width]."""
+        """Returns the loss of logits, float32 [B, 1, H, W], and class indices, uint8 [B, H, W]."""
         from segmentation_models_pytorch.losses import MCCLoss
 
         loss: Tensor = MCCLoss()(logits.sigmoid(), masks.unsqueeze(1).to(logits.dtype))
@@ -174,29 +174,29 @@ class MCC(nn.Module):
 
 
 class BoundaryBCE(nn.Module):
-    """Binary cross-entropy in a band around the true outline, where an overlap loss hardly looks.
+    """Binary cross-entropy in a band around the true outline, to which overlap losses are hardly sensitive.
 
-    The band is the morphological gradient of the mask: its dilation less its erosion. 0 where no mask has an
-    outline. Ignored pixels and those beside them are left out: nobody knows on which side of an outline they lie.
+    The band is the morphological gradient of the mask: dilation minus erosion. 0 where no mask has an outline. Ignored
+    pixels and their neighbors are excluded, since the outline there is unknown.
     """
 
     task, spatial = "binary", True
 
     def __init__(self, width: int = 3) -> None:
-        """Takes the band's width to each side of the outline, in pixels."""
+        """Sets the width of the band on each side of the outline, in pixels."""
         super().__init__()
         if width < 1:
             raise ValueError(f"width must be at least 1, not {width}")
         self.width = width
 
     def forward(self, logits: Tensor, masks: Tensor) -> Tensor:
-        """Compares float32 logits [batch, 1, height, width] with class indices uint8 [batch, height, width]."""
+        """Returns the loss of logits, float32 [B, 1, H, W], and class indices, uint8 [B, H, W]."""
         targets = masks.unsqueeze(1).to(logits.dtype)
         side = 2 * self.width + 1
         dilated = functional.max_pool2d(targets, side, stride=1, padding=self.width)
         eroded = -functional.max_pool2d(-targets, side, stride=1, padding=self.width)
         band = dilated - eroded
-        band = band * (band <= 1)  # an ignored pixel's index is far above 1
+        band = band * (band <= 1)  # the index of ignored pixels is far above 1
         targets = targets.clamp_max(1)
         losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
         return (losses * band).sum() / band.sum().clamp_min(1.0)

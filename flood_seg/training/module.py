@@ -1,4 +1,4 @@
-"""The LightningModule: one step, one loss, metrics from counts over the whole epoch."""
+"""The LightningModule, with metrics from pixel counts over the whole epoch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from flood_seg.errors import TrainingError
 from flood_seg.metrics.confusion import by_class, confusion_matrices, task_metrics
 from flood_seg.spec import METADATA_KEY, ModelSpec
-from flood_seg.training.distributed import gather, share_buffers
+from flood_seg.training.distributed import broadcast_buffers, gather
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from flood_seg.data.dataset import Batch
 
-LOGGED = ("iou", "f1", "accuracy", "precision", "recall", "image_iou")
+LOGGED_METRICS = ("iou", "f1", "accuracy", "precision", "recall", "image_iou")
 
 
-class Step(TypedDict):
-    """What came of a batch.
+class StepOutput(TypedDict):
+    """The output of a step.
 
     loss: float32 scalar; predicted: class indices [batch, height, width]; matrices: confusion matrices, int64 [batch,
     classes, classes].
@@ -40,11 +40,12 @@ class Step(TypedDict):
 
 
 class SegmentationModule(pl.LightningModule):
-    """Trains a network; its checkpoints carry the ModelSpec as JSON and load with `weights_only=True`.
+    """Trains a network; its checkpoints contain the ModelSpec as JSON and load with `weights_only=True`.
 
-    Logged once an epoch, for train and val: loss (mean over samples), IoU, F1, accuracy, precision and recall (from
-    counts summed over all pixels of the epoch), image_iou (mean over images). Training metrics are those of the weights
-    as they changed. Of several classes each one's are logged too, and the first are means over them.
+    Logged once per epoch, for train and val: loss (mean over samples), IoU, F1, accuracy, precision and recall (from
+    counts summed over all pixels of the epoch), image_iou (mean over images). Training metrics are
+    of the weights as they changed during the epoch. For multiclass tasks these are means over classes, and the
+    metrics of each class are logged too.
     """
 
     def __init__(
@@ -60,33 +61,34 @@ class SegmentationModule(pl.LightningModule):
         extra_val_every: int = 1,
         extra_val_only: bool = False,
     ) -> None:
-        """Takes what a run is made of.
+        """Initializes the module.
 
         Args:
             network: maps images to logits.
             spec: of the model.
-            loss: of logits and class indices.
-            make_optimizer: of the network's parameters.
-            make_scheduler: of the optimizer and the number of steps of the run; None: the learning rate stays.
-            monitor: the metric that the scheduler watches.
+            loss: function of logits and class indices.
+            make_optimizer: returns the optimizer of a network.
+            make_scheduler: returns the scheduler, given the optimizer and the number of steps of the run; None: a
+                constant learning rate.
+            monitor: the metric that the scheduler monitors.
             interval: whether the scheduler steps with each `epoch` or with each optimizer `step`.
-            extra_val: names of the further validation sets, in the order of their dataloaders, which come after that
-                of the validation part.
-            extra_val_every: in every how many epochs they are measured.
-            extra_val_only: whether there is no validation part of its own; its metrics are then those of all further
-                sets' images together.
+            extra_val: names of the additional validation sets, in the order of their dataloaders, which follow that of
+                the validation part.
+            extra_val_every: number of epochs between their evaluations.
+            extra_val_only: whether there is no validation part; its metrics are then computed over the images of all
+                additional sets.
         """
         super().__init__()
         self.network, self.spec, self.loss = network, spec, loss
         self._make_optimizer, self._make_scheduler = make_optimizer, make_scheduler
         self._monitor, self._interval = monitor, interval
-        further = [f"val_{name}" for name in extra_val]
-        self._stages = further if extra_val_only else ["val", *further]  # of each dataloader
+        extra = [f"val_{name}" for name in extra_val]
+        self._stages = extra if extra_val_only else ["val", *extra]  # of each dataloader
         self._extra_val_every, self._extra_val_only = extra_val_every, extra_val_only
-        self._counts: dict[str, list[Tensor]] = {stage: [] for stage in ("train", "val", *further)}
+        self._counts: dict[str, list[Tensor]] = {stage: [] for stage in ("train", "val", *extra)}
         self._losses: dict[str, list[Tensor]] = {stage: [] for stage in self._counts}
         self._confusion: list[list[int]] = []
-        self.stops_at_nan = True  # the search for a learning rate goes on until the loss diverges
+        self.stops_at_nan = True  # False during the learning-rate finder, which runs until the loss diverges
 
     def forward(self, images: Tensor) -> Tensor:
         """Maps float32 [batch, bands, height, width] to logits [batch, classes or 1, height, width]."""
@@ -97,19 +99,19 @@ class SegmentationModule(pl.LightningModule):
         """Returns the loss of a batch."""
         return self._step(batch, "train")["loss"]
 
-    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Step | None:
-        """Returns what came of a batch; None where it is not its validation set's turn."""
-        if dataloader_idx and not self._has_turn():
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> StepOutput | None:
+        """Returns the output of a batch; None if its validation set is not evaluated in this epoch."""
+        if dataloader_idx and not self._evaluates_extra():
             return None
         return self._step(batch, self._stages[dataloader_idx])
 
-    def _has_turn(self) -> bool:
+    def _evaluates_extra(self) -> bool:
         epoch, last = self.current_epoch + 1, self.trainer.max_epochs
         return epoch % self._extra_val_every == 0 or epoch == last
 
-    def _step(self, batch: Batch, stage: str) -> Step:
+    def _step(self, batch: Batch, stage: str) -> StepOutput:
         images, masks = batch["image"], batch["mask"]
-        logits = self(images).float()  # the loss is taken in float32 whatever the network's precision
+        logits = self(images).float()  # the loss is computed in float32 at any precision of the network
         loss: Tensor = self.loss(logits, masks)
         if self.stops_at_nan and not torch.isfinite(loss):
             raise TrainingError(self._diverged(loss.item(), stage))
@@ -122,22 +124,22 @@ class SegmentationModule(pl.LightningModule):
 
     def _diverged(self, loss: float, stage: str) -> str:
         where = "training" if stage == "train" else "validation"
-        half = "" if str(self.trainer.precision).startswith("32") else ", trainer.precision=32-true"
+        precision = "" if str(self.trainer.precision).startswith("32") else ", trainer.precision=32-true"
         lr = self.trainer.optimizers[0].param_groups[0]["lr"] if self.trainer.optimizers else 0.0
         return (
             f"the {where} loss is {loss} at step {self.global_step} (epoch {self.current_epoch}); training stops and "
-            f"exports no model; try a lower optimizer.lr (now {lr:.3g}), trainer.gradient_clip_val=1{half}, and "
-            "look for odd values with 'flood-seg data stats'"
+            f"exports no model; try a lower optimizer.lr (now {lr:.3g}), trainer.gradient_clip_val=1{precision}, and "
+            "check the data for unusual values with 'flood-seg data stats'"
         )
 
     def on_train_epoch_start(self) -> None:
-        """Starts the counts anew."""
+        """Resets the counts."""
         self._clear("train")
 
     def on_validation_epoch_start(self) -> None:
-        """Starts the counts anew; all processes validate with the running averages of the first."""
+        """Resets the counts; all processes validate with the running averages of rank 0."""
         self._clear("val", *self._stages)
-        share_buffers(self.network.buffers())
+        broadcast_buffers(self.network.buffers())
 
     def _clear(self, *stages: str) -> None:
         for stage in stages:
@@ -154,7 +156,7 @@ class SegmentationModule(pl.LightningModule):
             for kept in (self._counts, self._losses):
                 kept["val"] = [batch for stage in self._stages for batch in kept[stage]]
             self._log_metrics("val")
-        for stage in self._stages if self._has_turn() else self._stages[:1]:
+        for stage in self._stages if self._evaluates_extra() else self._stages[:1]:
             self._log_metrics(stage)
 
     def _log_metrics(self, stage: str) -> None:
@@ -162,7 +164,7 @@ class SegmentationModule(pl.LightningModule):
         metrics = asdict(task_metrics(matrices, self.spec.task))
         loss = sum(gather([float(loss) for loss in self._losses[stage]])) / len(matrices)
         self._log(f"{stage}_loss", loss, shown=stage in ("train", "val"))
-        for name in LOGGED:
+        for name in LOGGED_METRICS:
             self._log(f"{stage}_{name}", metrics[name], shown=name == "iou" and stage in ("train", "val"))
         if stage == "val":
             self._confusion = matrices.sum(axis=0).tolist()
@@ -170,18 +172,18 @@ class SegmentationModule(pl.LightningModule):
             self._log_classes(stage, matrices)
 
     def _log_classes(self, stage: str, matrices: np.ndarray) -> None:
-        """Logs each class's metrics, as `val_iou/road`."""
+        """Logs the metrics of each class, as `val_iou/road`."""
         for name, metrics in by_class(matrices, self.spec.class_names).items():
             for key in ("iou", "f1", "precision", "recall", "accuracy"):
                 self._log(f"{stage}_{key}/{name}", metrics[key])
 
     def _log(self, name: str, value: float, *, shown: bool = False) -> None:
-        """Logs a figure with all its digits, so that `evaluate` gives the same; Lightning itself rounds to float32."""
-        dtype = torch.float32 if self.device.type == "mps" else torch.float64  # which Apple's GPUs have not
+        """Logs a metric in float64, equal to that of `evaluate`; Lightning would round it to float32."""
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64  # MPS does not support float64
         self.log(name, torch.tensor(value, dtype=dtype), prog_bar=shown)
 
     def configure_optimizers(self) -> Any:
-        """Builds optimizer and scheduler, which steps on the monitored metric if it wants one."""
+        """Builds the optimizer and the scheduler, which gets the monitored metric if it requires one."""
         optimizer = self._make_optimizer(self.network)
         if self._make_scheduler is None:
             return optimizer
@@ -194,7 +196,7 @@ class SegmentationModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the spec, with the epoch's validation metrics, so that the file says by itself what it is."""
+        """Adds the spec, with the validation metrics of the epoch, which makes the file self-describing."""
         logged = self.trainer.callback_metrics
         metrics = {name: float(logged[name]) for name in sorted(logged) if name.startswith("val_")}
         spec = replace(self.spec, provenance={**self.spec.provenance, "metrics": metrics, "confusion": self._confusion})

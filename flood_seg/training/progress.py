@@ -1,4 +1,4 @@
-"""The training progress bar: Lightning's with rich, and the time that is left of the whole run."""
+"""Training progress: Lightning's rich progress bar, and one line per epoch with the remaining time."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from pytorch_lightning.callbacks import Callback, Checkpoint, RichProgressBar
 from flood_seg.console import say
 
 
-def progress_bar(wanted: bool) -> list[Callback]:
-    """Returns a rich bar on a terminal, a line an epoch elsewhere, nothing where none is wanted."""
-    if not wanted:
+def progress_bar(enabled: bool) -> list[Callback]:
+    """Returns a rich progress bar and epoch lines on a terminal, epoch lines alone elsewhere, or nothing."""
+    if not enabled:
         return []
     return [RichProgressBar(leave=False), EpochLines()] if sys.stdout.isatty() else [EpochLines()]
 
 
 class EpochLines(Checkpoint):
-    """Writes a line an epoch: metrics, seconds, and the time left if all epochs are run.
+    """Prints one line per epoch: metrics, seconds per epoch, and the remaining time if all epochs are run.
 
-    A `Checkpoint` by kind for the reason that `History` is one.
+    A subclass of `Checkpoint` for the same reason as `History`.
     """
 
     def __init__(self) -> None:
         self._started, self._first = 0.0, 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Starts the clock."""
+        """Starts the timer."""
         self._started, self._first = time.monotonic(), trainer.current_epoch
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Writes the line."""
+        """Prints the line."""
         done = trainer.current_epoch + 1 - self._first
         pace = (time.monotonic() - self._started) / done
         left = pace * ((trainer.max_epochs or 0) - trainer.current_epoch - 1)
@@ -47,11 +47,11 @@ class EpochLines(Checkpoint):
             for name in ("train_loss", "val_loss", "train_iou", "val_iou", "val_f1")
             if name in metrics
         )
-        say(f"epoch {trainer.current_epoch:3d}  {shown}  {pace:.1f} s an epoch, at most {_clock(left)} left")
+        say(f"epoch {trainer.current_epoch:3d}  {shown}  {pace:.1f} s/epoch, at most {_clock(left)} left")
 
 
-def quieten_lightning() -> None:
-    """Silences Lightning's advertisements and remarks on settings that are ours, not the user's."""
+def silence_lightning() -> None:
+    """Silences Lightning's tips, and its warnings about settings that are not the user's."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\b")

@@ -1,4 +1,4 @@
-"""A run's folder: outputs/{date}/{time}/, what lies in it, and how to find an earlier one."""
+"""The folder of a run, outputs/{date}/{time}/: its files, and how an earlier run is found."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BEST, LAST = "best.ckpt", "last.ckpt"
 
 @dataclass(frozen=True)
 class Run:
-    """The places of a run's files."""
+    """The paths of the files of a run."""
 
     folder: Path
 
@@ -47,7 +47,7 @@ class Run:
 
     @property
     def last(self) -> Path:
-        """The newest checkpoint."""
+        """The latest checkpoint."""
         return self.folder / LAST
 
     @property
@@ -56,19 +56,19 @@ class Run:
         return self.folder / "model.onnx"
 
     def discard_empty(self) -> None:
-        """Removes the folder, the date's and that of all runs, where nothing lies in them yet."""
+        """Removes the folder, that of its date and that of all runs, if they are empty."""
         for folder in (self.folder, *self.folder.parents[:2]):
             if folder.is_dir() and not any(folder.iterdir()) and folder.resolve() != Path.cwd():
                 folder.rmdir()
 
 
 def new_run(output_dir: Path) -> Run:
-    """Makes the folder of a new run; see `new_folder`."""
+    """Creates the folder of a new run; see `new_folder`."""
     return Run(new_folder(output_dir))
 
 
 def new_folder(output_dir: Path) -> Path:
-    """Makes a folder named by date and time; a second one within the same second gets a suffix."""
+    """Creates a folder named by date and time; a second one within the same second gets a suffix."""
     now = datetime.now()
     folder = output_dir / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}"
     attempt, candidate = 0, folder
@@ -80,32 +80,32 @@ def new_folder(output_dir: Path) -> Path:
             candidate = folder.with_name(f"{folder.name}-{attempt}")
         except OSError as error:
             raise OutputError(
-                f"{candidate}: cannot be made ({error.strerror or error}); set output_dir to another folder"
+                f"{candidate}: cannot be created ({error.strerror or error}); set output_dir to another folder"
             ) from error
         else:
             return candidate
 
 
 def link_latest(run: Run, output_dir: Path) -> None:
-    """Points `outputs/latest` to the run."""
+    """Links `outputs/latest` to the run."""
     with atomic_path(output_dir / "latest") as temporary:
-        target = os.path.relpath(run.folder.resolve(), output_dir.resolve())  # survives a move of the outputs
+        target = os.path.relpath(run.folder.resolve(), output_dir.resolve())  # relative, so that outputs can be moved
         temporary.symlink_to(target, target_is_directory=True)
 
 
 def find_run(resume: str, output_dir: Path, name: str | None = None) -> Run | None:
-    """Finds the run that is to be continued.
+    """Finds the run to resume.
 
     Args:
-        resume: `auto` for the newest run, a run's folder, or a checkpoint in one.
-        output_dir: where runs lie.
-        name: `run_name` of the run; None: `auto` takes the newest run, whatever its name.
+        resume: `auto` for the newest run, the folder of a run, or a checkpoint in one.
+        output_dir: folder of all runs.
+        name: `run_name` of the run; None: `auto` takes the newest run of any name.
 
     Returns:
-        the run; None for `auto` where no run has a checkpoint yet.
+        the run; None for `auto` if no run has a checkpoint.
 
     Raises:
-        ConfigError: the path is no run with a checkpoint.
+        ConfigError: the path is not a run with a checkpoint.
     """
     if resume == "auto" and name:
         return next((run for run in _newest_first(output_dir) if run.last.is_file() and _run_name(run) == name), None)
@@ -115,16 +115,16 @@ def find_run(resume: str, output_dir: Path, name: str | None = None) -> Run | No
     path = Path(resume)
     folder = path.parent if path.is_file() else path
     if not (folder / LAST).is_file() or not (folder / ".hydra").is_dir():
-        raise ConfigError(f"resume={resume}: no run with a {LAST} and its .hydra folder; give a run's folder, or auto")
+        raise ConfigError(f"resume={resume}: no run with {LAST} and .hydra/ there; give the folder of a run, or auto")
     return Run(folder.resolve())
 
 
 def resumed_overrides(run: Run, overrides: list[str]) -> list[str]:
-    """Returns the overrides of the run, then the new ones, which win; its own split is used again."""
+    """Returns the overrides of the run followed by the new ones, which take precedence; its split is reused."""
     saved = load_overrides(run.hydra)
-    # Hydra takes no `+key=` or `~key` twice, and the same command with resume=auto added is what one types.
-    again = {override for override in saved if override.startswith(("+", "~"))}
-    new = [override for override in overrides if not override.startswith("resume=") and override not in again]
+    # Hydra rejects a repeated `+key=` or `~key`, and users repeat the command with resume=auto added.
+    repeated = {override for override in saved if override.startswith(("+", "~"))}
+    new = [override for override in overrides if not override.startswith("resume=") and override not in repeated]
     return [*saved, *new, f"datamodule.split_file='{run.split}'"]
 
 
@@ -134,7 +134,7 @@ def _newest_first(output_dir: Path) -> list[Run]:
 
 
 def _run_name(run: Run) -> str | None:
-    """Returns the `run_name` that a run was started with."""
+    """Returns the `run_name` of the configuration of a run."""
     import yaml
 
     try:

@@ -1,4 +1,4 @@
-"""What a finished run says: how good, where everything lies, what to type next."""
+"""The summary of a finished run: metrics, files and the next command."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Summary:
     plots: Path
     seconds: float
     tracking: str
-    monitor: str = "val_iou"  # what the best epoch is chosen by
+    monitor: str = "val_iou"  # metric that selects the best epoch
     validated_on: str = "validation part"
 
 
-NAMES = {
+METRIC_NAMES = {
     "val_iou": "IoU",
     "val_f1": "F1 (Dice)",
     "val_accuracy": "accuracy",
@@ -36,15 +36,15 @@ NAMES = {
 
 
 def print_summary(summary: Summary) -> None:
-    """Writes the summary to stdout."""
-    named = NAMES if summary.monitor in NAMES else {summary.monitor: summary.monitor, **NAMES}
+    """Prints the summary."""
+    named = METRIC_NAMES if summary.monitor in METRIC_NAMES else {summary.monitor: summary.monitor, **METRIC_NAMES}
     rows = [(name, f"{summary.metrics[key]:.4f}") for key, name in named.items() if key in summary.metrics]
     epochs = f"{summary.epochs} epoch{'' if summary.epochs == 1 else 's'}, counted from 0"
     by = "" if summary.monitor == "val_iou" else f" by {summary.monitor}"
     best = f"Best epoch {summary.best_epoch}{by} ({epochs})"
-    title = f"{best}, {summary.validated_on}, {_duration(summary.seconds)} in all"
+    title = f"{best}, {summary.validated_on}, {_duration(summary.seconds)} in total"
     show_table(title, ("metric", "value"), rows)
-    if summary.best_checkpoint.exists():  # a fast_dev_run keeps none
+    if summary.best_checkpoint.exists():  # fast_dev_run saves none
         say(f"checkpoint  {shorten(summary.best_checkpoint)}")
     if summary.onnx:
         say(f"ONNX        {shorten(summary.onnx)}")
@@ -55,6 +55,6 @@ def print_summary(summary: Summary) -> None:
 
 
 def _duration(seconds: float) -> str:
-    """Returns `3 min 5 s`, or `2 h 14 min` for what took hours."""
+    """Returns a duration as `3 min 5 s`, or `2 h 14 min` from one hour."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

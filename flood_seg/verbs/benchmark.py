@@ -10,7 +10,7 @@ from flood_seg.verbs.common import as_path, data_dir
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flood_seg.benchmarking.measured import Measured
+    from flood_seg.benchmarking.results import EngineResult
     from flood_seg.verbs.common import PathLike
 
 
@@ -20,7 +20,7 @@ def benchmark(
     models: Sequence[str] = (),
     data: PathLike | None = None,
     out: PathLike | None = None,
-) -> list[Measured]:
+) -> list[EngineResult]:
     """Measure accuracy and speed of models and engines, in turns."""
     from flood_seg.config.compose import compose
     from flood_seg.config.schema import BenchmarkConfig

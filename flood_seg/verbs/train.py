@@ -28,10 +28,10 @@ def train(
     find_lr: bool = False,
     find_batch_size: bool = False,
 ) -> Summary | list[Outcome] | None:
-    """Train a model; return its summary, of several runs one outcome per run, the best first.
+    """Train a model; return its summary, or for `multirun` one outcome per run, best first.
 
     Raises:
-        FloodSegError: before the first epoch where possible.
+        FloodSegError: wrong input, detected before the first epoch where possible.
     """
     from flood_seg.config.compose import compose
     from flood_seg.config.overrides import run_folder
@@ -43,7 +43,7 @@ def train(
     flags |= {"tuner.find_lr": find_lr or None, "tuner.find_batch_size": find_batch_size or None}
     overrides = [*overrides, *data_dir(data), *as_overrides(flags)]
     jobs = sweep(overrides) if multirun else [overrides]
-    configs = [compose("train", job, TrainConfig) for job in jobs]  # all are checked before the first one starts
+    configs = [compose("train", job, TrainConfig) for job in jobs]  # all are checked before the first run starts
     if cfg:
         _show(cfg, jobs[0], configs)
         return None
@@ -70,11 +70,12 @@ def _show(cfg: str, job: list[str], configs: list[TrainConfig]) -> None:
 
 
 def _check_start(config: TrainConfig, suffix: str = "") -> None:
-    """Finds, before anything heavy is imported, what keeps a training from starting: its run, its encoder's weights.
+    """Checks the run, the output folders and the encoder weights, before torch is imported.
 
     Raises:
-        ConfigError: there is no such run to resume, or another run has the name already.
-        WeightsError: the encoder's weights are neither here nor to be downloaded.
+        ConfigError: the run to resume does not exist, or the name is taken by another run.
+        OutputError: an output folder is not writable.
+        WeightsError: the encoder weights are neither cached nor downloadable.
     """
     from flood_seg.files import check_writable
     from flood_seg.networks.hub import ensure_reachable

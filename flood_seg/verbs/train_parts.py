@@ -1,4 +1,4 @@
-"""Builds the parts of a training run from its configuration."""
+"""Builds the components of a training run from its configuration."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from flood_seg.training.losses import build_loss
 from flood_seg.training.module import SegmentationModule
 from flood_seg.training.optimization import FreezeEncoder, parameter_groups
 from flood_seg.training.progress import progress_bar
+from flood_seg.training.sample_plots import WorstSamples
 from flood_seg.training.speed import choose_accelerator, choose_precision, tune_gpu
-from flood_seg.training.worst_samples import WorstSamples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 PROFILE = "profile"
 
 
-def check_leaves(config: TrainConfig) -> None:
-    """Builds every leaf once on a stand-in, so that a wrong name or argument shows before anything heavy is done."""
+def check_components(config: TrainConfig) -> None:
+    """Instantiates every configured component once, so that wrong names and arguments fail early."""
     choose_accelerator(config.trainer.accelerator)
     check_size(config.model.architecture, config.datamodule.height, config.datamodule.width)
     build_loss(config.loss, config.datamodule.classes(config.task), config.task)
@@ -54,7 +54,7 @@ def check_leaves(config: TrainConfig) -> None:
 
 
 def build_network_for(config: TrainConfig, *, resumes: bool) -> PaddedNetwork:
-    """Builds the network; its encoder's weights are loaded unless a checkpoint will replace them."""
+    """Builds the network and loads the encoder weights, unless a checkpoint replaces them."""
     data = config.datamodule
     classes = data.classes(config.task).names
     channels = 1 if config.task == "binary" else len(classes)
@@ -66,7 +66,7 @@ def build_network_for(config: TrainConfig, *, resumes: bool) -> PaddedNetwork:
 
 
 def make_spec(config: TrainConfig) -> ModelSpec:
-    """Returns the spec of the model that a configuration trains, but for the fingerprint of its data."""
+    """Returns the spec of the model of a configuration, without the fingerprint of its data."""
     data: DataConfig = config.datamodule
     classes = data.classes(config.task)
     packages = ("flood-seg", "torch", "segmentation-models-pytorch")
@@ -86,7 +86,7 @@ def make_spec(config: TrainConfig) -> ModelSpec:
         provenance={
             "architecture": config.model.architecture,
             "encoder": config.model.encoder,
-            "labels": list(classes.to_labels().items()),  # in the order of the classes, which JSON's sorted keys lose
+            "labels": list(classes.to_labels().items()),  # a list, since JSON keys are sorted
             "git_commit": git_commit(),
             "versions": {name: version(name) for name in packages},
         },
@@ -96,20 +96,20 @@ def make_spec(config: TrainConfig) -> ModelSpec:
 def build_module(
     config: TrainConfig, network: PaddedNetwork, spec: ModelSpec, pixels: Callable[[], np.ndarray], *, ignores: bool
 ) -> SegmentationModule:
-    """Builds the LightningModule, with its loss, and its optimizer and scheduler to be made later.
+    """Builds the LightningModule with its loss and factories of its optimizer and scheduler.
 
     Args:
         config: of the run.
-        network: to be trained.
+        network: to train.
         spec: of the model.
-        pixels: counts those of each class in the training part, int64 [classes], for weights that are `auto`.
-        ignores: whether a mask may hold ignored pixels; to look for them makes a GPU wait.
+        pixels: returns the pixels of each class in the training part, int64 [classes], for weights that are `auto`.
+        ignores: whether masks may contain ignored pixels; checking for them synchronizes the GPU.
     """
     if config.trainer.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     classes = config.datamodule.classes(config.task)
     if config.trainer.compile:
-        network.compile()  # in place, so that the checkpoint's keys stay those of the network
+        network.compile()  # in place, which keeps the keys of checkpoints
     return SegmentationModule(
         network,
         spec,
@@ -125,13 +125,13 @@ def build_module(
 
 
 def build_trainer(config: TrainConfig, run: Run, trackers: Trackers, history: History) -> pl.Trainer:
-    """Builds Lightning's trainer for the hardware at hand."""
+    """Builds the Trainer for the available hardware."""
     options = config.trainer
     accelerator = choose_accelerator(options.accelerator)
     if accelerator == "gpu":
         tune_gpu()
-    pictures = [WorstSamples(trackers)] * (trackers.worst > 0)
-    callbacks = [history, *pictures, *progress_bar(options.progress_bar), *_build_callbacks(config, run.folder)]
+    worst = [WorstSamples(trackers)] * (trackers.worst > 0)
+    callbacks = [history, *worst, *progress_bar(options.progress_bar), *_build_callbacks(config, run.folder)]
     return pl.Trainer(
         max_epochs=options.max_epochs,
         accelerator=accelerator,
@@ -139,7 +139,7 @@ def build_trainer(config: TrainConfig, run: Run, trackers: Trackers, history: Hi
         num_nodes=options.num_nodes,
         strategy=choose_strategy(options, freezes=config.model.freeze_encoder_epochs > 0),
         sync_batchnorm=options.sync_batchnorm,
-        use_distributed_sampler=False,  # its padding would count samples twice; the datamodule shares them out
+        use_distributed_sampler=False,  # it pads with repeated samples; the datamodule distributes them
         profiler=_build_profiler(options.profiler, run.folder),
         precision=choose_precision(options.precision, accelerator),  # type: ignore[arg-type]
         gradient_clip_val=options.gradient_clip_val,
@@ -164,7 +164,7 @@ def _build_profiler(name: str | None, folder: Path) -> Profiler | None:
 
 
 def _build_callbacks(config: TrainConfig, folder: Path) -> list[pl.Callback]:
-    """Builds what `callbacks` names; our own are told the run's folder."""
+    """Builds the configured callbacks; those of flood_seg get the folder of the run."""
     freeze = config.model.freeze_encoder_epochs
     return [FreezeEncoder(freeze)] * (freeze > 0) + [
         instantiate(node, **({"folder": folder} if str(node.get("_target_")).startswith("flood_seg.") else {}))
@@ -179,11 +179,11 @@ def _make_optimizer(config: TrainConfig, network: torch.nn.Module) -> Any:
 
 
 def _make_scheduler(config: TrainConfig, optimizer: Any, steps: int) -> Any:
-    """Builds the scheduler without what is Lightning's; one that steps with the optimizer is told how many steps."""
+    """Builds the scheduler without Lightning's keys; one with `interval: step` gets the total number of steps."""
     own = {key: value for key, value in config.scheduler.items() if key not in ("monitor", "interval")}
     return instantiate(own, optimizer, **({"total_steps": steps} if config.scheduler.get("interval") == "step" else {}))
 
 
 def _as_limit(limit: float) -> float | int:
-    """Lightning reads an integer as a number of batches and a float as a share."""
+    """Returns an int (number of batches) for limits above 1, else a float (share), as Lightning interprets them."""
     return int(limit) if limit > 1 else limit

@@ -1,4 +1,4 @@
-"""One training run: from a configuration to a checkpoint, its ONNX file, plots and a summary."""
+"""A training run: from a configuration to a checkpoint, an ONNX model, plots and a summary."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from flood_seg.spec import ModelSpec
 from flood_seg.tracking.composite import Trackers, open_trackers
 from flood_seg.tracking.contract import RunInfo, git_commit
 from flood_seg.training.checks import check_batches, check_values, warn_of_absent_classes
-from flood_seg.training.distributed import fall_silent, is_main
+from flood_seg.training.distributed import is_main, silence_output
 from flood_seg.training.finders import find_batch_size, find_lr
 from flood_seg.training.history import History, best_row
-from flood_seg.training.preview import plot_validation
-from flood_seg.training.progress import quieten_lightning
+from flood_seg.training.progress import silence_lightning
 from flood_seg.training.run import Run, find_run, link_latest, new_run, resumed_overrides
+from flood_seg.training.sample_plots import plot_validation
 from flood_seg.training.speed import keep_freed_memory
 from flood_seg.training.summary import Summary, print_summary
 from flood_seg.verbs.train_parts import (
@@ -48,7 +48,7 @@ from flood_seg.verbs.train_parts import (
     build_module,
     build_network_for,
     build_trainer,
-    check_leaves,
+    check_components,
     make_spec,
 )
 
@@ -59,32 +59,32 @@ if TYPE_CHECKING:
 
 
 def run_training(config: TrainConfig, overrides: Sequence[str] = (), folder: Path | None = None) -> Summary | None:
-    """Trains a model; all that can go wrong with the user's choices does so before the first epoch.
+    """Trains a model; user errors are raised before the first epoch.
 
-    Of several processes the first writes and returns the summary, the others return None.
+    In distributed training rank 0 writes all files and returns the summary; the other processes return None.
 
     Args:
         config: the composed configuration.
-        overrides: those it was composed with, to be saved with the run.
-        folder: of the run; None: a new one below `output_dir`.
+        overrides: of the composition, saved with the run.
+        folder: of the run; None: a new folder in `output_dir`.
 
     Raises:
-        FloodSegError: of every kind but UsageError; see `flood_seg.errors`.
+        FloodSegError: any but UsageError; see `flood_seg.errors`.
     """
     started = time.monotonic()
     if not is_main():
-        fall_silent()
+        silence_output()
     config, overrides, run = _open_run(config, list(overrides))
     if config.trainer.keep_freed_memory:
         keep_freed_memory()
-    check_leaves(config)
+    check_components(config)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     network = build_network_for(config, resumes=run is not None)
     config, data, spec = _load_data(config)
     check_batches(config.trainer, config.datamodule, data)
     check_values(data, spec)
     warn_of_absent_classes(data, spec)
-    quieten_lightning()
+    silence_lightning()
     module = build_module(config, network, spec, data.count_pixels, ignores=data.ignores)
     if run is None:
         config, found = _tune(config, module, data)
@@ -99,15 +99,15 @@ def run_training(config: TrainConfig, overrides: Sequence[str] = (), folder: Pat
     spec.provenance["precision"] = str(trainer.precision)
     try:
         trainer.fit(module, data, ckpt_path=run.last if resumes else None, weights_only=True)
-    except SystemExit as stopped:  # what Lightning makes of Ctrl-C
+    except SystemExit as stopped:  # Lightning's reaction to Ctrl-C
         again = shlex.quote(as_override("resume", str(run.folder)))
-        warn(f"stopped; flood-seg train {again} goes on after the last whole epoch")
+        warn(f"stopped; flood-seg train {again} continues after the last complete epoch")
         raise KeyboardInterrupt from stopped
     except RuntimeError as error:
         if resumes and "loading state_dict" in str(error):
             raise ConfigError(
-                f"resume={run.folder}: its weights are not of {config.model.architecture} with {config.model.encoder} "
-                f"on {len(config.datamodule.bands)} bands; leave out what changes the model"
+                f"resume={run.folder}: its weights do not match {config.model.architecture} with "
+                f"{config.model.encoder} on {len(config.datamodule.bands)} bands; remove the overrides that change it"
             ) from error
         raise
     if not trainer.is_global_zero:
@@ -116,30 +116,30 @@ def run_training(config: TrainConfig, overrides: Sequence[str] = (), folder: Pat
 
 
 def _counts(config: TrainConfig, data: FloodDataModule) -> str:
-    """Says how many samples there are of each part, and where validation is done if not on the validation part."""
+    """Describes the number of samples of each part, and the validation sets if there is no validation part."""
     names = list(config.datamodule.extra_val or ())
     only, rest = config.datamodule.extra_val_only, len(data.split.test)
     val = sum(map(len, data.val_sets)) if only else len(data.val_set)
-    where = f" on {' and '.join(names)} alone" if only else ""
-    held = f", {rest} held out for test" if rest else ""
-    return f"{len(data.train_set)} samples to train, {val} to validate{where}{held}"
+    where = f" ({' and '.join(names)} only)" if only else ""
+    held = f", {rest} test samples held out" if rest else ""
+    return f"{len(data.train_set)} training samples, {val} validation samples{where}{held}"
 
 
 def _new_run(config: TrainConfig, folder: Path | None) -> Run:
-    """Makes the folder of a new run; of several processes the first alone does, and writes into it."""
+    """Creates the folder of a new run; in distributed training rank 0 only."""
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         return Run(folder)
-    return new_run(Path(config.output_dir)) if is_main() else Run(Path(config.output_dir) / "of the first process")
+    return new_run(Path(config.output_dir)) if is_main() else Run(Path(config.output_dir) / "of-rank-0")
 
 
 def _tune(config: TrainConfig, module: SegmentationModule, data: FloodDataModule) -> tuple[TrainConfig, list[str]]:
-    """Finds what `tuner` asks for; returns the configuration with it, and the overrides that say the same."""
+    """Runs the finders of `tuner`; returns the configuration with their results, and the equivalent overrides."""
     found = []
     if config.tuner.find_batch_size:
         limit = min(config.tuner.max_batch_size, len(data.train_set))
         size = find_batch_size(config.trainer, config.datamodule, module.network, module.loss, limit)
-        config.datamodule.batch_size = size  # which the data module reads for each loader
+        config.datamodule.batch_size = size  # read by the data module for each loader
         found += [f"datamodule.batch_size={size}", "tuner.find_batch_size=false"]
     if config.tuner.find_lr:
         lr = find_lr(config.tuner, config.trainer, module, data, Path(config.plots_dir))
@@ -149,20 +149,20 @@ def _tune(config: TrainConfig, module: SegmentationModule, data: FloodDataModule
 
 
 def _open_run(config: TrainConfig, overrides: list[str]) -> tuple[TrainConfig, list[str], Run | None]:
-    """Returns configuration, overrides and the run to be continued, or None for a new one."""
+    """Returns the configuration, the overrides and the run to resume; None: a new run."""
     run = find_run(config.resume, Path(config.output_dir), config.run_name) if config.resume else None
     if config.resume and run is None:
-        say(f"resume={config.resume}: no run with a checkpoint in {config.output_dir}, a new one is started")
+        say(f"resume={config.resume}: no run with a checkpoint in {config.output_dir}; starting a new run")
     if run is None:
         return config, overrides, None
     if is_main() and (removed := clear_leftovers(run.folder)):
-        say(f"{run.folder}: removed {counted(len(removed), 'half-written file')} of a run that was killed")
+        say(f"{run.folder}: removed {counted(len(removed), 'incomplete file')} of an interrupted run")
     overrides = resumed_overrides(run, overrides)
     return compose("train", overrides, TrainConfig), overrides, run
 
 
 def _load_data(config: TrainConfig) -> tuple[TrainConfig, FloodDataModule, ModelSpec]:
-    """Returns the data, the model's spec, and the configuration with the mean and standard deviation in use."""
+    """Returns the configuration with the mean and standard deviation in use, the data, and the spec of the model."""
     store = load_store(config.datamodule, config.task)
     split = choose_split(config.datamodule, store.pairs, config.seed)
     if not split.train:
@@ -213,7 +213,7 @@ def _device(trainer: pl.Trainer) -> str:
 def _finish(
     config: TrainConfig, run: Run, data: FloodDataModule, trackers: Trackers, history: History, seconds: float
 ) -> Summary:
-    """Exports the best checkpoint, draws the plots, hands all to the tracker and says what came out."""
+    """Exports the best checkpoint, draws the plots, logs the artifacts and prints the summary."""
     monitor, mode = _monitored(config)
     best = best_row(history.rows, monitor, mode)
     plots = Path(config.plots_dir) / (config.run_name or run.name)
@@ -249,14 +249,14 @@ def _finish(
 
 
 def _monitored(config: TrainConfig) -> tuple[str, str]:
-    """Returns the metric that the best checkpoint is chosen by, and whether its `max` or its `min` is the best."""
+    """Returns the metric that selects the best checkpoint, and its mode: `max` or `min`."""
     checkpoint = config.callbacks.get("checkpoint") or {}
     return str(checkpoint.get("monitor", "val_iou")), str(checkpoint.get("mode", "max"))
 
 
 def _validated_on(config: TrainConfig) -> str:
     data = config.datamodule
-    return f"{' and '.join(data.extra_val)} alone" if data.extra_val_only else "validation part"
+    return f"{' and '.join(data.extra_val)} only" if data.extra_val_only else "validation part"
 
 
 def _existing(path: Path) -> list[Path]:

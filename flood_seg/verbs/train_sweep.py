@@ -1,4 +1,4 @@
-"""Several runs by Hydra's own multirun: its sweepers choose the overrides, its launchers start the runs."""
+"""Sweeps by Hydra's multirun: sweepers choose the overrides, launchers start the runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 RESULT = "result.json"
-# What a plugin's package is called, and its module.
+# Package and module of each plugin.
 PLUGINS = {
     "joblib": ("flood-seg[sweeps]", "hydra_plugins.hydra_joblib_launcher"),
     "optuna": ("flood-seg[sweeps]", "hydra_plugins.hydra_optuna_sweeper"),
@@ -36,7 +36,7 @@ PLUGINS = {
     "ray": ("hydra-ray-launcher", "hydra_plugins.hydra_ray_launcher"),
     "ray_aws": ("hydra-ray-launcher", "hydra_plugins.hydra_ray_launcher"),
 }
-# Ours, where the user says nothing else.
+# Defaults that the user can override.
 DEFAULTS = {
     "hydra/job_logging": "none",
     "hydra/hydra_logging": "none",
@@ -50,7 +50,7 @@ OPTUNA_DEFAULTS = {
 }
 
 
-# Settings that count something; -1 processes are one per core.
+# Valid counts; -1 is one process per core.
 COUNTS = {
     "hydra.sweeper.n_trials": r"[1-9]\d*",
     "hydra.sweeper.n_jobs": r"[1-9]\d*|-1",
@@ -60,14 +60,14 @@ COUNTS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one run.
+    """The outcome of one run of a sweep.
 
     Attributes:
-        overrides: of this run.
+        overrides: of the run.
         folder: of the run.
-        best_epoch: counted from 0; None where it failed.
-        val_iou: of that epoch, NaN where it failed.
-        error: why it failed, or an empty text.
+        best_epoch: counted from 0; None if the run failed.
+        val_iou: of the best epoch; NaN if the run failed.
+        error: the message if the run failed, else empty.
     """
 
     overrides: list[str]
@@ -78,18 +78,18 @@ class Outcome:
 
 
 def run_sweep(overrides: Sequence[str], configs: Sequence[TrainConfig]) -> list[Outcome]:
-    """Runs a sweep and compares its runs in a table, the best first.
+    """Runs a sweep and compares its runs in a table, best first.
 
-    The sweep's folder gets `sweep.csv` and links to the best run's files, so that it is found as the newest run.
+    The folder of the sweep gets `sweep.csv` and links to the files of the best run, and counts as the newest run.
 
     Args:
-        overrides: as typed; those of `hydra.` and `hydra/` are Hydra's own.
-        configs: of the runs, as far as they are known beforehand.
+        overrides: of the user, including those of `hydra.` and `hydra/`.
+        configs: of the runs, as far as they are known in advance.
 
     Raises:
-        ConfigError: a run that cannot be, before the first one starts; no run's result is found afterwards.
-        MissingExtraError: a launcher or sweeper that is not installed.
-        PartialFailureError: some runs failed; the others are done.
+        ConfigError: an invalid run, before the first one starts; or no result of a run was found.
+        MissingExtraError: a launcher or sweeper is not installed.
+        PartialFailureError: some runs failed; the others are complete.
     """
     chosen = {override.key_or_group: str(override.value()) for override in parse_overrides(overrides)
               if not override.is_sweep_override()}  # fmt: skip
@@ -99,7 +99,7 @@ def run_sweep(overrides: Sequence[str], configs: Sequence[TrainConfig]) -> list[
     output_dir = Path(configs[0].output_dir)
     folder = Path(chosen.get("hydra.sweep.dir") or new_folder(output_dir))
     if "${" in str(folder):
-        raise ConfigError(f"hydra.sweep.dir={folder}: give a folder's plain name; without it, date and time make one")
+        raise ConfigError(f"hydra.sweep.dir={folder}: interpolations are not supported; give a plain path, or omit it")
     check_writable(folder)
     defaults = DEFAULTS | ({} if "hydra.sweep.dir" in chosen else {"hydra.sweep.dir": f"'{folder}'"})
     if chosen.get("hydra/sweeper") == "optuna":
@@ -112,7 +112,7 @@ def run_sweep(overrides: Sequence[str], configs: Sequence[TrainConfig]) -> list[
         Run(folder).discard_empty()
     outcomes = [Outcome(**json.loads(file.read_text("utf-8"))) for file in folder.glob(f"**/{RESULT}")]
     if not outcomes:
-        raise ConfigError(f"{folder}: no run left a {RESULT}; its launcher or hydra.sweep.subdir wrote elsewhere")
+        raise ConfigError(f"{folder}: no run wrote {RESULT}; the launcher or hydra.sweep.subdir wrote elsewhere")
     outcomes.sort(key=lambda outcome: (-outcome.val_iou if not outcome.error else math.inf, outcome.folder))
     _conclude(folder, outcomes, output_dir)
     return outcomes
@@ -121,42 +121,42 @@ def run_sweep(overrides: Sequence[str], configs: Sequence[TrainConfig]) -> list[
 def _check_plugins(chosen: dict[str, str]) -> None:
     for group in ("hydra/launcher", "hydra/sweeper"):
         package, module = PLUGINS.get(chosen.get(group, ""), ("", ""))
-        if package and not _there(module):
-            raise MissingExtraError(f"{group}={chosen[group]}: is not installed; pip install '{package}'")
+        if package and not _is_installed(module):
+            raise MissingExtraError(f"{group}={chosen[group]}: not installed; pip install '{package}'")
 
 
 def _check_counts(chosen: dict[str, str]) -> None:
-    """Refuses numbers of trials or processes that a sweeper or a launcher would answer with a traceback."""
+    """Raises ConfigError for numbers of trials or processes that would end in a traceback of Hydra."""
     for key, allowed in COUNTS.items():
         if key in chosen and not re.fullmatch(allowed, chosen[key]):
             raise ConfigError(f"{key}={chosen[key]}: must be a whole number of at least 1")
 
 
 def _check_runs(configs: Sequence[TrainConfig]) -> None:
-    """Builds each run's leaves once; makes the store that runs side by side would make all at once."""
-    from flood_seg.verbs.train_parts import check_leaves
+    """Checks the components of each run; creates the MLflow store before parallel runs would do so."""
+    from flood_seg.verbs.train_parts import check_components
 
     for config in configs:
         if config.trainer.devices != 1:
-            raise ConfigError(f"trainer.devices={config.trainer.devices}: a sweep's runs train on one device each")
-        check_leaves(config)
+            raise ConfigError(f"trainer.devices={config.trainer.devices}: runs of a sweep use one device each")
+        check_components(config)
         if mlflow := config.logger.get("mlflow"):
             from flood_seg.tracking.mlflow import prepare
 
             prepare(mlflow["tracking_uri"], mlflow["experiment_name"])
 
 
-def _there(module: str) -> bool:
+def _is_installed(module: str) -> bool:
     try:
         return find_spec(module) is not None
-    except ModuleNotFoundError:  # there is no plugin at all
+    except ModuleNotFoundError:  # no plugin is installed
         return False
 
 
 def _multirun(overrides: list[str]) -> None:
-    """As hydra.main does, with the arguments that are given rather than those of the process.
+    """Runs Hydra's multirun as `hydra.main` does, with given arguments instead of `sys.argv`.
 
-    There is no public way to do so; hydra-zen goes the same way.
+    There is no public API for it; hydra-zen does the same.
     """
     from hydra import version
     from hydra._internal.hydra import Hydra
@@ -174,16 +174,16 @@ def _multirun(overrides: list[str]) -> None:
             hydra.multirun("train", run_job, hydra_arguments(overrides), with_log_configuration=False)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(" ".join(str(error).split()).partition(" Config search path")[0]) from error
-    except (TypeError, ValueError) as error:  # of the sweeper or the launcher: what a run raises, `run_job` writes down
+    except (TypeError, ValueError) as error:  # of the sweeper or launcher; `run_job` records errors of runs
         raise ConfigError(f"hydra.sweeper or hydra.launcher: {' '.join(str(error).split())}") from error
     finally:
         GlobalHydra.instance().clear()
 
 
 def run_job(composed: DictConfig) -> float:
-    """One run of a sweep, in this process or in one of the launcher's; returns its best validation IoU.
+    """Runs one job of a sweep, in this process or in one of the launcher; returns its best validation IoU.
 
-    What goes wrong is written down rather than raised, so that the other runs go on.
+    Errors are recorded instead of raised, so that the other runs continue.
     """
     from hydra.core.hydra_config import HydraConfig
 
@@ -195,7 +195,7 @@ def run_job(composed: DictConfig) -> float:
         outcome = Outcome(overrides, str(folder), result.best_epoch, result.metrics["val_iou"])
     except FloodSegError as error:
         outcome = Outcome(overrides, str(folder), None, math.nan, str(error))
-    except Exception as error:  # a bug in one run, or memory that ended, is not the end of the others
+    except Exception as error:  # e.g. a bug or out of memory in one run
         outcome = Outcome(
             overrides, str(folder), None, math.nan, f"{type(error).__name__}: {' '.join(str(error).split())}"
         )
@@ -210,7 +210,7 @@ def _train(composed: DictConfig, overrides: list[str], folder: Path, number: int
 
     config = from_composed(composed, TrainConfig)
     if config.run_name:
-        config.run_name = f"{config.run_name}-{number}"  # else one run's plots would lie over another's
+        config.run_name = f"{config.run_name}-{number}"  # separate plots of each run
     say(f"Run {number}: {' '.join(overrides)}")
     summary = run_training(config, overrides, folder)
     assert summary is not None
@@ -229,7 +229,7 @@ def _conclude(folder: Path, outcomes: list[Outcome], output_dir: Path) -> None:
         )
         for outcome in outcomes
     ]
-    show_table(f"Runs of {folder}, the best first", columns, rows)
+    show_table(f"Runs of {folder}, best first", columns, rows)
     file = folder / "sweep.csv"
     write_csv(file, (*columns, "error"), [(*row, one.error) for row, one in zip(rows, outcomes, strict=True)])
     say(str(file))
@@ -238,7 +238,7 @@ def _conclude(folder: Path, outcomes: list[Outcome], output_dir: Path) -> None:
         _link_best(folder, Path(done[0].folder), output_dir)
     if len(done) < len(outcomes):
         raise PartialFailureError(
-            f"{len(outcomes) - len(done)} of {len(outcomes)} runs failed; {file} says why; the rest is done"
+            f"{len(outcomes) - len(done)} of {len(outcomes)} runs failed; see {file}; the others are complete"
         )
 
 

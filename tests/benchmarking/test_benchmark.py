@@ -43,9 +43,9 @@ def test_a_run_measures_each_engine_and_writes_table_and_chart(tmp_path, capsys)
 
 
 def test_the_throughput_is_that_of_the_best_batch():
-    from flood_seg.benchmarking.measured import Measured
+    from flood_seg.benchmarking.results import EngineResult
 
-    figures = Measured("m", "e", 0.1, batch_seconds={1: [0.1, 0.1, 9.0], 4: [0.2, 0.2, 0.2], 8: [0.8]})
+    figures = EngineResult("m", "e", 0.1, batch_seconds={1: [0.1, 0.1, 9.0], 4: [0.2, 0.2, 0.2], 8: [0.8]})
     assert figures.throughput == (pytest.approx(20), 4)
 
 

@@ -42,9 +42,9 @@ def test_files_that_do_not_fit_are_named(network, tmp_path):
     torch.save([1, 2], tmp_path / "list.pt")
     (tmp_path / "broken.pt").write_bytes(b"broken")
     wrong = {
-        "other": "does not fit",
-        "list": "holds a list",
-        "broken": "not a file of plain",
+        "other": "does not match",
+        "list": "contains a list",
+        "broken": "not a file of tensors",
         "missing": "no such file",
     }
     for name, message in wrong.items():

@@ -13,7 +13,7 @@ from flood_seg.plots.samples import plot_grid, plot_samples
 from tests.conftest import make_spec
 
 METRICS = ("loss", "iou", "f1", "accuracy")
-TRAIN_ORANGE, VAL_BLUE = (217, 95, 2), (31, 120, 180)
+TRAIN_ORANGE, VAL_BLUE = (217, 95, 2), (22, 105, 193)
 
 
 def make_rows(values: list[float]) -> list[dict[str, float]]:

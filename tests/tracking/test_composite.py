@@ -154,7 +154,7 @@ def test_tensorboard_collects_all_runs_in_save_dir_each_in_a_folder(tmp_path, mo
 def test_the_worst_samples_are_those_with_the_lowest_iou():
     import torch
 
-    from flood_seg.training.worst_samples import WorstSamples
+    from flood_seg.training.sample_plots import WorstSamples
 
     trackers = Trackers([])
     callback = WorstSamples(trackers)

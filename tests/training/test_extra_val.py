@@ -103,7 +103,9 @@ def test_a_checkpoint_is_chosen_on_further_sets_alone(tmp_path, shared_ponds, ca
     summary = run_training(tmp_path, shared_ponds, *only)
     out = capsys.readouterr().out
     samples = len(list((shared_ponds / "images").iterdir()))
-    assert f"{samples} samples to train, 7 to validate on rain and snow alone" in out and "rain and snow alone," in out
+    assert (
+        f"{samples} training samples, 7 validation samples (rain and snow only)" in out and "rain and snow only," in out
+    )
     split = (summary.run_dir / "split.txt").read_text().splitlines()
     assert len(split) == samples and all(line.startswith("train\t") for line in split), "none is held out"
     rows = read_history(summary.run_dir / "history.csv")

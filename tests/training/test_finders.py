@@ -16,7 +16,7 @@ def test_training_goes_on_with_what_was_found_and_says_so(shared_ponds, tmp_path
                "tuner.find_batch_size=true", "trainer.max_epochs=1"]  # fmt: skip
     summary = run_training(tmp_path, shared_ponds, *options)
     shown = capsys.readouterr().out
-    assert "Batch size 8: at most 10 were asked for" in shown and "where the loss falls fastest" in shown
+    assert "Batch size 8: the limit is 10" in shown and "where the loss falls fastest" in shown
     config = yaml.safe_load((summary.run_dir / ".hydra" / "config.yaml").read_text())
     assert config["datamodule"]["batch_size"] == 8 and 1e-7 < config["optimizer"]["lr"] < 1
     overrides = yaml.safe_load((summary.run_dir / ".hydra" / "overrides.yaml").read_text())
@@ -69,13 +69,13 @@ def test_a_gpu_is_tried_until_its_memory_ends():
         if size > 16:
             raise torch.OutOfMemoryError
 
-    fits = finders._tries_gpu(step)
+    fits = finders._fits_gpu(step)
     assert [fits(size) for size in (2, 16, 32)] == [True, True, False]
 
 
 def test_a_loss_that_never_falls_is_one_line(monkeypatch, shared_ponds, tmp_path):
     monkeypatch.setattr("pytorch_lightning.tuner.lr_finder._LRFinder.suggestion", lambda self, **_: None)
-    with pytest.raises(ConfigError, match="tuner.find_lr: the loss falls nowhere from 1e-07 to 1"):
+    with pytest.raises(ConfigError, match="tuner.find_lr: the loss never decreases between 1e-07 and 1"):
         run_training(tmp_path, shared_ponds, "logger=none", "model=tiny_unet", "tuner.find_lr=true", "tuner.steps=20")
 
 

@@ -122,7 +122,7 @@ def test_the_boundary_loss_looks_at_the_band_alone(batch):
 
 
 def test_what_is_no_loss_is_refused():
-    with pytest.raises(ConfigError, match="there is none"):
+    with pytest.raises(ConfigError, match="no loss is selected"):
         build_loss({}, Classes(("dry", "wet")), "binary")
     with pytest.raises(ConfigError, match="width must be at least 1"):
         loss("loss=boundary", "loss.boundary.width=0")

@@ -155,7 +155,7 @@ def test_a_batch_of_one_with_batchnorm_is_refused_before_anything_is_read(tmp_pa
 
 @pytest.mark.parametrize("part", ["train", "val"])
 def test_a_limit_that_leaves_no_batch_is_one_line(part, shared_ponds, tmp_path):
-    with pytest.raises(ConfigError, match=f"trainer.limit_{part}_batches=0.01: leaves nothing of"):
+    with pytest.raises(ConfigError, match=f"trainer.limit_{part}_batches=0.01: leaves no batch of"):
         run_training(tmp_path, shared_ponds, *OPTIONS, f"trainer.limit_{part}_batches=0.01")
 
 
@@ -176,5 +176,5 @@ def test_a_resumed_run_ends_with_the_weights_of_an_undisturbed_one(shared_ponds,
         for key in expected:
             assert torch.allclose(expected[key], found[key], atol=1e-6), key
     other = [*job, "model=mobilenet_unet"]
-    with pytest.raises(ConfigError, match="its weights are not of Unet with mobilenet_v2 on 3 bands"):
+    with pytest.raises(ConfigError, match="its weights do not match Unet with mobilenet_v2 on 3 bands"):
         train(compose("train", other, TrainConfig), other)

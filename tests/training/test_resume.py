@@ -70,7 +70,7 @@ def test_a_killed_and_resumed_run_ends_where_an_undisturbed_one_does(tmp_path, s
     out = finish(start(broken, shared_ponds, "resume=auto"))
     assert run_folders(broken) == [folder], "a resumed run stays in its folder"
     assert "epoch   0" not in out
-    assert "removed 2 half-written files of a run that was killed" in out and not list(folder.glob(".*.part*"))
+    assert "removed 2 incomplete files of an interrupted run" in out and not list(folder.glob(".*.part*"))
     expected, resumed = (read_history(run_folders(place)[0] / "history.csv") for place in (whole, broken))
     assert [row["epoch"] for row in resumed] == [0, 1, 2, 3]
     for ours, theirs in zip(resumed, expected, strict=True):

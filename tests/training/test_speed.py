@@ -21,7 +21,7 @@ from flood_seg.training import speed
 )
 def test_auto_precision_follows_the_hardware(monkeypatch, asked, accelerator, gpu, cpu, expected):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: gpu)
-    monkeypatch.setattr(speed, "_cpu_multiplies_bf16", lambda: cpu)
+    monkeypatch.setattr(speed, "_cpu_supports_bf16", lambda: cpu)
     assert speed.choose_precision(asked, accelerator) == expected
 
 
@@ -35,7 +35,7 @@ def test_an_accelerator_that_is_not_there_is_an_error_that_lists_what_is(monkeyp
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert speed.choose_accelerator("auto") == "cpu"
-    with pytest.raises(BackendError, match="trainer.accelerator=gpu: not on this machine; there is cpu"):
+    with pytest.raises(BackendError, match="trainer.accelerator=gpu: not available; this machine has cpu"):
         speed.choose_accelerator("gpu")
 
 

@@ -28,7 +28,7 @@ def summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Summary:
 def test_it_says_how_good_where_and_what_to_type_next(summary, capsys):
     print_summary(summary)
     out = capsys.readouterr().out
-    title = "Best epoch 7 (10 epochs, counted from 0), validation part, 3 min 5 s in all"
+    title = "Best epoch 7 (10 epochs, counted from 0), validation part, 3 min 5 s in total"
     assert title in " ".join(out.split())  # rich may wrap it
     for value in ("0.7124", "0.8000", "0.9000", "0.2500", "0.6900"):
         assert value in out
@@ -56,4 +56,4 @@ def test_it_names_nothing_that_is_not_there(summary, capsys):
 )
 def test_hours_are_told_as_hours(summary, capsys, seconds, words):
     print_summary(replace(summary, seconds=seconds))
-    assert f", {words} in all" in " ".join(capsys.readouterr().out.split())
+    assert f", {words} in total" in " ".join(capsys.readouterr().out.split())

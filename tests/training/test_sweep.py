@@ -92,9 +92,9 @@ def test_a_run_that_fails_does_not_lose_the_others_and_they_may_lie_deeper(share
     [
         ("optimizer.lr=1e-3,-1", "Invalid learning rate"),
         ("loss=bce,ce", "is for task=multiclass"),
-        ("trainer.devices=1,2", "train on one device each"),
+        ("trainer.devices=1,2", "use one device each"),
         ("hydra/launcher=submitit_slurm", "pip install 'hydra-submitit-launcher'"),
-        ("hydra.sweep.dir='a/${now:%H}'", "give a folder's plain name"),
+        ("hydra.sweep.dir='a/${now:%H}'", "interpolations are not supported"),
         ("hydra/sweeper=optun", "Available options in 'hydra/sweeper': basic optuna$"),
     ],
 )

@@ -111,7 +111,7 @@ def test_fast_dev_run_goes_all_the_way_and_leaves_no_model(shared_ponds, tmp_pat
 
 
 def test_a_wrong_path_to_resume_is_named(shared_ponds, tmp_path):
-    with pytest.raises(ConfigError, match="no run with a last.ckpt"):
+    with pytest.raises(ConfigError, match="no run with last.ckpt"):
         run_training(tmp_path, shared_ponds, f"resume={tmp_path}")
 
 
