@@ -85,14 +85,14 @@ def ombria(folder: Path, sensor: str, when: str) -> Iterator[tuple[np.ndarray, n
 
 
 def judge(scores: np.ndarray, options: CheckConfig) -> dict[tuple[int, int], float]:
-    """Returns what chance would give of each swap that is found."""
+    """Returns the probability by chance of each detected swap."""
     evidence = weigh_cues(scores)
     if evidence.scores is None:
         return {}
     return {(swap.first, swap.second): swap.chance for swap in find_swaps(evidence.scores, options.swap_warning)}
 
 
-def try_as_it_is(scores: np.ndarray, tally: Tally, options: CheckConfig) -> None:
+def try_unchanged(scores: np.ndarray, tally: Tally, options: CheckConfig) -> None:
     """Counts what is reported for an unchanged set."""
     tally.sets += 1
     for chance in judge(scores, options).values():
@@ -108,7 +108,7 @@ def try_as_it_is(scores: np.ndarray, tally: Tally, options: CheckConfig) -> None
 
 
 def try_swapped(scores: np.ndarray, random: np.random.Generator, tally: Tally, options: CheckConfig) -> None:
-    """Exchanges masks and counts which of them, and which others, are named."""
+    """Swaps masks and counts which swaps, and which other pairs, are reported."""
     images, pairs = scores.shape[1], max(1, scores.shape[1] // 80)
     chosen = random.choice(images, (pairs, 2), replace=False)
     order = np.arange(images)
@@ -123,7 +123,7 @@ def try_swapped(scores: np.ndarray, random: np.random.Generator, tally: Tally, o
 
 
 def measure(tables: list[np.ndarray], size: int, rounds: int, options: CheckConfig) -> tuple[Tally, int]:
-    """Tries sets of `size` images, each as it is and with exchanges; returns how many images they had too."""
+    """Checks subsets of `size` images, unchanged and with swaps; returns the counts and the number of images."""
     tally = Tally()
     for number, full in enumerate(tables):
         random = np.random.default_rng([number, size])
@@ -131,7 +131,7 @@ def measure(tables: list[np.ndarray], size: int, rounds: int, options: CheckConf
         for _ in range(1 if count == full.shape[1] else rounds):
             few = np.sort(random.choice(full.shape[1], count, replace=False))
             scores = full[:, few][:, :, few]
-            try_as_it_is(scores, tally, options)
+            try_unchanged(scores, tally, options)
             for _ in range(3):
                 try_swapped(scores, random, tally, options)
     return tally, count
