@@ -16,7 +16,7 @@ from flood_seg.config.repository import configs_dir
 from flood_seg.config.schema import InferConfig, TrainConfig
 from flood_seg.errors import ConfigError
 from flood_seg.spec import ModelSpec
-from flood_seg.verbs.train_parts import build_module, check_leaves
+from flood_seg.verbs.train_parts import build_module, check_components
 
 ROOT = Path(__file__).parent.parent
 CHOICES = sorted((path.parent.name, path.stem) for path in configs_dir().glob("*/*.yaml"))
@@ -31,7 +31,7 @@ def test_every_choice_composes_and_builds(group, choice, tmp_path, monkeypatch):
         return
     override = f"{'+' if group in ('experiment', 'debug') else ''}{group}={choice}"
     several = ["task=multiclass", "datamodule.max_label=2"] if choice in OF_SEVERAL else []
-    check_leaves(compose("train", [override, *several], TrainConfig))
+    check_components(compose("train", [override, *several], TrainConfig))
 
 
 def test_the_page_of_recipes_is_what_the_files_say():
@@ -77,9 +77,9 @@ def test_a_recipe_takes_each_loss_model_optimizer_and_scheduler_and_a_step_with_
         config = compose("train", overrides, TrainConfig)
         if loss in (OF_SEVERAL if config.task == "binary" else OF_TWO_CLASSES):
             with pytest.raises(ConfigError, match=rf"^loss\.\w+: is for task=\w+, not for task={config.task}; see .*$"):
-                check_leaves(config)
+                check_components(config)
             continue
-        check_leaves(config)
+        check_components(config)
         assert config.loss == loss_alone(loss, config.task), f"{overrides}: nothing of the recipe's loss is left"
         take_a_step(config)
 

@@ -14,7 +14,7 @@ from flood_seg.export.onnx import export_onnx
 from flood_seg.export.pooling import AdaptivePool
 from flood_seg.networks.network import ARCHITECTURES, FIXED_SIZE, build_network
 from flood_seg.training.losses import build_loss
-from flood_seg.verbs.train_parts import build_network_for, check_leaves
+from flood_seg.verbs.train_parts import build_network_for, check_components
 from tests.conftest import make_spec
 from tests.export.tensorrt_operators import unsupported_operators
 
@@ -28,7 +28,7 @@ def test_it_trains_a_step_and_its_file_answers_the_same(name, tmp_path):
     encoder = TRANSFORMER if name in FIXED_SIZE else "mobilenet_v2"
     choices = [f"model.architecture={name}", f"model.encoder={encoder}", "model.encoder_weights=null", "loss=bce_dice"]
     config = compose("train", [*choices, f"datamodule.height={side}"], TrainConfig)
-    check_leaves(config)
+    check_components(config)
     network, loss = (
         build_network_for(config, resumes=False).train(),
         build_loss(config.loss, config.datamodule.classes("binary"), "binary"),
@@ -62,7 +62,7 @@ def test_adaptive_pooling_by_matrices_is_torchs(size, shape):
 def test_an_architecture_of_one_size_says_so_before_training():
     config = compose("train", ["model.architecture=DPT", f"model.encoder={TRANSFORMER}"], TrainConfig)
     with pytest.raises(ConfigError, match=r"DPT: takes 224×224 alone, .* set datamodule.height=224"):
-        check_leaves(config)
+        check_components(config)
 
 
 def test_an_encoder_that_does_not_go_with_an_architecture_is_a_line():

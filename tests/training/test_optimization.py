@@ -8,7 +8,7 @@ from flood_seg.networks.checkpoint import read_checkpoint
 from flood_seg.networks.network import build_network, check_batch
 from flood_seg.training.history import read_history
 from flood_seg.training.optimization import parameter_groups
-from flood_seg.verbs.train_parts import check_leaves
+from flood_seg.verbs.train_parts import check_components
 from flood_seg.verbs.train_run import run_training as train
 from tests.training.conftest import run_training
 
@@ -37,13 +37,13 @@ def test_the_encoders_parameters_are_a_group_with_its_own_learning_rate():
 @pytest.mark.parametrize("scheduler", ["one_cycle", "cosine", "plateau"])
 def test_every_optimizer_and_schedule_takes_two_groups(optimizer, scheduler):
     overrides = [f"optimizer={optimizer}", f"scheduler={scheduler}", "model.encoder_lr_factor=0.1"]
-    check_leaves(compose("train", overrides, TrainConfig))
+    check_components(compose("train", overrides, TrainConfig))
 
 
 def test_any_optimizer_of_torch_by_name():
-    check_leaves(compose("train", ["optimizer._target_=torch.optim.RAdam"], TrainConfig))
+    check_components(compose("train", ["optimizer._target_=torch.optim.RAdam"], TrainConfig))
     with pytest.raises(ConfigError, match="torch.optim has no RAdm.*did you mean 'RAdam'"):
-        check_leaves(compose("train", ["optimizer._target_=torch.optim.RAdm"], TrainConfig))
+        check_components(compose("train", ["optimizer._target_=torch.optim.RAdm"], TrainConfig))
 
 
 def test_a_frozen_encoder_stays_to_the_bit_and_is_freed_after(shared_ponds, tmp_path):

@@ -7,7 +7,7 @@ from flood_seg.config.compose import compose
 from flood_seg.config.instantiate import instantiate
 from flood_seg.config.repository import configs_dir
 from flood_seg.config.schema import TrainConfig
-from flood_seg.verbs.train_parts import check_leaves
+from flood_seg.verbs.train_parts import check_components
 
 
 def rates(*overrides: str, epochs: int = 10) -> list[float]:
@@ -35,4 +35,4 @@ def test_warmup_rises_and_then_falls_by_half_a_cosine():
 @pytest.mark.parametrize("optimizer", sorted(path.stem for path in (configs_dir() / "optimizer").glob("*.yaml")))
 @pytest.mark.parametrize("scheduler", sorted(path.stem for path in (configs_dir() / "scheduler").glob("*.yaml")))
 def test_every_optimizer_goes_with_every_scheduler(optimizer, scheduler):
-    check_leaves(compose("train", [f"optimizer={optimizer}", f"scheduler={scheduler}"], TrainConfig))
+    check_components(compose("train", [f"optimizer={optimizer}", f"scheduler={scheduler}"], TrainConfig))
