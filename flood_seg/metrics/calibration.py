@@ -46,9 +46,8 @@ def reliability(probabilities: np.ndarray, correct: np.ndarray, pixels: np.ndarr
         pixels: number of pixels of each probability, [N].
     """
     bins = np.minimum((probabilities * RELIABILITY_BINS).astype(int), RELIABILITY_BINS - 1)
-    total, hits, sums = (
-        np.bincount(bins, weights, RELIABILITY_BINS) for weights in (pixels, correct, probabilities * pixels)
-    )
+    weights = (pixels, correct, probabilities * pixels)
+    total, hits, sums = (np.bincount(bins, weight, RELIABILITY_BINS) for weight in weights)
     with np.errstate(invalid="ignore"):
         confidence, accuracy = sums / total, hits / total
     gap = np.nan_to_num(np.abs(confidence - accuracy)) * total

@@ -19,9 +19,8 @@ def show_classes(classes: dict[str, dict[str, Any]]) -> None:
     if len(classes) > 2:
         shares = ("iou", "f1", "precision", "recall", "accuracy")
         rows = [(name, *(f"{one[share]:.4f}" for share in shares), one["pixels"]) for name, one in classes.items()]
-        show_table(
-            "Metrics per class", ("class", "IoU", "F1 (Dice)", "precision", "recall", "accuracy", "pixels"), rows
-        )
+        columns = ("class", "IoU", "F1 (Dice)", "precision", "recall", "accuracy", "pixels")
+        show_table("Metrics per class", columns, rows)
 
 
 def plot_confusion(matrix: Sequence[Sequence[int]], names: Sequence[str], path: Path) -> Path:

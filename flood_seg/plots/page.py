@@ -85,7 +85,7 @@ def write_page(path: Path, template: str, **content: Any) -> None:
         loader=PackageLoader("flood_seg.plots"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"percent": _percent, "figure": _figure}
+    environment.filters |= {"percent": _percent, "number": _number}
     text = environment.get_template(template).render(version=__version__, **content)
     write_text(path, text)
 
@@ -94,7 +94,7 @@ def _percent(share: float | None, digits: int = 1) -> str:
     return "–" if share is None else f"{share:.{digits}%}"
 
 
-def _figure(value: Any, digits: int = 4) -> str:
+def _number(value: Any, digits: int = 4) -> str:
     if value is None:
         return "–"
     return f"{value:.{digits}f}" if isinstance(value, float) else str(value)

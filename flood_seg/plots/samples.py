@@ -75,11 +75,9 @@ def _legend(spec: ModelSpec) -> dict[str, Color]:
 
 def _shorten(title: str) -> str:
     """Elides the middle of a long title: names of files often differ at their end only."""
-    return (
-        title
-        if len(title) <= MAX_TITLE_LENGTH
-        else f"{title[: MAX_TITLE_LENGTH // 3]}…{title[1 - 2 * MAX_TITLE_LENGTH // 3 :]}"
-    )
+    if len(title) <= MAX_TITLE_LENGTH:
+        return title
+    return f"{title[: MAX_TITLE_LENGTH // 3]}…{title[1 - 2 * MAX_TITLE_LENGTH // 3 :]}"
 
 
 def plot_grid(

@@ -107,7 +107,7 @@ def run_training(config: TrainConfig, overrides: Sequence[str] = (), folder: Pat
         if resumes and "loading state_dict" in str(error):
             raise ConfigError(
                 f"resume={run.folder}: its weights do not match {config.model.architecture} with "
-                f"{config.model.encoder} on {len(config.datamodule.bands)} bands; remove the overrides that change it"
+                f"{config.model.encoder} on {len(config.datamodule.bands)} bands; omit overrides that change the model"
             ) from error
         raise
     if not trainer.is_global_zero:
