@@ -89,7 +89,7 @@ def test_a_clean_set_has_no_finding(folder, tmp_path):
     assert found(check(config_of(folder), tmp_path / "out")) == set()
     record = json.loads((tmp_path / "out" / "report.json").read_text())
     assert (record["pairs"], record["errors"], record["findings"]) == (COUNT, 0, [])
-    assert "Nothing was found" in (tmp_path / "out" / "report.html").read_text()
+    assert "No findings" in (tmp_path / "out" / "report.html").read_text()
 
 
 def break_files(folder: Path, scenes) -> set[tuple[str, ...]]:
@@ -167,7 +167,7 @@ def test_masks_of_what_the_images_do_not_show_are_not_judged_and_the_report_says
     )
     checked = check(config_of(root), tmp_path / "out")
     assert not {"swapped", "maybe_swapped", "misfit"} & {finding.kind for finding in checked.findings}
-    told = "swapped masks cannot be found here: masks fit their own images hardly better than others"
+    told = "swapped masks cannot be detected: masks fit their own images hardly better than others"
     assert told in capsys.readouterr().out and told in (tmp_path / "out" / "report.html").read_text()
 
 
@@ -289,7 +289,7 @@ def test_a_copy_exchanges_only_the_masks_that_are_named(many, tmp_path, capsys):
 
 def test_a_stem_that_is_in_no_swap_is_refused_before_anything_is_copied(many, tmp_path):
     exchange(many / "masks" / "03.png", many / "masks" / "08.png")
-    with pytest.raises(DataError, match="check.fix_swaps: 04 is in no pair of swapped masks; found are 03 and 08"):
+    with pytest.raises(DataError, match="check.fix_swaps: 04 is in no pair of swapped masks; pairs found: 03 and 08"):
         check(config_of(many, "check.fix_swaps=[03,04]"), tmp_path / "out", tmp_path / "fixed")
     assert not (tmp_path / "fixed").exists() and (tmp_path / "out" / "report.json").is_file()
 
@@ -379,7 +379,7 @@ def test_a_label_that_covers_a_part_of_its_image_is_left_out_not_filled_up(tmp_p
         check(config, tmp_path / "out", tmp_path / "fixed")
     assert sorted(path.name for path in (tmp_path / "fixed" / "masks").iterdir()) == ["0.tif", "3.tif"]
     changes = json.loads((tmp_path / "fixed" / "fixes.json").read_text())["changes"]
-    assert changes["1"] == ["left out: its label covers 88.1% of the image on the map; the rest would be made up"]
+    assert changes["1"] == ["left out: its label covers 88.1% of the image; the rest would have no label"]
     assert "covers 0.0%" in changes["2"][0]
 
 

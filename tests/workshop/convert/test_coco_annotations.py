@@ -193,7 +193,7 @@ def test_an_annotation_that_cannot_be_drawn_is_named_and_the_others_are_drawn(tm
         (lambda r: r["images"].append(5), r"images\[1\] has no 'id'"),
         (lambda r: r["annotations"][0].update(image_id=[1]), r"annotations\[0\] has image_id \[1\]"),
         (lambda r: r["annotations"][0].pop("category_id"), r"annotations\[0\] has no 'category_id'"),
-        (lambda r: r.update(categories=[]), "no class beside the background"),
+        (lambda r: r.update(categories=[]), "no class besides the background"),
         (
             lambda r: r.update(categories=[{"id": n, "name": f"c{n}"} for n in range(1203)]),
             "1203 classes; a mask holds",
