@@ -1,7 +1,8 @@
 """Finds the samples of a data set, however its files lie, and the part that each one belongs to.
 
 Understood are: one folder of images and one of masks; those in a folder a part (`train/images`, `val/images`); a
-folder a part in those (`img/train`, `labels/train`, as MMSegmentation has them); a table of pairs; several of these.
+folder a part in those (`img/train`, `labels/train`, as MMSegmentation has them); `train` and `trainannot` (CamVid);
+a table of pairs; several of these.
 """
 
 from __future__ import annotations
@@ -91,13 +92,13 @@ def _find_in(folder: Path, config: DataConfig) -> Found:
     places = {part: _part_folders(folder, part, config) for part in ALIASES}
     whole = folder / config.images_dir, folder / config.masks_dir
     if not any(places.values()):
-        return find_pairs(*whole, config.mask_suffix)
+        return find_pairs(*whole, config.mask_suffix, config.pair_pattern)
     if places["train"] is None and _holds_images(whole[0]):
         places["train"] = whole  # beside a val/ or test/ of its own
     pairs, faults = list[Pair](), list[Fault]()
     for part, place in places.items():
         if place is not None:
-            found, wrong = find_pairs(*place, config.mask_suffix)
+            found, wrong = find_pairs(*place, config.mask_suffix, config.pair_pattern)
             pairs += [replace(pair, stem=f"{part}/{pair.stem}", part=part) for pair in found]
             faults += [replace(fault, stem=f"{part}/{fault.stem}") for fault in wrong]
     return sorted(pairs, key=lambda pair: pair.stem), faults
@@ -123,6 +124,8 @@ def _part_folders(folder: Path, part: str, config: DataConfig) -> tuple[Path, Pa
         ):
             if images.is_dir():
                 return images, masks
+        if (folder / name).is_dir() and (annotations := folder / f"{name}annot").is_dir():  # CamVid
+            return folder / name, annotations
     return None
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from unicodedata import normalize
 
 from flood_seg.errors import DataError
+from flood_seg.imaging.name_pattern import match_name
 from flood_seg.imaging.source import is_image_file
 
 if TYPE_CHECKING:
@@ -39,8 +40,10 @@ class Fault:
     reason: str
 
 
-def find_pairs(images_dir: Path, masks_dir: Path, mask_suffix: str = "") -> tuple[list[Pair], list[Fault]]:
-    """Pairs the images of one folder with the masks of another by their stems.
+def find_pairs(
+    images_dir: Path, masks_dir: Path, mask_suffix: str = "", pattern: str | None = None
+) -> tuple[list[Pair], list[Fault]]:
+    """Pairs the images of one folder with the masks of another by their stems, or by a pattern of their names.
 
     Stems are compared after Unicode normalisation (NFC), since file systems differ in it; hidden files and files of
     other types are passed over. A mask's stem is its image's, and `mask_suffix` where there is one.
@@ -49,8 +52,10 @@ def find_pairs(images_dir: Path, masks_dir: Path, mask_suffix: str = "") -> tupl
         the pairs, ordered by stem, and a fault for each file without a partner or with a rival of the same stem.
 
     Raises:
-        DataError: a folder is missing or holds no image.
+        DataError: a folder is missing, holds no image, or none that matches the pattern.
     """
+    if pattern:
+        return _find_by_pattern(images_dir, masks_dir, pattern)
     images, masks = _by_stem(images_dir), _by_stem(masks_dir, VECTORS)
     if mask_suffix:
         masks = {stem.removesuffix(mask_suffix): files for stem, files in masks.items() if stem.endswith(mask_suffix)}
@@ -64,22 +69,54 @@ def find_pairs(images_dir: Path, masks_dir: Path, mask_suffix: str = "") -> tupl
     return pairs, faults
 
 
-def _by_stem(folder: Path, also: frozenset[str] = frozenset()) -> dict[str, list[Path]]:
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; {ADVICE}")
+def _find_by_pattern(images_dir: Path, masks_dir: Path, pattern: str) -> tuple[list[Pair], list[Fault]]:
+    """Pairs files by their identifiers; a pair's stem is its image's. Files that do not match are passed over."""
+    image_pattern, _, mask_pattern = pattern.partition(":")
+    images = _by_identifier(images_dir, image_pattern, frozenset())
+    masks = _by_identifier(masks_dir, mask_pattern, VECTORS)
+    pairs, faults = [], []
+    for name in sorted(images.keys() | masks.keys()):
+        found_images, found_masks = images.get(name, []), masks.get(name, [])
+        if len(found_images) == len(found_masks) == 1:
+            pairs.append(Pair(normalize("NFC", found_images[0].stem), found_images[0], found_masks[0]))
+        else:
+            stem = normalize("NFC", (found_images or found_masks)[0].stem)
+            faults.append(_unpaired(stem, found_images, found_masks, shared=f"identifier {name}"))
+    return sorted(pairs, key=lambda pair: pair.stem), faults
+
+
+def _by_identifier(folder: Path, pattern: str, also: frozenset[str]) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = defaultdict(list)
-    for path in sorted(folder.iterdir()):
-        if is_image_file(path, also):
-            found[normalize("NFC", path.stem)].append(path)
+    files = _files(folder, also)
+    for path in files:
+        if (name := match_name(pattern, path)) is not None:
+            found[name].append(path)
     if not found:
-        raise DataError(f"{folder}: no image in it; {ADVICE}")
+        names = ", ".join(path.name for path in files[:3]) + (", ..." if len(files) > 3 else "")
+        raise DataError(f"{folder}: no file matches {pattern}; it holds {names}; see datamodule.pair_pattern")
     return found
 
 
-def _unpaired(stem: str, images: list[Path], masks: list[Path]) -> Fault:
+def _by_stem(folder: Path, also: frozenset[str] = frozenset()) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in _files(folder, also):
+        found[normalize("NFC", path.stem)].append(path)
+    return found
+
+
+def _files(folder: Path, also: frozenset[str]) -> list[Path]:
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; {ADVICE}")
+    files = [path for path in sorted(folder.iterdir()) if is_image_file(path, also)]
+    if not files:
+        raise DataError(f"{folder}: no image in it; {ADVICE}")
+    return files
+
+
+def _unpaired(stem: str, images: list[Path], masks: list[Path], shared: str = "stem") -> Fault:
     if not masks:
         return Fault(stem, images[0], "image without a mask")
     if not images:
         return Fault(stem, masks[0], "mask without an image")
     rivals = images if len(images) > 1 else masks
-    return Fault(stem, rivals[1], f"same stem as {rivals[0].name}")
+    return Fault(stem, rivals[1], f"same {shared} as {rivals[0].name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -11,6 +12,7 @@ import numpy as np
 from flood_seg.errors import ImageError
 from flood_seg.imaging.decode import check_range_used, decode_bands, read_photo
 from flood_seg.imaging.gdal import has_rasterio
+from flood_seg.imaging.name_pattern import PLACEHOLDER, find_name, match_name
 from flood_seg.imaging.preprocess import resize_image, resize_valid
 from flood_seg.imaging.raster import Raster, Window, clean, read_raster
 from flood_seg.imaging.source import ImageInput, ImageSource, image_suffixes, is_raster
@@ -49,8 +51,9 @@ class BandSelection:
 
     Attributes:
         names: in the order of the channels: names, or numbers from 1 within the file.
-        sources: where a band is found, by its name: a number from 1 within the file, a sibling folder, or
-            `folder:number`; a band that is not named is looked up by its name in the image's own file.
+        sources: where a band is found, by its name: a number from 1 within the file, a sibling folder,
+            `folder:number`, or `image_{}=folder/name_{}:number` with the identifier of the image's
+            name; a band that is not named is looked up by its name in the image's own file.
         value_scale: of the raw values; 255 turns 16-bit photos into 8 bits.
         nodata: a raw value that stands for no data where the file does not say so itself.
     """
@@ -149,7 +152,16 @@ def sibling_files(path: Path, bands: BandSelection) -> dict[str, Path]:
         ImageError: one is missing.
     """
     folders = {_folder(bands, name)[0] for name in bands.names} - {""}
-    return {folder: _sibling(ImageSource(path), folder) for folder in sorted(folders)}
+    return {plain_source(folder): _sibling(ImageSource(path), folder) for folder in sorted(folders)}
+
+
+def plain_source(source: str) -> str:
+    """Returns the source of a band in a written data set, whose files have equal stems in sibling folders."""
+    if PLACEHOLDER not in source:
+        return source
+    pattern, colon, number = source.rpartition("=")[2].partition(":")
+    folder = re.sub(r"[^A-Za-z0-9-]+", "_", str(Path(pattern).with_suffix(""))).strip("_")
+    return f"{folder}{colon}{number}"
 
 
 def _folder(bands: BandSelection, name: str) -> tuple[str, int]:
@@ -207,11 +219,28 @@ def _sibling(source: ImageSource, folder: str) -> Path:
     path = source.content
     if not isinstance(path, Path):
         raise ImageError(f"{source}: its bands in the folder {folder} are files beside an image file; give its path")
+    if PLACEHOLDER in folder:
+        return _sibling_by_pattern(path, folder)
     for place in (path.parent.parent / folder, path.parent.parent.parent / folder / path.parent.name):
         for suffix in (path.suffix, *sorted(image_suffixes())):
             if (candidate := place / f"{path.stem}{suffix}").is_file():
                 return candidate
     raise ImageError(f"{path}: there is no file of this stem in the folder {folder} beside {path.parent}")
+
+
+def _sibling_by_pattern(path: Path, source: str) -> Path:
+    """Finds the file with an image's identifier by `IMAGE_PATTERN=FOLDER/PATTERN`."""
+    image_pattern, _, pattern = source.rpartition("=")
+    identifier = match_name(image_pattern, path)
+    if identifier is None:
+        raise ImageError(f"{path}: its name does not match {image_pattern}; see datamodule.pair_pattern")
+    folder, name = Path(pattern).parent, Path(pattern).name
+    for place in (path.parent.parent / folder, path.parent.parent.parent / folder / path.parent.name):
+        if found := find_name(place, name, identifier, image_suffixes()):
+            if len(found) > 1:
+                raise ImageError(f"{found[1]}: same identifier {identifier} as {found[0].name}; see band_sources")
+            return found[0]
+    raise ImageError(f"{path}: there is no file {pattern} for {identifier} beside {path.parent}")
 
 
 def _fitted(layer: Raster, size: tuple[int, ...], source: ImageSource, folder: str) -> Raster:

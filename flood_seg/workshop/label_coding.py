@@ -16,6 +16,7 @@ from flood_seg.config.defaults import defaults
 from flood_seg.config.overrides import as_override
 from flood_seg.config.schema.data import AUTO, DataConfig
 from flood_seg.errors import DataError
+from flood_seg.imaging.bands import plain_source
 from flood_seg.imaging.postprocess import to_labels
 
 if TYPE_CHECKING:
@@ -113,6 +114,8 @@ def image_overrides(config: DataConfig) -> list[str]:
         value: Any = getattr(config, name)
         if name == "colors" and not all(re.fullmatch(r"\w[\w -]*", key, re.ASCII) for key in value or ()):
             continue  # cannot be written as an override, and only affects pictures
+        if name == "band_sources" and value:
+            value = {band: plain_source(str(source)) for band, source in value.items()}
         if value != getattr(usual, name):
             found[name] = value
     if config.mean == AUTO and not {"bands", "value_scale"} & set(found):

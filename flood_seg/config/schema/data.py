@@ -62,6 +62,7 @@ class DataConfig:
     images_dir: str
     masks_dir: str
     mask_suffix: str
+    pair_pattern: str | None
     pairs_file: str | None
     dvc_pull: bool
     windows: WindowsConfig | None
@@ -98,6 +99,7 @@ class DataConfig:
         folders = self.data_dir if isinstance(self.data_dir, list) else [self.data_dir]
         if not all(folder and isinstance(folder, str) for folder in folders or [None]):
             raise ConfigError(f"datamodule.data_dir={self.data_dir}: give a folder, or a list of folders")
+        self._check_pair_pattern()
         if self.stats_file:
             self._read_stats(Path(self.stats_file))
         self.bands = list(self.bands) or list(BANDS)
@@ -115,6 +117,26 @@ class DataConfig:
         self._check_mean_and_std()
         self._check_labels()
         self._check_extra_val()
+
+    def _check_pair_pattern(self) -> None:
+        """Checks the pattern; a band source with a placeholder takes over how images are named: `IMAGE=SOURCE`."""
+        image, _, mask = (self.pair_pattern or "").partition(":")
+        if self.pair_pattern is not None:
+            key = f"datamodule.pair_pattern={self.pair_pattern}"
+            if image.count("{}") != 1 or mask.count("{}") != 1:
+                raise ConfigError(f"{key}: give IMAGE:MASK with one {{}} each, as in image_{{}}.png:mask_{{}}.png")
+            if "/" in self.pair_pattern:
+                raise ConfigError(f"{key}: is of file names; datamodule.images_dir and masks_dir are the folders")
+            if self.mask_suffix:
+                raise ConfigError(f"{key}: and mask_suffix={self.mask_suffix}; leave one out")
+        for name, source in (self.band_sources or {}).items():
+            if "{}" not in str(source):
+                continue
+            given, equals, where = str(source).rpartition("=")
+            if not equals and not image:
+                key = f"datamodule.band_sources.{name}={source}"
+                raise ConfigError(f"{key}: {{}} requires datamodule.pair_pattern, or IMAGE_{{}}={source}")
+            self.band_sources = {**(self.band_sources or {}), name: f"{given or image}={where}"}
 
     def _check_mean_and_std(self) -> None:
         if self.mean == self.std == AUTO:

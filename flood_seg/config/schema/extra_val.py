@@ -12,8 +12,8 @@ from flood_seg.errors import ConfigError, did_you_mean
 # The names that a part's folder may have.
 ALIASES = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 # What a further validation set may say of itself; all else it shares with the data set.
-EXTRA_KEYS = ("data_dir", "images_dir", "masks_dir", "mask_suffix", "pairs_file", "split_file", "labels",
-              "max_label", "ignore_index", "unlisted", "band_sources", "nodata")  # fmt: skip
+EXTRA_KEYS = ("data_dir", "images_dir", "masks_dir", "mask_suffix", "pair_pattern", "pairs_file", "split_file",
+              "labels", "max_label", "ignore_index", "unlisted", "band_sources", "nodata")  # fmt: skip
 KEY = "datamodule.extra_val"
 LIST_SUFFIX = ".txt"
 
