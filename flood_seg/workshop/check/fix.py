@@ -6,6 +6,7 @@ exchanged only on request, and a label that does not cover its image is not exte
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,13 @@ import cv2
 import numpy as np
 
 from flood_seg.classes import IGNORED
+from flood_seg.config.overrides import as_override
 from flood_seg.console import counted, say, track
 from flood_seg.data.pairing import VECTORS
 from flood_seg.data.split import Split, write_split
 from flood_seg.errors import DataError, OutputError, UsageError, did_you_mean
 from flood_seg.files import copy_file, write_json
-from flood_seg.imaging.bands import sibling_files
+from flood_seg.imaging.bands import plain_source, sibling_files
 from flood_seg.imaging.binary_mask import read_mask
 from flood_seg.imaging.decode import decode_bands
 from flood_seg.imaging.gdal import create_raster, open_raster
@@ -121,6 +123,9 @@ def write_fixed(result: CheckResult, reader: SampleReader, root: Path, swaps: Se
     say(f"{root}: {counted(len(kept), 'pair')} copied, {mended} of them fixed, {left} left out; {root / 'fixes.json'}")
     if unchanged:
         say(_left_alone(unchanged))
+    sources = {name: plain_source(str(source)) for name, source in reader.bands.sources.items()}
+    if sources != dict(reader.bands.sources):  # all files of a sample have one stem in the copy
+        say(f"read the copy with {shlex.quote(as_override('datamodule.band_sources', sources))}")
 
 
 def _left_alone(swaps: Sequence[tuple[str, str]]) -> str:
