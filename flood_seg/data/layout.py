@@ -215,3 +215,11 @@ def choose_part(config: DataConfig, pairs: list[Pair], part: str) -> list[Pair]:
     if not chosen:
         raise DataError(f"part={part}: is empty; allowed are {', '.join((*PARTS, *OPTIONAL))} and all")
     return [pair for pair in pairs if pair.stem in chosen]
+
+
+def parts_of(config: DataConfig, pairs: list[Pair]) -> dict[str, str | None]:
+    """Returns the part of each stem that the layout or a split file names, otherwise None."""
+    if not config.split_file:
+        return {pair.stem: pair.part for pair in pairs}
+    split = choose_split(config, pairs, seed=0)
+    return {stem: part for part in ("train", "val", "test") for stem in getattr(split, part)}

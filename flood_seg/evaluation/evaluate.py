@@ -15,7 +15,7 @@ from flood_seg.evaluation.rows import Row, image_rows
 from flood_seg.inference.engines import open_backend, parse_engine, with_streams
 from flood_seg.inference.predictor import Predictor
 from flood_seg.inference.tta import Augmentations
-from flood_seg.metrics.confusion import image_ious
+from flood_seg.metrics.confusion import image_ious, task_metrics
 from flood_seg.metrics.curve import sweep
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from flood_seg.config.schema import DataConfig, EvaluationOptions
     from flood_seg.data.pairing import Pair
+    from flood_seg.evaluation.prediction_files import PredictionFiles
 
 REPORTED_GOALS = ("f1", "iou", "recall>=0.95", "precision>=0.9")
 
@@ -30,6 +31,7 @@ REPORTED_GOALS = ("f1", "iou", "recall>=0.95", "precision>=0.9")
 def evaluate(
     predictor: Predictor, pairs: Sequence[Pair], data: DataConfig, options: EvaluationOptions, *, name: str,
     max_input_shift: float, at_network_size: bool = False, value_scale: float | None = None, listing: str = "",
+    files: PredictionFiles | None = None,
 ) -> EvaluationResult:  # fmt: skip
     """Predicts every image of a data set and computes the metrics.
 
@@ -44,6 +46,7 @@ def evaluate(
             original size.
         value_scale: of the images, for the model of `options.compare`; None: the one in its spec.
         listing: where all skipped images are listed, for the warning.
+        files: writes the predictions; None: nothing is written.
 
     Raises:
         DataError: no usable pair, or a mask has a value that the labels do not list.
@@ -54,9 +57,9 @@ def evaluate(
     reader = SampleReader.for_model(data, predictor.spec)
     candidates = _candidates(predictor, options, len(pairs), value_scale)
     gallery, results, logits = Gallery(options.examples), list[ImageResult](), summary.LogitStatistics()
-    evaluator = Evaluator(candidates, reader, options.boundary, at_network_size, listing)
+    evaluator = Evaluator(candidates, reader, options.boundary, at_network_size, listing, files)
     for result in evaluator.run(pairs):
-        gallery.add(result, float(image_ious(result.matrix[None], predictor.spec.task)[0]))
+        gallery.add(result, _score(result, predictor.spec.task, options.rank_by))
         logits.add(result)
         results.append(result)
     rows = image_rows(results, predictor.spec, options.boundary, groups)
@@ -71,6 +74,11 @@ def evaluate(
         "unusual_values": [result.stem for result in results if result.shift > max_input_shift],
     }
     return _summarize(head, results, logits, rows, groups, gallery, predictor, options)
+
+
+def _score(result: ImageResult, task: str, rank_by: str) -> float:
+    matrices = result.matrix[None]
+    return float(image_ious(matrices, task)[0]) if rank_by == "iou" else task_metrics(matrices, task).f1
 
 
 def _candidates(

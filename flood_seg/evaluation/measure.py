@@ -24,6 +24,7 @@ from flood_seg.inference.tta import Augmentations
 from flood_seg.metrics.boundary import boundary_f1
 from flood_seg.metrics.confusion import confusion_matrix
 from flood_seg.metrics.curve import count_logits
+from flood_seg.metrics.loss import cross_entropy
 from flood_seg.skipped import EVERY, LeftOut
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from flood_seg.data.pairing import Pair
     from flood_seg.data.reading import SampleReader
+    from flood_seg.evaluation.prediction_files import PredictionFiles
     from flood_seg.inference.predictor import Prediction, Predictor
 
 MAIN = "model"
@@ -71,6 +73,7 @@ class ImageResult:
         size: height and width at which pixels were counted.
         matrices: confusion matrix of each candidate, int64 [classes, classes].
         seconds: inference time of each candidate.
+        loss: mean cross-entropy per pixel of the main candidate, in nats.
         boundary: boundary F1 of the main candidate, one value per radius.
         logits: histograms of the main candidate's logits, int64 [2, BINS] (binary).
         sampled: logits float32 [n, classes] and true indices [n] of sampled pixels (multiclass).
@@ -84,6 +87,7 @@ class ImageResult:
     size: tuple[int, int]
     matrices: dict[str, np.ndarray]
     seconds: dict[str, float]
+    loss: float
     boundary: list[float]
     logits: np.ndarray | None
     sampled: tuple[np.ndarray, np.ndarray] | None
@@ -121,11 +125,12 @@ class Evaluator:
         radii: Sequence[int],
         at_network_size: bool,
         listing: str = EVERY,
+        files: PredictionFiles | None = None,
     ) -> None:
         self._candidates, self._reader, self._radii = candidates, reader, radii
         self._spec = candidates[0].predictor.spec
         self._size = (self._spec.height, self._spec.width) if at_network_size else None
-        self.left_out = LeftOut(listing)
+        self._files, self.left_out = files, LeftOut(listing)
 
     def run(self, pairs: Sequence[Pair]) -> Iterator[ImageResult]:
         """Yields the result of each usable pair, in their order; warns of the others.
@@ -184,11 +189,14 @@ class Evaluator:
         predictions = {c.name: c.predictor.finish(job.tensors[c.name], *shape) for c in self._candidates}
         matrices = {name: confusion_matrix(p.mask, mask, count) for name, p in predictions.items()}
         main = predictions[MAIN]
+        if self._files:
+            self._files.write(job.pair.stem, image, mask, main)
         binary = self._spec.task == "binary"
         small = to_picture(shrink(image, THUMBNAIL_PX), self._reader.bands.names)
         grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
         return ImageResult(
             job.pair.stem, (shape[0], shape[1]), matrices, job.seconds,
+            cross_entropy(main.logits, mask, main.temperature),
             boundary_f1(main.mask, mask, count, self._radii),
             count_logits(main.logits[0], mask) if binary else None,
             None if binary else _sample(main, mask),

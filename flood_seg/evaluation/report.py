@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from flood_seg.classes import to_hex
 from flood_seg.console import say
@@ -10,6 +13,7 @@ from flood_seg.evaluation.measure import THUMBNAIL_PX
 from flood_seg.evaluation.rows import write_rows
 from flood_seg.files import write_json
 from flood_seg.imaging.display import class_colors, difference_legend, draw_classes, draw_difference
+from flood_seg.imaging.write import write_image
 from flood_seg.plots import evaluation as charts
 from flood_seg.plots.confusion import plot_confusion
 from flood_seg.plots.page import data_uri, encode_thumbnail, write_page
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flood_seg.config.schema import EvaluationOptions
-    from flood_seg.evaluation.measure import ImageResult
+    from flood_seg.evaluation.measure import ImageResult, Thumbnails
     from flood_seg.evaluation.result import EvaluationResult
     from flood_seg.evaluation.rows import Row
     from flood_seg.spec import ModelSpec
@@ -34,6 +38,7 @@ DEFINITIONS = {
         "Accuracy",
         "Share of correctly classified pixels. High even without detections if foreground is rare.",
     ),
+    "loss": ("Loss", "Mean cross-entropy per pixel of the probabilities, with the natural logarithm; lower is better."),
     "image_iou": (
         "Mean IoU per image",
         "Mean of the IoU of each image: images of all sizes have the same weight.",
@@ -44,13 +49,26 @@ DEFINITIONS = {
 
 
 def write_files(folder: Path, result: EvaluationResult, options: EvaluationOptions) -> None:
-    """Writes `report.html`, `metrics.json`, `images.*` and `confusion.png` into a folder."""
+    """Writes `report.html`, `metrics.json`, `images.*`, `confusion.png`, `best/` and `worst/` into a folder."""
     write_json(folder / "metrics.json", result.record)
     files = write_rows(folder, result.rows)
     plot_confusion(result.record["confusion"], result.spec.class_names, folder / CONFUSION)
     write_report(folder / "report.html", result, options)
+    _write_examples(folder, result, options.rank_by)
     names = ["report.html", "metrics.json", *(file.name for file in files), CONFUSION]
     say(", ".join(str(folder / name) for name in names))
+
+
+def _write_examples(folder: Path, result: EvaluationResult, rank_by: str) -> None:
+    """Writes the best and the worst images: image, truth, prediction and difference side by side."""
+    scores = {row["stem"]: row[rank_by] for row in result.rows}
+    for name, examples in (("best", result.gallery.best), ("worst", result.gallery.worst)):
+        shutil.rmtree(folder / name, ignore_errors=True)  # of an earlier evaluation
+        for place, one in enumerate(examples, 1):
+            assert one.thumbnails is not None
+            file = f"{place:02d}_{rank_by}{scores[one.stem]:.3f}_{one.stem.replace('/', '_')}.jpg"
+            drawn = (one.thumbnails.image, *_draw(one.thumbnails, result.spec).values())
+            write_image(folder / name / file, np.hstack(drawn))
 
 
 def write_report(path: Path, result: EvaluationResult, options: EvaluationOptions) -> None:
@@ -126,12 +144,16 @@ def _charts(result: EvaluationResult, options: EvaluationOptions, confusion: Pat
 
 def _example(result: ImageResult, row: Row, spec: ModelSpec) -> dict[str, Any]:
     """Returns the row of an image and its thumbnails: truth, prediction, difference."""
-    small, colors = result.thumbnails, class_colors(spec)
-    assert small is not None
-    drawn = {
+    assert result.thumbnails is not None
+    drawn = _draw(result.thumbnails, spec)
+    sources = {name: data_uri(encode_thumbnail(image, THUMBNAIL_PX)) for name, image in drawn.items()}
+    return {"row": row, "images": sources}
+
+
+def _draw(small: Thumbnails, spec: ModelSpec) -> dict[str, np.ndarray]:
+    colors = class_colors(spec)
+    return {
         "truth": draw_classes(small.image, small.truth, colors, 0.45, None),
         "prediction": draw_classes(small.image, small.predicted, colors, 0.45, None),
         "difference": draw_difference(small.image, small.truth, small.predicted),
     }
-    sources = {name: data_uri(encode_thumbnail(image, THUMBNAIL_PX)) for name, image in drawn.items()}
-    return {"row": row, "images": sources}

@@ -47,6 +47,7 @@ def overall(results: Sequence[ImageResult], rows: Sequence[Row], task: str, radi
     names = [f"boundary_f1_{radius}px" for radius in radii]
     return {
         **asdict(task_metrics(matrices, task)),
+        "loss": float(np.average([result.loss for result in results], weights=matrices.sum(axis=(1, 2)))),
         **{name: float(np.mean([row[name] for row in rows])) for name in names},
         "area_error": (predicted - true) / true if true else float(predicted > 0),
         "mean_area_error": float(np.mean([abs(row["area_error"]) for row in rows])),

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flood_seg.config.schema import EvaluateConfig
+    from flood_seg.data.pairing import Pair
+    from flood_seg.evaluation.prediction_files import PredictionFiles
     from flood_seg.evaluation.result import EvaluationResult
+    from flood_seg.spec import ModelSpec
     from flood_seg.tracking.composite import Trackers
     from flood_seg.verbs.common import PathLike
 
@@ -69,7 +72,7 @@ def run_evaluation(
         DataError: no usable pair, no such part, or a mask has a value that the labels do not list.
         ModelError: the model's spec cannot be changed, or the other model does not fit this one.
     """
-    from flood_seg.data.layout import choose_pairs
+    from flood_seg.data.layout import choose_part, find_samples
     from flood_seg.evaluation.evaluate import evaluate as measure
     from flood_seg.evaluation.report import write_files
     from flood_seg.evaluation.show import show
@@ -86,11 +89,14 @@ def run_evaluation(
         check_goal(options.goal)
     if out:
         check_writable(out)
+    elif options.files:
+        raise UsageError("evaluation.files: requires --out FOLDER")
     with ExitStack() as stack:
         trackers = _open_trackers(config, path, out) if config.logger else None
         if trackers:
             stack.push(lambda kind, *_: trackers.close(failed=kind is not None))
-        pairs = choose_pairs(config.datamodule, config.part)
+        found, _ = find_samples(config.datamodule)
+        pairs = choose_part(config.datamodule, found, config.part)
         engine = with_streams(as_trained(config.backend) if at_network_size else config.backend, len(pairs))
         predictor = Predictor(open_backend(engine, path), config.threshold, config.value_scale)
         description = predictor.backend.description
@@ -98,6 +104,7 @@ def run_evaluation(
         result = measure(
             predictor, pairs, config.datamodule, options, name=path, max_input_shift=config.max_input_shift,
             at_network_size=at_network_size, value_scale=config.value_scale, listing=_listing(out),
+            files=_files(out, config, predictor.spec, found),
         )  # fmt: skip
         show(result, options)
         if out:
@@ -109,6 +116,15 @@ def run_evaluation(
     if save:
         _save(result, Path(path))
     return result
+
+
+def _files(out: Path | None, config: EvaluateConfig, spec: ModelSpec, pairs: list[Pair]) -> PredictionFiles | None:
+    from flood_seg.data.layout import parts_of
+    from flood_seg.evaluation.prediction_files import PredictionFiles
+
+    if out is None or not config.evaluation.files:
+        return None
+    return PredictionFiles(out, config.evaluation, spec, parts_of(config.datamodule, pairs))
 
 
 def _check_save(config: EvaluateConfig, path: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flood_seg.data.layout import choose_split, find_samples
+from flood_seg.data.layout import find_samples, parts_of
 from flood_seg.errors import DataError, FindingsError, OutputError
 from flood_seg.files import check_writable
 
@@ -70,14 +70,6 @@ def output_locations(root: Path, found: Sequence[tuple[Pair, str | None]]) -> li
 def _key(place: OutputLocation) -> tuple[str, str]:
     """Returns a key that is equal for locations that are one file on case-insensitive file systems."""
     return place.part or "", place.name.casefold()
-
-
-def parts_of(config: DataConfig, pairs: list[Pair]) -> dict[str, str | None]:
-    """Returns the part of each stem that the layout or a split file names, otherwise None."""
-    if not config.split_file:
-        return {pair.stem: pair.part for pair in pairs}
-    split = choose_split(config, pairs, seed=0)
-    return {stem: part for part in ("train", "val", "test") for stem in getattr(split, part)}
 
 
 def find_with_parts(config: DataConfig) -> tuple[list[tuple[Pair, str | None]], list[Fault]]:

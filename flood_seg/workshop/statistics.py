@@ -9,13 +9,12 @@ import cv2
 import numpy as np
 
 from flood_seg.classes import IGNORED
-from flood_seg.data.layout import choose_split, find_samples, warn_of
+from flood_seg.data.layout import choose_split, find_samples, parts_of, warn_of
 from flood_seg.data.nodata import band_extremes, find_suspected_nodata
 from flood_seg.data.parallel import read_pairs
 from flood_seg.data.reading import SampleReader, fill_up
 from flood_seg.data.stats import BandStats
 from flood_seg.errors import DataError
-from flood_seg.workshop.output_layout import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
-from flood_seg.config.schema.checks import check_range
+from flood_seg.config.schema.checks import check_choice, check_range
 from flood_seg.config.schema.data import DataConfig, Part
 from flood_seg.config.schema.fields import check_choices, closed_choices
 from flood_seg.errors import ConfigError
+
+
+def check_color(key: str, value: list[int]) -> None:
+    """Raises ConfigError unless a value is red, green and blue."""
+    if len(value) != 3 or not all(0 <= one <= 255 for one in value):
+        raise ConfigError(f"{key}={value}: give three values from 0 to 255, red first")
 
 
 @dataclass
@@ -23,10 +29,8 @@ class OutputConfig:
     def __post_init__(self) -> None:
         check_range("output.foreground_value", self.foreground_value, 1, 255)
         check_range("output.overlay_opacity", self.overlay_opacity, 0, 1)
-        for name in ("overlay_color", "outline_color"):
-            value = getattr(self, name)
-            if len(value) != 3 or not all(0 <= v <= 255 for v in value):
-                raise ConfigError(f"output.{name}={value}: give three values from 0 to 255, red first")
+        check_color("output.overlay_color", self.overlay_color)
+        check_color("output.outline_color", self.outline_color)
 
 
 @dataclass
@@ -71,9 +75,13 @@ class InferConfig:
         _check_use(self)
 
 
+PredictionFile = Literal["masks", "probabilities", "differences", "overlays", "confidence"]
+
+
+@closed_choices
 @dataclass
 class EvaluationOptions:
-    """What `evaluate` finds out beside the figures."""
+    """What `evaluate` computes and writes besides the metrics."""
 
     goal: str | None
     groups: str | None
@@ -84,6 +92,10 @@ class EvaluationOptions:
     boundary: list[int]
     bootstrap: int
     examples: int
+    rank_by: Literal["iou", "f1"]
+    files: list[str]
+    prediction_color: list[int]
+    truth_color: list[int]
 
     def __post_init__(self) -> None:
         if not self.scales:
@@ -94,6 +106,11 @@ class EvaluationOptions:
             check_range("evaluation.boundary", radius, 1, 100)
         check_range("evaluation.bootstrap", self.bootstrap, 1)
         check_range("evaluation.examples", self.examples, 0, 1000)
+        check_choices("evaluation", self)
+        for kind in self.files:
+            check_choice("evaluation.files", kind, get_args(PredictionFile))
+        check_color("evaluation.prediction_color", self.prediction_color)
+        check_color("evaluation.truth_color", self.truth_color)
 
 
 @closed_choices
