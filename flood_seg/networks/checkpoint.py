@@ -18,7 +18,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], ModelSpec]:
     """Loads a checkpoint onto the CPU, with `weights_only=True`.
 
     Raises:
-        ModelError: the file is missing, damaged, or contains no ModelSpec.
+        ModelError: the file is missing, damaged, or carries no ModelSpec.
     """
     if not path.is_file():
         raise ModelError(f"{path}: no such checkpoint; train one with 'flood-seg train' or give --ckpt")
@@ -27,7 +27,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], ModelSpec]:
     except Exception as error:  # torch.load raises many types
         raise ModelError(f"{path}: not a complete flood-seg checkpoint ({type(error).__name__})") from error
     if not isinstance(checkpoint, dict) or METADATA_KEY not in checkpoint:
-        raise ModelError(f"{path}: contains no ModelSpec; give a checkpoint of 'flood-seg train'")
+        raise ModelError(f"{path}: carries no ModelSpec; give a checkpoint of 'flood-seg train'")
     return checkpoint, ModelSpec.from_json(checkpoint[METADATA_KEY], str(path))
 
 

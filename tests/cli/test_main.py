@@ -236,7 +236,7 @@ def test_a_working_directory_that_was_deleted_is_one_line(tmp_path, monkeypatch,
         (["train", "model=resnet34unet"], "(did you mean 'resnet34_unet'?)"),
         (["train", "trainer.max_epoch=3"], "(did you mean 'trainer.max_epochs'?)"),
         (["infer"], "--image is missing"),
-        (["train", "resume=/nowhere"], "no run with a last.ckpt"),
+        (["train", "resume=/nowhere"], "no run with last.ckpt"),
         (["train", "-m", "model=mobilenet_unet,nope"], "model=nope: allowed are"),
     ],
 )

@@ -27,8 +27,8 @@ def test_a_failure_while_saving_keeps_the_checkpoint_before(tmp_path, monkeypatc
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "no such checkpoint"), (b"broken", "not a complete"), ({"state_dict": {}}, "contains no ModelSpec"),
-     ([1], "contains no ModelSpec")],
+    [(None, "no such checkpoint"), (b"broken", "not a complete"), ({"state_dict": {}}, "carries no ModelSpec"),
+     ([1], "carries no ModelSpec")],
 )  # fmt: skip
 def test_what_is_no_checkpoint_is_named(tmp_path, content, message):
     path = tmp_path / "a.ckpt"

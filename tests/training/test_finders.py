@@ -16,7 +16,7 @@ def test_training_goes_on_with_what_was_found_and_says_so(shared_ponds, tmp_path
                "tuner.find_batch_size=true", "trainer.max_epochs=1"]  # fmt: skip
     summary = run_training(tmp_path, shared_ponds, *options)
     shown = capsys.readouterr().out
-    assert "Batch size 8: the limit is 10" in shown and "where the loss falls fastest" in shown
+    assert "Batch size 8: the limit is 10" in shown and "at the steepest descent of the loss" in shown
     config = yaml.safe_load((summary.run_dir / ".hydra" / "config.yaml").read_text())
     assert config["datamodule"]["batch_size"] == 8 and 1e-7 < config["optimizer"]["lr"] < 1
     overrides = yaml.safe_load((summary.run_dir / ".hydra" / "overrides.yaml").read_text())
