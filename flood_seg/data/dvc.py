@@ -49,7 +49,7 @@ def _pointer(folder: Path) -> Path | None:
 
 def _pull(folder: Path, pointer: Path) -> None:
     if find_spec("dvc") is None:
-        raise MissingExtraError(f"{folder}: {pointer} wants DVC, which is not installed; pip install 'flood-seg[data]'")
+        raise MissingExtraError(f"{folder}: {pointer} requires DVC; pip install 'flood-seg[data]'")
     say(f"{folder}: is not here; dvc pull {pointer}")
     command = [sys.executable, "-m", "dvc", "pull", str(pointer)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

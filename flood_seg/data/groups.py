@@ -47,7 +47,7 @@ def _read_table(path: Path, column: str) -> dict[str, str]:
     key = next((name for name in STEM_COLUMNS if name in columns), None)
     if column not in columns or key is None:
         there = ", ".join(map(str, columns)) or "none"
-        raise DataError(f"{path}: wants the columns stem (or image) and {column}; its columns are {there}")
+        raise DataError(f"{path}: requires the columns stem (or image) and {column}; its columns are {there}")
     return {row[key]: row[column] or "" for row in rows}
 
 

@@ -135,7 +135,7 @@ def _read_table(path: Path) -> Found:
     columns = list(rows[0]) if rows else []
     if not {"image", "mask"} <= set(columns):
         there = ", ".join(str(column) for column in columns) or "none"
-        raise DataError(f"{path}: wants a line of titles with image and mask, and rows below; its columns are {there}")
+        raise DataError(f"{path}: requires a header with image and mask, and rows; its columns are {there}")
     if short := [number for number, row in enumerate(rows, 2) if row["image"] is None or row["mask"] is None]:
         raise DataError(f"{path}:{short[0]}: has fewer columns than the header; give an image and a mask in each row")
     stems = Counter(Path(row["image"]).stem for row in rows)
@@ -151,7 +151,7 @@ def _read_table(path: Path) -> Found:
         else:
             pairs.append(Pair(stem, image, mask, part))
     if twice := [stem for stem, count in Counter(pair.stem for pair in pairs).items() if count > 1]:
-        raise DataError(f"{path}: {twice[0]} stands in two rows; keep one")
+        raise DataError(f"{path}: {twice[0]} is in two rows; keep one")
     return sorted(pairs, key=lambda pair: pair.stem), faults
 
 

@@ -154,7 +154,7 @@ def _draw_parts(blocks: Sequence[Block], val_split: float, seed: int) -> dict[st
         pixels[block.key] = pixels.get(block.key, 0) + block.pixels
     if len(pixels) < 2:
         raise DataError(
-            f"{len(pixels)} block of a raster: training and validation want one each at least; set a smaller "
+            f"{len(pixels)} block of a raster: training and validation require at least one each; set a smaller "
             "datamodule.windows.block or datamodule.windows.size, or put rasters into train/ and val/"
         )
     ranked = sorted(pixels, key=lambda key: hash_name(f"{seed}:{key}"))

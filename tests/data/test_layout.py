@@ -55,10 +55,10 @@ def test_a_table_of_pairs_says_where_files_lie_and_their_part(ponds):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("picture,mask\na,b\n", "wants a line of titles with image and mask.*its columns are picture, mask"),
+        ("picture,mask\na,b\n", "requires a header with image and mask.*its columns are picture, mask"),
         ("", "its columns are none"),
         ("image,mask,part\nimages/00.jpg,masks/00.png,trian\n", "pairs.csv:2: part is 'trian'"),
-        ("image,mask\nimages/00.jpg,masks/00.png\nimages/00.jpg,masks/01.png\n", "00 stands in two rows"),
+        ("image,mask\nimages/00.jpg,masks/00.png\nimages/00.jpg,masks/01.png\n", "00 is in two rows"),
     ],
 )
 def test_a_wrong_table_says_where(text, message, ponds):
