@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup lock audit demo test coverage test-slow fuzz lint fix bench docs clean
+.PHONY: help setup lock audit demo test coverage test-slow fuzz lint fix bench docs docs-serve pictures clean
 
 PYTHON ?= python3
 # uv from the PATH, else one that pip installs in .uv
@@ -68,8 +68,16 @@ fix: setup ## fix style where ruff can do it automatically
 bench: setup ## run the benchmarks and print their table (DATA=folder of images/ and masks/)
 	$(RUN) python benchmarks/run.py $(if $(DATA),--data $(DATA))
 
-docs: demo ## regenerate the pictures of the README (requires Chromium) and docs/recipes.md
+docs: setup ## build the documentation site in site/
 	$(RUN) python docs/recipes.py
+	$(RUN) python docs/reference.py
+	$(RUN) python docs/notebooks.py
+	$(RUN) zensical build --strict --clean
+
+docs-serve: docs ## serve the documentation site, rebuilt on changes
+	$(RUN) zensical serve
+
+pictures: demo ## draw the pictures of README.md and docs/ (requires Chromium)
 	$(RUN) python docs/draw.py $(DEMO)/model.onnx $(DEMO)/new/images/0000.jpg
 	$(RUN) python docs/screenshots.py $(DEMO)/model.onnx
 

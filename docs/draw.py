@@ -1,6 +1,6 @@
 """Draws the README's picture: a synthetic scene beside the water that a model found in it.
 
-python docs/draw.py MODEL PHOTO   (make docs does it with what make demo made)
+python docs/draw.py MODEL PHOTO   (make pictures does it with what make demo made)
 """
 
 import sys

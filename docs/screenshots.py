@@ -1,6 +1,6 @@
 """Takes the README's pictures of pages: the check and the evaluation of synthetic scenes, in headless Chromium.
 
-python docs/screenshots.py MODEL   (make docs does it with what make demo made)
+python docs/screenshots.py MODEL   (make pictures does it with what make demo made)
 """
 
 import shutil

@@ -1,8 +1,10 @@
-"""The README's commands must be ones: each passes the guard, and its overrides compose."""
+"""Commands of README.md and docs/ pass the guard and compose, links resolve, and generated pages are up to date."""
 
 import itertools
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from flood_seg.config.sweep import sweep
 from flood_seg.inference.engines import parse_engine, with_engine
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "models").glob("*/*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "models").glob("*/*.md"))]
 COMMANDS = sorted(
     {
         line.split("#")[0].strip()
@@ -62,4 +64,25 @@ def test_there_are_commands_of_every_verb():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
-        assert target.startswith("http") or (page.parent / target).exists(), target
+        linked = page.parent / target
+        # The page of a notebook is written when the site is built.
+        assert target.startswith("http") or linked.exists() or linked.with_suffix(".ipynb").exists(), target
+
+
+def test_the_readme_is_short_and_its_table_has_every_verb():
+    lines = (ROOT / "README.md").read_text("utf-8").splitlines()
+    assert len(lines) < 150
+    rows = [line for line in lines if line.startswith("| `")]
+    assert [f"| `{verb.name}` | {verb.summary} |" for verb in VERBS] == rows[-len(VERBS) :]
+
+
+def test_the_reference_is_up_to_date():
+    done = subprocess.run([sys.executable, "docs/reference.py", "--check"], cwd=ROOT, check=False)
+    assert done.returncode == 0, "run python docs/reference.py"
+
+
+def test_every_page_is_in_the_navigation():
+    navigation = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:")[2]
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    notebooks = {path.with_suffix(".md").relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/*/*.ipynb")}
+    assert set(re.findall(r": (\S+\.md)$", navigation, re.MULTILINE)) == pages | notebooks
