@@ -20,15 +20,16 @@ REFERENCE = ROOT / "docs" / "reference"
 BEGIN, END = "<!-- verbs: written by docs/reference.py -->\n", "<!-- end of verbs -->"
 COMMANDS = """# Commands
 
-Every flag can be written with dashes or underscores, as `--flag value` or `--flag=value`. Overrides of the configuration follow as
-`key=value` or `group=choice`; see [configuration](../configuration.md). [Exit codes](../reliability.md#exit-codes) are the same for all verbs.
+Every flag can be written with dashes or underscores, as `--flag value` or `--flag=value`. Overrides of the
+[configuration](../configuration.md) follow as `key=value` or `group=choice`. All verbs share the same
+[exit codes](../reliability.md#exit-codes).
 
 <!-- written by docs/reference.py -->
 """
 CONFIGURATION = """# Configuration keys
 
-All keys of `configs/` with their defaults, for overrides of the form `key=value`. [Groups and choices](../recipes.md) compares the choices of
-each group; [configuration](../configuration.md) explains how they are combined.
+All keys of `configs/` with their defaults, for overrides of the form `key=value`. [Groups and choices](../recipes.md)
+compares the choices of each group; [configuration](../configuration.md) explains how they are combined.
 
 <!-- written by docs/reference.py -->
 """
@@ -58,7 +59,7 @@ def _verb(verb: Verb) -> str:
 
 
 def _flag(flag: Flag) -> str:
-    kind = {bool: "switch", tuple: "one or more values"}.get(flag.kind, flag.kind.__name__)
+    kind = {"bool": "switch", "tuple": "one or more values"}.get(flag.kind.__name__, flag.kind.__name__)
     default = "" if flag.default in (None, False, ()) else f"`{flag.default}`"
     text = flag.help
     if described := re.fullmatch(r"(.*) \(default: (.*)\)", text):
@@ -112,7 +113,7 @@ def _keys(lines: list[str]) -> Iterator[_Key]:
         elif found is None:
             comment = []
         else:
-            value, _, trailing = found[3].partition("  #")
+            value, _, trailing = found[3].partition("  # ")
             path = [*path[: len(found[1]) // 2], found[2]]
             if path[0] not in ("defaults", "hydra"):
                 yield _Key(
@@ -130,7 +131,7 @@ def main() -> None:
     """Writes or checks the pages."""
     outdated = {path: text for path, text in pages().items() if not path.exists() or path.read_text("utf-8") != text}
     if "--check" in sys.argv:
-        sys.exit(" ".join(str(path) for path in outdated))
+        sys.exit(" ".join(str(path) for path in outdated) or None)
     for path, text in outdated.items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, "utf-8")

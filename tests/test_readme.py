@@ -70,10 +70,11 @@ def test_links_lead_somewhere(page):
 
 
 def test_the_readme_is_short_and_its_table_has_every_verb():
-    lines = (ROOT / "README.md").read_text("utf-8").splitlines()
-    assert len(lines) < 150
-    rows = [line for line in lines if line.startswith("| `")]
-    assert [f"| `{verb.name}` | {verb.summary} |" for verb in VERBS] == rows[-len(VERBS) :]
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert len(text.splitlines()) < 150
+    table = text.partition("\n## Commands\n")[2].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
+    assert rows == [f"| `{verb.name}` | {verb.summary} |" for verb in VERBS]
 
 
 def test_the_reference_is_up_to_date():
