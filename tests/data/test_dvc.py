@@ -1,6 +1,8 @@
 """DVC for real: a folder and an S3 server on loopback as remotes, and a training that pulls."""
 
 import os
+import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -81,6 +83,7 @@ def s3() -> Iterator[str]:
         client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}", aws_access_key_id="someone",
                               aws_secret_access_key="something", region_name="us-east-1")  # fmt: skip
         client.create_bucket(Bucket="floods")
+        client.create_bucket(Bucket="flood-seg")
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
@@ -118,6 +121,19 @@ def test_add_push_and_pull_against_s3_with_keys_from_the_environment_alone(proje
         + (project / "data/raw.dvc").read_text()
     )
     assert not any(value in kept for name, value in KEYS.items() if "KEY" in name)
+
+
+def test_the_commands_of_the_docs_for_minio(project, s3):
+    page = (ROOT / "docs" / "data.md").read_text("utf-8")
+    commands = re.findall(r"^ {4}dvc (.*\bminio\b.*)$", page, re.MULTILINE)
+    assert [command.split()[0] for command in commands] == ["remote"] * 4 + ["push"]
+    for command in commands:
+        dvc(project, *shlex.split(command.replace("http://127.0.0.1:9000", s3)), AWS_DEFAULT_REGION="us-east-1")
+    lose(project)
+    dvc(project, "pull", AWS_DEFAULT_REGION="us-east-1")
+    assert len(list((project / "data" / "raw" / "images").iterdir())) == 8
+    shared = (project / ".dvc" / "config").read_text()
+    assert "http://127.0.0.1" in shared and "minioadmin" not in shared
 
 
 def test_a_folder_above_may_be_tracked_and_one_that_is_here_is_left_alone(tmp_path):
