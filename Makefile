@@ -82,4 +82,4 @@ pictures: demo ## draw the pictures of README.md and docs/ (requires Chromium)
 	$(RUN) python docs/screenshots.py $(DEMO)/model.onnx
 
 clean: ## remove what the other targets created
-	rm -rf .venv .uv $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage
+	rm -rf .venv .uv $(DEMO) build dist site .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage
