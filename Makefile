@@ -69,6 +69,7 @@ bench: setup ## run the benchmarks and print their table (DATA=folder of images/
 	$(RUN) python benchmarks/run.py $(if $(DATA),--data $(DATA))
 
 docs: setup ## build the documentation site in site/
+	$(RUN) python docs/architecture.py
 	$(RUN) python docs/recipes.py
 	$(RUN) python docs/reference.py
 	$(RUN) python docs/notebooks.py

@@ -30,7 +30,7 @@ def test_every_choice_composes_and_builds(group, choice, tmp_path, monkeypatch):
         assert callable(getattr(importlib.import_module(module), name))
         return
     override = f"{'+' if group in ('experiment', 'debug') else ''}{group}={choice}"
-    several = ["task=multiclass", "datamodule.max_label=2"] if choice in OF_SEVERAL else []
+    several = ["task=multiclass", "datamodule.max_label=2"] if choice in OF_SEVERAL else FIXED_SIZE.get(choice, [])
     check_components(compose("train", [override, *several], TrainConfig))
 
 
@@ -43,6 +43,7 @@ RECIPES = sorted(path.stem for path in configs_dir().glob("experiment/*.yaml"))
 LOSSES = [*(choice for group, choice in CHOICES if group == "loss"), "[dice,focal]"]
 OF_TWO_CLASSES = {"bce", "bce_dice", "bce_dice_auto", "boundary", "mcc"}
 OF_SEVERAL = {"ce", "ce_dice", "ce_dice_auto"}
+FIXED_SIZE = {"dpt": ["datamodule.height=224", "datamodule.width=224"]}
 
 
 def choices_of(group: str) -> list[str]:
@@ -51,12 +52,14 @@ def choices_of(group: str) -> list[str]:
 
 def jobs(recipe: str) -> list[tuple[str, list[str]]]:
     """Each loss with the recipe, and in turn each model, optimizer, scheduler and augmentation."""
-    others = ("model", "optimizer", "scheduler", "augmentation")
-    assert all(len(choices_of(group)) <= len(LOSSES) for group in others)
+    others = {group: choices_of(group) for group in ("model", "optimizer", "scheduler", "augmentation")}
+    turns = max(map(len, (LOSSES, *others.values())))
+    chosen = [{group: names[turn % len(names)] for group, names in others.items()} for turn in range(turns)]
     return [
-        (loss, [f"+experiment={recipe}", f"loss={loss}",
-                *(f"{group}={choices_of(group)[turn % len(choices_of(group))]}" for group in others)])
-        for turn, loss in enumerate(LOSSES)
+        (LOSSES[turn % len(LOSSES)],
+         [f"+experiment={recipe}", f"loss={LOSSES[turn % len(LOSSES)]}", *(f"{g}={name}" for g, name in one.items()),
+          *FIXED_SIZE.get(one["model"], [])])
+        for turn, one in enumerate(chosen)
     ]  # fmt: skip
 
 
