@@ -66,7 +66,7 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
         linked = page.parent / target
         # The page of a notebook is written when the site is built.
-        assert target.startswith("http") or linked.exists() or linked.with_suffix(".ipynb").exists(), target
+        assert target.startswith(("http", "data:")) or linked.exists() or linked.with_suffix(".ipynb").exists(), target
 
 
 def test_the_readme_is_short_and_its_table_has_every_verb():
