@@ -16,17 +16,15 @@ import cv2
 from flood_seg.config.compose import compose
 from flood_seg.config.overrides import as_override
 from flood_seg.config.schema import InferConfig
-from flood_seg.errors import FloodSegError, ImageError, ModelError, OutputError
+from flood_seg.errors import FloodSegError, ImageError, ModelError
 from flood_seg.extras import missing_extra
 from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.preprocess import shrink
-from flood_seg.imaging.write import write_image
 from flood_seg.inference.engines import Engine, open_backend, parse_engine
 from flood_seg.inference.inputs import is_single, read_input
 from flood_seg.inference.models import bundled_model
-from flood_seg.inference.predictor import Predictor
+from flood_seg.inference.predictor import Predictor, run_stages
 from flood_seg.inference.rendering import Renderer
-from flood_seg.inference.stages import run_stages
 from flood_seg.resources import enough_memory
 
 if TYPE_CHECKING:
@@ -64,7 +62,7 @@ class Result:
     ) -> None:
         """Made by `Model.predict`."""
         self.name, self.image, self.valid = named.name, named.raster.values, named.raster.valid
-        self.input_shift = input_shift
+        self.input_shift, self._source = input_shift, named.source
         self._prediction, self._spec, self._renderer = prediction, spec, renderer
 
     @property
@@ -88,16 +86,24 @@ class Result:
         """The image with its classes tinted and outlined, uint8 [H, W, 3] RGB."""
         return self._renderer.overlay(self.image, self.mask)
 
-    def save(self, path: PathLike) -> None:
-        """Writes the mask as `flood-seg infer` does: a PNG of 0 and 255, or of a multiclass model's label values.
+    def save(self, path: PathLike, *, probability: bool = False) -> None:
+        """Writes the mask, or the probability, as `flood-seg infer` does.
+
+        Args:
+            path: of the file. A .png holds a mask of 0 and 255, or of a multiclass model's label values; or the
+                foreground's probability in 16 bits, times 65535. A .tif is a GeoTIFF, georeferenced as the image's
+                file or bytes are; probabilities are float32, one band per class.
+            probability: whether the probability is written, not the mask.
 
         Raises:
-            OutputError: the file is not a .png, or cannot be written.
+            OutputError: the file is neither .png nor .tif, or cannot be written; or is a .png of the probabilities of
+                several classes.
+            ImageError: the image's file, a raster, cannot be opened any more.
+            MissingExtraError: a .tif requires rasterio, which is not installed.
         """
-        target = Path(path)
-        if target.suffix.lower() != ".png":
-            raise OutputError(f"{target}: '{target.suffix}' does not store the mask exactly; give a .png")
-        write_image(target, self._renderer.labels(self.mask))
+        write = self._renderer.write_probability if probability else self._renderer.write_mask
+        with missing_extra("save"):
+            write(Path(path), self._prediction, self._source)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draws the overlay with matplotlib.

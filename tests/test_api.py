@@ -77,7 +77,7 @@ def test_a_model_and_a_result_offer_these(model):
         "image", "input_shift", "mask", "name", "overlay", "plot", "probability", "save", "shares", "valid",
     }  # fmt: skip
     assert list(inspect.signature(flood_seg.Model.predict).parameters) == ["self", "image"]
-    assert list(inspect.signature(flood_seg.Result.save).parameters) == ["self", "path"]
+    assert list(inspect.signature(flood_seg.Result.save).parameters) == ["self", "path", "probability"]
     assert list(inspect.signature(flood_seg.Result.plot).parameters) == ["self", "ax"]
 
 
@@ -324,7 +324,7 @@ def test_the_examples_of_the_documentation_run(tmp_path, monkeypatch):
     for name in ("photo.jpg", "photos/1.jpg", "photos/2.jpg"):
         Image.fromarray(PHOTO).save(name)
     exec(first + second, {})
-    assert {path.name for path in tmp_path.rglob("*.png")} == {"water.png", "1.png", "2.png"}
+    assert {path.name for path in tmp_path.rglob("*.png")} == {"water.png", "probability.png", "1.png", "2.png"}
 
 
 def test_evaluating_returns_the_figures_and_writes_to_stderr_only(model, models, tmp_path, capsys):

@@ -188,6 +188,7 @@ VERBS = (
         (
             "flood-seg infer --image photo.jpg --overlay",
             "flood-seg infer --image 'photos/*.jpg' --out masks --json report.json output.foreground_value=1",
+            "flood-seg infer --image scene.tif --out water.tif output.probability=true",
             "flood-seg infer --image clip.mp4 --out clip_water.webm video.stride=5",
         ),
         (

@@ -19,7 +19,7 @@ from flood_seg.data.reading import resize_mask
 from flood_seg.errors import DataError, ImageError, LogitsError
 from flood_seg.imaging.display import to_picture
 from flood_seg.imaging.preprocess import shrink
-from flood_seg.inference.stages import run_stages
+from flood_seg.inference.predictor import run_stages
 from flood_seg.inference.tta import Augmentations
 from flood_seg.metrics.boundary import boundary_f1
 from flood_seg.metrics.confusion import confusion_matrix

@@ -1,4 +1,4 @@
-"""Opens and creates rasters with GDAL, by rasterio (the `geo` extra); its errors become those of flood-seg."""
+"""Opens and writes rasters with GDAL, by rasterio (the `geo` extra); its errors become those of flood-seg."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from flood_seg.errors import ImageError
 from flood_seg.files import atomic_path, regular
+from flood_seg.imaging.decode import exif_orientation, open_with_pillow
 from flood_seg.imaging.size import check_size
-from flood_seg.imaging.source import ImageInput, ImageSource, detect_format
+from flood_seg.imaging.source import ImageInput, ImageSource, detect_format, is_raster
 from flood_seg.resources import enough_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rasterio.io import DatasetReader, DatasetWriter
+
+    from flood_seg.classes import Color
 
 # That may read bytes: none of them follows a name in its content to another file, as a VRT does.
 _DRIVERS = {"TIFF": ["GTiff"], "JPEG2000": ["JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID"]}
@@ -102,3 +107,87 @@ def create_raster(path: Path, profile: dict[str, Any]) -> Iterator[DatasetWriter
     """
     with atomic_path(path) as temporary, import_rasterio().open(temporary, "w", **profile) as out:
         yield out
+
+
+def read_georeference(given: ImageInput, height: int, width: int) -> dict[str, Any]:
+    """Returns where an image lies, as entries of rasterio's profile: crs, and transform or gcps, and rpcs.
+
+    Empty where the image is not georeferenced, or is not stored as it is read: turned upright by its EXIF orientation.
+
+    Args:
+        given: a file, or the bytes of a TIFF or a JPEG 2000.
+        height: of the image as it was read.
+        width: of the image as it was read.
+
+    Raises:
+        ImageError: a raster cannot be opened any more.
+    """
+    source = ImageSource.of(given)
+    raster = is_raster(source)
+    if not raster and (isinstance(source.content, bytes) or _is_turned(source)):
+        return {}
+    try:
+        with open_raster(source) as dataset:
+            return _georeference(dataset) if dataset.shape == (height, width) else {}
+    except ImageError:
+        if raster:
+            raise
+        return {}  # a format that GDAL does not read, which has no world file
+
+
+def _is_turned(source: ImageSource) -> bool:
+    with open_with_pillow(source, source.read(), load=False) as opened:
+        return exif_orientation(opened) != 1
+
+
+def _georeference(dataset: DatasetReader) -> dict[str, Any]:
+    gcps, gcps_crs = dataset.gcps
+    entries: dict[str, Any] = {"rpcs": dataset.rpcs} if dataset.rpcs else {}
+    if not dataset.transform.is_identity:
+        return entries | {"crs": dataset.crs, "transform": dataset.transform}
+    return entries | ({"crs": gcps_crs, "gcps": gcps} if gcps else {})
+
+
+def write_geotiff(
+    path: Path,
+    bands: np.ndarray,
+    georeference: Mapping[str, Any],
+    nodata: float,
+    names: Sequence[str],
+    colors: Mapping[int, Color] | None = None,
+) -> None:
+    """Writes a tiled, compressed GeoTIFF.
+
+    Args:
+        path: of the file.
+        bands: uint8, uint16 or float32 [H, W, bands].
+        georeference: of `read_georeference`.
+        nodata: the value of pixels without data.
+        names: of the bands; empty: they have none.
+        colors: RGB by value, for one band of uint8; None: no colour table.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    height, width, count = bands.shape
+    profile = {
+        "driver": "GTiff", "height": height, "width": width, "count": count, "dtype": bands.dtype, "nodata": nodata,
+        "tiled": True, "compress": "deflate", "predictor": 3 if bands.dtype.kind == "f" else 1, "bigtiff": "if_safer",
+    }  # fmt: skip
+    with create_raster(path, profile | dict(georeference)) as out:
+        if colors:
+            out.write_colormap(1, {value: (*color, 255) for value, color in colors.items()})
+        for number, name in enumerate(names, 1):  # first, so that the file ends in pixels: see `is_readable`
+            out.set_band_description(number, name)
+        out.write(np.moveaxis(bands, 2, 0))
+
+
+def is_readable(path: Path) -> bool:
+    """Whether each block of a raster can be decoded; False too where the file is missing."""
+    try:
+        with open_raster(path) as dataset:
+            for _, window in dataset.block_windows(1):
+                dataset.read(window=window)
+    except ImageError:
+        return False
+    return True

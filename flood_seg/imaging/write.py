@@ -20,7 +20,7 @@ _MASK_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRI
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
-    """Writes `image`, uint8 [H, W, 3] RGB or [H, W], in the format that the suffix of `path` names.
+    """Writes `image`, uint8 [H, W, 3] RGB, or uint8 or uint16 [H, W], in the format that the suffix of `path` names.
 
     Raises:
         OutputError: the suffix is not a known image format or the file cannot be written.

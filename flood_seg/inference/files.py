@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -12,23 +12,60 @@ from flood_seg.console import warn
 from flood_seg.errors import DataError, ImageError, OutputError
 from flood_seg.files import check_name, regular
 from flood_seg.imaging.bands import BandSelection, band_files
+from flood_seg.imaging.gdal import is_readable
 from flood_seg.imaging.source import image_suffixes, is_image_file, is_whole
+from flood_seg.inference.rendering import GEOTIFF
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+# Of the files that are written beside an image, by which later runs tell them from images.
+RESULT_ENDINGS = ("_mask.png", "_mask.tif", "_overlay.jpg", "_probability.png", "_probability.tif")
+
 
 @dataclass(frozen=True)
 class Job:
-    """The files of an image to be segmented: the image, its mask and its overlay."""
+    """The files of an image to be segmented.
+
+    Attributes:
+        image: that is read.
+        mask: that is written.
+        probability: the probabilities; None: they are not written.
+    """
 
     image: Path
     mask: Path
+    probability: Path | None = None
 
     @property
     def overlay(self) -> Path:
         """`<mask>_overlay.jpg` beside the mask."""
-        return self.mask.with_name(f"{self.mask.stem.removesuffix('_mask')}_overlay.jpg")
+        return self._beside_mask("_overlay.jpg")
+
+    def with_probability(self, *, multiclass: bool) -> Job:
+        """Returns the same with `<mask>_probability`, of the mask's format; of several classes always a GeoTIFF."""
+        return replace(self, probability=self._beside_mask(f"_probability{'.tif' if multiclass else self.mask.suffix}"))
+
+    def _beside_mask(self, ending: str) -> Path:
+        return self.mask.with_name(f"{self.mask.stem.removesuffix('_mask')}{ending}")
+
+    def results(self, overlay: bool) -> list[Path]:
+        """Returns the files that are written, with or without the overlay."""
+        return [self.mask, *([self.overlay] if overlay else []), *([self.probability] if self.probability else [])]
+
+
+def with_probabilities(jobs: list[Job], *, multiclass: bool) -> list[Job]:
+    """Returns the jobs with a file for the probabilities of each.
+
+    Raises:
+        OutputError: it would overwrite an image, or the mask of another.
+    """
+    jobs = [job.with_probability(multiclass=multiclass) for job in jobs]
+    counts = Counter(_key(path) for job in jobs for path in job.results(overlay=False))
+    for job in jobs:
+        if job.probability and counts[_key(job.probability)] > 1:
+            raise OutputError(f"{job.probability}: would be a mask and a probability; rename {job.image}")
+    return _checked(jobs)
 
 
 def not_done(jobs: list[Job], overlay: bool, bands: BandSelection, model: str) -> list[Job]:
@@ -47,19 +84,24 @@ def _is_done(job: Job, overlay: bool, bands: BandSelection, model: Path) -> bool
     try:
         sources = [*band_files(job.image, bands), *([model] if model.is_file() else [])]
         changed = max(path.stat().st_mtime_ns for path in sources)
-        results = [job.mask, *([job.overlay] if overlay else [])]
-        return all(path.stat().st_mtime_ns >= changed and is_whole(path.read_bytes()) for path in results)
+        return all(path.stat().st_mtime_ns >= changed and _is_whole(path) for path in job.results(overlay))
     except (OSError, ImageError):
         return False
 
 
-def plan(image: str, out: Path | None) -> list[Job]:
+def _is_whole(path: Path) -> bool:
+    return is_readable(path) if path.suffix.lower() in GEOTIFF else is_whole(path.read_bytes())
+
+
+def plan(image: str, out: Path | None, suffix: str = ".png") -> list[Job]:
     """Finds the images of a file, a folder or a glob, and plans the files of each.
 
     Args:
         image: an existing path, or a glob (`**` for all levels).
-        out: for a file: the mask, a .png, or a folder; None: `<stem>_mask.png` beside it. For several: a folder, in
-            which the masks are arranged as the images are in theirs; None: `<folder>_masks` beside the folder.
+        out: for a file: the mask, a .png or .tif, or a folder; None: `<stem>_mask<suffix>` beside it. For several: a
+            folder, in which the masks are arranged as the images are in theirs; None: `<folder>_masks` beside the
+            folder.
+        suffix: of masks that `out` does not name: .png or .tif.
 
     Raises:
         DataError: no image is found.
@@ -67,7 +109,7 @@ def plan(image: str, out: Path | None) -> list[Job]:
     """
     path = Path(image)
     if path.is_dir():
-        return _plan_many(path, sorted(path.iterdir()), out) or _nothing(
+        return _plan_many(path, sorted(path.iterdir()), out, suffix) or _nothing(
             f"{image}: no image in it; give a folder of images"
         )
     if path.exists():
@@ -75,11 +117,11 @@ def plan(image: str, out: Path | None) -> list[Job]:
             regular(path)
         except OSError as error:
             raise DataError(f"{image}: {error.strerror}") from error
-        return _checked([_plan_one(path, out)])
+        return _checked([_plan_one(path, out, suffix)])
     if glob.has_magic(image):
         base, pattern = _split(path)
         found = _once(_match(base, pattern))
-        return _plan_many(base, found, out) or _nothing(f"{image}: no image matches; check the pattern")
+        return _plan_many(base, found, out, suffix) or _nothing(f"{image}: no image matches; check the pattern")
     _nothing(f"{image}: no such file or folder; give an image, a folder or a pattern in quotes")
 
 
@@ -144,28 +186,28 @@ def _split(pattern: Path) -> tuple[Path, tuple[str, ...]]:
     return Path(*parts[:depth]), parts[depth:]
 
 
-def _plan_one(image: Path, out: Path | None) -> Job:
-    name = f"{image.stem}_mask.png"
+def _plan_one(image: Path, out: Path | None, suffix: str) -> Job:
+    name = f"{image.stem}_mask{suffix}"
     if out is None:
         return Job(image, image.with_name(name))
     if out.is_dir() or not out.suffix:
         return Job(image, out / name)
     if out.resolve() == image.resolve():
         raise OutputError(f"{out}: is the image itself; give another --out")
-    if out.suffix.lower() != ".png":
-        raise OutputError(f"{out}: '{out.suffix}' does not store the mask exactly; give a .png")
+    if out.suffix.lower() not in (".png", *GEOTIFF):
+        raise OutputError(f"{out}: '{out.suffix}' does not store the mask exactly; give a .png or .tif")
     return Job(image, out)
 
 
-def _plan_many(base: Path, found: list[Path], out: Path | None) -> list[Job]:
+def _plan_many(base: Path, found: list[Path], out: Path | None, suffix: str) -> list[Job]:
     folder = _beside(base) if out is None else out
     if folder.is_file():
         raise OutputError(f"{folder}: is a file; --out of several images is a folder")
     images = _without_results([path for path in found if _is_image(path)], base, folder)
     stems = Counter(_key(path.with_suffix("")) for path in images)
-    masks = [_mask_of(path, base, folder, whole=stems[_key(path.with_suffix(""))] > 1) for path in images]
+    masks = [_mask_of(path, base, folder, suffix, whole=stems[_key(path.with_suffix(""))] > 1) for path in images]
     if len({_key(mask) for mask in masks}) < len(masks):  # a.jpg, a.png and a.jpg.tif
-        masks = [_mask_of(path, base, folder, whole=True) for path in images]
+        masks = [_mask_of(path, base, folder, suffix, whole=True) for path in images]
     return _checked([Job(path, mask) for path, mask in zip(images, masks, strict=True)])
 
 
@@ -184,16 +226,16 @@ def _without_results(images: list[Path], base: Path, folder: Path) -> list[Path]
         if below not in path.resolve().parents
         and not any(
             path.name.endswith(ending) and _key(path.with_name(path.name.removesuffix(ending))) in sources
-            for ending in ("_mask.png", "_overlay.jpg")
+            for ending in RESULT_ENDINGS
         )
     ]
 
 
-def _mask_of(image: Path, base: Path, folder: Path, *, whole: bool) -> Path:
+def _mask_of(image: Path, base: Path, folder: Path, suffix: str, *, whole: bool) -> Path:
     """Returns `<stem>.png`, or `<name>.png` where stems clash, in the same subfolder; `<stem>_mask.png` beside it."""
     place = folder / image.relative_to(base).parent
     mark = "_mask" if place.resolve() == image.parent.resolve() else ""
-    return place / f"{image.name if whole else image.stem}{mark}.png"
+    return place / f"{image.name if whole else image.stem}{mark}{suffix}"
 
 
 def _key(path: Path) -> str:
@@ -204,7 +246,8 @@ def _key(path: Path) -> str:
 def _checked(jobs: list[Job]) -> list[Job]:
     images = {job.image.resolve() for job in jobs}
     for job in jobs:
-        check_name(job.mask)
-        if wrong := images & {job.mask.resolve(), job.overlay.resolve()}:
+        for path in job.results(overlay=False):
+            check_name(path)
+        if wrong := images & {path.resolve() for path in job.results(overlay=True)}:
             raise OutputError(f"{wrong.pop()}: an image that would be overwritten; give another --out")
     return jobs

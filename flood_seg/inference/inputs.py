@@ -12,7 +12,7 @@ import numpy as np
 from flood_seg.errors import ImageError
 from flood_seg.imaging.bands import BandSelection, read_bands
 from flood_seg.imaging.raster import Raster, clean
-from flood_seg.imaging.source import ImageSource
+from flood_seg.imaging.source import ImageSource, is_raster
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -26,10 +26,12 @@ class NamedRaster(NamedTuple):
     Attributes:
         name: of the image in messages.
         raster: its bands.
+        source: its file or bytes, which may say where it lies; None: it was given as pixels.
     """
 
     name: str
     raster: Raster
+    source: ImageSource | None = None
 
 
 def is_single(given: Any) -> bool:
@@ -53,14 +55,14 @@ def read_input(given: Any, bands: BandSelection) -> NamedRaster:
         path = Path(given)
         if path.is_dir():
             raise ImageError(f"{path}: is a folder; give its images, as in sorted(Path({str(path)!r}).glob('*.jpg'))")
-        return NamedRaster(str(path), read_bands(path, bands))
+        return NamedRaster(str(path), read_bands(path, bands), ImageSource(path))
     if isinstance(given, np.ndarray):
         return NamedRaster("array", _read_array(given, bands))
     if isinstance(given, bytes | bytearray | memoryview):
         return _read_encoded(bytes(given), "bytes", bands)
     if _is_pil(given):
         name = str(getattr(given, "filename", "") or "PIL image")
-        return _read_encoded(_as_png(given, name), name, bands)
+        return _read_encoded(_as_png(given, name), name, bands)._replace(source=None)
     raise ImageError(f"{type(given).__name__}: is no image; give a path, bytes, a PIL image or a NumPy array")
 
 
@@ -95,4 +97,6 @@ def _as_png(image: Image, name: str) -> bytes:
 
 
 def _read_encoded(data: bytes, name: str, bands: BandSelection) -> NamedRaster:
-    return NamedRaster(name, read_bands(ImageSource(data, name), bands))
+    source = ImageSource(data, name)
+    raster = read_bands(source, bands)
+    return NamedRaster(name, raster, source if is_raster(source) else None)

@@ -1,10 +1,10 @@
-"""From an image to probabilities and a mask, with any backend."""
+"""From an image to probabilities and a mask, with any backend; and of several images, the stages side by side."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -12,11 +12,18 @@ from flood_seg.errors import ImageError
 from flood_seg.imaging.postprocess import check_logits, resize_logits, to_classes, to_probabilities
 from flood_seg.imaging.preprocess import preprocess, resize_valid
 from flood_seg.imaging.values import measure_shift
+from flood_seg.pipeline import pipeline
+from flood_seg.resources import cores
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from flood_seg.inference.backends.contract import Backend
+
+Item = TypeVar("Item")
+Read = TypeVar("Read")
+Ran = TypeVar("Ran")
+Finished = TypeVar("Finished")
 
 
 @dataclass(frozen=True)
@@ -120,3 +127,25 @@ class Predictor:
         """
         resized = resize_logits(check_logits(logits), height, width)
         return Prediction(resized, self.threshold, self.spec.temperature, valid)
+
+
+def run_stages(
+    items: Iterable[Item],
+    read: Callable[[Item], Read],
+    run: Callable[[Read], Ran],
+    finish: Callable[[Ran], Finished],
+    concurrency: int,
+) -> Iterator[Finished]:
+    """Passes each item through the stages of inference, as `pipeline`.
+
+    Args:
+        items: inputs of `read`.
+        read: decodes and preprocesses, in as many threads as suit the machine.
+        run: runs the model.
+        finish: postprocesses, in as many threads as `read`.
+        concurrency: how many threads may call `run` at once.
+    """
+    threads = max(1, min(4, cores() // 2))
+    yield from pipeline(
+        items, ((read, threads), (run, concurrency), (finish, threads)), ahead=2 * threads + concurrency
+    )

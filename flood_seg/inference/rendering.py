@@ -1,26 +1,39 @@
-"""What is made of a mask: the label image that is written, and the overlay."""
+"""What is made of a prediction and written: the label image, the overlay, the probabilities."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from flood_seg.classes import Classes
+from flood_seg.errors import OutputError
 from flood_seg.imaging.display import class_colors, draw_classes, to_picture
+from flood_seg.imaging.gdal import read_georeference, write_geotiff
 from flood_seg.imaging.postprocess import to_labels
+from flood_seg.imaging.write import write_image
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
+    from flood_seg.classes import Color
     from flood_seg.config.schema import OutputConfig
+    from flood_seg.imaging.source import ImageInput
+    from flood_seg.inference.predictor import Prediction
     from flood_seg.spec import ModelSpec
+
+GEOTIFF = (".tif", ".tiff")
 
 
 class Renderer:
-    """Renders the masks of one model."""
+    """Renders and writes the predictions of one model."""
 
     def __init__(self, spec: ModelSpec, output: OutputConfig) -> None:
         """Takes the model's classes, and the values and colours of the output."""
         self._bands, self._opacity, self._outline = spec.bands, output.overlay_opacity, _rgb(output.outline_color)
         self._values, self._colors = spec.label_values, class_colors(spec)
+        self._names = spec.class_names[1:] if spec.task == "binary" else spec.class_names
         if spec.task == "binary":
             self._values, self._colors[1] = (0, output.foreground_value), _rgb(output.overlay_color)
 
@@ -36,6 +49,65 @@ class Renderer:
             mask: class indices, uint8 [H, W].
         """
         return draw_classes(to_picture(image, self._bands), mask, self._colors, self._opacity, self._outline)
+
+    def write_mask(self, path: Path, prediction: Prediction, image: ImageInput | None = None) -> None:
+        """Writes the label image as PNG, or as GeoTIFF with a colour table and a nodata value.
+
+        Args:
+            path: of the file, which ends in .png, .tif or .tiff.
+            prediction: for the image.
+            image: that a GeoTIFF takes its georeference from; None: it has none.
+
+        Raises:
+            OutputError: the suffix is another, or the file cannot be written.
+            ImageError: the image, a raster, cannot be opened any more.
+        """
+        labels, suffix = self.labels(prediction.mask), path.suffix.lower()
+        if suffix == ".png":
+            write_image(path, labels)
+            return
+        if suffix not in GEOTIFF:
+            raise OutputError(f"{path}: '{path.suffix}' does not store the mask exactly; give a .png or .tif")
+        nodata = Classes(self._names, tuple((value,) for value in self._values)).unused_value()
+        labels = labels.astype(np.promote_types(labels.dtype, np.min_scalar_type(nodata)), copy=False)
+        if prediction.valid is not None:
+            labels[~prediction.valid] = nodata
+        colors = dict(zip(self._values, self._colors, strict=True)) if labels.dtype == np.uint8 else None
+        self._write_geotiff(path, labels[:, :, None], image, nodata, (), colors)
+
+    def write_overlay(self, path: Path, prediction: Prediction, image: np.ndarray) -> None:
+        """Writes the overlay of an image, any dtype [H, W, bands], in the format that the suffix of `path` names."""
+        write_image(path, self.overlay(image, prediction.mask))
+
+    def write_probability(self, path: Path, prediction: Prediction, image: ImageInput | None = None) -> None:
+        """Writes the foreground's probability as 16-bit PNG, value / 65535; or one band per class as float32 GeoTIFF.
+
+        Pixels without data are 0 in a PNG and NaN in a GeoTIFF. Arguments and exceptions are those of `write_mask`; a
+        multiclass model's probabilities do not fit into a PNG.
+        """
+        probabilities, suffix = prediction.probabilities, path.suffix.lower()
+        unseen = None if prediction.valid is None else ~prediction.valid
+        if suffix in GEOTIFF:
+            if unseen is not None:
+                probabilities = np.where(unseen[:, :, None], np.float32(np.nan), probabilities)
+            self._write_geotiff(path, probabilities, image, np.nan, self._names)
+            return
+        if suffix != ".png":
+            raise OutputError(f"{path}: '{path.suffix}' does not store the probability exactly; give a .png or .tif")
+        if probabilities.shape[2] > 1:
+            raise OutputError(f"{path}: a .png stores the probability of one class, not of several; give a .tif")
+        values = np.rint(probabilities[:, :, 0] * 65535).astype(np.uint16)
+        if unseen is not None:
+            values[unseen] = 0
+        write_image(path, values)
+
+    @staticmethod
+    def _write_geotiff(
+        path: Path, bands: np.ndarray, image: ImageInput | None, nodata: float, names: Sequence[str],
+        colors: Mapping[int, Color] | None = None,
+    ) -> None:  # fmt: skip
+        georeference = {} if image is None else read_georeference(image, *bands.shape[:2])
+        write_geotiff(path, bands, georeference, nodata, names, colors)
 
 
 def _rgb(values: list[int]) -> tuple[int, int, int]:

@@ -126,6 +126,7 @@ def describe(image: ImageState) -> dict[str, Any]:
         "image": str(image.job.image),
         "mask": str(image.job.mask),
         "overlay": str(image.job.overlay) if image.overlaid else None,
+        "probability": str(image.job.probability) if image.job.probability else None,
         "width": image.size[1],
         "height": image.size[0],
         "foreground_share": sum(image.shares.values()),
@@ -139,10 +140,10 @@ def describe(image: ImageState) -> dict[str, Any]:
 
 def _line(record: dict[str, Any]) -> str:
     size = f"{record['width']}×{record['height']}"
-    tinted = f", {record['overlay']}" if record["overlay"] else ""
+    files = ", ".join(record[name] for name in ("mask", "overlay", "probability") if record[name])
     took = record["milliseconds"]["total"]
     unseen = f", {record['nodata_share']:.1%} without data" if record["nodata_share"] else ""
-    return f"{record['mask']}{tinted}: {size}, {_shares([record])}{unseen}, {took:.0f} ms"
+    return f"{files}: {size}, {_shares([record])}{unseen}, {took:.0f} ms"
 
 
 def _shares(records: list[dict[str, Any]]) -> str:

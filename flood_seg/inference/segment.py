@@ -10,7 +10,6 @@ import numpy as np
 
 from flood_seg.errors import FloodSegError, ImageError, LogitsError, OutOfMemoryError
 from flood_seg.imaging.bands import BandSelection, read_bands
-from flood_seg.imaging.write import write_image
 from flood_seg.inference.rendering import Renderer
 from flood_seg.resources import enough_memory
 
@@ -104,7 +103,7 @@ class Segmenter:
         return states
 
     def write(self, states: list[ImageState]) -> list[ImageState]:
-        """Computes and writes masks and overlays; an output without a valid mask becomes an image with an error."""
+        """Writes the files of each image; an output without a valid mask becomes an image with an error."""
         for state in states:
             if state.tensor is None:
                 continue
@@ -112,7 +111,7 @@ class Segmenter:
                 with _enough_for(state.job):
                     self._write(state, state.tensor)
                 self.done.append(state)
-            except (OutOfMemoryError, LogitsError) as error:
+            except (ImageError, OutOfMemoryError, LogitsError) as error:
                 state.error = _named(error, state.job)
             state.image = state.tensor = state.valid = None
         return states
@@ -120,10 +119,12 @@ class Segmenter:
     def _write(self, state: ImageState, logits: np.ndarray) -> None:
         started = time.perf_counter()
         prediction = self._predictor.finish(logits, *state.size, state.valid)
-        write_image(state.job.mask, self._renderer.labels(prediction.mask))
+        self._renderer.write_mask(state.job.mask, prediction, state.job.image)
         if state.image is not None:
-            write_image(state.job.overlay, self._renderer.overlay(state.image, prediction.mask))
+            self._renderer.write_overlay(state.job.overlay, prediction, state.image)
             state.overlaid = True
+        if state.job.probability is not None:
+            self._renderer.write_probability(state.job.probability, prediction, state.job.image)
         state.shares = prediction.shares(self._predictor.spec.class_names)
         state.nodata_share = prediction.nodata_share
         state.seconds["write"] = time.perf_counter() - started

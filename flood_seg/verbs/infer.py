@@ -12,15 +12,16 @@ from flood_seg.console import say, track
 from flood_seg.errors import UsageError
 from flood_seg.files import check_name, check_suffix, check_writable
 from flood_seg.imaging.bands import BandSelection
+from flood_seg.imaging.gdal import import_rasterio
 from flood_seg.imaging.size import limit_megapixels
 from flood_seg.imaging.video import is_video
 from flood_seg.inference.engines import choose_engine, open_backend, with_streams
-from flood_seg.inference.files import Job, not_done, plan
+from flood_seg.inference.files import Job, not_done, plan, with_probabilities
 from flood_seg.inference.models import default_model
-from flood_seg.inference.predictor import Predictor
+from flood_seg.inference.predictor import Predictor, run_stages
+from flood_seg.inference.rendering import GEOTIFF
 from flood_seg.inference.report import Report
 from flood_seg.inference.segment import Segmenter
-from flood_seg.inference.stages import run_stages
 from flood_seg.resources import check_batch_memory
 from flood_seg.verbs.common import as_path
 
@@ -47,6 +48,10 @@ def infer(
     engine, model = choose_engine(overrides, None if onnx is None else str(onnx))
     config = compose("infer", engine, InferConfig)
     if is_video(image):
+        if config.output.probability or config.output.format != "png":
+            raise UsageError(
+                "output.probability and output.format: a video has neither masks nor probabilities; leave them out"
+            )
         if json is not None:
             raise UsageError("--json: a video's shares are written as CSV beside the overlay video; leave it out")
         from flood_seg.verbs.infer_video import segment_video
@@ -80,7 +85,7 @@ def segment_images(
     """
     started = time.perf_counter()
     limit_megapixels(config.max_megapixels)
-    jobs = plan(image, out)
+    jobs = plan(image, out, f".{config.output.format}")
     for job in jobs if overlay else ():
         check_name(job.overlay)
     if json:
@@ -89,6 +94,10 @@ def segment_images(
     model, origin = (model, "as given") if model else _default(config)
     backend = open_backend(with_streams(config.backend, -(-len(jobs) // config.batch_size)), model, config.warmup)
     say(f"Model {model} ({origin}), {backend.description}")
+    if config.output.probability:
+        jobs = with_probabilities(jobs, multiclass=backend.spec.task == "multiclass")
+    if any(path.suffix.lower() in GEOTIFF for job in jobs for path in job.results(overlay=False)):
+        import_rasterio()  # before any work, where it is not installed
     spec, most = backend.spec, min(config.batch_size, len(jobs))
     check_batch_memory("batch_size", most, len(spec.bands), spec.height, spec.width)
     predictor = Predictor(backend, config.threshold, config.value_scale)

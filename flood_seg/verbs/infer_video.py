@@ -17,9 +17,8 @@ from flood_seg.imaging.display import class_colors
 from flood_seg.imaging.video import CODECS, VideoReader, VideoWriter, is_stream
 from flood_seg.inference.engines import open_backend
 from flood_seg.inference.models import default_model
-from flood_seg.inference.predictor import Predictor
+from flood_seg.inference.predictor import Predictor, run_stages
 from flood_seg.inference.rendering import Renderer
-from flood_seg.inference.stages import run_stages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,8 +16,9 @@ from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import InferConfig, OutputConfig
 from flood_seg.errors import ImageError, LogitsError, OutOfMemoryError, OutputError, PartialFailureError
 from flood_seg.imaging import bands as bands_module
+from flood_seg.inference import predictor as predictor_module
+from flood_seg.inference import rendering as rendering_module
 from flood_seg.inference import segment as segment_module
-from flood_seg.inference import stages as stages_module
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
 from flood_seg.verbs import infer as infer_module
 from flood_seg.verbs.infer import segment_images as infer
@@ -172,7 +173,7 @@ def test_however_many_photos_a_few_are_in_memory(overlay, allowed, red_model, tm
         return image, None
 
     monkeypatch.setattr(bands_module, "read_photo", counted)
-    monkeypatch.setattr(stages_module, "cores", lambda: 2)
+    monkeypatch.setattr(predictor_module, "cores", lambda: 2)
     run(red_model, tmp_path / "in", overlay=overlay)
     assert len(most) == 20 and max(most) <= allowed
 
@@ -243,14 +244,14 @@ def test_an_overlay_that_is_wanted_and_missing_is_made_and_a_newer_model_makes_a
 def test_a_stop_in_mid_folder_leaves_a_report_of_what_is_done(
     fault, raised, told, red_model, album, tmp_path, monkeypatch, capsys
 ):
-    write = segment_module.write_image
+    write = rendering_module.write_image
 
     def faulty(path: Path, image: np.ndarray) -> None:
         if path.name == "2.png":
             raise fault
         write(path, image)
 
-    monkeypatch.setattr(segment_module, "write_image", faulty)
+    monkeypatch.setattr(rendering_module, "write_image", faulty)
     with pytest.raises(raised):
         run(red_model, album, json=tmp_path / "r.json")
     record = json.loads((tmp_path / "r.json").read_text())
@@ -278,8 +279,8 @@ def test_memory_that_ends_at_one_photo_is_one_line_and_the_others_are_done(
     if stage == "run":
         monkeypatch.setattr(OnnxRuntimeBackend, "run", once(OnnxRuntimeBackend.run))
     else:
-        name = {"read": "read_bands", "write": "write_image"}[stage]
-        monkeypatch.setattr(segment_module, name, once(getattr(segment_module, name)))
+        module, name = {"read": (segment_module, "read_bands"), "write": (rendering_module, "write_image")}[stage]
+        monkeypatch.setattr(module, name, once(getattr(module, name)))
     with pytest.raises(PartialFailureError, match="1 of 4 images have no mask"):
         run(red_model, album, json=tmp_path / "r.json")
     record = json.loads((tmp_path / "r.json").read_text())
