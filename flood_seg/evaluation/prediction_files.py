@@ -8,7 +8,7 @@ import numpy as np
 
 from flood_seg.classes import IGNORED
 from flood_seg.imaging.display import draw_difference, draw_overlay, to_picture
-from flood_seg.imaging.postprocess import to_labels
+from flood_seg.imaging.postprocess import to_16_bits, to_labels
 from flood_seg.imaging.write import write_image
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from flood_seg.config.schema import EvaluationOptions
     from flood_seg.inference.predictor import Prediction
     from flood_seg.spec import ModelSpec
-
-SIXTEEN_BITS = 65535
 
 
 class PredictionFiles:
@@ -63,7 +61,7 @@ class PredictionFiles:
 
     def _probability(self, image: np.ndarray, truth: np.ndarray, prediction: Prediction) -> dict[str, np.ndarray]:
         """Probability times 65535, of the foreground or of each class."""
-        scaled = np.round(prediction.probabilities * np.float32(SIXTEEN_BITS)).astype(np.uint16)
+        scaled = to_16_bits(prediction.probabilities)
         if self._spec.task == "binary":
             return {".png": scaled[:, :, 0]}
         return {f"_{name}.png": scaled[:, :, index] for index, name in enumerate(self._spec.class_names)}

@@ -94,6 +94,11 @@ def to_labels(classes: np.ndarray, values: Sequence[int]) -> np.ndarray:
     return np.asarray(cv2.LUT(classes, table))
 
 
+def to_16_bits(probabilities: np.ndarray) -> np.ndarray:
+    """Returns probabilities, float32 in [0, 1], as integers from 0 to 65535, uint16 of their shape."""
+    return np.rint(probabilities * np.float32(65535)).astype(np.uint16)
+
+
 def logit(probability: float) -> float:
     """Returns the logit of a probability; -inf at 0 and inf at 1."""
     if probability <= 0:

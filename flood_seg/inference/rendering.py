@@ -10,7 +10,7 @@ from flood_seg.classes import Classes
 from flood_seg.errors import OutputError
 from flood_seg.imaging.display import class_colors, draw_classes, to_picture
 from flood_seg.imaging.gdal import read_georeference, write_geotiff
-from flood_seg.imaging.postprocess import to_labels
+from flood_seg.imaging.postprocess import to_16_bits, to_labels
 from flood_seg.imaging.write import write_image
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Renderer:
             raise OutputError(f"{path}: '{path.suffix}' does not store the probability exactly; give a .png or .tif")
         if probabilities.shape[2] > 1:
             raise OutputError(f"{path}: a .png stores the probability of one class, not of several; give a .tif")
-        values = np.rint(probabilities[:, :, 0] * 65535).astype(np.uint16)
+        values = to_16_bits(probabilities[:, :, 0])
         if unseen is not None:
             values[unseen] = 0
         write_image(path, values)
