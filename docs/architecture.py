@@ -1,4 +1,4 @@
-"""Draws the layers of the package in architecture.md from the imports themselves; `make architecture` runs it."""
+"""Draws the layers of the package in architecture.md from the imports themselves; `make docs` runs it."""
 
 from __future__ import annotations
 

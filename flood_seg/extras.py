@@ -54,7 +54,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
 # The extras with each of which alone a module works, by the longest prefix of its name; `a+b`: both are needed. What is
 # not named works with none.
 MODULES: dict[str, tuple[str, ...]] = {
-    "flood_seg.benchmarking.chart": (
+    "flood_seg.benchmarking.results": (
         "train",
         "data",
     ),
