@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from flood_seg.spec import ModelSpec
 
 CONFUSION = "confusion.png"
+STEM_LENGTH = 50  # characters of a file name behind place and score; 255 bytes are the limit of most file systems
 # Metrics of the report: title and definition.
 DEFINITIONS = {
     "iou": ("IoU", "Intersection over union of prediction and ground truth, over the pixels of all images."),
@@ -66,7 +67,7 @@ def _write_examples(folder: Path, result: EvaluationResult, rank_by: str) -> Non
         shutil.rmtree(folder / name, ignore_errors=True)  # of an earlier evaluation
         for place, one in enumerate(examples, 1):
             assert one.thumbnails is not None
-            file = f"{place:02d}_{rank_by}{scores[one.stem]:.3f}_{one.stem.replace('/', '_')}.jpg"
+            file = f"{place:02d}_{rank_by}{scores[one.stem]:.3f}_{one.stem.replace('/', '_')[-STEM_LENGTH:]}.jpg"
             drawn = (one.thumbnails.image, *_draw(one.thumbnails, result.spec).values())
             write_image(folder / name / file, np.hstack(drawn))
 

@@ -61,10 +61,10 @@ def test_adaptive_pooling_by_matrices_is_torchs(size, shape):
 
 def test_an_architecture_of_one_size_says_so_before_training():
     config = compose("train", ["model.architecture=DPT", f"model.encoder={TRANSFORMER}"], TrainConfig)
-    with pytest.raises(ConfigError, match=r"DPT: takes 224×224 alone, .* set datamodule.height=224"):
+    with pytest.raises(ConfigError, match=r"DPT: requires an input of 224×224, .* set datamodule.height=224"):
         check_components(config)
 
 
 def test_an_encoder_that_does_not_go_with_an_architecture_is_a_line():
-    with pytest.raises(ConfigError, match="model.encoder=tu-no_such_encoder: Unet cannot be built with it"):
+    with pytest.raises(ConfigError, match="model.encoder=tu-no_such_encoder: Unet cannot be built with this encoder"):
         build_network("Unet", "tu-no_such_encoder", 3, 1)

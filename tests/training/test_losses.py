@@ -208,7 +208,7 @@ def test_the_boundary_loss_keeps_away_from_ignored_pixels():
     [
         (["loss=bce", *THREE], "loss.bce: is for task=binary"),
         (["loss=ce"], "loss.ce: is for task=multiclass"),
-        (["loss=ce", "loss.ce.class_weights=[1,2]", *THREE], "one number a class .background, class 1, class 2."),
+        (["loss=ce", "loss.ce.class_weights=[1,2]", *THREE], "one number per class .background, class 1, class 2."),
     ],
 )
 def test_losses_that_do_not_fit_the_task_are_named(overrides, message):

@@ -163,9 +163,9 @@ def test_masks_of_every_kind_of_data_are_left_in_peace_and_exchanges_found(kind,
         small = lambda seed, place: swaps_data.draw_roads(seed, place, 200)  # noqa: E731
         monkeypatch.setitem(swaps_data.KINDS, "roads", small)
     table, tally = swaps.drawn(kind, 5, 40), swaps.Tally()
-    swaps.try_as_it_is(table, tally, OPTIONS)
+    swaps.try_unchanged(table, tally, OPTIONS)
     for seed in range(16):
-        swaps.try_exchanged(table, np.random.default_rng(seed), tally, OPTIONS)
+        swaps.try_swapped(table, np.random.default_rng(seed), tally, OPTIONS)
     assert (tally.errors, tally.warnings, tally.others) == (0, 0, 0) and tally.misfits <= 1
     assert tally.made == 16 and tally.found / tally.made >= least
     assert tally.found or tally.powers[0] < 0.2  # nor is found promised
