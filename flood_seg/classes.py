@@ -179,7 +179,7 @@ def _grouped(named: Mapping[Value, str], *, two_are_all: bool) -> dict[str, list
 def _check_count(task: str, names: list[str]) -> None:
     listed = ", ".join(names)
     if task == "binary" and len(names) != 2:
-        raise ConfigError(f"task=binary wants 2 classes, not {len(names)} ({listed}); set task=multiclass")
+        raise ConfigError(f"task=binary requires 2 classes, not {len(names)} ({listed}); set task=multiclass")
     if len(names) < 2:
         raise ConfigError(f"datamodule.labels: {len(names)} class ({listed}); name two or more")
     if len(names) > MAX_CLASSES:

@@ -20,7 +20,7 @@ def ensure_image(image: str) -> None:
     """Pulls an image that is not here, with Docker's own progress on the terminal.
 
     Raises:
-        ServerError: it cannot be had.
+        ServerError: it is unavailable.
     """
     if _ask("image", "inspect", image)[0] == 0:
         return

@@ -52,7 +52,7 @@ def test_what_a_model_keeps_of_its_labels_gives_the_same_classes():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"labels": {1: "a", 2: "b", 3: "c"}}, "wants 2 classes, not 4 .*task=multiclass"),
+        ({"labels": {1: "a", 2: "b", 3: "c"}}, "requires 2 classes, not 4 .*task=multiclass"),
         ({"labels": {"blue": "water"}}, "'blue' is no mask value"),
         ({"labels": {1: "water"}, "ignore_index": 1}, "is class 'water' in datamodule.labels too"),
         ({"labels": {1: "water", "#ffffff": "land"}}, "integers and colours"),

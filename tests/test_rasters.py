@@ -30,7 +30,7 @@ def test_each_verb_tries_a_model_of_rasters_on_its_windows(tmp_path, monkeypatch
 
     capsys.readouterr()
     cli.main(["convert-to-onnx", "--ckpt", "outputs/latest/best.ckpt", "--onnx", "model.onnx"])
-    assert "on a validation photo at 64×64" in capsys.readouterr().out, "the run's own data is found again"
+    assert "on a validation image at 64×64" in capsys.readouterr().out, "the run's own data is found again"
 
     seen = dict[str, set[str]]()
     for module, verb in ((verify_module, "verify"), (benchmark_module, "benchmark")):

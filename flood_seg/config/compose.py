@@ -99,7 +99,7 @@ def _check_dictionaries(schema: Any, composed: DictConfig, prefix: str = "") -> 
     """Refuses a list or a single value for a dictionary, of which OmegaConf does not say where it is.
 
     Raises:
-        ConfigError: as said.
+        ConfigError: the value is not a dictionary.
     """
     from omegaconf import OmegaConf
 

@@ -61,9 +61,9 @@ def _report_faults(faults: list[Fault], usable: int, config: DataConfig) -> None
         first = f"{faults[0].path.name}: {faults[0].reason}" if faults else "there is none"
         raise DataError(f"{config.place}: no usable pair of image and mask; {first}")
     if faults and config.on_bad_sample == "fail":
-        raise DataError(f"{config.place}: {len(faults)} faulty samples; mend them or set datamodule.on_bad_sample=skip")
+        raise DataError(f"{config.place}: {len(faults)} faulty samples; fix them or set datamodule.on_bad_sample=skip")
     if faults:
-        say(f"{len(faults)} faulty samples left out, {usable} pairs are used (datamodule.on_bad_sample=skip).")
+        say(f"{len(faults)} faulty samples are skipped, {usable} pairs are used (datamodule.on_bad_sample=skip).")
 
 
 def _whole_set(config: DataConfig, spec: ModelSpec, name: str) -> FloodDataset:

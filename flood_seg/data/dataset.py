@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Batch(TypedDict):
     """A sample, or a batch of them with a leading axis.
 
-    image: float32 [bands, height, width], as `preprocess` returns it; mask: uint8 [height, width] class indices,
-    `IGNORED` where a pixel counts nowhere;
+    image: float32 [bands, height, width], resized and normalized as by `preprocess`;
+    mask: uint8 [height, width] class indices, `IGNORED` where a pixel counts nowhere;
     index: int64, the sample's place in the data set.
     """
 

@@ -80,7 +80,7 @@ def parts_split(parts: Mapping[str, str | None], val_split: float, seed: int) ->
 
 
 def write_split(path: Path, split: Split) -> None:
-    """Writes a line a stem, `train<TAB>stem`, `val<TAB>stem` or `test<TAB>stem`.
+    """Writes one line per stem, `train<TAB>stem`, `val<TAB>stem` or `test<TAB>stem`.
 
     Bytes of a stem that are not UTF-8 stay what they are; a stem that a line cannot hold is quoted as JSON has it.
     """

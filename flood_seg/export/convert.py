@@ -89,23 +89,23 @@ def _resized(spec: ModelSpec, height: int | None, width: int | None) -> ModelSpe
 
 
 def _samples(run_dir: Path, spec: ModelSpec, fixed_size: bool) -> tuple[list[np.ndarray], str]:
-    """One validation photo of the run at three sizes, or at the only one; noise where its data is not here any more."""
-    photo = _validation_photo(run_dir)
-    kind = "a validation photo"
-    if photo is None:
+    """One validation image of the run at three sizes, or at the only one; noise where its data is gone."""
+    image = _validation_image(run_dir)
+    kind = "a validation image"
+    if image is None:
         noise = np.random.default_rng(0).random((spec.height, spec.width, len(spec.bands)), np.float32)
-        photo = noise * np.float32(spec.value_scale)  # 8 bits would be nearly black for a model of reflectance
-        kind = "noise (no validation photo of the run is found)"
+        image = noise * np.float32(spec.value_scale)  # 8 bits would be nearly black for a model of reflectance
+        kind = "noise (no validation image of the run is found)"
     sizes = (
         (spec.height, spec.width),
         (spec.height // 2, spec.width),
         (spec.height // 2 + 5, spec.width // 2 + 9),
     )
     chosen = sizes[: 1 if fixed_size else 3]
-    return [preprocess(photo, replace(spec, height=h, width=w))[None] for h, w in chosen], kind
+    return [preprocess(image, replace(spec, height=h, width=w))[None] for h, w in chosen], kind
 
 
-def _validation_photo(run_dir: Path) -> np.ndarray | None:
+def _validation_image(run_dir: Path) -> np.ndarray | None:
     from flood_seg.config.saved import load_config
     from flood_seg.config.schema import TrainConfig
     from flood_seg.data.layout import find_samples

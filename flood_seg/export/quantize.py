@@ -90,7 +90,7 @@ def _load_parts(
     folder = data.folders[0]
     ensure_here(data.folders, data.dvc_pull)
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; quantizing wants photos with masks: --data FOLDER")
+        raise DataError(f"{folder}: no such folder; quantization requires images with masks: --data FOLDER")
     pairs = {pair.stem: pair for pair in find_samples(data)[0]}
     split = _split(data, seed, source, list(pairs.values()))
     chosen = split.train[:: max(1, len(split.train) // count)][:count]
@@ -182,8 +182,8 @@ def _write(candidate: Path, out: Path, spec: ModelSpec) -> None:
 def _show(out: Path, before: Result, after: Result, excluded: list[str], photos: int, threshold: float) -> None:
     rows = [
         ("size", f"{before.size_mb:.1f} MB", f"{after.size_mb:.1f} MB"),
-        (f"IoU on {photos} photos", f"{before.iou:.4f}", f"{after.iou:.4f}"),
-        ("a photo", f"{before.milliseconds:.1f} ms", f"{after.milliseconds:.1f} ms"),
+        (f"IoU on {photos} images", f"{before.iou:.4f}", f"{after.iou:.4f}"),
+        ("per image", f"{before.milliseconds:.1f} ms", f"{after.milliseconds:.1f} ms"),
         ("mask IoU with the float model", "", f"{compare(before.logits, after.logits, threshold).mask_iou:.4f}"),
     ]
     show_table(str(out), ("", "before", "after"), rows)

@@ -35,7 +35,7 @@ def check_logits(logits: np.ndarray, where: str = "") -> np.ndarray:
     share = 1 - np.count_nonzero(np.isfinite(logits)) / logits.size
     prefix = f"{where}: " if where else ""
     raise LogitsError(
-        f"{prefix}the model answers NaN or infinity for {share:.1%} of the logits, no mask is made; its weights are "
+        f"{prefix}the model returns NaN or infinity for {share:.1%} of the logits, no mask is made; its weights are "
         "damaged or its arithmetic overflows; use another checkpoint, or run it in float32"
     )
 

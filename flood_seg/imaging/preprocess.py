@@ -1,6 +1,7 @@
-"""From an image to the network's input; the one place where that is done.
+"""From an image to the network's input; the only place where that is done.
 
-Training, validation, evaluation, inference and serving end in these two functions.
+`preprocess` is `resize_image` and `normalize`. Training resizes once, augments the raw values and
+normalizes; validation, evaluation, inference and serving call the same functions.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def backend_class(node: Mapping[str, Any]) -> type[Backend]:
     target = str(node.get("_target_", ""))
     found = find_target(target)
     if not (isinstance(found, type) and Backend in found.__mro__):
-        raise ConfigError(f"backend._target_={target}: is no backend; choose one by backend=NAME")
+        raise ConfigError(f"backend._target_={target}: is not a backend; choose one with backend=NAME")
     return found
 
 
@@ -173,7 +173,7 @@ def with_streams(node: Mapping[str, Any], batches: int) -> dict[str, Any]:
 
 
 def as_trained(node: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the backend's configuration such that it computes as the training did, where it can and says no other."""
+    """Returns the backend's configuration with the options of the training, where it has them and none is given."""
     options = backend_class(node).training_options
     return dict(node) | {key: value for key, value in options.items() if node.get(key) is None}
 

@@ -46,3 +46,11 @@ def default_model(output_dir: Path) -> tuple[Path, str]:
     if bundled := bundled_model():
         return bundled, "bundled"
     raise ModelError(f"{output_dir}: no run with a {MODEL_FILE}; train one with 'flood-seg train' or give --onnx FILE")
+
+
+def choose_model(model: str | None, output_dir: str) -> tuple[str, str]:
+    """Returns the model that was given, otherwise the default one, and its origin; raises as `default_model`."""
+    if model is not None:
+        return model, "as given"
+    path, origin = default_model(Path(output_dir))
+    return str(path), origin

@@ -208,7 +208,7 @@ def running(record: Path) -> int | None:
 
 
 def mark_stopped(record: Path) -> None:
-    """Tells the command that waits for the server in another terminal that `--stop` stops it."""
+    """Notes for the command that waits for the server in another terminal that `--stop` stopped it."""
     if content := _read(record):
         write_json(record, content | {"stopped": True})
 

@@ -78,11 +78,11 @@ def run_evaluation(
     from flood_seg.evaluation.show import show
     from flood_seg.files import check_writable
     from flood_seg.inference.engines import as_trained, open_backend, with_streams
-    from flood_seg.inference.models import default_model
+    from flood_seg.inference.models import choose_model
     from flood_seg.inference.predictor import Predictor
     from flood_seg.metrics.curve import check_goal
 
-    options, path = config.evaluation, model or str(default_model(Path(config.output_dir))[0])
+    options, (path, _) = config.evaluation, choose_model(model, config.output_dir)
     if save:
         _check_save(config, path)
     if options.goal:

@@ -17,7 +17,7 @@ from flood_seg.imaging.size import limit_megapixels
 from flood_seg.imaging.video import is_video
 from flood_seg.inference.engines import choose_engine, open_backend, with_streams
 from flood_seg.inference.files import Job, not_done, plan, with_probabilities
-from flood_seg.inference.models import default_model
+from flood_seg.inference.models import choose_model
 from flood_seg.inference.predictor import Predictor, run_stages
 from flood_seg.inference.rendering import GEOTIFF
 from flood_seg.inference.report import Report
@@ -48,15 +48,9 @@ def infer(
     engine, model = choose_engine(overrides, None if onnx is None else str(onnx))
     config = compose("infer", engine, InferConfig)
     if is_video(image):
-        if config.output.probability or config.output.format != "png":
-            raise UsageError(
-                "output.probability and output.format: a video has neither masks nor probabilities; leave them out"
-            )
-        if json is not None:
-            raise UsageError("--json: a video's shares are written as CSV beside the overlay video; leave it out")
         from flood_seg.verbs.infer_video import segment_video
 
-        segment_video(config, model, image, as_path(out))
+        segment_video(config, model, image, as_path(out), as_path(json))
         return
     segment_images(config, model, image, as_path(out), overlay, as_path(json))
 
@@ -91,7 +85,7 @@ def segment_images(
     if json:
         check_suffix(json, (".json",), "the report in JSON")
         check_writable(json, folder=False)
-    model, origin = (model, "as given") if model else _default(config)
+    model, origin = choose_model(model, config.output_dir)
     backend = open_backend(with_streams(config.backend, -(-len(jobs) // config.batch_size)), model, config.warmup)
     say(f"Model {model} ({origin}), {backend.description}")
     if config.output.probability:
@@ -108,11 +102,6 @@ def segment_images(
         for done in track(_segment(segmenter, backend, todo, config.batch_size), "Segmenting", len(todo)):
             report.add(done)
     report.conclude(time.perf_counter() - started)
-
-
-def _default(config: InferConfig) -> tuple[str, str]:
-    path, origin = default_model(Path(config.output_dir))
-    return str(path), origin
 
 
 def _segment(segmenter: Segmenter, backend: Backend, jobs: list[Job], batch_size: int) -> Iterator[ImageState]:

@@ -16,7 +16,7 @@ from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.display import class_colors
 from flood_seg.imaging.video import CODECS, VideoReader, VideoWriter, is_stream
 from flood_seg.inference.engines import open_backend
-from flood_seg.inference.models import default_model
+from flood_seg.inference.models import choose_model
 from flood_seg.inference.predictor import Predictor, run_stages
 from flood_seg.inference.rendering import Renderer
 
@@ -77,7 +77,9 @@ class _Stages:
 Row = tuple[int, float, dict[str, float] | None]
 
 
-def segment_video(config: InferConfig, model: str | None, source: str, out: Path | None = None) -> list[Path]:
+def segment_video(
+    config: InferConfig, model: str | None, source: str, out: Path | None = None, json: Path | None = None
+) -> list[Path]:
     """Segments the frames of a video.
 
     Ctrl-C ends a stream: what was segmented until then is written.
@@ -87,6 +89,7 @@ def segment_video(config: InferConfig, model: str | None, source: str, out: Path
         model: a file, or the address of a Triton server; None: the newest run's model, else the bundled one.
         source: a video file, or the address of a stream.
         out: the overlay video; None: `NAME_overlay.mp4` beside the file, or `stream_overlay.mp4`.
+        json: not written for a video; None.
 
     Returns:
         the overlay video, the table and, where Matplotlib is installed, the plot.
@@ -95,7 +98,9 @@ def segment_video(config: InferConfig, model: str | None, source: str, out: Path
         ImageError: the source cannot be opened, or holds no frame.
         ModelError: the model is not one of RGB images.
         OutputError: the results cannot be written.
+        UsageError: an option that has no effect on a video.
     """
+    _check_options(config, json)
     started, options = time.perf_counter(), config.video
     out = out or _beside(source)
     check_suffix(out, tuple(CODECS), "a video")
@@ -103,7 +108,7 @@ def segment_video(config: InferConfig, model: str | None, source: str, out: Path
     if out.exists() and Path(source).exists() and out.samefile(source):
         raise UsageError(f"--out {out}: is the video itself; give another name")
     with closing(VideoReader(source)) as reader:
-        model, origin = (model, "as given") if model else _default(config)
+        model, origin = choose_model(model, config.output_dir)
         backend = open_backend(config.backend, model, config.warmup)
         say(f"Model {model} ({origin}), {backend.description}")
         predictor = Predictor(backend, config.threshold, config.value_scale)
@@ -175,15 +180,19 @@ def _cells(shares: dict[str, float] | None, names: Sequence[str]) -> list[str | 
     return [None if shares is None else f"{shares[name]:.6f}" for name in names]
 
 
+def _check_options(config: InferConfig, json: Path | None) -> None:
+    if config.output.probability or config.output.format != "png":
+        raise UsageError(
+            "output.probability and output.format: a video has neither masks nor probabilities; leave them out"
+        )
+    if json is not None:
+        raise UsageError("--json: a video's shares are written as CSV beside the overlay video; leave it out")
+
+
 def _beside(source: str) -> Path:
     if is_stream(source) or "://" in source:
         return Path("stream_overlay.mp4")
     return Path(source).with_name(f"{Path(source).stem}_overlay.mp4")
-
-
-def _default(config: InferConfig) -> tuple[str, str]:
-    path, origin = default_model(Path(config.output_dir))
-    return str(path), origin
 
 
 def _check_rgb(spec: ModelSpec, model: str) -> None:

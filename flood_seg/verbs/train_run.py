@@ -89,14 +89,15 @@ def run_training(config: TrainConfig, overrides: Sequence[str] = (), folder: Pat
     if run is None:
         config, found = _tune(config, module, data)
         overrides = [*overrides, *found]
-    run, resumes = run or _new_run(config, folder), run is not None
+    resumes = run is not None
+    run = run or _new_run(config, folder)
     trackers = _open_trackers(config, run)
-    if is_main():
-        _save_inputs(run, config, overrides, data, spec, link=folder is None)
     history = History(run.folder)
     trainer = build_trainer(config, run, trackers, history)
-    say(f"Run {run.folder}: {_counts(config, data)}, {_device(trainer)}")
     spec.provenance["precision"] = str(trainer.precision)
+    if is_main():
+        _save_inputs(run, config, overrides, data, spec, link=folder is None)
+    say(f"Run {run.folder}: {_counts(config, data)}, {_device(trainer)}")
     try:
         trainer.fit(module, data, ckpt_path=run.last if resumes else None, weights_only=True)
     except SystemExit as stopped:  # Lightning's reaction to Ctrl-C

@@ -131,8 +131,8 @@ def test_faults_are_shown_and_left_out_or_stop_the_run(ponds, capsys):
     module = open_module(ponds)
     assert len(module.train_set) + len(module.val_set) == 9
     out = capsys.readouterr().out
-    assert "the file is empty" in out and "1 faulty samples left out, 9 pairs are used" in out
-    with pytest.raises(DataError, match="1 faulty samples; mend them"):
+    assert "the file is empty" in out and "1 faulty samples are skipped, 9 pairs are used" in out
+    with pytest.raises(DataError, match="1 faulty samples; fix them"):
         open_module(ponds, on_bad_sample="fail")
 
 

@@ -278,7 +278,7 @@ def test_a_model_that_answers_nan_has_no_figures(reds, capsys):
     model = write_model(folder.parent / "nan.onnx", red_spec(), bias=[float("nan")])
     with pytest.raises(DataError, match="no usable pair among 3"):
         run(model, folder)
-    assert "a left out: the model answers NaN" in capsys.readouterr().err
+    assert "a left out: the model returns NaN" in capsys.readouterr().err
 
 
 def test_photos_of_another_scale_are_left_out_and_unusual_ones_named(reds, tmp_path, capsys):

@@ -56,7 +56,7 @@ def test_a_network_that_answers_nan_is_not_exported(network, tmp_path):
     broken = copy.deepcopy(network)
     with torch.no_grad():
         next(broken.parameters())[0] = torch.nan
-    with pytest.raises(ModelError, match="model.onnx: not written: the model answers NaN"):
+    with pytest.raises(ModelError, match="model.onnx: not written: the model returns NaN"):
         export_onnx(broken, make_spec(), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 

@@ -220,7 +220,7 @@ def test_from_tensorrt_11_on_the_precision_is_in_the_graph(stand_in, monkeypatch
         build(folder, precision="bfloat16")
 
 
-def test_the_float16_graph_of_the_model_in_the_box_is_whole_and_answers_the_same(tmp_path):
+def test_the_float16_graph_of_the_model_bundled_is_whole_and_answers_the_same(tmp_path):
     """TensorRT 11 is given this graph; each of its types is checked, and each node's inputs come before it."""
     model = onnx.load(bundled_model())
     path = module._typed(defaults(TensorRtExport), model, bundled_model(), tmp_path, 11)

@@ -50,7 +50,7 @@ def test_only_a_device_that_is_left_open_becomes_the_gpu():
 
 @pytest.mark.parametrize("target", ["flood_seg.inference.predictor.Predictor", "flood_seg.files.write_json"])
 def test_what_is_no_backend_is_refused(target):
-    with pytest.raises(ConfigError, match=r"backend._target_=.*: is no backend"):
+    with pytest.raises(ConfigError, match=r"backend._target_=.*: is not a backend"):
         open_backend({"_target_": target}, "m.onnx")
 
 

@@ -341,7 +341,7 @@ def test_an_answer_of_nan_is_an_error_of_that_image_and_never_a_dry_mask(tmp_pat
         run(Path("any.onnx"), folder, out, json=tmp_path / "r.json", overlay=True)
     assert sorted(path.name for path in out.iterdir()) == ["good.png", "good_overlay.jpg"]
     (failed,) = json.loads((tmp_path / "r.json").read_text())["failed"]
-    assert failed.startswith(f"{folder / 'nan.png'}: the model answers NaN or infinity for 100.0% of the logits")
+    assert failed.startswith(f"{folder / 'nan.png'}: the model returns NaN or infinity for 100.0% of the logits")
     with pytest.raises(LogitsError, match="nan.png"):
         run(Path("any.onnx"), folder / "nan.png", tmp_path / "m.png")
     assert not (tmp_path / "m.png").exists()

@@ -113,7 +113,7 @@ def test_another_size_and_the_spec_come_through(served):
 def test_an_answer_of_nan_fails_its_own_request_alone(served):
     backend = TritonBackend(f"127.0.0.1:{served.http}/{NAME}")
     good = np.random.default_rng(0).random((1, 3, 64, 64), np.float32)
-    with pytest.raises(ServerError, match="the model answers NaN or infinity for 100.0% of the logits"):
+    with pytest.raises(ServerError, match="the model returns NaN or infinity for 100.0% of the logits"):
         backend.run(np.full_like(good, np.nan))
     assert np.isfinite(backend.run(good)).all()
 

@@ -1,4 +1,4 @@
-"""What `datamodule` may say."""
+"""The `datamodule` group."""
 
 from __future__ import annotations
 

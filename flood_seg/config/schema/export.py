@@ -1,4 +1,4 @@
-"""What the verbs that make a model file may be told."""
+"""The configuration of the verbs that make a model file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the verbs that run a model may be told: `infer`, `evaluate`, `verify`, `benchmark`."""
+"""The configuration of the verbs that run a model: `infer`, `evaluate`, `verify`, `benchmark`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `triton-server` may be told."""
+"""The configuration of `triton-server`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `train` may be told, but for its data."""
+"""The configuration of `train`, except its data."""
 
 from __future__ import annotations
 

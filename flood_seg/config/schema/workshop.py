@@ -1,4 +1,4 @@
-"""What the verbs of `flood-seg data` may be told, beside all that training takes."""
+"""The configuration of the verbs of `flood-seg data`, besides that of training."""
 
 from __future__ import annotations
 

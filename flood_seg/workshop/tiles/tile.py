@@ -77,7 +77,7 @@ class Scene:
 
 @dataclass
 class Cut:
-    """What became of a scene: a record for the index, and a line a tile."""
+    """The result of a scene: a record for the index, and one line per tile."""
 
     record: dict[str, Any]
     tiles: list[dict[str, Any]] = field(default_factory=list)
