@@ -55,7 +55,7 @@ class Classes:
 
     @property
     def label_values(self) -> tuple[int, ...]:
-        """The integer that stands for each class in a predicted mask: a PNG, which holds nothing below 0."""
+        """The integer that encodes each class in a predicted mask: a PNG, which has no values below 0."""
         if not self.values:
             return (0, 255)
         values = self.first_values
@@ -137,7 +137,7 @@ def parse_classes(
 
 
 def _ignored_class(task: str, name: str, value: int, max_label: int | None, by_labels: bool) -> str:
-    """Says why a value cannot be ignored that is a class's too."""
+    """Returns why a value that encodes a class cannot be ignored."""
     key = f"datamodule.ignore_index={value}"
     if by_labels:
         return f"{key}: is class {name!r} in datamodule.labels too; name it in one of them alone"
@@ -221,7 +221,7 @@ def to_rgb(color: str) -> Color:
 
 
 def default_colors(count: int) -> tuple[str, ...]:
-    """Returns a colour a class, black for the background; they begin anew after some."""
+    """Returns one colour per class, black for the background; the palette repeats."""
     return ("#000000", *(PALETTE[index % len(PALETTE)] for index in range(count - 1)))
 
 

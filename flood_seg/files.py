@@ -147,7 +147,7 @@ def check_writable(path: Path, *, folder: bool = True) -> None:
 
 
 def check_suffix(path: Path, suffixes: Sequence[str], what: str) -> None:
-    """Finds before long work whether a name fits what is written, so that nothing else is overwritten.
+    """Checks before long work that a name fits what is written, so that nothing else is overwritten.
 
     Args:
         path: of the result.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def build_augmentation(config: AugmentationConfig, bands: BandSelection | None = None) -> A.Compose | None:
     """Builds the pipeline for `image`, any dtype [H, W, bands], and `mask` uint8 [H, W]; None where it is off.
 
-    Saturation and hue are of photos alone; other images change in brightness and contrast.
+    Saturation and hue change for 8-bit RGB images only; other images change in brightness and contrast.
     """
     if not config.enabled:
         return None
@@ -37,7 +37,7 @@ def left_out(config: AugmentationConfig, bands: BandSelection) -> str:
         return ""
     return (
         f"Augmentation: brightness and contrast change; saturation and hue are left out, for {', '.join(bands.names)} "
-        "are no photo of red, green and blue in 8 bits."
+        "are not the red, green and blue of an 8-bit image."
     )
 
 

@@ -77,7 +77,7 @@ def _whole_set(config: DataConfig, spec: ModelSpec, name: str) -> FloodDataset:
 class FloodDataModule(pl.LightningDataModule):
     """Batches of the training and the validation part, and of further validation sets.
 
-    With `extra_val_only` there are only the further ones; `val_set`, which pictures are made of, is the first of them.
+    With `extra_val_only` there are only the further ones; `val_set`, whose samples are drawn, is the first of them.
     """
 
     def __init__(

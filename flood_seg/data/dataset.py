@@ -49,7 +49,7 @@ class FloodDataset(Dataset[Batch]):
         *,
         training: bool = False,
     ) -> None:
-        """Takes samples as they are, or with `training` augmented, and windows of rasters drawn anew each epoch."""
+        """Takes samples unchanged, or with `training` augmented, with windows of rasters redrawn each epoch."""
         self.store, self.indices, self.spec = store, indices, spec
         self.augmentation, self.seed, self.training = augmentation, seed, training
 

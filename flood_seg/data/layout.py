@@ -40,7 +40,7 @@ def find_samples(config: DataConfig, part: str | None = None) -> Found:
 
     Args:
         config: of the data set.
-        part: of the pairs of which nothing says it; None: it is left open, and windows are divided by their blocks.
+        part: of pairs that belong to no part by layout or split file; None: undecided, and windows are split by blocks.
 
     Returns:
         the pairs in the order of their stems, and a fault for each file without a partner.
@@ -61,7 +61,7 @@ def find_samples(config: DataConfig, part: str | None = None) -> Found:
 
 
 def warn_of(faults: Sequence[Fault]) -> None:
-    """Names the files that are left out, the first of each kind of fault."""
+    """Warns of skipped files: the first of each kind of fault by name."""
     with LeftOut(CHECK) as left_out:
         for fault in faults:
             left_out.add(fault.path.name, fault.reason)
@@ -109,7 +109,7 @@ def _holds_images(folder: Path) -> bool:
 
 
 def has_masks(config: DataConfig) -> bool:
-    """Whether any of `config.data_dir` is a data set rather than photos alone; raises as `ensure_here`."""
+    """Whether any of `config.data_dir` has masks besides images; raises as `ensure_here`."""
     ensure_here(config.folders, config.dvc_pull)
     parts = any(_part_folders(folder, part, config) for folder in config.folders for part in ALIASES)
     return bool(config.pairs_file) or parts or any((folder / config.masks_dir).is_dir() for folder in config.folders)

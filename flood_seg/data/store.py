@@ -46,7 +46,7 @@ class SampleStore(Protocol):
         """Returns image, any dtype [height, width, bands], and class indices uint8 [height, width]."""
 
     def draw(self, index: int, random: np.random.Generator) -> Sample:
-        """Returns the same; a window of a raster that is read anew is moved at random within its block."""
+        """Returns the same; a window of a raster that is read each time is moved at random within its block."""
 
 
 @dataclass

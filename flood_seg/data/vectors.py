@@ -113,7 +113,7 @@ def _kinds(shapes: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=4096)
 def _warn_of_kinds(path: Path, _changed: int, counts: tuple[int, int, int]) -> None:
-    """Says once of a file what is not an area."""
+    """Warns once per file of geometries that are not areas."""
     total = sum(counts)
     if counts[1]:
         warn(f"{path}: {counts[1]} of {total} shapes are points or lines, which are drawn a pixel wide")

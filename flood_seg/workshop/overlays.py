@@ -61,7 +61,7 @@ def overlay(data: DataConfig, task: str, options: OverlayConfig, out: Path, pred
     pairs = choose_pairs(data, options.part)
     chosen = pairs[:: max(1, len(pairs) // options.count)][: options.count] if options.count else pairs
     drawer = _Drawer(data, task, options, predictor)
-    longest = options.thumbnail * (2 if predictor else 1)  # three pictures side by side
+    longest = options.thumbnail * (2 if predictor else 1)  # three panels side by side
     small = list[OverlayPicture]()
     for _, drawn in read_pairs(chosen, drawer.draw, "Drawing", threads=1 if predictor else 4, listing=EVERY):
         write_image(out / f"{drawn.stem.replace('/', '_')}.jpg", with_legend(drawn, drawer.legend))
@@ -123,7 +123,7 @@ def _beside(panels: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def with_legend(drawn: OverlayPicture, legend: Mapping[str, Color]) -> np.ndarray:
-    """Returns the picture with its name and a legend below, uint8 [H + some, W, 3] RGB."""
+    """Returns the image with its name and a legend below, uint8 [H + some, W, 3] RGB."""
     size = max(14, min(32, drawn.picture.shape[1] // 45))
     strip = _strip(drawn.picture.shape[1], size, f"{drawn.stem}  {drawn.caption}", legend)
     return np.vstack([drawn.picture, strip])
@@ -157,7 +157,7 @@ def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width
 
 
 def contact_sheet(samples: Sequence[OverlayPicture], columns: int, legend: Mapping[str, Color]) -> np.ndarray:
-    """Puts small pictures side by side, each with its name, and the legend below all, uint8 [H, W, 3] RGB."""
+    """Puts thumbnails side by side, each with its name, and the legend below all, uint8 [H, W, 3] RGB."""
     cells = [np.vstack([one.picture, _strip(one.picture.shape[1], 14, f"{one.stem}  {one.caption}", {})])
              for one in samples]  # fmt: skip
     columns, width = min(columns, len(cells)), max(cell.shape[1] for cell in cells) + GAP_PIXELS

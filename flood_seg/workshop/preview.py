@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from flood_seg.config.schema import AugmentationConfig, DataConfig
 
-MAX_SAMPLES = 400  # cells that a legible picture has room for
+MAX_SAMPLES = 400  # cells of a legible grid
 
 
 def preview(

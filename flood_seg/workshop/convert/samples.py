@@ -131,7 +131,7 @@ class Tally:
         return lines
 
     def show(self) -> None:
-        """Says each line."""
+        """Prints each line."""
         for line in self.lines:
             warn(line)
 
@@ -223,7 +223,7 @@ class SetWriter:
         self.failed.append(line)
 
     def finish(self) -> None:
-        """Says what was written, and writes it to `conversion.json`.
+        """Prints what was written, and writes it to `conversion.json`.
 
         Raises:
             FindingsError: something could not be used; the rest is done.

@@ -57,7 +57,7 @@ def own_spans(spans: Sequence[Span], length: int) -> dict[Span, Span]:
 
     Args:
         spans: of the tiles along one axis, in any order, with repetitions.
-        length: of the image's side; what reaches over it is nobody's.
+        length: of the image's side; what extends beyond it is dropped.
     """
     ordered = sorted(set(spans))
     cuts = [0, *((first[1] + second[0]) // 2 for first, second in pairwise(ordered)), length]

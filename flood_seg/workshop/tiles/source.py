@@ -1,4 +1,4 @@
-"""An image that is cut: a raster that is read in parts, or a photo that is held as a whole."""
+"""An image to cut: a raster that is read in parts, or a decoded image that is held as a whole."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Source(Protocol):
     """Gives parts of an image."""
 
     shape: tuple[int, int]
-    profile: dict[str, Any]  # of GDAL, for files of the same kind; empty of a photo
+    profile: dict[str, Any]  # of GDAL, for files of the same kind; empty for a decoded image
 
     def read(self, part: Tile) -> tuple[np.ndarray, np.ndarray | None]:
         """Returns a part that lies inside: any dtype [bands, H, W], and where it has data, bool [H, W]; None: all."""
@@ -34,7 +34,7 @@ class Source(Protocol):
 
 
 class PhotoSource:
-    """A photo, decoded once: its memory is that of the photo."""
+    """An image that is decoded once and held in memory."""
 
     profile: dict[str, Any]
 
@@ -70,7 +70,7 @@ class RasterSource:
         Args:
             path: of the file.
             stack: closes it.
-            nodata: a value that stands for no data; the profile declares it where the file declares none.
+            nodata: value of pixels without data, declared in the profile where the file declares none.
         """
         self._nodata = nodata
         self._path, self._stack, self._local, self._lock = path, stack, threading.local(), threading.Lock()

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 INDEX = "index.json"
 MAX_READ_BYTES = 32 << 20  # bytes that a thread reads at once
-GDAL_CACHE_BYTES = 64 << 20  # bytes; by itself GDAL takes 5 % of the machine's memory
+GDAL_CACHE_BYTES = 64 << 20  # bytes; by default GDAL takes 5 % of the machine's memory
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ class _Cutter:
         return done
 
     def _whole_mask(self, scene: Scene, source: PhotoSource | RasterSource) -> np.ndarray | None:
-        """Returns a photo's mask, class indices uint8 [H, W]; that of a raster is read in parts."""
+        """Returns the mask of a decoded image, class indices uint8 [H, W]; that of a raster is read in parts."""
         if not scene.labelled or isinstance(source, RasterSource):
             return None
         mask = self._reader.read_mask(scene.pair)
@@ -287,7 +287,7 @@ class _Cutter:
             labels = _padded(labels[None], one, IGNORED)[0]  # what reaches over the image is no background
             ignored = float((labels == IGNORED).mean())  # not rounded: a single pixel counts
             drawn = self.coding.encode(labels)[None]
-            nodata = self.coding.ignored if ignored else None  # so that a GeoTIFF says it by itself
+            nodata = self.coding.ignored if ignored else None  # declared in the GeoTIFF
             _write_values(place.file(MASKS, suffix), drawn, one, source, options, mask=True, nodata=nodata)
         return {
             "tile": name, "source": scene.pair.stem, "part": scene.place.part or "", "row": one.row, "col": one.col,
