@@ -10,10 +10,14 @@ MODEL_FILE, CHECKPOINT_FILE = "model.onnx", "best.ckpt"
 BUNDLED = "flood_mobilenet"
 
 
+def run_folders(output_dir: Path) -> list[Path]:
+    """Returns the folders of the runs, output_dir/{date}/{time}/, the newest first."""
+    return sorted(output_dir.glob("[0-9]*-*-*/[0-9]*"), key=lambda run: (run.parent.name, run.name), reverse=True)
+
+
 def newest_run_file(output_dir: Path, name: str) -> Path | None:
-    """Returns the file of that name in the newest run that has one; a run's folder is output_dir/{date}/{time}/."""
-    runs = sorted(output_dir.glob("[0-9]*-*-*/[0-9]*"), key=lambda run: (run.parent.name, run.name), reverse=True)
-    return next((run / name for run in runs if (run / name).is_file()), None)
+    """Returns the file of that name in the newest run that has one."""
+    return next((run / name for run in run_folders(output_dir) if (run / name).is_file()), None)
 
 
 def run_model(folder: Path, names: tuple[str, ...] = (MODEL_FILE, CHECKPOINT_FILE)) -> Path:

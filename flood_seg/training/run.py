@@ -10,6 +10,7 @@ from pathlib import Path
 from flood_seg.config.saved import load_overrides
 from flood_seg.errors import ConfigError, OutputError
 from flood_seg.files import atomic_path
+from flood_seg.inference.models import run_folders
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 
@@ -108,7 +109,8 @@ def find_run(resume: str, output_dir: Path, name: str | None = None) -> Run | No
         ConfigError: the path is not a run with a checkpoint.
     """
     if resume == "auto" and name:
-        return next((run for run in _newest_first(output_dir) if run.last.is_file() and _run_name(run) == name), None)
+        runs = (Run(folder.resolve()) for folder in run_folders(output_dir))
+        return next((run for run in runs if run.last.is_file() and _run_name(run) == name), None)
     if resume == "auto":
         latest = output_dir / "latest"
         return Run(latest.resolve()) if (latest / LAST).is_file() else None
@@ -126,11 +128,6 @@ def resumed_overrides(run: Run, overrides: list[str]) -> list[str]:
     repeated = {override for override in saved if override.startswith(("+", "~"))}
     new = [override for override in overrides if not override.startswith("resume=") and override not in repeated]
     return [*saved, *new, f"datamodule.split_file='{run.split}'"]
-
-
-def _newest_first(output_dir: Path) -> list[Run]:
-    folders = sorted(output_dir.glob("[0-9]*-*-*/[0-9]*"), key=lambda path: path.parts[-2:], reverse=True)
-    return [Run(folder.resolve()) for folder in folders]
 
 
 def _run_name(run: Run) -> str | None:
