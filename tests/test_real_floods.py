@@ -45,7 +45,7 @@ def test_no_real_photo_is_unusual_to_the_bundled_model():
     predictor = Predictor(open_backend(parse_engine(model).node(), model))
     bands = BandSelection.of(predictor.spec)
     shifts = [predictor.prepare(read_bands(path, bands).values).shift for path in (FLOOD / "images").iterdir()]
-    assert len(shifts) == 250 and max(shifts) < InferConfig.max_input_shift
+    assert len(shifts) == 250 and max(shifts) < defaults(InferConfig).max_input_shift
 
 
 @pytest.fixture(scope="module")
