@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -67,6 +66,7 @@ def complete(line: str, table: Sequence[Verb]) -> list[str]:
 
 def _overrides(verb: Verb, current: str) -> list[str]:
     from flood_seg.config.repository import configs_dir
+    from flood_seg.config.schema.fields import nested_schema, schema_keys
 
     sign = current[: len(current) - len(current.lstrip("+~"))]
     word, folder = current[len(sign) :], configs_dir()
@@ -76,7 +76,9 @@ def _overrides(verb: Verb, current: str) -> list[str]:
         before, comma, last = value.rpartition(",")
         choices = sorted(path.stem for path in (folder / key).glob("*.yaml"))
         return [f"{sign}{key}={before}{comma}{choice}" for choice in _beginning(choices, last)]
-    leaves = dict(_leaves(verb.load_schema()))
+    schema = verb.load_schema()
+    keys = schema_keys(schema) if schema else {}
+    leaves = {key: kind for key, kind in keys.items() if nested_schema(kind) is None}
     if equals:
         values = ["false", "true"] if leaves.get(key) is bool else []
         return [f"{sign}{key}={known}" for known in _beginning(values, value)]
@@ -94,19 +96,6 @@ def _groups(file: str) -> list[str]:
     if file == "data":  # whose defaults begin with those of train
         return [*_groups("train"), *named]
     return named + (["experiment", "debug"] if file == "train" else [])
-
-
-def _leaves(owner: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:
-    """Yields each key of a schema, and its type."""
-    hints = get_type_hints(owner)
-    for field in fields(owner):
-        kinds = [
-            kind for kind in (hints[field.name], *getattr(hints[field.name], "__args__", ())) if is_dataclass(kind)
-        ]
-        if kinds:
-            yield from _leaves(kinds[0], f"{prefix}{field.name}.")
-        else:
-            yield f"{prefix}{field.name}", hints[field.name]
 
 
 def _beginning(words: Iterable[str], start: str) -> list[str]:

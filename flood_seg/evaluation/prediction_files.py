@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flood_seg.classes import IGNORED
-from flood_seg.imaging.display import draw_difference, draw_overlay, to_picture
+from flood_seg.imaging.display import as_color, draw_difference, draw_overlay, to_picture
 from flood_seg.imaging.postprocess import to_16_bits, to_labels
 from flood_seg.imaging.write import write_image
 
@@ -71,7 +71,7 @@ class PredictionFiles:
 
     def _overlay(self, image: np.ndarray, truth: np.ndarray, prediction: Prediction) -> dict[str, np.ndarray]:
         """The prediction tinted, the truth outlined."""
-        red, blue = _rgb(self._options.prediction_color), _rgb(self._options.truth_color)
+        red, blue = as_color(self._options.prediction_color), as_color(self._options.truth_color)
         drawn = draw_overlay(to_picture(image, self._spec.bands), prediction.mask > 0, red, 0.4, red)
         return {".jpg": draw_overlay(drawn, _foreground(truth), blue, 0.0, blue)}
 
@@ -81,7 +81,7 @@ class PredictionFiles:
         foreground = probabilities[:, :, 0] if self._spec.task == "binary" else 1 - probabilities[:, :, 0]
         grey = np.round(foreground * 255).astype(np.uint8)
         drawn = np.repeat(grey[:, :, None], 3, axis=2)
-        color, blue = np.array(self._options.prediction_color, np.float32), _rgb(self._options.truth_color)
+        color, blue = np.array(self._options.prediction_color, np.float32), as_color(self._options.truth_color)
         tinted = prediction.mask > 0
         drawn[tinted] = np.round(foreground[tinted, None] * color).astype(np.uint8)
         return {".jpg": draw_overlay(drawn, _foreground(truth), blue, 0.0, blue)}
@@ -89,8 +89,3 @@ class PredictionFiles:
 
 def _foreground(truth: np.ndarray) -> np.ndarray:
     return np.asarray((truth > 0) & (truth != IGNORED))
-
-
-def _rgb(values: list[int]) -> tuple[int, int, int]:
-    red, green, blue = values
-    return red, green, blue

@@ -44,6 +44,12 @@ def class_colors(spec: ModelSpec) -> list[Color]:
     return [to_rgb(color) for color in spec.class_colors or default_colors(len(spec.class_names))]
 
 
+def as_color(values: Sequence[int]) -> Color:
+    """Returns a configured colour, red, green and blue in 0-255, as a tuple."""
+    red, green, blue = values
+    return red, green, blue
+
+
 def draw_overlay(
     image: np.ndarray,
     mask: np.ndarray,

@@ -8,7 +8,7 @@ import numpy as np
 
 from flood_seg.classes import Classes
 from flood_seg.errors import OutputError
-from flood_seg.imaging.display import class_colors, draw_classes, to_picture
+from flood_seg.imaging.display import as_color, class_colors, draw_classes, to_picture
 from flood_seg.imaging.gdal import read_georeference, write_geotiff
 from flood_seg.imaging.postprocess import to_16_bits, to_labels
 from flood_seg.imaging.write import write_image
@@ -31,11 +31,11 @@ class Renderer:
 
     def __init__(self, spec: ModelSpec, output: OutputConfig) -> None:
         """Takes the model's classes, and the values and colours of the output."""
-        self._bands, self._opacity, self._outline = spec.bands, output.overlay_opacity, _rgb(output.outline_color)
+        self._bands, self._opacity, self._outline = spec.bands, output.overlay_opacity, as_color(output.outline_color)
         self._values, self._colors = spec.label_values, class_colors(spec)
         self._names = spec.class_names[1:] if spec.task == "binary" else spec.class_names
         if spec.task == "binary":
-            self._values, self._colors[1] = (0, output.foreground_value), _rgb(output.overlay_color)
+            self._values, self._colors[1] = (0, output.foreground_value), as_color(output.overlay_color)
 
     def labels(self, mask: np.ndarray) -> np.ndarray:
         """Returns the label image of class indices, uint8 [H, W]: 0 and the foreground value, or the label values."""
@@ -108,8 +108,3 @@ class Renderer:
     ) -> None:  # fmt: skip
         georeference = {} if image is None else read_georeference(image, *bands.shape[:2])
         write_geotiff(path, bands, georeference, nodata, names, colors)
-
-
-def _rgb(values: list[int]) -> tuple[int, int, int]:
-    red, green, blue = values
-    return red, green, blue

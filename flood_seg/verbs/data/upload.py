@@ -33,7 +33,7 @@ def upload(overrides: Sequence[str] = (), *, data: PathLike | None = None, name:
     from flood_seg.data.layout import find_samples
     from flood_seg.tracking.composite import open_trackers
     from flood_seg.tracking.contract import RunInfo, brief, git_commit
-    from flood_seg.training.run import new_folder
+    from flood_seg.training.run import Run, new_folder
 
     pairs, faults = find_samples(config.datamodule)
     if len(config.datamodule.folders) > 1:
@@ -56,11 +56,5 @@ def upload(overrides: Sequence[str] = (), *, data: PathLike | None = None, name:
                 raise TrackingError(f"{tracker.name}: {folder} was not uploaded ({brief(error)}); try again") from error
         trackers.close()
     finally:
-        _discard_empty(place)
+        Run(place).discard_empty()
     say(f"{folder}: {counted(len(pairs), 'sample')} uploaded as {name}; {trackers.description}")
-
-
-def _discard_empty(place: Path) -> None:
-    from flood_seg.training.run import Run
-
-    Run(place).discard_empty()
