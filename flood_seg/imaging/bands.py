@@ -11,7 +11,7 @@ import numpy as np
 
 from flood_seg.errors import ImageError
 from flood_seg.imaging.decode import check_range_used, decode_bands, read_photo
-from flood_seg.imaging.gdal import has_rasterio
+from flood_seg.imaging.gdal import has_rasterio, open_raster
 from flood_seg.imaging.name_pattern import PLACEHOLDER, find_name, match_name
 from flood_seg.imaging.preprocess import resize_image, resize_valid
 from flood_seg.imaging.raster import Raster, Window, clean, read_raster
@@ -19,6 +19,8 @@ from flood_seg.imaging.source import ImageInput, ImageSource, image_suffixes, is
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from flood_seg.imaging.raster import Opener
 
 RGB = ("red", "green", "blue")
 PHOTO_SCALE = 255.0
@@ -74,7 +76,9 @@ class BandSelection:
         return cls(tuple(model.bands), dict(model.band_sources or {}), float(model.value_scale), model.nodata)
 
 
-def read_bands(given: ImageInput, bands: BandSelection, window: Window | None = None) -> Raster:
+def read_bands(
+    given: ImageInput, bands: BandSelection, window: Window | None = None, opener: Opener = open_raster
+) -> Raster:
     """Reads an image's bands, uint8, uint16 or float32 [H, W, bands] with raw values, upright.
 
     Pixels have no data, and are 0 in all bands, where the file says so by a nodata value or a mask, where a band has
@@ -84,6 +88,7 @@ def read_bands(given: ImageInput, bands: BandSelection, window: Window | None = 
         given: a file, or encoded bytes; bands in sibling folders belong to files alone.
         bands: which, and where they are.
         window: the part that is read; None: all.
+        opener: opens the files of rasters.
 
     Raises:
         ImageError: a file is missing or damaged, has not the bands, or is of another shape than the image.
@@ -92,7 +97,7 @@ def read_bands(given: ImageInput, bands: BandSelection, window: Window | None = 
     source = ImageSource.of(given)
     if bands.is_photo and window is None and not (has_rasterio() and is_raster(source)):
         return _read_photo(source, bands)
-    image = _read_layer(source, bands, window)
+    image = _read_layer(source, bands, window, opener)
     inside = [name for name in bands.names if not _folder(bands, name)[0]]
     places = _places(source, image, inside, bands)
     layers: dict[str, Raster] = {}
@@ -105,7 +110,7 @@ def read_bands(given: ImageInput, bands: BandSelection, window: Window | None = 
             continue
         file = ImageSource(_sibling(source, folder))
         if folder not in layers:
-            layers[folder] = _fitted(_read_layer(file, bands, window), image.values.shape[:2], source, folder)
+            layers[folder] = _fitted(_read_layer(file, bands, window, opener), image.values.shape[:2], source, folder)
             used = [number - 1 for at, number in (_folder(bands, name) for name in bands.names) if at == folder]
             valid += [layers[folder].valid, _opaque(layers[folder], used)]
         chosen.append(_numbered(layers[folder], number, file))
@@ -173,9 +178,9 @@ def _folder(bands: BandSelection, name: str) -> tuple[str, int]:
     return folder, int(number or 1)
 
 
-def _read_layer(source: ImageSource, bands: BandSelection, window: Window | None) -> Raster:
+def _read_layer(source: ImageSource, bands: BandSelection, window: Window | None, opener: Opener) -> Raster:
     if window or is_raster(source):
-        layer = read_raster(source, window, bands.nodata)
+        layer = read_raster(source, window, bands.nodata, opener)
     else:
         layer = clean(*decode_bands(source), nodata=bands.nodata)
     if bands.value_scale == PHOTO_SCALE and layer.values.dtype == np.uint16 and set(bands.names) <= set(RGB):

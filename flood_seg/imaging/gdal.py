@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from contextlib import ExitStack, contextmanager
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader, DatasetWriter
 
     from flood_seg.classes import Color
+
+METRES_PER_DEGREE = 111_320.0  # of latitude, on average over WGS 84
 
 # That may read bytes: none of them follows a name in its content to another file, as a VRT does.
 _DRIVERS = {"TIFF": ["GTiff"], "JPEG2000": ["JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID"]}
@@ -62,17 +65,26 @@ def open_raster(given: ImageInput) -> Iterator[DatasetReader]:
     content = source.content
     with raster_errors(source), ExitStack() as stack:
         if isinstance(content, Path):
-            with source.os_errors():
-                regular(content)
-            dataset = stack.enter_context(import_rasterio().open(content))
+            dataset = stack.enter_context(open_file(content))
         else:
             drivers = _DRIVERS.get(detect_format(content))
             if drivers is None:
                 raise ImageError(f"{source}: neither a TIFF nor a JPEG 2000; give another raster as a file")
             memory = stack.enter_context(import_rasterio().MemoryFile(content, filename="image"))
             dataset = stack.enter_context(memory.open(driver=drivers))
-        _check_blocks(source, dataset)
+            _check_blocks(source, dataset)
         yield dataset
+
+
+def open_file(path: Path) -> DatasetReader:
+    """Opens a file, which the caller closes, in whatever thread; raises as `open_raster`."""
+    source = ImageSource(path)
+    with raster_errors(source):
+        with source.os_errors():
+            regular(path)
+        dataset: DatasetReader = import_rasterio().open(path)
+        _check_blocks(source, dataset)
+        return dataset
 
 
 @contextmanager
@@ -146,6 +158,18 @@ def _georeference(dataset: DatasetReader) -> dict[str, Any]:
     if not dataset.transform.is_identity:
         return entries | {"crs": dataset.crs, "transform": dataset.transform}
     return entries | ({"crs": gcps_crs, "gcps": gcps} if gcps else {})
+
+
+def ground_sample_distance(dataset: DatasetReader) -> float | None:
+    """Returns the size of a pixel at a raster's centre in metres, the root of its area; None: it is not georeferenced."""
+    crs, transform = dataset.crs, dataset.transform
+    if crs is None or transform.is_identity:
+        return None
+    size = math.sqrt(abs(transform.determinant))
+    if not crs.is_geographic:
+        return float(size * crs.linear_units_factor[1])
+    _, latitude = dataset.xy(dataset.height / 2, dataset.width / 2)
+    return float(size * METRES_PER_DEGREE * math.sqrt(max(0.0, math.cos(math.radians(latitude)))))
 
 
 def write_geotiff(

@@ -13,7 +13,12 @@ from flood_seg.imaging.size import check_size
 from flood_seg.imaging.source import ImageInput, ImageSource
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from rasterio.io import DatasetReader
+
+    Opener = Callable[[ImageInput], AbstractContextManager[DatasetReader]]
 
 # What OpenCV resizes as it is; the others become float32.
 _KEPT = (np.uint8, np.uint16, np.float32)
@@ -62,7 +67,9 @@ class Window:
         return (self.row, self.row + self.height), (self.col, self.col + self.width)
 
 
-def read_raster(given: ImageInput, window: Window | None = None, nodata: float | None = None) -> Raster:
+def read_raster(
+    given: ImageInput, window: Window | None = None, nodata: float | None = None, opener: Opener = open_raster
+) -> Raster:
     """Reads all bands; the pages of a TIFF with several pages of one size are its bands.
 
     Args:
@@ -70,13 +77,14 @@ def read_raster(given: ImageInput, window: Window | None = None, nodata: float |
         window: what is read; a file of another resolution than the window's image is resampled to it, bilinearly. None:
             all.
         nodata: a value that stands for no data beside the file's own nodata value, or where it declares none.
+        opener: opens the file; one that keeps files open saves time where many windows are read.
 
     Raises:
         ImageError: the file is missing, damaged, or larger than an image may be.
         OutOfMemoryError: there is not enough memory.
     """
     source = ImageSource.of(given)
-    with open_raster(source) as dataset:
+    with opener(source) as dataset:
         check_raster_size(dataset, source, window)
         # Interpolation would mix a nodata value that GDAL does not know of into its neighbours.
         options = window_options(dataset, source, window, nearest=nodata is not None)

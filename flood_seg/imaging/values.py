@@ -7,6 +7,7 @@ bundled model has a median of 0.45 and a maximum of 1.7 standard deviations.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
@@ -15,6 +16,8 @@ import numpy as np
 from flood_seg.errors import ImageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from flood_seg.spec import ModelSpec
 
 # Of the training values' magnitude; values of 0 to 2 in 8 bits lie below it.
@@ -44,20 +47,65 @@ def measure_shift(
     Raises:
         ImageError: no pixel has data, or the values cannot be on the model's scale; the text does not name the file.
     """
-    means, low, high = _statistics(tensor, valid)
+    return check_statistics(BandStatistics.of(tensor, valid), spec, dtype)
+
+
+@dataclass(frozen=True)
+class BandStatistics:
+    """What is measured of normalised values, of an image or of many.
+
+    Attributes:
+        pixels: how many have data.
+        mean: of each band, float64 [bands].
+        low: the minimum of each band.
+        high: the maximum of each band.
+    """
+
+    pixels: int
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @classmethod
+    def of(cls, tensor: np.ndarray, valid: np.ndarray | None = None) -> BandStatistics:
+        """Measures a network's input, float32 [bands, height, width], where `valid` is True; None: everywhere.
+
+        Raises:
+            ImageError: no pixel has data.
+        """
+        if valid is None:  # OpenCV's passes are several times as fast as NumPy's on 2-D arrays
+            limits = np.array([cv2.minMaxLoc(band)[:2] for band in tensor])
+            means = np.array([cv2.mean(band)[0] for band in tensor])
+            return cls(tensor[0].size, means, limits[:, 0], limits[:, 1])
+        if not valid.any():
+            raise ImageError("no pixel has data")
+        values = tensor[:, valid]
+        return cls(values.shape[1], values.mean(axis=1, dtype=np.float64), values.min(axis=1), values.max(axis=1))
+
+    @classmethod
+    def merged(cls, parts: Sequence[BandStatistics]) -> BandStatistics:
+        """Returns the statistics of several images together."""
+        pixels = [part.pixels for part in parts]
+        mean = np.average([part.mean for part in parts], axis=0, weights=pixels)
+        low, high = np.min([part.low for part in parts], axis=0), np.max([part.high for part in parts], axis=0)
+        return cls(sum(pixels), mean, low, high)
+
+
+def check_statistics(statistics: BandStatistics, spec: ModelSpec, dtype: np.dtype | None = None) -> float:
+    """Returns the shift of what was measured; arguments and exceptions as of `measure_shift`."""
     mean, std = np.array(spec.mean), np.array(spec.std)
     scale = spec.value_scale
-    low, high = (low * std + mean).min(), (high * std + mean).max()  # raw values over the scale
+    low, high = (statistics.low * std + mean).min(), (statistics.high * std + mean).max()  # raw values over the scale
     expected = float((np.abs(mean) + std).max())
     wrong = (
         max(abs(low), abs(high)) < TOO_SMALL * expected
         or (scale in DEPTHS and high > 1 + 1e-4)
-        or bool((np.abs(means) > TOO_FAR).all())
+        or bool((np.abs(statistics.mean) > TOO_FAR).all())
         or (dtype is not None and dtype.kind in "ui" and bool((mean * scale > np.iinfo(dtype).max).all()))
     )
     if wrong:
         raise ImageError(_explain(low * scale, high * scale, spec))
-    return float(np.abs(means).max())
+    return float(np.abs(statistics.mean).max())
 
 
 def unusual_values(shift: float, limit: float) -> str:
@@ -66,17 +114,6 @@ def unusual_values(shift: float, limit: float) -> str:
         f"unusual values: band means {shift:.1f} standard deviations from the training data's "
         f"(max_input_shift={limit:g}); check its mask"
     )
-
-
-def _statistics(tensor: np.ndarray, valid: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns mean, minimum and maximum of each band where there is data."""
-    if valid is None:  # OpenCV's passes are several times as fast as NumPy's on 2-D arrays
-        limits = np.array([cv2.minMaxLoc(band)[:2] for band in tensor])
-        return np.array([cv2.mean(band)[0] for band in tensor]), limits[:, 0], limits[:, 1]
-    if not valid.any():
-        raise ImageError("no pixel has data")
-    values = tensor[:, valid]
-    return values.mean(axis=1, dtype=np.float64), values.min(axis=1), values.max(axis=1)
 
 
 def _explain(low: float, high: float, spec: ModelSpec) -> str:

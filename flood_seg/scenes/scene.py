@@ -1,0 +1,130 @@
+"""A scene to be segmented: a raster that is read by windows, or a photo that is decoded once."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flood_seg.imaging.bands import BandSelection, read_bands
+from flood_seg.imaging.gdal import (
+    ground_sample_distance,
+    import_rasterio,
+    open_file,
+    open_raster,
+    raster_errors,
+    read_georeference,
+)
+from flood_seg.imaging.raster import Raster, Window
+from flood_seg.imaging.source import ImageSource, is_raster
+from flood_seg.resources import enough_memory
+from flood_seg.scenes.grid import Box
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from rasterio.io import DatasetReader
+
+    from flood_seg.imaging.source import ImageInput
+
+# Of decoded blocks that GDAL keeps; by default it takes a twentieth of the memory, more than the rest of the work.
+GDAL_CACHE_BYTES = 128 << 20
+
+
+class KeptOpen:
+    """Opens raster files as `open_raster`, once for each thread, and keeps them open until `close`."""
+
+    def __init__(self) -> None:
+        self._local, self._opened = threading.local(), list[Any]()
+
+    @contextmanager
+    def __call__(self, given: ImageInput) -> Iterator[DatasetReader]:
+        """Yields the file opened in this thread; raises as `open_raster`."""
+        source = ImageSource.of(given)
+        assert isinstance(source.content, Path)
+        known: dict[str, DatasetReader] = self._local.__dict__
+        if source.name not in known:
+            known[source.name] = open_file(source.content)
+            self._opened.append(known[source.name])
+        with raster_errors(source):
+            yield known[source.name]
+
+    def close(self) -> None:
+        """Closes the files of all threads."""
+        for dataset in self._opened:
+            dataset.close()
+
+
+@dataclass
+class Scene:
+    """An opened scene; a context manager that closes its files.
+
+    Attributes:
+        path: of the file.
+        height: in pixels.
+        width: in pixels.
+        bands: what is read of it.
+        georeference: entries of rasterio's profile; see `read_georeference`.
+        ground_sample_distance: size of a pixel in metres, at the scene's centre; None: it is not georeferenced.
+    """
+
+    path: Path
+    height: int
+    width: int
+    bands: BandSelection
+    georeference: dict[str, Any]
+    ground_sample_distance: float | None
+    _photo: Raster | None = None
+    _opener: KeptOpen = field(default_factory=KeptOpen)
+
+    @classmethod
+    def open(cls, path: Path, bands: BandSelection) -> Scene:
+        """Opens a scene.
+
+        Raises:
+            ImageError: the file is missing or damaged, has not the bands, or is a photo of too many pixels.
+            OutOfMemoryError: there is not enough memory for a photo.
+        """
+        if not is_raster(ImageSource(path)):
+            with enough_memory(str(path), "convert it to GeoTIFF, which is read by windows, with gdal_translate"):
+                photo = read_bands(path, bands)
+            height, width = photo.values.shape[:2]
+            georeference = read_georeference(path, height, width)
+            return cls(path, height, width, bands, georeference, None, photo)
+        import_rasterio()  # sets its filter of warnings
+        with open_raster(path) as dataset:
+            size = ground_sample_distance(dataset)
+            georeference = read_georeference(path, *dataset.shape)
+            return cls(path, dataset.height, dataset.width, bands, georeference, size)
+
+    @property
+    def name(self) -> str:
+        """The file's name without its suffix."""
+        return self.path.stem
+
+    @property
+    def box(self) -> Box:
+        """All of its pixels."""
+        return Box(0, 0, self.height, self.width)
+
+    def read(self, box: Box) -> Raster:
+        """Reads a rectangle; any thread may call it.
+
+        Raises:
+            ImageError: the file is damaged there, or has not the bands.
+            OutOfMemoryError: there is not enough memory.
+        """
+        if self._photo is not None:
+            index = box.within(self.box)
+            valid = None if self._photo.valid is None else self._photo.valid[index]
+            return Raster(self._photo.values[index], self._photo.names, valid)
+        size = (self.height, self.width)
+        window = Window(box.row, box.col, box.height, box.width, 0, size, (0, 0, *size))
+        return read_bands(self.path, self.bands, window, self._opener)
+
+    def __enter__(self) -> Scene:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opener.close()

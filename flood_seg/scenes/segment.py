@@ -1,0 +1,82 @@
+"""Segments a whole scene: the blocks that are missing, each tried several times."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flood_seg.errors import FloodSegError
+from flood_seg.imaging.preprocess import preprocess
+from flood_seg.imaging.values import BandStatistics, check_statistics
+from flood_seg.scenes.stream import BlockSegmenter, pad
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from flood_seg.inference.predictor import Predictor
+    from flood_seg.scenes.grid import Block, Grid
+    from flood_seg.scenes.scene import Scene
+    from flood_seg.scenes.store import BlockStore
+
+ATTEMPTS = 3
+SAMPLED_WINDOWS = 16  # read before the work, to refuse a scene whose values cannot be on the model's scale
+
+
+def segment_scene(
+    scene: Scene,
+    predictor: Predictor,
+    grid: Grid,
+    store: BlockStore,
+    batch_size: int = 1,
+    progress: Callable[[Block], None] = lambda block: None,
+) -> dict[Block, FloodSegError]:
+    """Segments the blocks of a scene that the store does not have.
+
+    Args:
+        scene: what is segmented.
+        predictor: the model.
+        grid: the windows and blocks.
+        store: takes the result of each block.
+        batch_size: windows that are run at once.
+        progress: called when a block is done or given up.
+
+    Returns:
+        the blocks that failed three times, and their last error.
+
+    Raises:
+        OutputError: a block cannot be written.
+    """
+    segmenter = BlockSegmenter(scene, predictor, grid, batch_size)
+    todo: Sequence[Block] = [block for block in grid.blocks() if block not in store]
+    failed: dict[Block, FloodSegError] = {}
+    for attempt in range(ATTEMPTS):
+        failed = {}
+        for block, result in segmenter.run(todo):
+            if isinstance(result, FloodSegError):
+                failed[block] = result
+            else:
+                store.save(block, result)
+            if block not in failed or attempt == ATTEMPTS - 1:
+                progress(block)
+        todo = list(failed)
+    return failed
+
+
+def check_scene(scene: Scene, predictor: Predictor, grid: Grid) -> None:
+    """Reads some windows across a scene before the work.
+
+    Raises:
+        ImageError: the scene has not the model's bands, or its values cannot be on the model's scale.
+    """
+    boxes = [box for block in grid.blocks() for box in grid.windows(block)]
+    step = max(1, len(boxes) // SAMPLED_WINDOWS)
+    parts, dtype = [], None
+    for box in boxes[step // 2 :: step]:
+        raster = scene.read(box)
+        dtype = raster.values.dtype
+        if raster.valid is None or raster.valid.any():
+            parts.append(BandStatistics.of(preprocess(pad(raster, (grid.rows.size, grid.cols.size)), predictor.spec)))
+    if parts:
+        try:
+            check_statistics(BandStatistics.merged(parts), predictor.spec, dtype)
+        except FloodSegError as error:
+            raise type(error)(f"{scene.path}: {error}") from error
