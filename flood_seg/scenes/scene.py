@@ -24,6 +24,7 @@ from flood_seg.scenes.grid import Box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from rasterio.io import DatasetReader
 
     from flood_seg.imaging.source import ImageInput

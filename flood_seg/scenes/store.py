@@ -14,7 +14,7 @@ from flood_seg.scenes.stream import BlockResult
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flood_seg.scenes.grid import Block, Box, Grid
+    from flood_seg.scenes.grid import Block, Grid
 
 
 class BlockStore:
