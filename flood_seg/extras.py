@@ -35,6 +35,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "pyarrow": ("train", "data"),
     "pycocotools": ("data",),
     "pyogrio": ("geo", "data"),
+    "pyproj": ("geo", "data"),
+    "pystac": ("geo", "data"),
     "pytorch_lightning": ("train",),
     "pytriton": ("serve",),
     "rasterio": ("geo", "data"),

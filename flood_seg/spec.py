@@ -41,6 +41,8 @@ class ModelSpec:
         output_name: name of the output tensor, float32 logits [batch, classes or 1, height, width].
         provenance: where the model comes from: architecture, encoder, data fingerprint, git commit, metrics,
             library versions. Plain JSON values.
+        ground_sample_distance: size of a pixel of the network's input in metres, on the ground; None: unknown, as with
+            photos.
         version: of this record's layout.
     """
 
@@ -62,6 +64,7 @@ class ModelSpec:
     output_name: str = "output"
     provenance: dict[str, Any] = field(default_factory=dict)
     nodata: float | None = None
+    ground_sample_distance: float | None = None
     version: int = SPEC_VERSION
 
     def __post_init__(self) -> None:
@@ -86,6 +89,9 @@ class ModelSpec:
             )
         if self.nodata is not None and not (isinstance(self.nodata, int | float) and math.isfinite(self.nodata)):
             raise ModelError(f"ModelSpec: nodata is {self.nodata!r}; give a number or null")
+        distance = self.ground_sample_distance
+        if distance is not None and not (isinstance(distance, int | float) and 0 < distance < math.inf):
+            raise ModelError(f"ModelSpec: ground_sample_distance is {distance!r}; give metres above 0, or null")
         if self.task == "binary" and len(self.class_names) != 2:
             raise ModelError(f"ModelSpec: task is binary but there are {len(self.class_names)} classes, not 2")
 
@@ -111,8 +117,9 @@ class ModelSpec:
     def to_json(self) -> str:
         """Returns the record as a JSON object on one line."""
         record = asdict(self)
-        if self.nodata is None:  # earlier releases, which do not know the key, read the record then
-            del record["nodata"]
+        for name in ("nodata", "ground_sample_distance"):  # unknown to earlier releases, which read the record without
+            if record[name] is None:
+                del record[name]
         return json.dumps(record, sort_keys=True)
 
     @classmethod

@@ -202,6 +202,23 @@ VERBS = (
         overrides="output.*, video.*, backend=ENGINE, threshold and batch_size; see configs/infer.yaml",
     ),
     Verb(
+        "map", "flood_seg.verbs.map:map_scenes",
+        "Segment scenes of any size by windows: write masks and probabilities as Cloud Optimized GeoTIFFs.",
+        (
+            "flood-seg map --image scene.tif --out flood",
+            "flood-seg map --image 'scenes/*.tif' --out maps map.scale=0.5 backend=openvino",
+        ),
+        (
+            MODEL,
+            Flag("image", "a raster or a large photo, a folder, a quoted glob pattern, a text file with one scene per "
+                 "line, or an https:// or s3:// address"),
+            Flag("out", "folder of the results; of several scenes, folder of their folders (default: NAME_map beside "
+                 "each scene)"),
+        ),
+        config="map", schema="flood_seg.config.schema.scenes:MapConfig",
+        overrides="map.*, backend=ENGINE, threshold and batch_size; see configs/map.yaml",
+    ),
+    Verb(
         "quantize", "flood_seg.verbs.quantize:quantize",
         "Make a smaller and faster model, written only if its accuracy stays within a bound.",
         (

@@ -18,6 +18,7 @@ from flood_seg.config.schema import (
     VerifyConfig,
 )
 from flood_seg.config.schema.fields import nested_schema
+from flood_seg.config.schema.scenes import MapConfig
 from flood_seg.config.schema.workshop import DataToolsConfig
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ SCHEMAS: dict[str, type] = {
     "train": TrainConfig,
     "data": DataToolsConfig,
     "infer": InferConfig,
+    "map": MapConfig,
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
     "convert_to_trt": TensorRtConfig,

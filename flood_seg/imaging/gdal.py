@@ -17,7 +17,7 @@ from flood_seg.errors import ImageError
 from flood_seg.files import atomic_path, regular
 from flood_seg.imaging.decode import exif_orientation, open_with_pillow
 from flood_seg.imaging.size import check_size
-from flood_seg.imaging.source import ImageInput, ImageSource, detect_format, is_raster
+from flood_seg.imaging.source import ImageInput, ImageSource, detect_format, is_gdal_name, is_raster
 from flood_seg.resources import enough_memory
 
 if TYPE_CHECKING:
@@ -80,8 +80,9 @@ def open_file(path: Path) -> DatasetReader:
     """Opens a file, which the caller closes, in whatever thread; raises as `open_raster`."""
     source = ImageSource(path)
     with raster_errors(source):
-        with source.os_errors():
-            regular(path)
+        if not is_gdal_name(path):
+            with source.os_errors():
+                regular(path)
         dataset: DatasetReader = import_rasterio().open(path)
         _check_blocks(source, dataset)
         return dataset
@@ -161,7 +162,7 @@ def _georeference(dataset: DatasetReader) -> dict[str, Any]:
 
 
 def ground_sample_distance(dataset: DatasetReader) -> float | None:
-    """Returns the size of a pixel at a raster's centre in metres, the root of its area; None: it is not georeferenced."""
+    """Returns the root of the area of a raster's pixel at its centre, in metres; None: it is not georeferenced."""
     crs, transform = dataset.crs, dataset.transform
     if crs is None or transform.is_identity:
         return None

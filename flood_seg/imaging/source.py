@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from flood_seg.errors import ImageError
 from flood_seg.files import regular
@@ -27,6 +29,7 @@ SUFFIXES = {
     "GIF": (".gif",),
     "JPEG2000": (".jp2", ".j2k", ".jpx"),
 }
+_STORES = ("s3", "gs", "az")  # of objects, which GDAL reads
 LOSSY = frozenset({"JPEG", "MPO"})
 _SIGNATURES = {
     b"\xff\xd8": "JPEG", SIGNATURE: "PNG", b"GIF87a": "GIF", b"GIF89a": "GIF", b"BM": "BMP",
@@ -97,7 +100,30 @@ def is_raster(given: ImageInput) -> bool:
     Raises:
         ImageError: as `ImageSource.head`.
     """
-    return detect_format(ImageSource.of(given).head()) in ("TIFF", "JPEG2000", "VRT")
+    source = ImageSource.of(given)
+    if isinstance(source.content, Path) and is_gdal_name(source.content):
+        return True
+    return detect_format(source.head()) in ("TIFF", "JPEG2000", "VRT")
+
+
+def is_gdal_name(path: Path) -> bool:
+    """Whether GDAL, not the file system, knows the path: `/vsis3/bucket/scene.tif`, `NETCDF:file.nc:water`."""
+    return str(path).startswith("/vsi") or re.match(r"[A-Z][A-Z0-9_]+:", str(path)) is not None
+
+
+def gdal_name(text: str) -> Path:
+    """Returns GDAL's name of an address, https://, s3://, gs:// or az://, or of what it names itself.
+
+    The address of a web server is encoded, since a path has no double slashes.
+    """
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return Path(text)
+    if scheme in ("http", "https"):
+        return Path(f"/vsicurl?url={quote(text, safe='')}")
+    if scheme not in _STORES:
+        raise ImageError(f"{text}: unknown scheme {scheme}; give https, {', '.join(_STORES)} or a file")
+    return Path(f"/vsi{scheme}/{rest}")
 
 
 def is_whole(data: bytes) -> bool:

@@ -169,6 +169,11 @@ class Grid:
         """The number of windows."""
         return len(self.rows.starts) * len(self.cols.starts)
 
+    @property
+    def block_count(self) -> int:
+        """The number of blocks."""
+        return self.rows.blocks * self.cols.blocks
+
     def blocks(self) -> Iterator[Block]:
         """Yields the blocks row by row."""
         for row in range(self.rows.blocks):

@@ -18,7 +18,7 @@ from flood_seg.imaging.gdal import (
     read_georeference,
 )
 from flood_seg.imaging.raster import Raster, Window
-from flood_seg.imaging.source import ImageSource, is_raster
+from flood_seg.imaging.source import ImageSource, image_suffixes, is_raster
 from flood_seg.resources import enough_memory
 from flood_seg.scenes.grid import Box
 
@@ -87,7 +87,7 @@ class Scene:
             ImageError: the file is missing or damaged, has not the bands, or is a photo of too many pixels.
             OutOfMemoryError: there is not enough memory for a photo.
         """
-        if not is_raster(ImageSource(path)):
+        if path.suffix.lower() in image_suffixes() and not is_raster(path):
             with enough_memory(str(path), "convert it to GeoTIFF, which is read by windows, with gdal_translate"):
                 photo = read_bands(path, bands)
             height, width = photo.values.shape[:2]

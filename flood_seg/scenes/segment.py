@@ -10,7 +10,7 @@ from flood_seg.imaging.values import BandStatistics, check_statistics
 from flood_seg.scenes.stream import BlockSegmenter, pad
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterator
 
     from flood_seg.inference.predictor import Predictor
     from flood_seg.scenes.grid import Block, Grid
@@ -22,13 +22,8 @@ SAMPLED_WINDOWS = 16  # read before the work, to refuse a scene whose values can
 
 
 def segment_scene(
-    scene: Scene,
-    predictor: Predictor,
-    grid: Grid,
-    store: BlockStore,
-    batch_size: int = 1,
-    progress: Callable[[Block], None] = lambda block: None,
-) -> dict[Block, FloodSegError]:
+    scene: Scene, predictor: Predictor, grid: Grid, store: BlockStore, batch_size: int = 1
+) -> Iterator[tuple[Block, FloodSegError | None]]:
     """Segments the blocks of a scene that the store does not have.
 
     Args:
@@ -37,28 +32,28 @@ def segment_scene(
         grid: the windows and blocks.
         store: takes the result of each block.
         batch_size: windows that are run at once.
-        progress: called when a block is done or given up.
 
-    Returns:
-        the blocks that failed three times, and their last error.
+    Yields:
+        each of all blocks when it is done, with None, or when it has failed three times, with its last error.
 
     Raises:
         OutputError: a block cannot be written.
     """
     segmenter = BlockSegmenter(scene, predictor, grid, batch_size)
-    todo: Sequence[Block] = [block for block in grid.blocks() if block not in store]
-    failed: dict[Block, FloodSegError] = {}
+    blocks = list(grid.blocks())
+    todo = [block for block in blocks if block not in store]
+    yield from ((block, None) for block in blocks if block not in set(todo))
     for attempt in range(ATTEMPTS):
-        failed = {}
+        failed = []
         for block, result in segmenter.run(todo):
             if isinstance(result, FloodSegError):
-                failed[block] = result
+                failed.append(block)
+                if attempt == ATTEMPTS - 1:
+                    yield block, result
             else:
                 store.save(block, result)
-            if block not in failed or attempt == ATTEMPTS - 1:
-                progress(block)
-        todo = list(failed)
-    return failed
+                yield block, None
+        todo = failed
 
 
 def check_scene(scene: Scene, predictor: Predictor, grid: Grid) -> None:

@@ -34,7 +34,7 @@ def segment(
         window = (round(spec.height / scale), round(spec.width / scale))
         grid = Grid.of((scene.height, scene.width), window, overlap, block_size)
         store = BlockStore(folder, grid)
-        assert segment_scene(scene, predictor, grid, store, batch_size) == {}
+        assert not any(error for _, error in segment_scene(scene, predictor, grid, store, batch_size))
         probabilities = np.full((spec.logit_channels, scene.height, scene.width), np.nan, np.float32)
         valid = np.zeros((scene.height, scene.width), bool)
         for cell in read_cells(grid, store):
@@ -138,12 +138,13 @@ def test_a_damaged_tile_costs_its_blocks_alone(smoothing_backend: OnnxRuntimeBac
     predictor = Predictor(smoothing_backend)
     with Scene.open(path, BandSelection.of(predictor.spec)) as scene:
         grid = Grid.of((400, 400), (64, 64), 0.25, 120)
-        store, seen = BlockStore(tmp_path / "blocks", grid), []
-        failed = segment_scene(scene, predictor, grid, store, progress=seen.append)
+        store = BlockStore(tmp_path / "blocks", grid)
+        done = list(segment_scene(scene, predictor, grid, store))
         cells = list(read_cells(grid, store))
-    assert 0 < len(failed) < len(list(grid.blocks())) / 2
-    assert all(isinstance(error, ImageError) and "a.tif" in str(error) for error in failed.values())
-    assert sorted(map(str, seen)) == sorted(map(str, grid.blocks()))
+    errors = [error for _, error in done if error]
+    assert 0 < len(errors) < len(done) / 2
+    assert all(isinstance(error, ImageError) and "a.tif" in str(error) for error in errors)
+    assert sorted(str(block) for block, _ in done) == sorted(map(str, grid.blocks()))
     unseen = sum(int((~cell.valid).sum()) for cell in cells)
     assert 0 < unseen < 400 * 400 / 2
     expected = whole(image, smoothing_backend)
@@ -168,7 +169,8 @@ def test_a_block_is_tried_three_times(smoothing_backend: OnnxRuntimeBackend, tmp
     with Scene.open(scene_path, BandSelection.of(predictor.spec)) as scene:
         scene.read = unreliable  # type: ignore[method-assign, assignment]
         grid = Grid.of((200, 200), (64, 64), 0.25, 100)
-        assert segment_scene(scene, predictor, grid, BlockStore(tmp_path / "blocks", grid)) == {}
+        done = list(segment_scene(scene, predictor, grid, BlockStore(tmp_path / "blocks", grid)))
+    assert [error for _, error in done] == [None] * len(list(grid.blocks()))
     assert len(calls) == ATTEMPTS
 
 

@@ -1,0 +1,59 @@
+"""The configuration of `map`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from flood_seg.config.schema.checks import check_range
+from flood_seg.config.schema.fields import check_choices, closed_choices
+from flood_seg.errors import ConfigError
+
+ProbabilityType = Literal["uint8", "float16", "float32", "none"]
+AUTO, NATIVE = "auto", "native"  # of map.scale
+SCALES = (1 / 32, 32.0)  # a window of 384 pixels is then at most 12,288 pixels of the scene wide
+
+
+@closed_choices
+@dataclass
+class MapOptions:
+    """How a scene is cut into windows, and what is written."""
+
+    scale: str
+    overlap: float
+    block_size: int
+    probability: ProbabilityType
+
+    def __post_init__(self) -> None:
+        check_choices("map", self)
+        check_range("map.overlap", self.overlap, 0, 0.5)
+        check_range("map.block_size", self.block_size, 64, 16384)
+        if self.scale not in (AUTO, NATIVE):
+            try:
+                factor = float(self.scale)
+            except ValueError:
+                raise ConfigError(f"map.scale={self.scale}: give auto, native or a number, for example 0.5") from None
+            check_range("map.scale", factor, *SCALES)
+
+
+@dataclass
+class MapConfig:
+    """The whole of `flood-seg map`."""
+
+    backend: dict[str, Any]
+    map: MapOptions
+    threshold: float | None
+    value_scale: float | None
+    max_input_shift: float
+    batch_size: int
+    warmup: int
+    max_megapixels: float
+    output_dir: str
+
+    def __post_init__(self) -> None:
+        check_range("threshold", 0.5 if self.threshold is None else self.threshold, 0, 1)
+        check_range("value_scale", 1 if self.value_scale is None else self.value_scale, 0, open_low=True)
+        check_range("max_input_shift", self.max_input_shift, 0)
+        check_range("batch_size", self.batch_size, 1)
+        check_range("warmup", self.warmup, 0, 1000)
+        check_range("max_megapixels", self.max_megapixels, 0, open_low=True)

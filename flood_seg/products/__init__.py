@@ -1,0 +1,1 @@
+"""What is made of a segmented scene: raster layers, polygons, figures, a web map."""

@@ -1,0 +1,71 @@
+"""`flood-seg map`: from scenes of any size to layers for a GIS."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flood_seg.config.compose import compose
+from flood_seg.config.schema.scenes import MapConfig
+from flood_seg.console import say, warn
+from flood_seg.errors import FloodSegError, PartialFailureError, UsageError
+from flood_seg.files import check_writable
+from flood_seg.imaging.bands import BandSelection
+from flood_seg.imaging.gdal import import_rasterio
+from flood_seg.imaging.size import limit_megapixels
+from flood_seg.inference.engines import choose_engine, open_backend, with_streams
+from flood_seg.inference.models import choose_model
+from flood_seg.inference.predictor import Predictor
+from flood_seg.products.scene_map import MapModel, digest_of, plan_map, run_map
+from flood_seg.scenes.inputs import find_scenes
+from flood_seg.scenes.scene import Scene
+from flood_seg.verbs.common import as_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flood_seg.verbs.common import PathLike
+
+
+def map_scenes(
+    overrides: Sequence[str] = (),
+    *,
+    model: PathLike | None = None,
+    image: str | None = None,
+    out: PathLike | None = None,
+) -> None:
+    """Segment scenes of any size and write their layers.
+
+    Raises:
+        PartialFailureError: some of several scenes, or some blocks of a scene, failed; the rest is done.
+        FloodSegError: of other kinds, before anything is written.
+    """
+    if image is None:
+        raise UsageError("--image is missing: flood-seg map --image scene.tif --out map")
+    engine, name = choose_engine(overrides, None if model is None else str(model))
+    config = compose("map", engine, MapConfig)
+    limit_megapixels(config.max_megapixels)
+    import_rasterio()  # before any work, where it is not installed
+    scenes = find_scenes(image, as_path(out))
+    for folder in {folder.parent for folder in scenes.values()}:
+        check_writable(folder)
+    name, origin = choose_model(name, config.output_dir)
+    backend = open_backend(with_streams(config.backend, 100), name, config.warmup)
+    predictor = Predictor(backend, config.threshold, config.value_scale)
+    say(f"Model {name} ({origin}), {backend.description}")
+    used = MapModel(name, digest_of(name, predictor), predictor)
+    failed = []
+    for path, folder in scenes.items():
+        try:
+            with Scene.open(path, BandSelection.of(predictor.spec)) as scene:
+                job = plan_map(scene, folder, used, config.map)
+                run_map(job, used, config.map, config.batch_size, config.max_input_shift)
+            for block, error in job.failed.items():
+                warn(f"block {block} failed: {error}")
+            failed += [path] if job.failed else []
+        except FloodSegError as error:
+            if len(scenes) == 1:
+                raise
+            warn(str(error))
+            failed.append(path)
+    if failed:
+        raise PartialFailureError(f"{len(failed)} of {len(scenes)} scenes are incomplete, see above; the rest is done")
