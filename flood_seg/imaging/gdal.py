@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import warnings
 from contextlib import ExitStack, contextmanager
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from flood_seg.classes import Color
 
+GDAL_CACHE_MB = 192
 METRES_PER_DEGREE = 111_320.0  # of latitude, on average over WGS 84
 
 # That may read bytes: none of them follows a name in its content to another file, as a VRT does.
@@ -43,8 +45,10 @@ def has_rasterio() -> bool:
 def import_rasterio() -> Any:
     """Imports rasterio, which shall not warn of images that are not georeferenced.
 
-    For the whole process: Python's filters of warnings are not for single threads.
+    For the whole process: Python's filters of warnings are not for single threads. So is GDAL's cache of decoded
+    blocks, by default a twentieth of the machine's memory, more than all else that a scene takes.
     """
+    os.environ.setdefault("GDAL_CACHEMAX", str(GDAL_CACHE_MB))
     import rasterio
 
     warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning)

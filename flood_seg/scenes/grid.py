@@ -207,7 +207,7 @@ class Grid:
     def total(self, block: Block, box: Box) -> np.ndarray:
         """Returns the sum of the weights of a block's windows in a rectangle of its extent, uint32 [height, width]."""
         rows, cols = box.within(self.extent(block))
-        return np.multiply.outer(self.rows.total(block.row)[rows], self.cols.total(block.col)[cols])
+        return np.asarray(np.multiply.outer(self.rows.total(block.row)[rows], self.cols.total(block.col)[cols]))
 
     def _indices(self, block: Block) -> Iterator[tuple[int, int]]:
         for row in self.rows.windows(block.row):

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
     from flood_seg.imaging.source import ImageInput
 
-# Of decoded blocks that GDAL keeps; by default it takes a twentieth of the memory, more than the rest of the work.
-GDAL_CACHE_BYTES = 128 << 20
-
 
 class KeptOpen:
     """Opens raster files as `open_raster`, once for each thread, and keeps them open until `close`."""

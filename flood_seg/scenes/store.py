@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class BlockStore:
         Raises:
             OutputError: it cannot be written.
         """
-        arrays: dict[str, np.ndarray] = {"pixels": np.array(0)}
+        arrays: dict[str, Any] = {"pixels": np.array(0)}
         if result.sums is not None and result.statistics is not None:
             found = result.statistics
             arrays |= {"pixels": np.array(found.pixels), "bands": np.stack([found.mean, found.low, found.high])}

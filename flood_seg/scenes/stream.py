@@ -131,7 +131,7 @@ class BlockSegmenter:
 
     def _weighted(self, logits: np.ndarray, box: Box, weights: np.ndarray) -> np.ndarray:
         probabilities = to_16_bits(self._predictor.finish(logits, *self._size).probabilities)
-        return np.moveaxis(probabilities[: box.height, : box.width], 2, 0) * weights
+        return np.asarray(np.moveaxis(probabilities[: box.height, : box.width], 2, 0) * weights)
 
     def _add(self, batch: _Batch, result: BlockResult) -> None:
         extent = self._grid.extent(batch.block)
