@@ -93,8 +93,9 @@ def choose_scale(given: str, scene_size: float | None, model_size: float | None)
         return scale, []
     ratio = max(fitting / scale, scale / fitting)
     if given == AUTO and max(fitting, 1 / fitting) > SCALE_WARNING:
-        what = f"is resampled by {scale:.3g} to the {model_size:.3g} m that the model was trained at"
-        return scale, [f"its pixels are {scene_size:.3g} m wide; it {what}: details of that size may be missing"]
+        coarse = "; it lacks the detail that the model was trained on" if fitting > 1 else ""
+        what = f"resampled by {scale:.3g} to the {model_size:.3g} m that the model was trained at"
+        return scale, [f"pixels of {scene_size:.3g} m, {what}{coarse}"]
     if ratio > SCALE_WARNING:
         what = f"pixels of {scene_size / scale:.3g} m, the model was trained at {model_size:.3g} m"
         return scale, [f"map.scale={given} gives the model {what}; map.scale=auto resamples"]

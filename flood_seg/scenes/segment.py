@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flood_seg.errors import FloodSegError
+from flood_seg.errors import FloodSegError, ImageError
 from flood_seg.imaging.preprocess import preprocess
 from flood_seg.imaging.values import BandStatistics, check_statistics
 from flood_seg.scenes.stream import BlockSegmenter, pad
@@ -64,12 +64,19 @@ def check_scene(scene: Scene, predictor: Predictor, grid: Grid) -> None:
     """
     boxes = [box for block in grid.blocks() for box in grid.windows(block)]
     step = max(1, len(boxes) // SAMPLED_WINDOWS)
-    parts, dtype = [], None
-    for box in boxes[step // 2 :: step]:
-        raster = scene.read(box)
+    parts, errors, dtype = list[BandStatistics](), list[ImageError](), None
+    sampled = boxes[step // 2 :: step]
+    for box in sampled:
+        try:
+            raster = scene.read(box)
+        except ImageError as error:  # maybe of this place alone
+            errors.append(error)
+            continue
         dtype = raster.values.dtype
         if raster.valid is None or raster.valid.any():
             parts.append(BandStatistics.of(preprocess(pad(raster, (grid.rows.size, grid.cols.size)), predictor.spec)))
+    if len(errors) == len(sampled):
+        raise errors[0]
     if parts:
         try:
             check_statistics(BandStatistics.merged(parts), predictor.spec, dtype)

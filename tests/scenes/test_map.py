@@ -1,0 +1,206 @@
+"""`flood-seg map` as a command: its files, read by rasterio, and what it does again and not again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from PIL import Image
+from rasterio.transform import from_origin
+
+from flood_seg.cli.main import main
+from flood_seg.imaging.postprocess import to_probabilities
+from flood_seg.imaging.preprocess import normalize
+from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
+from tests.conftest import make_spec
+from tests.scenes.conftest import write_scene, write_smoothing_model
+
+OPTIONS = ["map.block_size=128"]
+
+
+def run(model: Path, image: Path | str, out: Path | None, *overrides: str) -> int:
+    place = ["--out", str(out)] if out else []
+    try:
+        main(["map", "--model", str(model), "--image", str(image), *place, *OPTIONS, *overrides])
+    except SystemExit as done:
+        return int(done.code or 0)
+    return 0
+
+
+def noise(height: int = 300, width: int = 420, seed: int = 3) -> np.ndarray:
+    return np.random.default_rng(seed).integers(1, 256, (height, width, 3), np.uint8)
+
+
+def expected_probability(image: np.ndarray, model: Path) -> np.ndarray:
+    backend = OnnxRuntimeBackend(model)
+    return to_probabilities(backend.run(normalize(image, backend.spec)[None])[0])
+
+
+def test_layers(smoothing_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = noise(600, 700)
+    image[:100, :150] = 0
+    scene = write_scene(tmp_path / "scene.tif", image, nodata=0)
+    assert run(smoothing_model, scene, tmp_path / "map") == 0
+    probability = expected_probability(image, smoothing_model)[:, :, 0]
+    observed = (image > 0).all(axis=2)
+    with rasterio.open(scene) as source, rasterio.open(tmp_path / "map" / "mask.tif") as mask:
+        assert (mask.crs, mask.transform, mask.shape) == (source.crs, source.transform, source.shape)
+        assert (mask.dtypes, mask.nodata, mask.count) == (("uint8",), 255, 1)
+        assert mask.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert mask.overviews(1) == [2]
+        assert mask.colormap(1)[1] == (31, 119, 180, 255) or mask.colormap(1)[1][3] == 255
+        assert mask.tags(1) | {"CLASS_0": "background", "CLASS_1": "water"} == mask.tags(1)
+        classes = mask.read(1)
+    assert (classes[~observed] == 255).all()
+    assert np.mean(classes[observed] == (probability > 0.5)[observed]) > 0.9999
+    with rasterio.open(tmp_path / "map" / "probability.tif") as layer:
+        assert (layer.dtypes, layer.nodata, layer.scales) == (("uint8",), 255, (0.005,))
+        assert layer.descriptions == ("water",)
+        steps = layer.read(1)
+    assert (steps[~observed] == 255).all()
+    np.testing.assert_allclose(steps[observed] * 0.005, probability[observed], atol=0.0026)
+    record = json.loads((tmp_path / "map" / "item.json").read_text())
+    assert record["shares"]["water"] == pytest.approx((classes == 1).mean())
+    assert record["unobserved_share"] == pytest.approx((~observed).mean())
+    assert not (tmp_path / "map" / ".blocks").exists()
+    assert "% water" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("kind", "tolerance"), [("float32", 1e-5), ("float16", 5e-4)])
+def test_float_probabilities(kind: str, tolerance: float, smoothing_model: Path, tmp_path: Path) -> None:
+    image = noise()
+    scene = write_scene(tmp_path / "scene.tif", image)
+    assert run(smoothing_model, scene, tmp_path / "map", f"map.probability={kind}") == 0
+    with rasterio.open(tmp_path / "map" / "probability.tif") as layer:
+        found = layer.read(1)
+        assert np.isnan(layer.nodata)
+    np.testing.assert_allclose(found, expected_probability(image, smoothing_model)[:, :, 0], atol=tolerance)
+
+
+def test_classes_of_a_multiclass_model(tmp_path: Path) -> None:
+    spec = make_spec(task="multiclass", class_names=("none", "road", "house"), label_values=(0, 7, 9))
+    model = write_smoothing_model(tmp_path / "model.onnx", spec)
+    image = noise()
+    assert run(model, write_scene(tmp_path / "scene.tif", image), tmp_path / "map") == 0
+    probabilities = expected_probability(image, model)
+    with rasterio.open(tmp_path / "map" / "mask.tif") as mask, rasterio.open(tmp_path / "map" / "probability.tif") as p:
+        assert np.mean(mask.read(1) == np.array([0, 7, 9])[probabilities.argmax(axis=2)]) > 0.9999
+        assert p.descriptions == ("none", "road", "house")
+        np.testing.assert_allclose(np.moveaxis(p.read(), 0, 2) * 0.005, probabilities, atol=0.0026)
+
+
+def test_photo_without_georeference(smoothing_model: Path, tmp_path: Path) -> None:
+    Image.fromarray(noise()).save(tmp_path / "photo.png")
+    assert run(smoothing_model, tmp_path / "photo.png", None) == 0
+    with rasterio.open(tmp_path / "photo_map" / "mask.tif") as mask:
+        assert mask.crs is None
+        assert np.mean(mask.read(1) == (expected_probability(noise(), smoothing_model)[:, :, 0] > 0.5)) > 0.9999
+
+
+def test_complete_scenes_are_skipped_and_changes_begin_anew(
+    smoothing_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene, out = write_scene(tmp_path / "scene.tif", noise()), tmp_path / "map"
+    assert run(smoothing_model, scene, out) == 0
+    written = (out / "mask.tif").stat().st_mtime_ns
+    assert run(smoothing_model, scene, out) == 0
+    assert "skipped, it is complete" in capsys.readouterr().out
+    assert (out / "mask.tif").stat().st_mtime_ns == written
+    assert run(smoothing_model, scene, out, "threshold=0.9") == 0
+    assert "computed anew" in capsys.readouterr().out
+    assert (out / "mask.tif").stat().st_mtime_ns > written
+    write_scene(scene, noise(seed=8))
+    assert run(smoothing_model, scene, out, "threshold=0.9") == 0
+    assert "computed anew" in capsys.readouterr().out
+
+
+def test_killed_and_continued(smoothing_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scene = write_scene(tmp_path / "scene.tif", noise(1200, 1200))
+    assert run(smoothing_model, scene, tmp_path / "whole") == 0
+    out = tmp_path / "map"
+    command = [sys.executable, "-m", "flood_seg", "map", "--model", str(smoothing_model), "--image", str(scene), "--out",
+               str(out), *OPTIONS]  # fmt: skip
+    for _ in range(2):
+        before = len(list(out.glob(".blocks/*.npz")))
+        process = subprocess.Popen(command)
+        while process.poll() is None and len(list(out.glob(".blocks/*.npz"))) < before + 12:
+            time.sleep(0.005)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    finished = {file.name: file.stat().st_mtime_ns for file in out.glob(".blocks/*.npz")}
+    assert 12 <= len(finished) < 144
+    assert not (out / "item.json").exists()
+    assert run(smoothing_model, scene, out) == 0
+    for name in ("mask.tif", "probability.tif"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in (tmp_path / "whole").iterdir())
+
+
+def test_a_damaged_scene_among_others(
+    smoothing_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "scenes"
+    folder.mkdir()
+    write_scene(folder / "a.tif", noise())
+    (folder / "b.tif").write_bytes(b"II*\0 no tiff")
+    write_scene(folder / "c.tif", noise(seed=5))
+    assert run(smoothing_model, folder, tmp_path / "maps") == 2
+    error = capsys.readouterr().err
+    assert "b.tif: damaged" in error
+    assert "1 of 3 scenes" in error
+    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["a", "c"]
+
+
+def test_a_truncated_scene_is_mapped_as_far_as_it_goes(
+    smoothing_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = write_scene(tmp_path / "scene.tif", noise(600, 600), compress="deflate")
+    scene.write_bytes(scene.read_bytes()[: scene.stat().st_size * 3 // 4])
+    assert run(smoothing_model, scene, tmp_path / "map") == 2
+    assert "block r" in capsys.readouterr().err
+    with rasterio.open(tmp_path / "map" / "mask.tif") as mask:
+        assert 0.1 < np.mean(mask.read(1) == 255) < 0.5
+    assert json.loads((tmp_path / "map" / "item.json").read_text())["failed"]
+
+
+def test_ground_sample_distance_sets_the_scale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = write_smoothing_model(tmp_path / "model.onnx", make_spec(ground_sample_distance=2.0))
+    scene = write_scene(tmp_path / "scene.tif", noise())  # 0.5 m
+    assert run(model, scene, tmp_path / "map") == 0
+    assert "resampled by 0.25 to the 2 m" in capsys.readouterr().err
+    assert json.loads((tmp_path / "map" / "item.json").read_text())["signature"]["scale"] == 0.25
+    assert run(model, scene, tmp_path / "native", "map.scale=native") == 0
+    assert "map.scale=native gives the model pixels of 0.5 m" in capsys.readouterr().err
+
+
+def test_geographic_scene_and_windows_without_data(smoothing_model: Path, tmp_path: Path) -> None:
+    scene = write_scene(tmp_path / "s.tif", noise(), crs="EPSG:4326", transform=from_origin(7, 51, 1e-5, 1e-5))
+    assert run(smoothing_model, scene, tmp_path / "map") == 0
+    empty = write_scene(tmp_path / "empty.tif", np.zeros((200, 200, 3), np.uint8), nodata=0)
+    assert run(smoothing_model, empty, tmp_path / "none") == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("map.scale=large", "give auto, native or a number"),
+        ("map.overlap=0.9", "map.overlap"),
+        ("map.probability=int4", "uint8"),
+        ("map.sale=1", "map.scale"),
+    ],
+)
+def test_wrong_options(
+    override: str, message: str, smoothing_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = write_scene(tmp_path / "scene.tif", noise())
+    assert run(smoothing_model, scene, tmp_path / "map", override) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "map").exists()
