@@ -214,6 +214,7 @@ VERBS = (
                  "line, or an https:// or s3:// address"),
             Flag("out", "folder of the results; of several scenes, folder of their folders (default: NAME_map beside "
                  "each scene)"),
+            Flag("dry-run", "only print sizes, windows, and the time and disk space that are required", bool, False),
         ),
         config="map", schema="flood_seg.config.schema.scenes:MapConfig",
         overrides="map.*, backend=ENGINE, threshold and batch_size; see configs/map.yaml",

@@ -69,6 +69,8 @@ class BlockStore:
         """Returns those of all blocks; None where none has data."""
         parts = []
         for block in self._grid.blocks():
+            if not self._file(block).is_file():
+                continue
             with np.load(self._file(block), allow_pickle=False) as file:  # reads the named arrays alone
                 if int(file["pixels"]):
                     parts.append(BandStatistics(int(file["pixels"]), *file["bands"]))

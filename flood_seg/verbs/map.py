@@ -15,6 +15,7 @@ from flood_seg.imaging.size import limit_megapixels
 from flood_seg.inference.engines import choose_engine, open_backend, with_streams
 from flood_seg.inference.models import choose_model
 from flood_seg.inference.predictor import Predictor
+from flood_seg.products.estimate import estimate_maps
 from flood_seg.products.scene_map import MapModel, digest_of, plan_map, run_map
 from flood_seg.scenes.inputs import find_scenes
 from flood_seg.scenes.scene import Scene
@@ -32,6 +33,7 @@ def map_scenes(
     model: PathLike | None = None,
     image: str | None = None,
     out: PathLike | None = None,
+    dry_run: bool = False,
 ) -> None:
     """Segment scenes of any size and write their layers.
 
@@ -46,13 +48,16 @@ def map_scenes(
     limit_megapixels(config.max_megapixels)
     import_rasterio()  # before any work, where it is not installed
     scenes = find_scenes(image, as_path(out))
-    for folder in {folder.parent for folder in scenes.values()}:
+    for folder in () if dry_run else {folder.parent for folder in scenes.values()}:
         check_writable(folder)
     name, origin = choose_model(name, config.output_dir)
     backend = open_backend(with_streams(config.backend, 100), name, config.warmup)
     predictor = Predictor(backend, config.threshold, config.value_scale)
     say(f"Model {name} ({origin}), {backend.description}")
     used = MapModel(name, digest_of(name, predictor), predictor)
+    if dry_run:
+        estimate_maps(scenes, used, config.map, config.batch_size)
+        return
     failed = []
     for path, folder in scenes.items():
         try:

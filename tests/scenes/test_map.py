@@ -126,8 +126,8 @@ def test_killed_and_continued(smoothing_model: Path, tmp_path: Path, capsys: pyt
     scene = write_scene(tmp_path / "scene.tif", noise(1200, 1200))
     assert run(smoothing_model, scene, tmp_path / "whole") == 0
     out = tmp_path / "map"
-    command = [sys.executable, "-m", "flood_seg", "map", "--model", str(smoothing_model), "--image", str(scene), "--out",
-               str(out), *OPTIONS]  # fmt: skip
+    command = [sys.executable, "-m", "flood_seg", "map", "--model", str(smoothing_model), "--image", str(scene),
+               "--out", str(out), *OPTIONS]  # fmt: skip
     for _ in range(2):
         before = len(list(out.glob(".blocks/*.npz")))
         process = subprocess.Popen(command)
