@@ -12,6 +12,7 @@ from flood_seg.files import atomic_path
 from flood_seg.imaging.display import class_colors
 from flood_seg.imaging.gdal import import_rasterio
 from flood_seg.imaging.postprocess import to_labels
+from flood_seg.products.ground import Ground
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,11 +40,13 @@ class LayerStatistics:
         pixels: of each class, in the order of `ModelSpec.class_names`.
         unobserved: pixels without data.
         expected: the sum of the probabilities of each class, in pixels.
+        square_metres: geodesic area of each class; None: the scene is not georeferenced.
     """
 
     pixels: list[int]
     unobserved: int = 0
     expected: list[float] = field(default_factory=list)
+    square_metres: list[float] | None = None
 
 
 def mask_values(spec: ModelSpec) -> tuple[int, ...]:
@@ -78,6 +81,8 @@ def write_layers(
     common = dict(georeference) | {"height": size[0], "width": size[1]}
     names = spec.class_names[1:] if spec.task == "binary" else spec.class_names
     statistics = LayerStatistics([0] * len(spec.class_names), 0, [0.0] * len(spec.class_names))
+    if ground := Ground.of(georeference):
+        statistics.square_metres = [0.0] * len(spec.class_names)
     with ExitStack() as stack:
         mask = _Layer(stack, folder / "mask.tif", common | {"count": 1, "dtype": "uint8", "nodata": NODATA}, "mode")
         layers = [mask]
@@ -90,7 +95,7 @@ def write_layers(
             if probabilities is None:
                 continue
             classes = decide(probabilities, threshold)
-            _count(statistics, classes, probabilities, valid)
+            _count(statistics, classes, probabilities, valid, ground.pixel_area(cell.box) if ground else None)
             mask.write(cell.box, np.where(valid, to_labels(classes, mask_values(spec)), np.uint8(NODATA))[None])
             if len(layers) > 1:
                 layers[1].write(cell.box, _encode(probabilities, valid, probability))
@@ -142,11 +147,16 @@ def _encode(probabilities: np.ndarray, valid: np.ndarray, probability: Probabili
     return np.where(valid, probabilities, np.float32(np.nan))
 
 
-def _count(statistics: LayerStatistics, classes: np.ndarray, probabilities: np.ndarray, valid: np.ndarray) -> None:
+def _count(
+    statistics: LayerStatistics, classes: np.ndarray, probabilities: np.ndarray, valid: np.ndarray, area: float | None
+) -> None:
     counts = np.bincount(classes[valid], minlength=len(statistics.pixels))
     sums = probabilities.sum(axis=(1, 2), dtype=np.float64)  # 0 where not valid
     sums = np.array([np.count_nonzero(valid) - sums[0], sums[0]]) if len(sums) == 1 else sums
     statistics.pixels = [one + int(other) for one, other in zip(statistics.pixels, counts, strict=True)]
+    if statistics.square_metres is not None and area is not None:
+        found = zip(statistics.square_metres, counts, strict=True)
+        statistics.square_metres = [one + float(other) * area for one, other in found]
     statistics.expected = [one + float(other) for one, other in zip(statistics.expected, sums, strict=True)]
 
 

@@ -18,6 +18,7 @@ from flood_seg.files import write_json
 from flood_seg.imaging.bands import BandSelection, band_files
 from flood_seg.imaging.values import check_statistics, unusual_values
 from flood_seg.products.layers import LayerStatistics, write_layers
+from flood_seg.products.stac_item import make_item
 from flood_seg.scenes.cells import read_cells
 from flood_seg.scenes.grid import Grid
 from flood_seg.scenes.scene import Scene
@@ -163,9 +164,9 @@ def run_map(job: SceneMap, model: MapModel, options: MapOptions, batch_size: int
 
 
 def _is_done(folder: Path, state: dict[str, Any]) -> bool:
-    with suppress(OSError, ValueError):
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        return bool(record["signature"] == state and not record["failed"])
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        found = json.loads((folder / RECORD).read_text(encoding="utf-8"))["properties"]
+        return bool(found["flood_seg:signature"] == state and not found["flood_seg:failed_blocks"])
     return False
 
 
@@ -206,19 +207,28 @@ def _report(
     job: SceneMap, model: MapModel, state: dict[str, Any], statistics: LayerStatistics, shift: float, seconds: float
 ) -> None:
     total = job.scene.height * job.scene.width
-    names = model.predictor.spec.class_names
-    shares = {name: count / total for name, count in zip(names, statistics.pixels, strict=True)}
-    record = {
-        "signature": state,
+    spec = model.predictor.spec
+    by_class = {name: number for number, name in enumerate(spec.class_names)}
+    shares = {name: statistics.pixels[number] / total for name, number in by_class.items()}
+    areas = statistics.square_metres
+    figures = {
         "shares": shares,
+        "area_m2": {name: round(areas[number], 2) for name, number in by_class.items()} if areas else None,
+        "expected_shares": {name: statistics.expected[number] / total for name, number in by_class.items()},
         "unobserved_share": statistics.unobserved / total,
+        "threshold": model.predictor.threshold,
         "input_shift": round(shift, 3),
         "seconds": round(seconds, 2),
         "warnings": job.warnings,
-        "failed": {str(block): str(error) for block, error in job.failed.items()},
+        "failed_blocks": {str(block): str(error) for block, error in job.failed.items()},
     }
-    write_json(job.folder / RECORD, record)
-    shown = ", ".join(f"{shares[name]:.1%} {name}" for name in names[1:])
+    figures |= {"signature": state}
+    item = make_item(job.scene, spec, model.name, job.folder, {f"flood_seg:{key}": figures[key] for key in figures})
+    write_json(job.folder / RECORD, item.to_dict(include_self_link=False))
+    shown = ", ".join(
+        f"{shares[name]:.1%} {name}" + (f" ({areas[by_class[name]] / 1e6:.3g} km²)" if areas else "")
+        for name in spec.class_names[1:]
+    )
     unseen = f", {statistics.unobserved / total:.1%} without data" if statistics.unobserved else ""
     size = f"{job.scene.width}×{job.scene.height}, {counted(job.grid.window_count, 'window')}"
     say(f"{job.folder}: {size}, {shown}{unseen}, {seconds:.1f} s")

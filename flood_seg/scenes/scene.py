@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from flood_seg.resources import enough_memory
 from flood_seg.scenes.grid import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from rasterio.io import DatasetReader
 
@@ -65,6 +66,7 @@ class Scene:
         bands: what is read of it.
         georeference: entries of rasterio's profile; see `read_georeference`.
         ground_sample_distance: size of a pixel in metres, at the scene's centre; None: it is not georeferenced.
+        time: when it was taken, in UTC, as its tags say; None: unknown.
     """
 
     path: Path
@@ -73,6 +75,7 @@ class Scene:
     bands: BandSelection
     georeference: dict[str, Any]
     ground_sample_distance: float | None
+    time: datetime | None = None
     _photo: Raster | None = None
     _opener: KeptOpen = field(default_factory=KeptOpen)
 
@@ -89,12 +92,12 @@ class Scene:
                 photo = read_bands(path, bands)
             height, width = photo.values.shape[:2]
             georeference = read_georeference(path, height, width)
-            return cls(path, height, width, bands, georeference, None, photo)
+            return cls(path, height, width, bands, georeference, None, None, photo)
         import_rasterio()  # sets its filter of warnings
         with open_raster(path) as dataset:
             size = ground_sample_distance(dataset)
             georeference = read_georeference(path, *dataset.shape)
-            return cls(path, dataset.height, dataset.width, bands, georeference, size)
+            return cls(path, dataset.height, dataset.width, bands, georeference, size, _time(dataset.tags()))
 
     @property
     def name(self) -> str:
@@ -126,3 +129,11 @@ class Scene:
 
     def __exit__(self, *_: object) -> None:
         self._opener.close()
+
+
+def _time(tags: Mapping[str, str]) -> datetime | None:
+    """Parses the time in TIFF's tag, or in the one that GDAL's drivers of satellite products have."""
+    for name, form in (("ACQUISITIONDATETIME", "%Y-%m-%d %H:%M:%S"), ("TIFFTAG_DATETIME", "%Y:%m:%d %H:%M:%S")):
+        with suppress(ValueError):
+            return datetime.strptime(tags.get(name, "").strip(), form).replace(tzinfo=UTC)
+    return None

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pystac
 import pytest
 import rasterio
 from PIL import Image
@@ -33,6 +34,10 @@ def run(model: Path, image: Path | str, out: Path | None, *overrides: str) -> in
     except SystemExit as done:
         return int(done.code or 0)
     return 0
+
+
+def properties(folder: Path) -> dict[str, Any]:
+    return pystac.Item.from_file(folder / "item.json").properties
 
 
 def noise(height: int = 300, width: int = 420, seed: int = 3) -> np.ndarray:
@@ -67,9 +72,12 @@ def test_layers(smoothing_model: Path, tmp_path: Path, capsys: pytest.CaptureFix
         steps = layer.read(1)
     assert (steps[~observed] == 255).all()
     np.testing.assert_allclose(steps[observed] * 0.005, probability[observed], atol=0.0026)
-    record = json.loads((tmp_path / "map" / "item.json").read_text())
-    assert record["shares"]["water"] == pytest.approx((classes == 1).mean())
-    assert record["unobserved_share"] == pytest.approx((~observed).mean())
+    record = properties(tmp_path / "map")
+    assert record["flood_seg:shares"]["water"] == pytest.approx((classes == 1).mean())
+    assert record["flood_seg:unobserved_share"] == pytest.approx((~observed).mean())
+    # The scale of UTM at its central meridian is 0.9996.
+    area = (classes == 1).sum() * 0.25 / 0.9996**2
+    assert record["flood_seg:area_m2"]["water"] == pytest.approx(area, rel=1e-4)
     assert not (tmp_path / "map" / ".blocks").exists()
     assert "% water" in capsys.readouterr().out
 
@@ -168,15 +176,15 @@ def test_a_truncated_scene_is_mapped_as_far_as_it_goes(
     assert "block r" in capsys.readouterr().err
     with rasterio.open(tmp_path / "map" / "mask.tif") as mask:
         assert 0.1 < np.mean(mask.read(1) == 255) < 0.5
-    assert json.loads((tmp_path / "map" / "item.json").read_text())["failed"]
+    assert properties(tmp_path / "map")["flood_seg:failed_blocks"]
 
 
 def test_ground_sample_distance_sets_the_scale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = write_smoothing_model(tmp_path / "model.onnx", make_spec(ground_sample_distance=2.0))
     scene = write_scene(tmp_path / "scene.tif", noise())  # 0.5 m
     assert run(model, scene, tmp_path / "map") == 0
-    assert "resampled by 0.25 to the 2 m" in capsys.readouterr().err
-    assert json.loads((tmp_path / "map" / "item.json").read_text())["signature"]["scale"] == 0.25
+    assert "pixels of 0.5 m, resampled by 0.25 to the 2 m" in capsys.readouterr().err
+    assert properties(tmp_path / "map")["flood_seg:signature"]["scale"] == 0.25
     assert run(model, scene, tmp_path / "native", "map.scale=native") == 0
     assert "map.scale=native gives the model pixels of 0.5 m" in capsys.readouterr().err
 

@@ -1,0 +1,56 @@
+"""Where the pixels of a scene lie on the Earth: their area on the ellipsoid, and the footprint in WGS 84."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flood_seg.scenes.grid import Box
+
+EDGE_POINTS = 16  # per side of a footprint, whose sides are curves on the ellipsoid
+
+
+class Ground:
+    """The place of a scene with a CRS and an affine transform."""
+
+    def __init__(self, georeference: Mapping[str, Any]) -> None:
+        """Takes entries of rasterio's profile; see `read_georeference`."""
+        from pyproj import CRS, Geod, Transformer
+
+        self._transform = georeference["transform"]
+        self.crs = CRS.from_wkt(georeference["crs"].to_wkt())
+        # On the ellipsoid of the scene's own datum, for areas.
+        self._to_geodetic = Transformer.from_crs(self.crs, self.crs.geodetic_crs, always_xy=True)
+        self._to_wgs84 = Transformer.from_crs(self.crs, "EPSG:4326", always_xy=True)
+        ellipsoid = self.crs.ellipsoid
+        self._geod = Geod(a=ellipsoid.semi_major_metre, b=ellipsoid.semi_minor_metre) if ellipsoid else Geod(ellps="WGS84")
+
+    @classmethod
+    def of(cls, georeference: Mapping[str, Any]) -> Ground | None:
+        """Returns the place of a scene; None where it is not georeferenced by a CRS and a transform."""
+        return cls(georeference) if georeference.get("crs") and georeference.get("transform") else None
+
+    def pixel_area(self, box: Box) -> float:
+        """Returns the mean geodesic area of a pixel of a rectangle, in m²."""
+        longitudes, latitudes = self._to_geodetic.transform(*self._outline(box))
+        area, _ = self._geod.polygon_area_perimeter(longitudes, latitudes)
+        return float(abs(area)) / (box.height * box.width)
+
+    def footprint(self, box: Box) -> dict[str, Any]:
+        """Returns the outline of a rectangle as a GeoJSON polygon in WGS 84, counter-clockwise."""
+        import shapely
+
+        polygon = shapely.Polygon(np.column_stack(self._to_wgs84.transform(*self._outline(box))).round(9))
+        return dict(shapely.geometry.mapping(shapely.orient_polygons(polygon)))
+
+    def _outline(self, box: Box) -> tuple[np.ndarray, np.ndarray]:
+        steps = np.linspace(0, 1, EDGE_POINTS, endpoint=False)
+        zero, one = np.zeros(EDGE_POINTS), np.ones(EDGE_POINTS)
+        cols = box.col + box.width * np.concatenate([steps, one, 1 - steps, zero])
+        rows = box.row + box.height * np.concatenate([zero, steps, one, 1 - steps])
+        a, b, c, d, e, f = self._transform[:6]
+        return a * cols + b * rows + c, d * cols + e * rows + f

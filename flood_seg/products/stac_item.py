@@ -1,0 +1,136 @@
+"""The STAC Item of a mapped scene: where it lies, what made it, what it holds, and its files."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from hashlib import file_digest
+from typing import TYPE_CHECKING, Any
+
+from flood_seg.imaging.display import class_colors
+from flood_seg.products.ground import Ground
+from flood_seg.products.layers import mask_values
+from flood_seg.version import __version__
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pystac import Item
+    from pystac.extensions.classification import Classification
+
+    from flood_seg.scenes.scene import Scene
+    from flood_seg.spec import ModelSpec
+
+# Media type, roles and title of each file that a scene may have.
+FILES = {
+    "mask.tif": ("image/tiff; application=geotiff; profile=cloud-optimized", ["data", "labels"], "Class of each pixel"),
+    "probability.tif": ("image/tiff; application=geotiff; profile=cloud-optimized", ["data"], "Probability"),
+    "areas.gpkg": ("application/geopackage+sqlite3", ["data"], "Polygons of each class"),
+    "areas.fgb": ("application/vnd.flatgeobuf", ["data"], "Polygons of each class"),
+    "areas.geojson": ("application/geo+json", ["data"], "Polygons of each class"),
+    "areas.kml": ("application/vnd.google-earth.kml+xml", ["data"], "Polygons of each class"),
+    "map.html": ("text/html", ["overview"], "Map"),
+}
+PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
+
+
+def make_item(scene: Scene, spec: ModelSpec, model: str, folder: Path, figures: dict[str, Any]) -> Item:
+    """Makes the item of a scene whose files are in a folder; `figures` are properties that it has beside others.
+
+    The time is the scene's own, of its TIFF tags, or that of its file; `flood_seg:datetime_source` says which.
+    """
+    import pystac
+    from pystac.extensions.file import FileExtension
+    from pystac.extensions.projection import ProjectionExtension
+
+    ground = Ground.of(scene.georeference)
+    footprint = ground.footprint(scene.box) if ground else None
+    when, source = _time(scene)
+    item = pystac.Item(scene.name, footprint, _bounds(footprint), when, {"created": _text(datetime.now(UTC))})
+    item.properties |= {"flood_seg:datetime_source": source} | figures
+    item.properties["processing:software"] = {"flood-seg": __version__}
+    item.stac_extensions.append(PROCESSING)
+    if ground:
+        authority = ground.crs.to_authority()
+        ProjectionExtension.ext(item, add_if_missing=True).apply(
+            code=":".join(authority) if authority else None, wkt2=None if authority else ground.crs.to_wkt(),
+            shape=[scene.height, scene.width], transform=list(scene.georeference["transform"])[:6],
+        )  # fmt: skip
+    _add_model(item, spec, model)
+    item.add_asset("scene", pystac.Asset(str(scene.path), "Scene", roles=["source"]))
+    for name, (media_type, roles, title) in FILES.items():
+        if (file := folder / name).is_file():
+            asset = pystac.Asset(f"./{name}", title, media_type=media_type, roles=roles)
+            item.add_asset(name.replace(".", "_"), asset)
+            with file.open("rb") as opened:  # a multihash: SHA-256 is 0x12, 32 bytes long
+                checksum = f"1220{file_digest(opened, 'sha256').hexdigest()}"
+            FileExtension.ext(asset, add_if_missing=True).apply(checksum=checksum, size=file.stat().st_size)
+    _add_classes(item, spec)
+    return item
+
+
+def _bounds(footprint: dict[str, Any] | None) -> list[float] | None:
+    if footprint is None:
+        return None
+    points = footprint["coordinates"][0]
+    return [min(x for x, _ in points), min(y for _, y in points), max(x for x, _ in points), max(y for _, y in points)]
+
+
+def _text(when: datetime) -> str:
+    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _time(scene: Scene) -> tuple[datetime, str]:
+    """Returns when a scene was taken, as far as it is known, and what says so."""
+    if scene.time:
+        return scene.time, "scene"
+    try:
+        return datetime.fromtimestamp(scene.path.stat().st_mtime, UTC), "modification time of the file"
+    except OSError:  # a remote file
+        return datetime.now(UTC), "time of the processing"
+
+
+def _add_model(item: Item, spec: ModelSpec, model: str) -> None:
+    """Adds the model's record in the terms of the Machine Learning Model extension."""
+    from pystac.extensions.mlm import (
+        InputStructure,
+        MLMExtension,
+        ModelInput,
+        ModelOutput,
+        ResultStructure,
+        TaskType,
+        ValueScaling,
+        ValueScalingType,
+    )
+    from pystac.extensions.raster import DataType
+
+    scaling = [
+        ValueScaling.create(ValueScalingType.Z_SCORE, mean=mean * spec.value_scale, stddev=std * spec.value_scale)
+        for mean, std in zip(spec.mean, spec.std, strict=True)
+    ]
+    shape = [-1, len(spec.bands), spec.height, spec.width]
+    order: list[Any] = ["batch", "channel", "height", "width"]
+    taken = ModelInput.create(spec.input_name, list(spec.bands), InputStructure.create(shape, order, DataType.FLOAT32))
+    taken.properties["value_scaling"] = [one.to_dict() for one in scaling]
+    result = ResultStructure.create([-1, spec.logit_channels, spec.height, spec.width], order, DataType.FLOAT32)
+    classes = [_class(value, name) for value, name in enumerate(spec.class_names)]
+    given = ModelOutput.create(spec.output_name, [TaskType.SEMANTIC_SEGMENTATION], result, classes=classes)
+    architecture = "-".join(str(spec.provenance[key]) for key in ("architecture", "encoder") if key in spec.provenance)
+    MLMExtension.ext(item, add_if_missing=True).apply(
+        model, architecture or "unknown", [TaskType.SEMANTIC_SEGMENTATION], [taken], [given]
+    )
+    item.properties["flood_seg:model_spec"] = spec.to_json()
+
+
+def _class(value: int, name: str, color: str | None = None) -> Classification:
+    from pystac.extensions.classification import Classification
+
+    return Classification.create(value, None, re.sub(r"[^0-9A-Za-z_-]", "_", name), title=name, color_hint=color)
+
+
+def _add_classes(item: Item, spec: ModelSpec) -> None:
+    from pystac.extensions.classification import ClassificationExtension
+
+    named = zip(mask_values(spec), spec.class_names, class_colors(spec), strict=True)
+    classes = [_class(value, name, "".join(f"{one:02X}" for one in color)) for value, name, color in named]
+    ClassificationExtension.ext(item.assets["mask_tif"], add_if_missing=True).apply(classes)
