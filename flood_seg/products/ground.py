@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from flood_seg.scenes.grid import Box
 
+FOOTPRINT_TOLERANCE = 1e-7  # degrees, about 1 cm
 EDGE_POINTS = 16  # per side of a footprint, whose sides are curves on the ellipsoid
 
 
@@ -26,8 +27,7 @@ class Ground:
         # On the ellipsoid of the scene's own datum, for areas.
         self._to_geodetic = Transformer.from_crs(self.crs, self.crs.geodetic_crs, always_xy=True)
         self._to_wgs84 = Transformer.from_crs(self.crs, "EPSG:4326", always_xy=True)
-        ellipsoid = self.crs.ellipsoid
-        self._geod = Geod(a=ellipsoid.semi_major_metre, b=ellipsoid.semi_minor_metre) if ellipsoid else Geod(ellps="WGS84")
+        self._geod = self.crs.get_geod() or Geod(ellps="WGS84")
 
     @classmethod
     def of(cls, georeference: Mapping[str, Any]) -> Ground | None:
@@ -45,6 +45,7 @@ class Ground:
         import shapely
 
         polygon = shapely.Polygon(np.column_stack(self._to_wgs84.transform(*self._outline(box))).round(9))
+        polygon = shapely.simplify(polygon, FOOTPRINT_TOLERANCE)
         return dict(shapely.geometry.mapping(shapely.orient_polygons(polygon)))
 
     def _outline(self, box: Box) -> tuple[np.ndarray, np.ndarray]:
