@@ -18,6 +18,7 @@ from flood_seg.imaging.gdal import (
     raster_errors,
     read_georeference,
 )
+from flood_seg.imaging.preprocess import resize_image, resize_valid, shrunk
 from flood_seg.imaging.raster import Raster, Window
 from flood_seg.imaging.source import ImageSource, image_suffixes, is_raster
 from flood_seg.resources import enough_memory
@@ -122,6 +123,15 @@ class Scene:
             return Raster(self._photo.values[index], self._photo.names, valid)
         size = (self.height, self.width)
         window = Window(box.row, box.col, box.height, box.width, 0, size, (0, 0, *size))
+        return read_bands(self.path, self.bands, window, self._opener)
+
+    def preview(self, longest: int) -> Raster:
+        """Reads the whole scene, its longer side reduced to `longest` pixels at most; raises as `read`."""
+        height, width = shrunk((self.height, self.width), longest)
+        if self._photo is not None:
+            valid = None if self._photo.valid is None else resize_valid(self._photo.valid, height, width)
+            return Raster(resize_image(self._photo.values, height, width), self._photo.names, valid)
+        window = Window(0, 0, height, width, 0, (height, width), (0, 0, height, width))
         return read_bands(self.path, self.bands, window, self._opener)
 
     def __enter__(self) -> Scene:
