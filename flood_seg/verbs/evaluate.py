@@ -124,7 +124,8 @@ def _files(out: Path | None, config: EvaluateConfig, spec: ModelSpec, pairs: lis
 
     if out is None or not config.evaluation.files:
         return None
-    return PredictionFiles(out, config.evaluation, spec, parts_of(config.datamodule, pairs))
+    images = {pair.stem: pair.image for pair in pairs if pair.window is None}
+    return PredictionFiles(out, config.evaluation, spec, parts_of(config.datamodule, pairs), images)
 
 
 def _check_save(config: EvaluateConfig, path: str) -> None:
