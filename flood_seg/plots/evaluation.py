@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flood_seg.plots.figure import BLUE, DARK, GREEN, GREY, ORANGE, hide_spines
+from flood_seg.plots.figure import BLUE, DARK, GREEN, GREY, ORANGE, hide_spines, integer_ticks
 from flood_seg.plots.page import chart
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def iou_histogram(ious: Sequence[float]) -> str:
         axes.axvline(float(np.median(ious)), color=ORANGE, linestyle="--", label=f"median {np.median(ious):.3f}")
         axes.set(xlabel="IoU per image", ylabel="images", xlim=(0, 1))
         axes.legend(loc="upper left")
+        integer_ticks(axes.yaxis)
         hide_spines(axes)
 
     return chart(draw)
