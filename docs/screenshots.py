@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import FloatRect, sync_playwright
 
 from flood_seg.imaging.decode import read_image
 from flood_seg.imaging.label_values import read_labels
@@ -64,7 +64,7 @@ def main() -> None:
             text = Path(name, kind, "report.html").read_text("utf-8").replace(f"{name}/", "data/")
             Path(name, f"{kind}.html").write_text(text, encoding="utf-8")
             page.goto(Path(name, f"{kind}.html").as_uri())
-            visible = {"x": 0, "y": 0, "width": WIDTH, "height": page.evaluate(LAST_ROW)}
+            visible = FloatRect(x=0, y=0, width=WIDTH, height=page.evaluate(LAST_ROW))
             page.screenshot(path=str(IMAGES / f"{kind}.png"), clip=visible)
         opened.close()
 

@@ -49,7 +49,7 @@ def serve(
             lifecycle.wait_until_ready(server)
             for place in lifecycle.elsewhere(triton) if runtime == "embedded" else ():
                 warn(f"{triton.container_name}: another server of this name runs from {place}")
-            say(_describe(server, model, detach))
+            say(*_describe(server, model, detach))
             if detach:
                 return
             lifecycle.wait_until_ended(server)
@@ -178,7 +178,7 @@ def _plan(triton: TritonConfig, path: Path, engine: dict[str, Any], runtime: str
     return spec, Serving("python", engine=engine, beside=embedded.backend_files(), **batching)
 
 
-def _describe(server: lifecycle.Server, model: Path, detach: bool) -> str:
+def _describe(server: lifecycle.Server, model: Path, detach: bool) -> tuple[str, str]:
     triton = server.config
     place = "in NVIDIA's container" if server.runtime == "docker" else "embedded"
     ending = (
@@ -188,5 +188,6 @@ def _describe(server: lifecycle.Server, model: Path, detach: bool) -> str:
     )
     return (
         f"Triton ({place}) serves {model} as {triton.model_name} on {triton.host}: HTTP {triton.http_port}, "
-        f"gRPC {triton.grpc_port}, metrics {triton.metrics_port}\nLog {server.log}; {ending}"
+        f"gRPC {triton.grpc_port}, metrics {triton.metrics_port}",
+        f"Log {server.log}; {ending}",
     )
