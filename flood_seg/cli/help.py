@@ -23,7 +23,8 @@ def help_of_verbs(verbs: Sequence[Verb], command: str, path: Sequence[str]) -> s
         rows[name] = GROUPS.get(name, "") if group else verb.summary
     summary = GROUPS.get(" ".join(path), SUMMARY) if path else SUMMARY
     lines = [f"  {name:<16} {text}" for name, text in rows.items()]
-    return "\n".join([summary, "", f"usage: {command} VERB [--flag value] [key=value]", "", *lines])
+    more = f"{command} VERB --help lists the flags of a verb, with examples."
+    return "\n".join([summary, "", f"usage: {command} VERB [--flag value] [key=value]", "", *lines, "", more])
 
 
 def help_of_verb(verb: Verb, command: str) -> str:
