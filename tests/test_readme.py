@@ -12,7 +12,8 @@ import pytest
 from flood_seg.cli.guard import guard
 from flood_seg.cli.table import VERBS
 from flood_seg.config.compose import compose
-from flood_seg.config.sweep import sweep
+from flood_seg.config.overrides import sweep
+from flood_seg.config.schema import SCHEMAS
 from flood_seg.inference.engines import parse_engine, with_engine
 
 ROOT = Path(__file__).parent.parent
@@ -52,7 +53,7 @@ def test_a_command_of_the_docs_is_one(command, tmp_path, monkeypatch):
     for job in sweep(overrides) if "-m" in words else [overrides]:
         assert not job or verb.config
         if verb.config:
-            compose(verb.config, job, verb.load_schema())
+            compose(verb.config, job, SCHEMAS[verb.config])
 
 
 def test_there_are_commands_of_every_verb():

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flood_seg.config.compose import compose_unchecked, from_composed
-from flood_seg.config.defaults import SCHEMAS
+from flood_seg.config.schema import SCHEMAS
 from flood_seg.errors import ConfigError
 
 if TYPE_CHECKING:

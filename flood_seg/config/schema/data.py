@@ -9,9 +9,8 @@ from typing import Any, Literal
 
 from flood_seg.classes import Classes, parse_classes
 from flood_seg.config.repository import shipped_values
-from flood_seg.config.schema.checks import check_range, check_seed, check_workers
+from flood_seg.config.schema.checks import check_choices, check_range, check_seed, check_workers, closed_choices
 from flood_seg.config.schema.extra_val import read_extra_sets
-from flood_seg.config.schema.fields import check_choices, closed_choices
 from flood_seg.errors import ConfigError
 from flood_seg.files import regular
 

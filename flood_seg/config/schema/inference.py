@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from flood_seg.config.schema.checks import check_choice, check_range
+from flood_seg.config.schema.checks import check_choice, check_choices, check_range, closed_choices
 from flood_seg.config.schema.data import DataConfig, Part
-from flood_seg.config.schema.fields import check_choices, closed_choices
 from flood_seg.errors import ConfigError
 
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from flood_seg.config.schema.checks import check_choice, check_range, check_seed, check_workers
+from flood_seg.config.schema.checks import (
+    check_choice,
+    check_choices,
+    check_range,
+    check_seed,
+    check_workers,
+    closed_choices,
+)
 from flood_seg.config.schema.data import DataConfig
-from flood_seg.config.schema.fields import check_choices, closed_choices
 from flood_seg.errors import ConfigError
 from flood_seg.spec import Task
 

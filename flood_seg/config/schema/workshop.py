@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from flood_seg.config.schema.checks import check_range, check_workers
+from flood_seg.config.schema.checks import check_choices, check_range, check_workers, closed_choices
 from flood_seg.config.schema.data import Part
-from flood_seg.config.schema.fields import check_choices, closed_choices
 from flood_seg.config.schema.training import TrainConfig
 from flood_seg.errors import ConfigError
 
