@@ -31,8 +31,7 @@ def regular(path: Path) -> Path:
     Raises:
         OSError: it is missing, or a pipe, a socket or a device.
     """
-    mode = path.stat().st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a folder fails by itself
+    if _is_special(path):  # opening a folder fails by itself
         raise OSError(errno.EINVAL, "is a pipe, a socket or a device; give a regular file", str(path))
     return path
 
@@ -49,7 +48,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if _is_special(path):
+        if path.exists() and _is_special(path):
             raise OutputError(f"{path}: is not a regular file but a device, a pipe or a socket; give another name")
         yield temporary
         temporary.replace(path)
@@ -73,10 +72,7 @@ def _beside(path: Path) -> Path:
 
 
 def _is_special(path: Path) -> bool:
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return False
+    mode = path.stat().st_mode
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 

@@ -122,13 +122,10 @@ def _unlisted(values: np.ndarray, classes: Classes, where: str) -> str:
         value = "of over 8 bits" if packed == COLORS else to_hex((packed >> 16, packed >> 8 & 255, packed & 255))
     others = f" and {len(kinds) - 1} other values in {counts.sum() - counts[first]}" if len(kinds) > 1 else ""
     listed = ", ".join(f"{text} {name}" for text, name in classes.to_labels().items())
+    advice = "add it, name it ignore, or set datamodule.unlisted=ignore"
+    if value.startswith("-"):
+        advice = f"add it, or if it is no data set datamodule.ignore_index={value}"
     return (
         f"{where}: the value {value} stands in {counts[first]} pixels{others}, but datamodule.labels lists {listed}; "
-        f"{_advice(value, classes)}"
+        f"{advice}"
     )
-
-
-def _advice(value: str, classes: Classes) -> str:
-    if classes.by_color or not value.startswith("-"):
-        return "add it, name it ignore, or set datamodule.unlisted=ignore"
-    return f"add it, or if it is no data set datamodule.ignore_index={value}"

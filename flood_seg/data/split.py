@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
-PARTS = ("train", "val")
-OPTIONAL = ("test",)  # held out of training altogether
+REQUIRED = ("train", "val")
+PARTS = (*REQUIRED, "test")  # the last one is held out of training altogether
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def parts_split(parts: Mapping[str, str | None], val_split: float, seed: int) ->
     Raises:
         DataError: too few to draw from.
     """
-    stems = {part: sorted(stem for stem, its in parts.items() if its == part) for part in (*PARTS, *OPTIONAL)}
+    stems = {part: sorted(stem for stem, its in parts.items() if its == part) for part in PARTS}
     rest = sorted(stem for stem, its in parts.items() if its is None)
     if not stems["val"] and (stems["train"] or rest):
         stems["train"], rest = [], sorted(stems["train"] + rest)
@@ -76,7 +76,7 @@ def parts_split(parts: Mapping[str, str | None], val_split: float, seed: int) ->
         drawn = random_split(rest, val_split, seed)
         stems["train"] = sorted([*stems["train"], *drawn.train])
         stems["val"] = sorted([*stems["val"], *drawn.val])
-    return Split(*(tuple(stems[part]) for part in (*PARTS, *OPTIONAL)))
+    return Split(*(tuple(stems[part]) for part in PARTS))
 
 
 def write_split(path: Path, split: Split) -> None:
@@ -84,7 +84,7 @@ def write_split(path: Path, split: Split) -> None:
 
     Bytes of a stem that are not UTF-8 stay what they are; a stem that a line cannot hold is quoted as JSON has it.
     """
-    lines = [f"{part}\t{_quoted(stem)}\n" for part in (*PARTS, *OPTIONAL) for stem in getattr(split, part)]
+    lines = [f"{part}\t{_quoted(stem)}\n" for part in PARTS for stem in getattr(split, part)]
     write_text(path, "".join(lines), errors="surrogateescape")
 
 
@@ -101,7 +101,7 @@ def _unquoted(text: str) -> str:
     return text
 
 
-def read_split(path: Path, stems: Collection[str], required: Sequence[str] = PARTS) -> Split:
+def read_split(path: Path, stems: Collection[str], required: Sequence[str] = REQUIRED) -> Split:
     """Reads what `write_split` wrote, or a folder of `train.txt`, `val.txt` and maybe `test.txt`, a stem a line.
 
     Args:
@@ -114,7 +114,7 @@ def read_split(path: Path, stems: Collection[str], required: Sequence[str] = PAR
         DataError: the file is missing, a line is not `part<TAB>stem`, a stem is named twice or has no usable pair,
             a part is empty.
     """
-    parts: dict[str, list[str]] = {part: [] for part in (*PARTS, *OPTIONAL)}
+    parts: dict[str, list[str]] = {part: [] for part in PARTS}
     seen: set[str] = set()
     for number, line in enumerate(_lines(path), 1):
         part, tab, stem = line.partition("\t")
@@ -130,11 +130,11 @@ def read_split(path: Path, stems: Collection[str], required: Sequence[str] = PAR
     for part in required:
         if not parts[part]:
             raise DataError(f"{path}: the {part} part is empty; name at least one stem as '{part}<TAB>stem'")
-    return Split(*(tuple(sorted(parts[part])) for part in (*PARTS, *OPTIONAL)))
+    return Split(*(tuple(sorted(parts[part])) for part in PARTS))
 
 
 def _lines(path: Path) -> list[str]:
-    files = {part: path / f"{part}.txt" for part in (*PARTS, *OPTIONAL)}
+    files = {part: path / f"{part}.txt" for part in PARTS}
     try:
         if not path.is_dir():
             return _read_lines(path)

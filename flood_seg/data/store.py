@@ -122,7 +122,7 @@ def open_store(
                 np.empty(shape, np.uint8),
             )
         return _cached(pairs, _decode(pairs, reader, height, width, arrays), *arrays)
-    return _open_on_disk(pairs, reader, height, width, cache_dir or default_cache_dir())
+    return _open_on_disk(pairs, reader, height, width, cache_dir or cache_folder(None))
 
 
 def _files(pair: Pair, reader: SampleReader) -> list[Path]:
@@ -142,16 +142,10 @@ def _number_type(pairs: Sequence[Pair], reader: SampleReader) -> np.dtype[Any]:
     return np.dtype(np.uint8)
 
 
-def count_classes(store: SampleStore, indices: Sequence[int], classes: int) -> np.ndarray:
-    """Counts the pixels of each class in some samples, int64 [classes]."""
-    counts = np.zeros(256, np.int64)
-    for index in indices:
-        counts += np.bincount(store[index][1].ravel(), minlength=256)
-    return counts[:classes]
-
-
-def default_cache_dir() -> Path:
-    """Returns the user's cache folder for samples, by the XDG convention."""
+def cache_folder(configured: str | None) -> Path:
+    """Returns `datamodule.cache_dir`; where it is not set, the user's cache folder by the XDG convention."""
+    if configured:
+        return Path(configured)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flood-seg"
 
 
@@ -180,7 +174,10 @@ def _decode(
         try:
             image, mask = reader.load_at(pair, height, width)
             if arrays is not None:
-                _check_type(image.dtype, arrays[0].dtype)
+                if not np.can_cast(image.dtype, kept := arrays[0].dtype):  # values would be cut off without a word
+                    raise ImageError(
+                        f"its values are {image.dtype}, those of the images before are {kept}; convert one to the other"
+                    )
                 arrays[0][row], arrays[1][row] = image, mask
         except ImageError as error:
             path = pair.mask if str(error).startswith(f"{pair.mask}: ") else pair.image
@@ -188,11 +185,6 @@ def _decode(
         return bool((mask == IGNORED).any())
 
     return list(parallel_map(decode, range(len(pairs)), "Checking pairs", threads=8))
-
-
-def _check_type(given: np.dtype[Any], kept: np.dtype[Any]) -> None:
-    if not np.can_cast(given, kept):  # values would be cut off without a word
-        raise ImageError(f"its values are {given}, those of the images before are {kept}; convert one to the other")
 
 
 def _cached(pairs: Sequence[Pair], looks: Sequence[Fault | bool], images: np.ndarray, masks: np.ndarray) -> CachedStore:

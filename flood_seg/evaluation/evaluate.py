@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.console import warn
-from flood_seg.data.groups import read_groups
 from flood_seg.data.reading import SampleReader
+from flood_seg.data.tables import read_groups
 from flood_seg.evaluation import summary
 from flood_seg.evaluation.agreement import check_same_spec
 from flood_seg.evaluation.measure import MAIN, Candidate, Evaluator, ImageResult

@@ -29,9 +29,8 @@ class CheckConfig:
 
     def __post_init__(self) -> None:
         check_range("check.duplicate_bits", self.duplicate_bits, 0, 32)
-        for name in ("duplicate_correlation", "mask_agreement", "lossy_share", "misfit_share"):
-            check_range(f"check.{name}", getattr(self, name), 0, 1)
-        for name in ("swap_warning", "swap_error", "misfit_warning"):
+        shares = ("duplicate_correlation", "mask_agreement", "lossy_share", "misfit_share")
+        for name in (*shares, "swap_warning", "swap_error", "misfit_warning"):
             check_range(f"check.{name}", getattr(self, name), 0, 1)
         self.fix_swaps = _stems("check.fix_swaps", self.fix_swaps)
         check_range("check.thumbnail", self.thumbnail, 32, 2048)
