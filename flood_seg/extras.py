@@ -1,4 +1,4 @@
-"""Which extra brings which package, and with which extras each module works; tests hold it to the code."""
+"""Which extra installs which package, and with which extras each module works; tests compare it with the code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-# The extras that bring an importable package, the usual one first.
+# The extras that install an importable package, the usual one first.
 EXTRAS: dict[str, tuple[str, ...]] = {
     "albumentations": ("train",),
     "clearml": ("loggers",),
@@ -52,8 +52,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "wandb": ("loggers",),
 }
 
-# The extras with each of which alone a module works, by the longest prefix of its name; `a+b`: both are needed. What is
-# not named works with none.
+# The extras with each of which alone a module works, by the longest prefix of its name; `a+b`: both are needed. A
+# module that is not listed requires none.
 MODULES: dict[str, tuple[str, ...]] = {
     "flood_seg.benchmarking.results": ("train", "data"),
     "flood_seg.data.augmentation": ("train",),
@@ -103,10 +103,10 @@ def extras_of(module: str) -> tuple[str, ...]:
 
 
 def extra_to_install(package: str, traceback: TracebackType | None) -> str | None:
-    """Returns the extra that brings a missing package to the module of ours that needs it; None: no extra does.
+    """Returns the extra that installs a missing package for the module of ours that needs it; None: no extra does.
 
     Args:
-        package: that could not be imported.
+        package: the name that could not be imported.
         traceback: of the failure.
     """
     bringing = EXTRAS.get(package)

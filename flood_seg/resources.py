@@ -107,8 +107,8 @@ def enough_memory(what: str, advice: str) -> Iterator[None]:
     """Turns every out-of-memory exception of the body into one of ours.
 
     Args:
-        what: what the memory is needed for.
-        advice: how to need less.
+        what: what requires the memory.
+        advice: how to reduce it.
 
     Raises:
         OutOfMemoryError: there is not enough memory.

@@ -104,7 +104,7 @@ class ModelSpec:
 
     @property
     def logit_channels(self) -> int:
-        """Channels of the output tensor: 1 for binary, else one a class."""
+        """Channels of the output tensor: 1 for binary, otherwise one per class."""
         return 1 if self.task == "binary" else len(self.class_names)
 
     def to_json(self) -> str:

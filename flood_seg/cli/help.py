@@ -37,7 +37,7 @@ def help_of_verb(verb: Verb, command: str) -> str:
 
 
 def _kind(flag: Flag) -> str:
-    """Returns what a flag takes and its default, as far as its text does not tell."""
+    """Returns the kind of value of a flag and its default, unless the help text contains them."""
     default = "" if flag.kind is bool or flag.default in (None, ()) else f"default: {flag.default}"
     return ", ".join(part for part in (KINDS.get(flag.kind, ""), default) if part)
 

@@ -93,7 +93,7 @@ def _run(arguments: list[str]) -> None:
     import fire
 
     with missing_extra(arguments[0]):
-        # A verb returns a record for Python; what it has to say it has said.
+        # A verb returns a record for Python; its output is already printed.
         fire.Fire(verb.load(), command=flags, name=f"flood-seg {verb.name}", serialize=lambda record: None)
 
 

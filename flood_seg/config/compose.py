@@ -57,10 +57,9 @@ def compose_unchecked(name: str, overrides: Sequence[str] = ()) -> DictConfig:
 
 
 def _check_single_run(override: Override) -> None:
-    """Refuses what Hydra would answer with a traceback, in several lines or not at all.
+    """Raises ConfigError for a setting of Hydra's own, a sweep, a missing key, or an unknown choice of a group.
 
-    Raises:
-        ConfigError: a setting of Hydra's own, a sweep, no key, or an unknown choice of a group.
+    Hydra's own messages for these span several lines or are tracebacks.
     """
     key, line = override.key_or_group, override.input_line
     if is_hydras_own(override) and key != RUN_DIR:
@@ -194,11 +193,7 @@ def from_composed(composed: DictConfig, schema: type[T], missing: DictConfig | N
 
 
 def _check_dictionaries(schema: Any, composed: DictConfig, prefix: str = "") -> None:
-    """Refuses a list or a single value for a dictionary, of which OmegaConf does not say where it is.
-
-    Raises:
-        ConfigError: the value is not a dictionary.
-    """
+    """Raises ConfigError for a value that is not a dictionary; OmegaConf's own message does not contain its key."""
     from omegaconf import OmegaConf
 
     for name, hint in get_type_hints(schema).items():

@@ -96,7 +96,7 @@ def is_hydras_own(override: Override) -> bool:
 
 
 def check_relevant(overrides: Sequence[str], relevant: Sequence[str], flag: str) -> None:
-    """Raises ConfigError where an override is none of the keys that have an effect together with a flag."""
+    """Raises ConfigError where an override is not of a key that has an effect together with a flag."""
     for override in parse_overrides(overrides):
         if override.key_or_group not in relevant:
             known = ", ".join(relevant)
@@ -123,7 +123,8 @@ def run_folder(overrides: Sequence[str]) -> Path | None:
 def sweep(overrides: Sequence[str]) -> list[list[str]]:
     """Expands `model=a,b optimizer.lr=1e-3,3e-4` into the overrides of each job, by Hydra's own rules.
 
-    Hydra's own settings are left out. A search's jobs are not known beforehand: what all of them have in common is one.
+    Hydra's own settings are left out. The jobs of a search are not known beforehand; for these it
+    returns one job, with the overrides that all of them share.
 
     Raises:
         ConfigError: an override that cannot be read.
@@ -148,11 +149,7 @@ def sweep(overrides: Sequence[str]) -> list[list[str]]:
 
 
 def _check_values(override: Override) -> None:
-    """Refuses a range or an interval without values, which Hydra and its sweepers answer with a traceback, if at all.
-
-    Raises:
-        ConfigError: as said.
-    """
+    """Raises ConfigError for a range or interval without values, for which Hydra's sweepers raise others, if any."""
     from hydra.core.override_parser.types import IntervalSweep, RangeSweep
 
     swept, line = override.value(), override.input_line
@@ -190,7 +187,7 @@ def _as_text(value: Any) -> str:
 
 
 def quoted(text: str) -> str:
-    """Returns text in quotes that Hydra takes as it is, whatever characters it holds.
+    """Returns text quoted so that Hydra reads it unchanged, whatever characters it contains.
 
     Hydra reads a backslash as one only before a quote, and OmegaConf before an interpolation.
     """

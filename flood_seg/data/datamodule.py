@@ -38,7 +38,7 @@ class Batch(TypedDict):
     """A sample, or a batch of them with a leading axis.
 
     image: float32 [bands, height, width], resized and normalized as by `preprocess`;
-    mask: uint8 [height, width] class indices, `IGNORED` where a pixel counts nowhere;
+    mask: uint8 [height, width] class indices, `IGNORED` for pixels excluded from loss and metrics;
     index: int64, the sample's place in the data set.
     """
 
@@ -97,8 +97,8 @@ class FloodDataset(Dataset[Batch]):
 class EpochSampler(Sampler[tuple[int, int]]):
     """Shuffles by (seed, epoch) alone and passes the epoch on to the data set; Lightning calls `set_epoch`.
 
-    Of several processes each gets as many samples as the others, another one's none; at most one a process is left over
-    in an epoch.
+    With several processes, each gets the same number of samples, disjoint from the others'; fewer samples than
+    processes are left out of an epoch.
     """
 
     def __init__(self, count: int, seed: int, rank: int = 0, processes: int = 1) -> None:
@@ -153,7 +153,7 @@ def _report_faults(faults: list[Fault], usable: int, config: DataConfig) -> None
 
 
 def _whole_set(config: DataConfig, spec: ModelSpec, name: str) -> FloodDataset:
-    """Returns a further validation set: its validation part where something says which that is, else all of it."""
+    """Returns a further validation set: its validation part if a split file or the layout has one, else all of it."""
     say(f"Validation set {name}:")
     store = load_store(config, spec.task, part="val")
     chosen = {pair.stem for pair in choose_part(config, store.pairs, "auto")}
@@ -191,7 +191,7 @@ class FloodDataModule(pl.LightningDataModule):
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that stand for the files that were used, by name and size, wherever they lie."""
+        """Sixteen hexadecimal digits that identify the files by name and size, independent of their location."""
         files = [(pair.stem, pair.image.stat().st_size, pair.mask.stat().st_size) for pair in self.store.pairs]
         return sha256(repr(files).encode()).hexdigest()[:16]
 
@@ -211,7 +211,7 @@ class FloodDataModule(pl.LightningDataModule):
         return np.array(cached_json(cache_folder(config.cache_dir) / f"{name}.pixels.json", count))
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Shuffled, augmented batches; a last batch of one is dropped, for BatchNorm cannot use it."""
+        """Shuffled, augmented batches; a last batch of one sample is dropped, since BatchNorm cannot use it."""
         sampler = EpochSampler(len(self.train_set), self.seed, *self._rank())
         count, size = len(sampler), self.config.batch_size
         drop_last = count > size and count % size == 1

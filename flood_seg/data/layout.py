@@ -1,6 +1,6 @@
-"""Finds the samples of a data set, however its files lie, and the part that each one belongs to.
+"""Finds the samples of a data set in any supported layout, and the part that each one belongs to.
 
-Understood are: one folder of images and one of masks; those in a folder a part (`train/images`, `val/images`); a
+Supported are: one folder of images and one of masks; those in a folder a part (`train/images`, `val/images`); a
 folder a part in those (`img/train`, `labels/train`, as MMSegmentation has them); `train` and `trainannot` (CamVid);
 a table of pairs; several of these.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from flood_seg.config.schema import DataConfig
 
 Found = tuple[list[Pair], list[Fault]]
-SEED = 42  # of training, where nothing else is said
+SEED = 42  # the default of training
 
 
 def find_samples(config: DataConfig, part: str | None = None) -> Found:
@@ -79,7 +79,7 @@ def _find_files(config: DataConfig) -> Found:
 
 
 def set_names(folders: Sequence[Path]) -> list[str]:
-    """Returns what the stems of each of several data sets begin with."""
+    """Returns the prefixes of stems for several data sets: the names of their folders, or the paths if names repeat."""
     names = [folder.name for folder in folders]
     return names if len(set(names)) == len(names) else [folder.as_posix() for folder in folders]
 
@@ -146,7 +146,7 @@ def choose_split(config: DataConfig, pairs: Sequence[Pair], seed: int) -> Split:
 
 
 def _without_val(config: DataConfig, pairs: Sequence[Pair]) -> Split:
-    """Returns all but a validation part: what the layout or a split file calls so is not trained on either."""
+    """Returns a split without validation: what the layout or a split file puts there is not trained on either."""
     if config.split_file:
         return replace(read_split(Path(config.split_file), [pair.stem for pair in pairs], ("train",)), val=())
     stems = {part: tuple(pair.stem for pair in pairs if pair.part == part) for part in ("train", "test")}

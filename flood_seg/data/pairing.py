@@ -1,4 +1,4 @@
-"""Finds images and their masks by file stem, and names every file that has no partner."""
+"""Finds images and their masks by file stem, and reports every file without a partner."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Pair:
     stem: str
     image: Path
     mask: Path
-    part: str | None = None  # train, val or test, where the layout says it
+    part: str | None = None  # train, val or test, if the layout defines it
     window: Window | None = None  # of image and mask; None: all
 
 
@@ -46,8 +46,8 @@ def find_pairs(
     """Pairs the images of one folder with the masks of another by their stems, or by a pattern of their names.
 
     Stems are compared after Unicode normalisation (NFC), since file systems differ in it; hidden files and files of
-    other types are passed over. A mask's stem is its image's, and `mask_suffix` where there is one. By a pattern, a
-    pair's stem is its image's, and files that do not match are passed over.
+    other types are skipped. A mask's stem is its image's, and `mask_suffix` where there is one. By a pattern, a
+    pair's stem is its image's, and files that do not match are skipped.
 
     Returns:
         the pairs, ordered by stem, and a fault for each file without a partner or with a rival of the same stem.

@@ -1,4 +1,4 @@
-"""Works on many pairs in threads, shows the progress, and names the pairs that cannot be used."""
+"""Processes pairs in threads, with a progress bar, and reports the pairs that cannot be used."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def parallel_map(work: Callable[[S], T], items: Sequence[S], label: str, threads
         work: is called in threads.
         items: its arguments.
         label: of the progress bar.
-        threads: no more than these, and no more than there are cores. Results of twice as many items are held at most,
-            however slow the consumer is.
+        threads: maximum number, further limited by the number of cores. At most twice as many results are held in
+            memory, however slow the consumer is.
     """
     threads = min(threads, cores())
     return track(pipeline(items, [(work, threads)], ahead=2 * threads), label, len(items))
@@ -45,7 +45,7 @@ def read_pairs(
         work: reads a pair, in threads; raises ImageError or LogitsError where the pair is to be left out.
         label: of the progress bar.
         threads: as of `parallel_map`.
-        listing: says where all pairs that are left out are named.
+        listing: text on where all skipped pairs are listed.
     """
 
     def attempt(pair: Pair) -> T | ImageError | LogitsError:
@@ -61,7 +61,7 @@ def read_pairs(
 def usable(
     pairs: Sequence[Pair], results: Iterable[T | ImageError | LogitsError], left_out: LeftOut
 ) -> Iterator[tuple[Pair, T]]:
-    """Yields each pair with its result, but for those whose result is an error, which go to `left_out`."""
+    """Yields each pair with its result; pairs whose result is an error are added to `left_out` instead."""
     for pair, result in zip(pairs, results, strict=True):
         if isinstance(result, ImageError | LogitsError):
             left_out.add(pair.stem, str(result))

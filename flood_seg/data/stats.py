@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class BandStats:
-    """Exact count, mean and squared deviations of each band, from one image after the other.
+    """Exact count, mean and squared deviations of each band, accumulated image by image.
 
-    Two sets are joined as by Chan, Golub and LeVeque 1979 (Stanford STAN-CS-79-773), which loses no digits as a sum of
-    squares would.
+    Two sets are merged as by Chan, Golub and LeVeque 1979 (Stanford STAN-CS-79-773), which does not lose digits as a
+    sum of squares does.
     """
 
     bands: int
@@ -48,7 +48,7 @@ class BandStats:
 
     @classmethod
     def of(cls, image: np.ndarray, mask: np.ndarray) -> BandStats:
-        """Returns those of an image, any dtype [H, W, bands], but for the ignored class indices of uint8 [H, W]."""
+        """Measures an image, any dtype [H, W, bands], without ignored pixels of its mask, uint8 [H, W]."""
         counted, stats = mask != IGNORED, cls(image.shape[2])
         stats.add(image.reshape(-1, image.shape[2]) if counted.all() else image[counted])
         return stats
@@ -83,7 +83,7 @@ class BandStats:
 
 
 def measure(pairs: Sequence[Pair], reader: SampleReader) -> tuple[BandStats, list[SuspectedNodata]]:
-    """Reads pairs once, one after the other at their own size; returns what is known of the raw values.
+    """Reads each pair once, at its own size, and measures the raw values.
 
     Returns:
         mean and standard deviation, and values that are likely to mean no data.

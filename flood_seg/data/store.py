@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-LAYOUT = 3  # of the files in the cache folder; raise it where samples are made in another way
+LAYOUT = 3  # version of the cache files; increase it when samples are computed differently
 
 
 class SampleStore(Protocol):
@@ -72,7 +72,7 @@ class CachedStore:
 
 @dataclass
 class DecodingStore:
-    """Decodes a pair each time that it is asked for."""
+    """Decodes a pair on each access."""
 
     pairs: list[Pair]
     faults: list[Fault]
@@ -112,7 +112,7 @@ def open_store(
         looks = _decode(pairs, reader, height, width, None)
         usable = [pair for pair, look in zip(pairs, looks, strict=True) if not isinstance(look, Fault)]
         faults = [look for look in looks if isinstance(look, Fault)]
-        moves = any(pair.window for pair in usable)  # over pixels that were not looked at
+        moves = any(pair.window for pair in usable)  # over pixels that were not checked
         return DecodingStore(usable, faults, reader, height, width, moves or True in looks)
     if cache == "ram":
         shape = (len(pairs), height, width)
@@ -133,7 +133,7 @@ def _files(pair: Pair, reader: SampleReader) -> list[Path]:
 
 
 def _number_type(pairs: Sequence[Pair], reader: SampleReader) -> np.dtype[Any]:
-    """That of the first image that can be read."""
+    """Returns the number type of the first image that can be read."""
     if reader.bands.is_photo:
         return np.dtype(np.uint8)
     for pair in pairs:
@@ -166,7 +166,7 @@ def _decode(
     """Decodes in threads into the arrays.
 
     Returns:
-        of each pair a fault, or whether its mask has ignored pixels.
+        for each pair its fault, or whether its mask has ignored pixels.
     """
 
     def decode(row: int) -> Fault | bool:
@@ -174,7 +174,7 @@ def _decode(
         try:
             image, mask = reader.load_at(pair, height, width)
             if arrays is not None:
-                if not np.can_cast(image.dtype, kept := arrays[0].dtype):  # values would be cut off without a word
+                if not np.can_cast(image.dtype, kept := arrays[0].dtype):  # values would be truncated silently
                     raise ImageError(
                         f"its values are {image.dtype}, those of the images before are {kept}; convert one to the other"
                     )

@@ -1,7 +1,7 @@
 """Cuts rasters into windows that are read on demand, in blocks that are training or validation as a whole.
 
-Blocks lie on the map, not on the raster: two rasters of one place are cut along the same lines, so that no ground is
-trained on in one and validated in the other. Windows never leave their block.
+Blocks are aligned to map coordinates, not to the raster: two rasters of one place are cut along the same lines, so that
+no ground is used for training in one and for validation in the other. Windows never leave their block.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Block:
 
     Attributes:
         pair: the raster.
-        key: of the ground that it covers, the same in all rasters.
+        key: identifies the ground that it covers, the same in all rasters.
         bounds: first row, first column, last row and last column plus one, in pixels.
     """
 
@@ -51,10 +51,10 @@ class Block:
 
 
 def cut_windows(pairs: Sequence[Pair], config: DataConfig, options: WindowsConfig) -> list[Pair]:
-    """Returns a pair for each window of each raster; its part is that of its block, unless the layout says it.
+    """Returns a pair for each window of each raster; its part is that of its block, unless the layout defines it.
 
-    Windows of a block lie side by side and cover it once; what is left at its end is a smaller window, filled up with
-    ignored pixels when it is read. Windows with hardly any data are left out.
+    Windows of a block are adjacent and cover it once; the rest at its end is a smaller window, padded with ignored
+    pixels when it is read. Windows with a share of valid pixels below `min_data` are left out.
 
     Raises:
         ImageError: a raster cannot be opened.

@@ -1,4 +1,4 @@
-"""What several verbs share: flags as overrides, paths, and flags that a verb cannot do without."""
+"""Shared by verbs: flags as overrides, paths, and required flags."""
 
 from __future__ import annotations
 

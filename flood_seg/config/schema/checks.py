@@ -13,7 +13,7 @@ from flood_seg.resources import cores, max_workers
 
 T = TypeVar("T")
 
-LARGEST_SEED = 2**32 - 1  # that NumPy and PyTorch both take
+LARGEST_SEED = 2**32 - 1  # the largest that both NumPy and PyTorch accept
 
 
 def check_choice(key: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -23,7 +23,7 @@ def check_choice(key: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 def check_workers(key: str, value: int) -> None:
-    """Raises ConfigError where a number of threads or processes is negative, or absurd on this machine."""
+    """Raises ConfigError where a number of threads or processes is negative, or too large for this machine."""
     check_range(key, value, 0)
     if value > max_workers():
         raise ConfigError(f"{key}={value}: at most {max_workers()} on this machine, which has {cores()} cores to use")
@@ -39,7 +39,7 @@ def check_range(key: str, value: float, low: float, high: float = float("inf"), 
 
 
 def check_seed(key: str, value: int) -> None:
-    """Raises ConfigError where `value` is no seed."""
+    """Raises ConfigError where `value` is not a seed."""
     check_range(key, value, 0, LARGEST_SEED)
 
 
@@ -66,9 +66,9 @@ def choices_of(schema: type) -> dict[str, tuple[str, ...]]:
 
 
 def closed_choices(schema: type[T]) -> type[T]:
-    """Lets a dataclass have fields of `Literal` type, which OmegaConf 2.3 refuses (omry/omegaconf#422).
+    """Allows `Literal` fields in a dataclass, which OmegaConf 2.3 refuses (omry/omegaconf#422).
 
-    OmegaConf reads such a field as a text; `check_choices` compares it with the values that the type lists.
+    OmegaConf reads such a field as a string; `check_choices` compares it with the values that the type lists.
     """
     known = dict(choices_of(schema))
     for name, hint in get_type_hints(schema).items():

@@ -13,7 +13,7 @@ from flood_seg.errors import ConfigError
 
 @dataclass
 class CheckConfig:
-    """What `data check` calls wrong."""
+    """Thresholds of `data check`."""
 
     duplicate_bits: int
     duplicate_correlation: float
@@ -44,7 +44,7 @@ def _stems(key: str, value: Any) -> bool | list[str]:
     stems = [value] if isinstance(value, str) else list(value) if isinstance(value, (list, tuple)) else [value]
     for stem in stems:
         if not isinstance(stem, str):
-            raise ConfigError(f"{key}: {stem!r} is no text; a stem of digits is quoted in a yaml: ['0014', '0015']")
+            raise ConfigError(f"{key}: {stem!r} is not text; a stem of digits is quoted in a yaml: ['0014', '0015']")
     return stems
 
 
@@ -117,7 +117,7 @@ class SplitConfig:
 @closed_choices
 @dataclass
 class CocoConfig:
-    """How masks become polygons and the other way round."""
+    """How masks are converted to polygons, and polygons to masks."""
 
     shape: Literal["auto", "polygon", "rle"]
     instances: Literal["component", "class"]
