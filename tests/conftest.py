@@ -50,6 +50,12 @@ def write_ponds(folder: Path, count: int) -> Path:
 
 
 @pytest.fixture
+def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings in this process leave out the twelve curves, which take longer than two epochs on data this small."""
+    monkeypatch.setattr("flood_seg.verbs.train_run.plot_history", lambda rows, folder: [])
+
+
+@pytest.fixture
 def ponds(tmp_path: Path) -> Path:
     """A data set of ten ponds."""
     return write_ponds(tmp_path / "ponds", 10)
@@ -59,6 +65,18 @@ def ponds(tmp_path: Path) -> Path:
 def shared_ponds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same of twelve, not to be changed."""
     return write_ponds(tmp_path_factory.mktemp("shared") / "ponds", 12)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's database with its tables, whose making takes seconds; to be copied."""
+    from flood_seg.tracking.mlflow import prepare
+
+    file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(file.parent)
+        prepare(f"sqlite:///{file}", "another")
+    return file
 
 
 def make_spec(height: int = 64, width: int = 64, **changes: object) -> ModelSpec:

@@ -92,6 +92,7 @@ JOBS = {
 }
 
 
+@pytest.mark.usefixtures("no_curves")
 @pytest.mark.parametrize("job", JOBS)
 def test_a_job_trains_evaluates_exports_and_infers(job, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -139,6 +140,7 @@ def test_a_few_epochs_tell_three_classes_apart(tmp_path, monkeypatch):
     assert {"val_iou/background", "val_iou/pet", "val_iou/outline"} <= set(rows[-1])
 
 
+@pytest.mark.usefixtures("no_curves")
 def test_the_bands_mean_and_deviation_are_measured_once_and_kept(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

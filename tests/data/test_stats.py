@@ -109,6 +109,7 @@ def write_nir(folder: Path) -> None:
                 out.write(array)
 
 
+@pytest.mark.usefixtures("no_curves")
 def test_bands_are_measured_without_a_mean_and_trained_on_without_being_named_again(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

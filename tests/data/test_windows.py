@@ -134,6 +134,7 @@ def test_a_raster_too_small_for_two_blocks_is_one_line(tmp_path):
         find_samples(config_of(tmp_path))
 
 
+@pytest.mark.usefixtures("no_curves")
 def test_training_on_rasters_reads_windows_anew_each_epoch(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

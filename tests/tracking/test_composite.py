@@ -115,6 +115,7 @@ def test_clearml_offline_writes_an_archive_with_all_in_it_a_run_of_a_process(now
     assert "iou" in metrics and "optimizer.lr" in json.dumps(task)
 
 
+@pytest.mark.usefixtures("no_curves")
 def test_tensorboard_gets_curves_by_epoch_and_pictures_of_the_worst(shared_ponds, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
