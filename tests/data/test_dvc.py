@@ -8,13 +8,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from flood_seg.cli.main import main
 from flood_seg.config.compose import compose
 from flood_seg.config.schema import TrainConfig
 from flood_seg.data.layout import find_samples
@@ -37,17 +38,32 @@ def dvc(folder: Path, *words: str, **environment: str) -> str:
     return done.stdout
 
 
-def flood_seg(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "flood_seg", *words], cwd=folder, capture_output=True, text=True, timeout=110,
-        check=False, env=os.environ | environment,
-    )  # fmt: skip
+FloodSeg = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def project(tmp_path) -> Path:
+def flood_seg(project, monkeypatch, capfd) -> FloodSeg:
+    """Runs the command in the project; returns exit code and what it wrote to each stream."""
+
+    def run(*words: str, **environment: str) -> tuple[int, str, str]:
+        code = 0
+        with monkeypatch.context() as patch:
+            patch.chdir(project)
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            try:
+                main(words)
+            except SystemExit as stopped:
+                code = stopped.code
+        return code, *capfd.readouterr()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole_project(tmp_path_factory) -> Path:
     """A project as ours: git, DVC, its default remote a folder beside it, and data/raw added."""
-    project = tmp_path / "project"
+    project = tmp_path_factory.mktemp("dvc") / "project"
     project.mkdir()
     subprocess.run(["git", "init", "-q", "."], cwd=project, check=True)
     shutil.copytree(ROOT / ".dvc", project / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
@@ -56,15 +72,21 @@ def project(tmp_path) -> Path:
     return project
 
 
+@pytest.fixture
+def project(whole_project, tmp_path) -> Path:
+    """A copy of it."""
+    return shutil.copytree(whole_project, tmp_path / "project", symlinks=True)
+
+
 def lose(project: Path) -> None:
     """As a fresh clone is: the pointer, and neither data nor cache."""
     shutil.rmtree(project / "data" / "raw")
     shutil.rmtree(project / ".dvc" / "cache")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
-    """The address of an S3 server of moto's, in a process of its own."""
+    """The address of an S3 server of moto's, in a process of its own; each test has a bucket."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -93,31 +115,32 @@ def s3() -> Iterator[str]:
         server.wait(20)
 
 
-def test_training_pulls_from_the_default_remote_a_folder(project):
+@pytest.mark.usefixtures("no_curves")
+def test_training_pulls_from_the_default_remote_a_folder(project, flood_seg):
     dvc(project, "push")
     assert sum(path.is_file() for path in (project.parent / "flood-seg-data").rglob("*")) >= 16
     lose(project)
-    refused = flood_seg(project, *TRAIN, "datamodule.dvc_pull=false")
-    assert refused.returncode == 2 and refused.stderr.count("\n") == 1
-    assert "data/raw.dvc says what it was; run dvc pull data/raw.dvc, or set datamodule.dvc_pull=true" in refused.stderr
-    done = flood_seg(project, *TRAIN)
-    assert done.returncode == 0, done.stderr
-    assert "data/raw: is not here; dvc pull data/raw.dvc" in done.stdout and "pulled, 16 files" in done.stdout
+    code, _, errors = flood_seg(*TRAIN, "datamodule.dvc_pull=false")
+    assert code == 2 and errors.count("\n") == 1
+    assert "data/raw.dvc says what it was; run dvc pull data/raw.dvc, or set datamodule.dvc_pull=true" in errors
+    code, out, errors = flood_seg(*TRAIN)
+    assert code == 0, errors
+    assert "data/raw: is not here; dvc pull data/raw.dvc" in out and "pulled, 16 files" in out
     assert len(list((project / "data" / "raw" / "images").iterdir())) == 8
 
 
-def test_add_push_and_pull_against_s3_with_keys_from_the_environment_alone(project, s3):
+def test_add_push_and_pull_against_s3_with_keys_from_the_environment_alone(project, s3, flood_seg):
     dvc(project, "remote", "add", "-d", "floods", "s3://floods/data")
     dvc(project, "remote", "modify", "floods", "endpointurl", s3)
     dvc(project, "push", **KEYS)
     before = {path.name: path.read_bytes() for path in (project / "data" / "raw" / "images").iterdir()}
     lose(project)
     without = {key: "" for key in KEYS} | {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(project)}
-    refused = flood_seg(project, "data", "stats", **without)
-    assert refused.returncode == 2 and refused.stderr.count("\n") == 1, refused.stderr
-    assert "dvc pull data/raw.dvc failed" in refused.stderr and "credentials" in refused.stderr
-    done = flood_seg(project, "data", "stats", **KEYS)
-    assert done.returncode == 0, done.stderr
+    code, _, errors = flood_seg("data", "stats", **without)
+    assert code == 2 and errors.count("\n") == 1, errors
+    assert "dvc pull data/raw.dvc failed" in errors and "credentials" in errors
+    code, _, errors = flood_seg("data", "stats", **KEYS)
+    assert code == 0, errors
     assert {path.name: path.read_bytes() for path in (project / "data" / "raw" / "images").iterdir()} == before
     kept = (
         "".join(path.read_text() for path in (project / ".dvc").glob("config*"))
