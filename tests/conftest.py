@@ -16,6 +16,10 @@ from PIL import Image
 
 from flood_seg.spec import ModelSpec
 
+# Files of ten seconds and more, and the folders of most of them.
+LONG = {"training", "serving", "test_architectures.py", "test_composite.py", "test_dvc.py", "test_experiments.py",
+        "test_fuzz.py", "test_notebooks.py", "test_recipes.py"}  # fmt: skip
+
 
 def pytest_configure() -> None:
     # In a background job of a shell SIGINT is ignored, and would be by the processes that tests interrupt.
@@ -24,7 +28,7 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the long files first, so that in the end no worker goes on alone."""
-    items.sort(key=lambda item: not {"training", "serving"} & {*item.path.parts})
+    items.sort(key=lambda item: not LONG & {*item.path.parts})
 
 
 def draw_pond(seed: int, height: int = 64, width: int = 80) -> tuple[np.ndarray, np.ndarray]:
