@@ -156,12 +156,17 @@ def sibling_files(path: Path, bands: BandSelection) -> dict[str, Path]:
 
 
 def plain_source(source: str) -> str:
-    """Returns the source of a band in a written data set, whose files have equal stems in sibling folders."""
-    if PLACEHOLDER not in source:
+    """Returns the source of a band in a written data set, whose files have equal stems in folders below its own."""
+    folder, colon, number = source.rpartition("=")[2].partition(":")
+    path = Path(folder)
+    if PLACEHOLDER in source:
+        steps = path.with_suffix("").parts
+    elif path.is_absolute() or ".." in path.parts:  # would be written outside of the data set
+        steps = tuple({"..": "parent", path.anchor: "root"}.get(step, step) for step in path.parts)
+    else:
         return source
-    pattern, colon, number = source.rpartition("=")[2].partition(":")
-    folder = re.sub(r"[^A-Za-z0-9-]+", "_", str(Path(pattern).with_suffix(""))).strip("_")
-    return f"{folder}{colon}{number}"
+    name = re.sub(r"[^A-Za-z0-9-]+", "_", "/".join(steps)).strip("_")
+    return f"{name}{colon}{number}"
 
 
 def _folder(bands: BandSelection, name: str) -> tuple[str, int]:
