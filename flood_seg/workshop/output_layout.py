@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from flood_seg.data.layout import find_samples, parts_of
 from flood_seg.errors import DataError, FindingsError, OutputError
 from flood_seg.files import check_writable
+from flood_seg.imaging.decode import decode_bands
+from flood_seg.imaging.write import write_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,6 +41,14 @@ class OutputLocation:
     def file(self, folder: str, suffix: str) -> Path:
         """Returns the sample's file in a folder such as `images` or `masks`."""
         return self.root / (self.part or "") / folder / f"{self.name}{suffix}"
+
+
+def write_upright(image: Path, place: OutputLocation, folder: str = IMAGES) -> Path:
+    """Writes an image that EXIF turns as it is seen, without loss as PNG; returns its file."""
+    values = decode_bands(image)[0]
+    target = place.file(folder, ".png")
+    write_image(target, values[:, :, 0] if values.shape[2] < 3 else values[:, :, :3])
+    return target
 
 
 def _location_of(root: Path, pair: Pair, part: str | None) -> OutputLocation:

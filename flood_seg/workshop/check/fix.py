@@ -22,13 +22,12 @@ from flood_seg.errors import DataError, OutputError, UsageError, did_you_mean
 from flood_seg.files import copy_file, write_json
 from flood_seg.imaging.bands import plain_source, sibling_files
 from flood_seg.imaging.binary_mask import read_mask
-from flood_seg.imaging.decode import decode_bands
 from flood_seg.imaging.gdal import create_raster, open_raster
 from flood_seg.imaging.label_values import read_labels
 from flood_seg.imaging.postprocess import to_labels
 from flood_seg.imaging.source import SUFFIXES, is_raster
 from flood_seg.imaging.write import write_image
-from flood_seg.workshop.output_layout import IMAGES, MASKS, OutputLocation, check_empty, output_locations
+from flood_seg.workshop.output_layout import IMAGES, MASKS, OutputLocation, check_empty, output_locations, write_upright
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -172,16 +171,12 @@ def _copy_image(seen: ExaminedPair, place: OutputLocation, reader: SampleReader)
     file = seen.pair.image
     for folder, sibling in sibling_files(file, reader.bands).items():
         _copy(sibling, place.file(folder, sibling.suffix))
-    if "exif" in _kinds_of(seen, file):  # written without loss
-        write_image(place.file(IMAGES, ".png"), _writable(decode_bands(file)[0]))
+    if "exif" in _kinds_of(seen, file):
+        write_upright(file, place)
         return ["image turned upright"]
     suffix = _right_suffix(file, seen)
     _copy(file, place.file(IMAGES, suffix))
     return [f"image renamed to {suffix}"] if suffix != file.suffix else []
-
-
-def _writable(values: np.ndarray) -> np.ndarray:
-    return values[:, :, 0] if values.shape[2] == 1 else values[:, :, :3]
 
 
 def _right_suffix(file: Path, seen: ExaminedPair) -> str:

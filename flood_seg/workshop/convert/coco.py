@@ -13,7 +13,7 @@ from flood_seg.console import counted, say, track
 from flood_seg.errors import DataError, FindingsError
 from flood_seg.files import write_json
 from flood_seg.workshop.convert.instances import Entry, draw_annotation, is_crowd, read_instances
-from flood_seg.workshop.convert.samples import SetWriter, Tally, copy_image, find_file, index_classes, read_samples
+from flood_seg.workshop.convert.samples import SetWriter, Tally, export_image, find_file, index_classes, read_samples
 from flood_seg.workshop.convert.shapes import Area, Shape, count_lost, encode_rle, to_shapes, use_polygon
 from flood_seg.workshop.output_layout import all_or_nothing
 
@@ -59,7 +59,7 @@ def _empty(names: tuple[str, ...]) -> dict[str, Any]:
 
 def _add(record: dict[str, Any], sample: PlacedSample, options: CocoConfig, tally: Tally) -> None:
     """Copies a sample's image and adds its annotations to the record."""
-    file = copy_image(sample.pair.image, sample.place)
+    file = export_image(sample.pair.image, sample.place)
     number = len(record["images"]) + 1
     height, width = sample.mask.shape
     record["images"].append({"id": number, "file_name": file.name, "height": height, "width": width})

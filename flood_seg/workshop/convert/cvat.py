@@ -18,7 +18,7 @@ from flood_seg.workshop.convert.samples import (
     SetWriter,
     Tally,
     check_file,
-    copy_image,
+    export_image,
     find_file,
     index_classes,
     read_samples,
@@ -77,7 +77,7 @@ def _add_image(
 ) -> None:
     """Copies a sample's image and adds it with its shapes to the document."""
     _check_xml(sample.pair.image)
-    file = copy_image(sample.pair.image, sample.place)
+    file = export_image(sample.pair.image, sample.place)
     height, width = sample.mask.shape
     size = {"width": str(width), "height": str(height)}
     number = str(len(root.findall("image")))

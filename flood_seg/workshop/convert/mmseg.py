@@ -13,7 +13,7 @@ from flood_seg.data.split import random_split
 from flood_seg.errors import DataError, FindingsError, UsageError
 from flood_seg.files import write_json
 from flood_seg.imaging.write import write_image
-from flood_seg.workshop.convert.samples import SetWriter, Tally, copy_image, read_samples
+from flood_seg.workshop.convert.samples import SetWriter, Tally, export_image, read_samples
 from flood_seg.workshop.output_layout import OutputLocation, all_or_nothing, find_with_parts
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def to_mmseg(data: DataConfig, task: str, seed: int, out: Path) -> None:
                 if part is None:
                     left_out.note("{} samples left out, which datamodule.split_file does not name", sample.pair.stem)
                     continue
-                copy_image(sample.pair.image, OutputLocation(out, None, sample.place.name), f"{IMAGES}/{part}")
+                export_image(sample.pair.image, OutputLocation(out, None, sample.place.name), f"{IMAGES}/{part}")
                 write_image(out / MASKS / part / f"{sample.place.name}.png", sample.mask)
                 count += 1
         except FindingsError as error:  # what could be read is worth having though something else could not

@@ -30,6 +30,7 @@ from flood_seg.workshop.output_layout import (
     check_empty,
     find_with_parts,
     output_locations,
+    write_upright,
 )
 
 if TYPE_CHECKING:
@@ -90,6 +91,13 @@ def read_samples(data: DataConfig, task: str, out: Path) -> Iterator[PlacedSampl
 def image_size(path: Path) -> tuple[int, int]:
     """Returns (height, width) of an upright image; raises ImageError where it cannot be read."""
     return read_header(path).upright_size
+
+
+def export_image(image: Path, place: OutputLocation, folder: str = IMAGES) -> Path:
+    """Writes an image for other tools, many of which ignore EXIF orientation: upright, otherwise byte by byte."""
+    if read_header(image).orientation != 1:
+        return write_upright(image, place, folder)
+    return copy_image(image, place, folder)
 
 
 def copy_image(image: Path, place: OutputLocation, folder: str = IMAGES) -> Path:
