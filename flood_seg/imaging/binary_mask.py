@@ -36,7 +36,7 @@ class ValueRange:
     few: tuple[float, ...] | None = ()
 
 
-def read_mask(given: ImageInput, window: Window | None = None) -> np.ndarray:
+def read_binary_mask(given: ImageInput, window: Window | None = None) -> np.ndarray:
     """Reads a two-class mask, or a window of it, as uint8 [H, W]: 0 background, 1 foreground, `IGNORED` without data.
 
     Understood are 0/1 and 0/255 in 8 or 16 bits, 0/65535, grey anti-aliased edges (split at half), RGB and RGBA (the

@@ -37,7 +37,7 @@ from flood_seg.data.layout import find_samples
 from flood_seg.data.split import read_split
 from flood_seg.errors import ConfigError, DataError, FloodSegError, ModelError, UsageError
 from flood_seg.imaging.bands import BandSelection, read_bands
-from flood_seg.imaging.binary_mask import read_mask
+from flood_seg.imaging.binary_mask import read_binary_mask
 from flood_seg.imaging.decode import read_image
 from flood_seg.imaging.header import read_header
 from flood_seg.imaging.label_values import Labels, read_labels
@@ -88,7 +88,7 @@ def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
 
 READERS: tuple[Callable[[Path], Any], ...] = (
     read_image,
-    read_mask,
+    read_binary_mask,
     lambda path: read_labels(path, by_color=True),
     lambda path: read_labels(path, by_color=False),
     lambda path: read_bands(path, BandSelection.of(defaults(DataConfig, bands=["1"], mean=[0.0], std=[1.0]))).values,

@@ -15,7 +15,7 @@ from PIL import Image, ImageFile, ImageOps
 from flood_seg.errors import ImageError, OutOfMemoryError
 from flood_seg.imaging import decode as decode_module
 from flood_seg.imaging.bands import BandSelection, read_bands
-from flood_seg.imaging.binary_mask import read_mask
+from flood_seg.imaging.binary_mask import read_binary_mask
 from flood_seg.imaging.decode import decode_bands, read_image
 from flood_seg.imaging.header import read_header
 from flood_seg.imaging.label_values import read_labels
@@ -77,7 +77,7 @@ def test_a_truncated_file_is_an_error_not_a_half_grey_photo(tmp_path, suffix):
 def test_what_is_no_image_is_named_in_one_line(tmp_path, content):
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
-    for read in (read_image, read_mask, read_header):
+    for read in (read_image, read_binary_mask, read_header):
         with pytest.raises(ImageError) as error:
             read(path)
         assert str(path) in str(error.value) and "\n" not in str(error.value)
@@ -111,7 +111,7 @@ def test_damaged_bytes_of_any_kind_give_an_image_or_one_line(tmp_path, format):
             0, 256, 4
         )
         whole.write_bytes(damaged.tobytes()[: len(data) if random.random() < 0.8 else random.integers(1, len(data))])
-        for read in (read_image, read_mask, read_header):
+        for read in (read_image, read_binary_mask, read_header):
             try:
                 read(whole)
             except (ImageError, OutOfMemoryError) as error:  # a size of a tag may be damaged
@@ -127,7 +127,7 @@ def png(width: int, height: int, *extra: bytes, rows: bytes = b"0") -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(extra) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-READERS = (read_image, read_mask, read_header, decode_bands, lambda path: read_labels(path, by_color=True))
+READERS = (read_image, read_binary_mask, read_header, decode_bands, lambda path: read_labels(path, by_color=True))
 
 
 def test_a_header_of_too_many_pixels_is_refused_with_its_figures(tmp_path):
@@ -201,7 +201,7 @@ def test_memory_that_ends_is_no_damaged_and_no_large_file(tmp_path, suffix, monk
 
     monkeypatch.setattr(decode_module.cv2, "imdecode", end)
     monkeypatch.setattr(ImageFile.ImageFile, "load", end_of_pillow)
-    for read in (read_image, read_mask, decode_bands):
+    for read in (read_image, read_binary_mask, decode_bands):
         with pytest.raises(OutOfMemoryError, match=rf"not enough memory for .*a\.{suffix}; close other programs"):
             read(path)
 

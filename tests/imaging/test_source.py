@@ -14,7 +14,7 @@ from rasterio.transform import from_origin
 from flood_seg.errors import ImageError, OutOfMemoryError
 from flood_seg.imaging import decode as decode_module
 from flood_seg.imaging.bands import BandSelection, read_bands
-from flood_seg.imaging.binary_mask import read_mask
+from flood_seg.imaging.binary_mask import read_binary_mask
 from flood_seg.imaging.decode import decode_bands, read_image, read_photo
 from flood_seg.imaging.gdal import open_raster
 from flood_seg.imaging.header import read_header
@@ -76,7 +76,7 @@ READERS: dict[str, Callable[[ImageInput], object]] = {
     "bands of a photo": lambda given: read_bands(given, BandSelection()),
     "four bands": lambda given: read_bands(given, NIR),
     "channels": decode_bands,
-    "mask": read_mask,
+    "mask": read_binary_mask,
     "numbers": lambda given: read_labels(given, by_color=False),
     "colours": lambda given: read_labels(given, by_color=True),
     "header": read_header,

@@ -21,7 +21,7 @@ from flood_seg.data.split import Split, write_split
 from flood_seg.errors import DataError, OutputError, UsageError, did_you_mean
 from flood_seg.files import copy_file, write_json
 from flood_seg.imaging.bands import plain_source, sibling_files
-from flood_seg.imaging.binary_mask import read_mask
+from flood_seg.imaging.binary_mask import read_binary_mask
 from flood_seg.imaging.gdal import create_raster, open_raster
 from flood_seg.imaging.label_values import read_labels
 from flood_seg.imaging.postprocess import to_labels
@@ -234,7 +234,7 @@ def _coverage(mask: Path, image: Path) -> float:
 def _values(file: Path, classes: Classes) -> tuple[np.ndarray, int | None]:
     """Returns a mask's values, and the one among them that means no data; None: there is none."""
     if not classes.values:
-        mask, unknown = read_mask(file), classes.unused_value()
+        mask, unknown = read_binary_mask(file), classes.unused_value()
         values = to_labels(mask, [*classes.label_values, *[unknown] * 254])
         return values, unknown if (mask == IGNORED).any() else None
     labels = read_labels(file, by_color=classes.by_color)
