@@ -26,17 +26,11 @@ if TYPE_CHECKING:
 
 Key = tuple[str, str]  # part and name of a tile
 
-SOURCE_FIELDS: dict[str, Any] = {"source": str, "file": str, "height": int, "width": int, "crs": str | None,
-                             "transform": list | None}  # fmt: skip
-TILE_FIELDS: dict[str, Any] = {
-    "tile": str,
-    "source": str,
-    "part": str,
-    "row": int,
-    "col": int,
-    "height": int,
-    "width": int,
-}
+# The types of the entries in the index, of images and of tiles.
+SOURCE_FIELDS: dict[str, Any] = {
+    "source": str, "file": str, "height": int, "width": int, "crs": str | None, "transform": list | None,
+}  # fmt: skip
+TILE_FIELDS = dict.fromkeys(("tile", "source", "part"), str) | dict.fromkeys(("row", "col", "height", "width"), int)
 BLOCK_PIXELS = 512  # pixels a side of the blocks that are written; memory holds a row of them
 
 
