@@ -14,7 +14,7 @@ from flood_seg.workshop.convert.shapes import check_numbers, decompress_runs, dr
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flood_seg.workshop.convert.samples import Tally
+    from flood_seg.workshop.convert.samples import Notes
 
 Entry = dict[str, Any]
 ID_TYPES = (int, float, str)
@@ -59,14 +59,14 @@ def is_crowd(one: Entry) -> bool:
     return bool(crowd)
 
 
-def draw_annotation(one: Entry, height: int, width: int, tally: Tally, where: str) -> np.ndarray:
+def draw_annotation(one: Entry, height: int, width: int, notes: Notes, where: str) -> np.ndarray:
     """Draws polygons or run lengths, or the box where there is nothing else.
 
     Args:
         one: the annotation.
         height: of the image.
         width: of the image.
-        tally: counts what is only a box, and polygons that are none.
+        notes: counts what is only a box, and polygons that are none.
         where: what to call the annotation.
 
     Returns:
@@ -83,13 +83,13 @@ def draw_annotation(one: Entry, height: int, width: int, tally: Tally, where: st
     rings = [ring for ring in segmentation or [] if not isinstance(ring, list) or ring]
     if not rings:
         area = _draw_box(one, height, width)
-        tally.note("{} of %d annotations have only a box; drawn as rectangles", where)
+        notes.add("{} of %d annotations have only a box; drawn as rectangles", where)
         return area
     if not all(isinstance(ring, list) for ring in rings):
         raise ValueError("its segmentation is no list of polygons")
     usable = [ring for ring in rings if len(ring) >= 6] or rings  # if none is, the error says why
     area = draw_polygons(usable, height, width)
-    tally.note("{} polygons of fewer than 3 points left out of annotations of several", where, len(rings) - len(usable))
+    notes.add("{} polygons of fewer than 3 points left out of annotations of several", where, len(rings) - len(usable))
     return area
 
 

@@ -45,52 +45,54 @@ TURNED = "{} images are turned by EXIF; their annotations are taken to be of the
 
 
 @dataclass(frozen=True)
-class PlacedSample:
+class ExportSample:
     """A pair with its place below the written folder, and its class indices, uint8 [H, W], at the image's size."""
 
     pair: Pair
     place: OutputLocation
     mask: np.ndarray
 
-    @property
-    def part(self) -> str | None:
-        """Train, val or test, where the layout or a split file says it."""
-        return self.place.part
 
+class ExportSamples:
+    """The samples of a data set that is converted; what cannot be used is an error after all others are written.
 
-def read_samples(data: DataConfig, task: str, out: Path) -> Iterator[PlacedSample]:
-    """Yields each usable sample; in the end the others are an error.
-
-    Raises:
-        OutputError: `out` holds files.
-        UsageError: rasters that are read by windows.
-        FindingsError: some samples could not be used; all others were yielded before.
+    Attributes:
+        placed: each pair with its part, train, val or test, where the layout or a split file says it.
     """
-    if data.windows is not None:
-        raise UsageError("datamodule=rasters: convert tiles; cut the rasters by flood-seg data tile first")
-    check_empty(out)
-    placed, faults = find_with_parts(data)
-    places = output_locations(out, placed)
-    reader = SampleReader.of(data, task)
-    warn_of(faults)
 
-    def read(pair: Pair) -> np.ndarray:
-        mask, size = reader.read_mask(pair), image_size(pair.image)
+    def __init__(self, data: DataConfig, task: str, out: Path) -> None:
+        """Finds the samples.
+
+        Raises:
+            OutputError: `out` holds files.
+            UsageError: rasters that are read by windows.
+        """
+        if data.windows is not None:
+            raise UsageError("datamodule=rasters: convert tiles; cut the rasters by flood-seg data tile first")
+        check_empty(out)
+        self.placed, faults = find_with_parts(data)
+        self._places = output_locations(out, self.placed)
+        self._reader, self._failed = SampleReader.of(data, task), len(faults)
+        warn_of(faults)
+
+    def __iter__(self) -> Iterator[ExportSample]:
+        """Reads the samples one after the other; those that cannot be read are warned of."""
+        pairs, done = [pair for pair, _ in self.placed], 0
+        place_of = dict(zip(pairs, self._places, strict=True))
+        for pair, mask in read_pairs(pairs, self._read_mask, "Converting"):
+            done += 1
+            yield ExportSample(pair, place_of[pair], mask)
+        self._failed += len(pairs) - done
+
+    def _read_mask(self, pair: Pair) -> np.ndarray:
+        mask, size = self._reader.read_mask(pair), read_header(pair.image).upright_size
         check_aspect(size, mask.shape)
         return resize_mask(mask, *size)
 
-    pairs, done = [pair for pair, _ in placed], 0
-    place_of = dict(zip(pairs, places, strict=True))
-    for pair, mask in read_pairs(pairs, read, "Converting"):
-        done += 1
-        yield PlacedSample(pair, place_of[pair], mask)
-    if failed := len(faults) + len(pairs) - done:
-        raise FindingsError(f"{failed} files could not be converted, see above; the rest is done")
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """Returns (height, width) of an upright image; raises ImageError where it cannot be read."""
-    return read_header(path).upright_size
+    def raise_failed(self) -> None:
+        """Raises FindingsError where samples could not be used."""
+        if self._failed:
+            raise FindingsError(f"{self._failed} files could not be converted, see above; the rest is done")
 
 
 def export_image(image: Path, place: OutputLocation, folder: str = IMAGES) -> Path:
@@ -107,7 +109,7 @@ def copy_image(image: Path, place: OutputLocation, folder: str = IMAGES) -> Path
     return target
 
 
-class Tally:
+class Notes:
     """Counts what was not taken as it stands, a line for each kind.
 
     Attributes:
@@ -118,7 +120,7 @@ class Tally:
         self.total = 0
         self._counts, self._examples = Counter[str](), dict[str, str]()
 
-    def note(self, text: str, example: str = "", count: int = 1) -> None:
+    def add(self, text: str, example: str = "", count: int = 1) -> None:
         """Counts; `text` has `{}` where the number goes and maybe `%d` for `total`; `example` is the first one."""
         self._counts[text] += count
         if count:
@@ -144,7 +146,7 @@ class Tally:
             warn(line)
 
 
-class SetWriter:
+class DataSetWriter:
     """Writes images and masks that training takes, and says by which overrides."""
 
     def __init__(
@@ -172,7 +174,7 @@ class SetWriter:
                 f"{', '.join(self._coding.names)}; a data set has one list of classes"
             )
         self._count, self._ignored = 0, bool(self._before.get("ignored"))
-        self.failed, self.tally, self._written = list[str](), Tally(), set[tuple[str, str]]()
+        self.failed, self.notes, self._written = list[str](), Notes(), set[tuple[str, str]]()
 
     @property
     def folder(self) -> Path:
@@ -182,16 +184,17 @@ class SetWriter:
     def size(self, image: Path, sizes: Iterable[tuple[int, int]]) -> tuple[int, int] | None:
         """Returns (height, width) of an image, or None where it cannot be read or annotations are of another size."""
         try:
-            size = image_size(image)
+            header = read_header(image)
         except ImageError as error:
             self.fail(str(error))
             return None
+        size = header.upright_size
         for height, width in sizes:
             if (height, width) != size:
                 self.fail(f"{image}: is {size[1]}×{size[0]}, its annotations are of {width}×{height}")
                 return None
-        if read_header(image).orientation != 1:
-            self.tally.note(TURNED, image.name)
+        if header.orientation != 1:
+            self.notes.add(TURNED, image.name)
         return size
 
     def add(self, image: Path, mask: np.ndarray, part: str | None, name: str) -> None:
@@ -237,12 +240,12 @@ class SetWriter:
             FindingsError: something could not be used; the rest is done.
         """
         overrides = self._coding.overrides(self._root, ignored=self._ignored)
-        done = {"images": self._count, "notes": self.tally.lines, "left_out": self.failed}
+        done = {"images": self._count, "notes": self.notes.lines, "left_out": self.failed}
         parts = self._before.get("parts", {}) | {self._part or "all": done}
         record = {"classes": list(self._coding.names), "ignored": self._ignored, "overrides": overrides, "parts": parts}
         if self._count:
             write_json(self._root / CONVERSION, record)
-        self.tally.show()
+        self.notes.show()
         with LeftOut() as left_out:
             for line in self.failed:
                 left_out.add(line.partition(": ")[0], line, f"left out: {line}")

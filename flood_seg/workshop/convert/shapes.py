@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flood_seg.config.schema.workshop import CocoConfig
-    from flood_seg.workshop.convert.samples import Tally
+    from flood_seg.workshop.convert.samples import Notes
 
 Ring = list[tuple[float, float]]
 MAX_COORDINATE_PIXELS = 1e6  # pixels
@@ -99,12 +99,12 @@ def _components(area: np.ndarray, options: CocoConfig) -> list[Shape]:
     return parts
 
 
-def count_lost(tally: Tally, mask: np.ndarray, shapes: Sequence[Shape], options: CocoConfig, where: str) -> None:
+def count_lost(notes: Notes, mask: np.ndarray, shapes: Sequence[Shape], options: CocoConfig, where: str) -> None:
     """Counts what the options make the shapes of a mask, class indices uint8 [H, W], leave out or add."""
     small = int(np.count_nonzero(mask)) - sum(int(shape.area.sum()) for shape in shapes)
-    tally.note(f"{{}} pixels in areas of less than coco.min_area={options.min_area} left out", where, small)
+    notes.add(f"{{}} pixels in areas of less than coco.min_area={options.min_area} left out", where, small)
     holes = sum(use_polygon(shape, options) and shape.holes for shape in shapes)
-    tally.note("{} shapes have holes, which are filled since coco.shape=polygon; auto keeps them", where, holes)
+    notes.add("{} shapes have holes, which are filled since coco.shape=polygon; auto keeps them", where, holes)
 
 
 def use_polygon(shape: Shape, options: CocoConfig) -> bool:
