@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from flood_seg.config.schema import SampleConfig
 from flood_seg.console import track
 from flood_seg.errors import DataError
 from flood_seg.files import check_writable, write_json, write_text
 from flood_seg.imaging.write import write_image
 from flood_seg.synthetic.scene import draw_scene
-
-if TYPE_CHECKING:
-    from flood_seg.config.schema import SampleConfig
 
 DRAWING_VERSION = 1  # raise it where a seed's scene changes
 README = """These photos are drawn by a program (flood-seg data sample). They are no real floods:

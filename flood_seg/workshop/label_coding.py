@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from flood_seg.classes import IGNORE, IGNORED
+import numpy as np
+
+from flood_seg.classes import IGNORE, IGNORED, Classes
 from flood_seg.config.defaults import defaults
 from flood_seg.config.overrides import as_override
 from flood_seg.config.schema.data import AUTO, DataConfig
 from flood_seg.errors import DataError
 from flood_seg.imaging.bands import plain_source
 from flood_seg.imaging.postprocess import to_labels
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-    from pathlib import Path
-
-    import numpy as np
-
-    from flood_seg.classes import Classes
 
 BINARY_VALUES = (0, 255)
 # Ignored pixels of masks with 0 and 255: read without labels, they are background or an error, never foreground.

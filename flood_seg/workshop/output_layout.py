@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from flood_seg.config.schema import DataConfig
 from flood_seg.data.layout import find_samples, parts_of
+from flood_seg.data.pairing import Fault, Pair
 from flood_seg.errors import DataError, FindingsError, OutputError
 from flood_seg.files import check_writable
 from flood_seg.imaging.decode import decode_bands
 from flood_seg.imaging.write import write_image
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from flood_seg.config.schema import DataConfig
-    from flood_seg.data.pairing import Fault, Pair
 
 IMAGES, MASKS = "images", "masks"
 

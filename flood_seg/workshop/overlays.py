@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,9 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from flood_seg.classes import IGNORED, to_rgb
+from flood_seg.classes import IGNORED, Color, to_rgb
+from flood_seg.config.schema import DataConfig
+from flood_seg.config.schema.workshop import OverlayConfig
 from flood_seg.console import counted, say
 from flood_seg.data.layout import choose_pairs
+from flood_seg.data.pairing import Pair
 from flood_seg.data.parallel import read_pairs
 from flood_seg.data.reading import SampleReader, resize_mask
 from flood_seg.errors import FindingsError
@@ -23,12 +27,6 @@ from flood_seg.metrics.confusion import confusion_matrix, image_ious
 from flood_seg.skipped import EVERY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from flood_seg.classes import Color
-    from flood_seg.config.schema import DataConfig
-    from flood_seg.config.schema.workshop import OverlayConfig
-    from flood_seg.data.pairing import Pair
     from flood_seg.inference.predictor import Predictor
 
 GAP_PIXELS, WHITE, INK = 6, (255, 255, 255), (26, 39, 51)

@@ -6,29 +6,25 @@ import json
 import re
 import shlex
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flood_seg.classes import IGNORED
 from flood_seg.config.overrides import as_override
+from flood_seg.config.schema import DataConfig
+from flood_seg.config.schema.workshop import CheckConfig, SplitConfig
 from flood_seg.console import say, show_table
 from flood_seg.data.layout import find_samples, warn_of
+from flood_seg.data.pairing import Pair
 from flood_seg.data.parallel import read_pairs
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.split import Split, hash_name, write_split
 from flood_seg.data.tables import read_groups
 from flood_seg.errors import DataError, UsageError
 from flood_seg.files import check_suffix, check_writable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from flood_seg.config.schema import DataConfig
-    from flood_seg.config.schema.workshop import CheckConfig, SplitConfig
-    from flood_seg.data.pairing import Pair
 
 TILE_NAME = re.compile(r"(_r\d+_c\d+|/r\d+c\d+)$")  # suffix of the names of tiles and windows
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flood_seg.config.schema import DataConfig
+from flood_seg.config.schema.workshop import CheckConfig
 from flood_seg.console import counted
 from flood_seg.data.nodata import find_suspected_nodata
 from flood_seg.data.parallel import parallel_map
@@ -31,12 +33,6 @@ from flood_seg.workshop.check.swapped_pairs import (
     weigh_cues,
 )
 from flood_seg.workshop.output_layout import find_with_parts
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from flood_seg.config.schema import DataConfig
-    from flood_seg.config.schema.workshop import CheckConfig
 
 BLOCK_IMAGES = 2000  # in the order of their stems, whose masks are compared with each other's images
 

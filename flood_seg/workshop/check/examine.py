@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from flood_seg.classes import IGNORED
+from flood_seg.config.schema.workshop import CheckConfig
 from flood_seg.data.labels import encode
-from flood_seg.data.nodata import band_extremes
-from flood_seg.data.pairing import VECTORS
-from flood_seg.data.reading import check_aspect, fit_mask, resize_mask
+from flood_seg.data.nodata import Extremes, band_extremes
+from flood_seg.data.pairing import VECTORS, Pair
+from flood_seg.data.reading import SampleReader, check_aspect, fit_mask, resize_mask
 from flood_seg.errors import DataError, ImageError, OutOfMemoryError
 from flood_seg.imaging.bands import read_bands
 from flood_seg.imaging.binary_mask import decide_mask, decide_window
@@ -25,15 +27,6 @@ from flood_seg.imaging.raster import Raster
 from flood_seg.imaging.source import LOSSY
 from flood_seg.plots.page import encode_thumbnail
 from flood_seg.workshop.check.findings import Finding
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from flood_seg.config.schema.workshop import CheckConfig
-    from flood_seg.data.nodata import Extremes
-    from flood_seg.data.pairing import Pair
-    from flood_seg.data.reading import SampleReader
 
 VIEW_SIZE = 64  # pixels
 

@@ -7,16 +7,19 @@ exchanged only on request, and a label that does not cover its image is not exte
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 
-from flood_seg.classes import IGNORED
+from flood_seg.classes import IGNORED, Classes
 from flood_seg.config.overrides import as_override
+from flood_seg.config.schema import DataConfig
 from flood_seg.console import counted, say, track
 from flood_seg.data.pairing import VECTORS
+from flood_seg.data.reading import SampleReader
 from flood_seg.data.split import Split, write_split
 from flood_seg.errors import DataError, OutputError, UsageError, did_you_mean
 from flood_seg.files import copy_file, write_json
@@ -27,16 +30,9 @@ from flood_seg.imaging.label_values import read_labels
 from flood_seg.imaging.postprocess import to_labels
 from flood_seg.imaging.source import SUFFIXES, is_raster
 from flood_seg.imaging.write import write_image
+from flood_seg.workshop.check.examine import ExaminedPair
+from flood_seg.workshop.check.result import CheckResult
 from flood_seg.workshop.output_layout import IMAGES, MASKS, OutputLocation, check_empty, output_locations, write_upright
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from flood_seg.classes import Classes
-    from flood_seg.config.schema import DataConfig
-    from flood_seg.data.reading import SampleReader
-    from flood_seg.workshop.check.examine import ExaminedPair
-    from flood_seg.workshop.check.result import CheckResult
 
 # Findings that cannot be fixed; the sample is left out.
 UNFIXABLE = frozenset({"unreadable", "labels"})

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
-from flood_seg.classes import to_rgb
+from flood_seg.classes import Classes, Color, to_rgb
 from flood_seg.console import counted, say, show_table
 from flood_seg.data.reading import resize_mask
 from flood_seg.files import write_json
 from flood_seg.imaging.display import draw_classes
 from flood_seg.plots.page import data_uri, encode_thumbnail, write_page
 from flood_seg.workshop.check.findings import FINDING_KINDS, SEVERITIES, Finding
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from flood_seg.classes import Classes, Color
-    from flood_seg.workshop.check.result import CheckResult
+from flood_seg.workshop.check.result import CheckResult
 
 MAX_LISTED = 3  # findings of a kind on the screen
 OPACITY = 0.4

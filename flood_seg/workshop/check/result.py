@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from flood_seg.console import counted
+from flood_seg.workshop.check.examine import ExaminedPair
+from flood_seg.workshop.check.findings import Finding
 from flood_seg.workshop.check.swapped_pairs import MIN_IMAGES
-
-if TYPE_CHECKING:
-    from flood_seg.workshop.check.examine import ExaminedPair
-    from flood_seg.workshop.check.findings import Finding
 
 
 @dataclass(frozen=True)

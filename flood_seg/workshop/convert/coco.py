@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from flood_seg.classes import BACKGROUND, IGNORED
+from flood_seg.config.schema import DataConfig
+from flood_seg.config.schema.workshop import CocoConfig
 from flood_seg.console import counted, say, track
 from flood_seg.errors import DataError
 from flood_seg.files import write_json
 from flood_seg.workshop.convert.instances import Entry, draw_annotation, is_crowd, read_instances
 from flood_seg.workshop.convert.samples import (
     DataSetWriter,
+    ExportSample,
     ExportSamples,
     Notes,
     export_image,
@@ -23,11 +26,6 @@ from flood_seg.workshop.convert.samples import (
 )
 from flood_seg.workshop.convert.shapes import Area, Shape, count_lost, encode_rle, to_shapes, use_polygon
 from flood_seg.workshop.output_layout import all_or_nothing
-
-if TYPE_CHECKING:
-    from flood_seg.config.schema import DataConfig
-    from flood_seg.config.schema.workshop import CocoConfig
-    from flood_seg.workshop.convert.samples import ExportSample
 
 DEFAULT_NAME = "annotations"
 NO_PIXEL = "{} of %d annotations cover no pixel of their image and are not drawn"

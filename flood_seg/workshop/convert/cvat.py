@@ -5,17 +5,19 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flood_seg.classes import IGNORE, IGNORED
+from flood_seg.config.schema import DataConfig
 from flood_seg.config.schema.extra_val import ALIASES
+from flood_seg.config.schema.workshop import CocoConfig
 from flood_seg.console import counted, one_line, say, track
 from flood_seg.errors import DataError
 from flood_seg.files import atomic_path, encodable
 from flood_seg.workshop.convert.samples import (
     DataSetWriter,
+    ExportSample,
     ExportSamples,
     Notes,
     check_file,
@@ -35,11 +37,6 @@ from flood_seg.workshop.convert.shapes import (
     use_polygon,
 )  # fmt: skip
 from flood_seg.workshop.output_layout import all_or_nothing
-
-if TYPE_CHECKING:
-    from flood_seg.config.schema import DataConfig
-    from flood_seg.config.schema.workshop import CocoConfig
-    from flood_seg.workshop.convert.samples import ExportSample
 
 ANNOTATIONS_FILE = "annotations.xml"
 AREA_TAGS = ("polygon", "mask", "box", "ellipse")

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from flood_seg.errors import DataError
-from flood_seg.workshop.convert.samples import check_file
+from flood_seg.workshop.convert.samples import Notes, check_file
 from flood_seg.workshop.convert.shapes import check_numbers, decompress_runs, draw_box, draw_polygons, draw_runs
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from flood_seg.workshop.convert.samples import Notes
 
 Entry = dict[str, Any]
 ID_TYPES = (int, float, str)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from flood_seg.classes import IGNORE, IGNORED, to_rgb
+from flood_seg.config.schema import DataConfig
 from flood_seg.console import counted, say
 from flood_seg.data.split import random_split
 from flood_seg.errors import DataError, UsageError
@@ -15,9 +15,6 @@ from flood_seg.files import write_json
 from flood_seg.imaging.write import write_image
 from flood_seg.workshop.convert.samples import DataSetWriter, ExportSamples, Notes, export_image
 from flood_seg.workshop.output_layout import OutputLocation, all_or_nothing
-
-if TYPE_CHECKING:
-    from flood_seg.config.schema import DataConfig
 
 IMAGES, MASKS, CLASSES = "img_dir", "ann_dir", "classes.json"
 

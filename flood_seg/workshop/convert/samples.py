@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from flood_seg.classes import BACKGROUND, IGNORE, IGNORED
+from flood_seg.config.schema import DataConfig
 from flood_seg.console import counted, say, warn
 from flood_seg.data.layout import warn_of
+from flood_seg.data.pairing import Pair
 from flood_seg.data.parallel import read_pairs
 from flood_seg.data.reading import SampleReader, check_aspect, resize_mask
 from flood_seg.errors import DataError, FindingsError, ImageError, UsageError
@@ -32,13 +34,6 @@ from flood_seg.workshop.output_layout import (
     output_locations,
     write_upright,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from flood_seg.config.schema import DataConfig
-    from flood_seg.data.pairing import Pair
-
 
 CONVERSION = "conversion.json"
 TURNED = "{} images are turned by EXIF; their annotations are taken to be of the upright images"

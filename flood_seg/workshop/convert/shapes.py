@@ -7,18 +7,15 @@ gives the very pixels that it was made of.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from flood_seg.classes import IGNORED
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from flood_seg.config.schema.workshop import CocoConfig
-    from flood_seg.workshop.convert.samples import Notes
+from flood_seg.config.schema.workshop import CocoConfig
+from flood_seg.workshop.convert.samples import Notes
 
 Ring = list[tuple[float, float]]
 MAX_COORDINATE_PIXELS = 1e6  # pixels

@@ -6,17 +6,21 @@ beginning to its end whatever its blocks are, and memory does not grow with it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from glob import escape
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from flood_seg.classes import IGNORED
+from flood_seg.config.schema.workshop import TileConfig
 from flood_seg.console import track
-from flood_seg.data.reading import check_aspect, resize_mask
+from flood_seg.data.pairing import Pair
+from flood_seg.data.reading import SampleReader, check_aspect, resize_mask
 from flood_seg.data.split import hash_name
 from flood_seg.errors import ImageError
 from flood_seg.imaging.bands import sibling_files
@@ -24,19 +28,10 @@ from flood_seg.imaging.gdal import create_raster
 from flood_seg.imaging.raster import Window
 from flood_seg.imaging.write import write_image
 from flood_seg.resources import cores
-from flood_seg.workshop.output_layout import IMAGES, MASKS
+from flood_seg.workshop.label_coding import Coding
+from flood_seg.workshop.output_layout import IMAGES, MASKS, OutputLocation
 from flood_seg.workshop.tiles.grid import Tile, tile_rows
 from flood_seg.workshop.tiles.source import PhotoSource, Source, open_source
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from flood_seg.config.schema.workshop import TileConfig
-    from flood_seg.data.pairing import Pair
-    from flood_seg.data.reading import SampleReader
-    from flood_seg.workshop.label_coding import Coding
-    from flood_seg.workshop.output_layout import OutputLocation
 
 MAX_READ_BYTES = 32 << 20  # bytes that a thread reads at once
 

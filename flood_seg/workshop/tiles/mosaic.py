@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,6 @@ from flood_seg.workshop.tiles.grid import own_spans
 from flood_seg.workshop.tiles.tile import GDAL_CACHE_BYTES, INDEX
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rasterio.io import DatasetWriter
 
 Key = tuple[str, str]  # part and name of a tile

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +13,7 @@ from flood_seg.imaging.decode import decode_bands
 from flood_seg.imaging.gdal import import_rasterio, open_raster, raster_errors
 from flood_seg.imaging.raster import equals
 from flood_seg.imaging.source import is_raster
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from flood_seg.workshop.tiles.grid import Tile
+from flood_seg.workshop.tiles.grid import Tile
 
 
 class PhotoSource:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from flood_seg.config.schema import DataConfig
+from flood_seg.config.schema.workshop import TileConfig
 from flood_seg.console import counted, say
 from flood_seg.data.layout import has_masks, set_names, warn_of
 from flood_seg.data.pairing import Pair
@@ -20,10 +21,6 @@ from flood_seg.skipped import CHECK, LeftOut
 from flood_seg.workshop.label_coding import Coding, image_overrides, on_command_line
 from flood_seg.workshop.output_layout import all_or_nothing, find_with_parts, output_locations
 from flood_seg.workshop.tiles.cut import InputImage, TiledImage, cut_image
-
-if TYPE_CHECKING:
-    from flood_seg.config.schema import DataConfig
-    from flood_seg.config.schema.workshop import TileConfig
 
 INDEX = "index.json"
 GDAL_CACHE_BYTES = 64 << 20  # bytes; by default GDAL takes 5 % of the machine's memory
@@ -95,6 +92,7 @@ def _find_images(data: DataConfig, out: Path, image: str | None, labels: str | N
     data = replace(data, windows=None)  # rasters are cut as a whole
     if labels and not image:
         raise UsageError("--labels: are of one image; give --image FILE too")
+    placed: list[tuple[Pair, str | None]]
     faulty, labelled = 0, bool(labels)
     if image:
         placed = [(pair, None) for pair in _list_images(Path(image), "", labels)]
