@@ -152,7 +152,7 @@ def write_geotiff(
     path: Path,
     bands: np.ndarray,
     georeference: Mapping[str, Any],
-    nodata: float,
+    nodata: float | None,
     names: Sequence[str],
     colors: Mapping[int, Color] | None = None,
 ) -> None:
@@ -160,9 +160,9 @@ def write_geotiff(
 
     Args:
         path: of the file.
-        bands: uint8, uint16 or float32 [H, W, bands].
+        bands: of a number type of GDAL's [H, W, bands].
         georeference: of `read_georeference`.
-        nodata: the value of pixels without data.
+        nodata: the value of pixels without data; None: there is none.
         names: of the bands; empty: they have none.
         colors: RGB by value, for one band of uint8; None: no colour table.
 

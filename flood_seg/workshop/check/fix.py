@@ -25,13 +25,13 @@ from flood_seg.errors import DataError, OutputError, UsageError, did_you_mean
 from flood_seg.files import copy_file, write_json
 from flood_seg.imaging.bands import plain_source, sibling_files
 from flood_seg.imaging.binary_mask import read_binary_mask
-from flood_seg.imaging.gdal import create_raster, open_raster
+from flood_seg.imaging.gdal import open_raster, write_geotiff
 from flood_seg.imaging.label_values import read_labels
 from flood_seg.imaging.postprocess import to_labels
 from flood_seg.imaging.source import SUFFIXES, is_raster
 from flood_seg.imaging.write import write_image
 from flood_seg.workshop.check.examine import ExaminedPair
-from flood_seg.workshop.check.result import CheckResult
+from flood_seg.workshop.check.findings import CheckResult
 from flood_seg.workshop.output_layout import IMAGES, MASKS, OutputLocation, check_empty, output_locations, write_upright
 
 # Findings that cannot be fixed; the sample is left out.
@@ -207,7 +207,7 @@ def _copy_mask(seen: ExaminedPair, source: ExaminedPair, place: OutputLocation, 
     if values.shape[:2] != seen.size:
         values = cv2.resize(values, seen.size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
     if is_raster(file):
-        _write_raster(values, seen.pair.image, place.file(MASKS, ".tif"), nodata)
+        write_geotiff(place.file(MASKS, ".tif"), np.atleast_3d(values), _grid(seen.pair.image), nodata, ())
     else:
         write_image(place.file(MASKS, ".png"), values)
     return [f"mask rewritten ({', '.join(sorted(kinds & {*REWRITTEN_MASKS, 'exif'})) or 'size'})"]
@@ -255,13 +255,6 @@ def _grid(image: Path) -> dict[str, Any]:
         return {"height": source.height, "width": source.width, "crs": source.crs, "transform": source.transform}
 
 
-def _write_raster(values: np.ndarray, image: Path, target: Path, nodata: int | None) -> None:
-    bands = values[:, :, None] if values.ndim == 2 else values
-    profile = _grid(image) | {"driver": "GTiff", "count": bands.shape[2], "dtype": values.dtype, "compress": "deflate"}
-    with create_raster(target, profile | {"nodata": nodata}) as out:
-        out.write(np.moveaxis(bands, 2, 0))
-
-
 def _warp(mask: Path, image: Path, target: Path, classes: Classes) -> None:
     """Warps a label to the grid of its image (nearest neighbour); where it does not reach there is no data."""
     from rasterio.enums import Resampling
@@ -274,7 +267,4 @@ def _warp(mask: Path, image: Path, target: Path, classes: Classes) -> None:
         with WarpedVRT(source, resampling=Resampling.nearest, **options) as warped:
             values = warped.read()
         covered = source.nodata is None and not (values == outside).any()
-        profile = grid | {"driver": "GTiff", "count": source.count, "dtype": source.dtypes[0],
-                          "nodata": None if covered else outside, "compress": "deflate"}  # fmt: skip
-        with create_raster(target, profile) as out:
-            out.write(values)
+    write_geotiff(target, np.moveaxis(values, 0, 2), grid, None if covered else outside, ())
