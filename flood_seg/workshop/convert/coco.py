@@ -24,7 +24,7 @@ from flood_seg.workshop.convert.samples import (
     find_file,
     index_classes,
 )
-from flood_seg.workshop.convert.shapes import Area, Shape, count_lost, encode_rle, to_shapes, use_polygon
+from flood_seg.workshop.convert.shapes import Area, Shape, count_lost, to_shapes, use_polygon
 from flood_seg.workshop.output_layout import all_or_nothing
 
 DEFAULT_NAME = "annotations"
@@ -81,7 +81,8 @@ def _write(out: Path, part: str | None, record: dict[str, Any]) -> Path:
 def _annotation(shape: Shape, image: int, number: int, options: CocoConfig) -> dict[str, Any]:
     from pycocotools import mask as coco_mask
 
-    encoded = encode_rle(shape.area)
+    encoded = coco_mask.encode(np.asfortranarray(shape.area, np.uint8))
+    encoded["counts"] = encoded["counts"].decode()  # as JSON takes it
     polygon, crowd = use_polygon(shape, options), shape.index == IGNORED
     outlines = [[float(side) for point in ring for side in point] for ring in shape.outlines]
     return {

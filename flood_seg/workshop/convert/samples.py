@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from flood_seg.imaging.header import read_header
 from flood_seg.imaging.source import image_suffixes
 from flood_seg.imaging.write import write_image
 from flood_seg.skipped import LeftOut
-from flood_seg.workshop.label_coding import Coding, on_command_line
+from flood_seg.workshop.label_encoding import LabelEncoding
 from flood_seg.workshop.output_layout import (
     IMAGES,
     MASKS,
@@ -159,14 +160,14 @@ class DataSetWriter:
             OutputError: `root`, or the part's folder, holds files.
             DataError: too many classes or none, or other ones than those of the parts that are there.
         """
-        self._coding = Coding.of_names([background, *names])
+        self._encoding = LabelEncoding.of_names([background, *names])
         self._root, self._part = root, part
         self._before = _read_parts(root) if part else {}
         check_empty(root / part if part and self._before else root)
-        if self._before and self._before["classes"] != list(self._coding.names):
+        if self._before and self._before["classes"] != list(self._encoding.names):
             raise DataError(
                 f"{root}: its other parts have the classes {', '.join(self._before['classes'])}, this one has "
-                f"{', '.join(self._coding.names)}; a data set has one list of classes"
+                f"{', '.join(self._encoding.names)}; a data set has one list of classes"
             )
         self._count, self._ignored = 0, bool(self._before.get("ignored"))
         self.failed, self.notes, self._written = list[str](), Notes(), set[tuple[str, str]]()
@@ -210,7 +211,7 @@ class DataSetWriter:
             return
         self._ignored |= bool((mask == IGNORED).any())
         copy_image(image, place)
-        write_image(place.file(MASKS, ".png"), self._coding.encode(mask))
+        write_image(place.file(MASKS, ".png"), self._encoding.encode(mask))
         self._count += 1
 
     def _place(self, part: str | None, name: str) -> OutputLocation | None:
@@ -234,17 +235,22 @@ class DataSetWriter:
         Raises:
             FindingsError: something could not be used; the rest is done.
         """
-        overrides = self._coding.overrides(self._root, ignored=self._ignored)
+        overrides = self._encoding.overrides(self._root, ignored=self._ignored)
         done = {"images": self._count, "notes": self.notes.lines, "left_out": self.failed}
         parts = self._before.get("parts", {}) | {self._part or "all": done}
-        record = {"classes": list(self._coding.names), "ignored": self._ignored, "overrides": overrides, "parts": parts}
+        record = {
+            "classes": list(self._encoding.names),
+            "ignored": self._ignored,
+            "overrides": overrides,
+            "parts": parts,
+        }
         if self._count:
             write_json(self._root / CONVERSION, record)
         self.notes.show()
         with LeftOut() as left_out:
             for line in self.failed:
                 left_out.add(line.partition(": ")[0], line, f"left out: {line}")
-        train = f" with masks; train with {on_command_line(overrides)}" if self._count else ""
+        train = f" with masks; train with {shlex.join(overrides)}" if self._count else ""
         say(f"{self._root}: {counted(self._count, 'image')}{train}")
         if self.failed:
             raise FindingsError(f"{len(self.failed)} entries could not be used, see above; the rest is done")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -55,10 +54,9 @@ class Area:
     @classmethod
     def of(cls, area: np.ndarray) -> Area:
         """Cuts bool [H, W]."""
-        rows, columns = (np.flatnonzero(area.any(axis=axis)) for axis in (1, 0))
-        if not rows.size:
-            return cls((slice(0), slice(0)), area[:0, :0], 0)
-        place = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        from scipy.ndimage import find_objects
+
+        place = next(iter(find_objects(area.astype(np.uint8))), (slice(0), slice(0)))
         return cls(place, area[place].copy(), int(area.sum()))
 
     def draw(self, mask: np.ndarray, index: int) -> None:
@@ -109,14 +107,6 @@ def use_polygon(shape: Shape, options: CocoConfig) -> bool:
     if shape.index == IGNORED or options.shape == "rle":
         return False
     return options.shape == "polygon" or not shape.holes
-
-
-def encode_rle(area: np.ndarray) -> dict[str, Any]:
-    """Returns COCO's compressed run lengths of bool [H, W], as JSON takes them."""
-    from pycocotools import mask as coco_mask
-
-    encoded = coco_mask.encode(np.asfortranarray(area, np.uint8))
-    return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode()}
 
 
 def draw_polygons(rings: Sequence[Sequence[float]], height: int, width: int) -> np.ndarray:
@@ -183,8 +173,8 @@ def draw_ellipse(ellipse: Sequence[float], rotation: float, height: int, width: 
 
 def _turn(degrees: float) -> tuple[float, float]:
     """Returns cosine and sine; exact of right angles, after which boxes still lie along the edges of pixels."""
-    quarters = {0.0: (1.0, 0.0), 90.0: (0.0, 1.0), 180.0: (-1.0, 0.0), 270.0: (0.0, -1.0)}
-    return quarters.get(degrees % 360) or (math.cos(math.radians(degrees)), math.sin(math.radians(degrees)))
+    radians = math.radians(degrees)
+    return round(math.cos(radians), 15), round(math.sin(radians), 15)
 
 
 def draw_runs(counts: Sequence[int], height: int, width: int) -> np.ndarray:

@@ -28,7 +28,7 @@ from flood_seg.imaging.gdal import create_raster
 from flood_seg.imaging.raster import Window
 from flood_seg.imaging.write import write_image
 from flood_seg.resources import cores
-from flood_seg.workshop.label_coding import Coding
+from flood_seg.workshop.label_encoding import LabelEncoding
 from flood_seg.workshop.output_layout import IMAGES, MASKS, OutputLocation
 from flood_seg.workshop.tiles.grid import Tile, tile_rows
 from flood_seg.workshop.tiles.source import PhotoSource, Source, open_source
@@ -60,7 +60,7 @@ class TiledImage:
     skipped: int
 
 
-def cut_image(image: InputImage, reader: SampleReader, coding: Coding, options: TileConfig) -> TiledImage:
+def cut_image(image: InputImage, reader: SampleReader, encoding: LabelEncoding, options: TileConfig) -> TiledImage:
     """Writes the tiles of an image.
 
     Raises:
@@ -68,7 +68,7 @@ def cut_image(image: InputImage, reader: SampleReader, coding: Coding, options: 
         DataError: its mask has a value that the labels do not list.
     """
     with ExitStack() as stack:
-        writer = _TileWriter(image, reader, coding, options, stack)
+        writer = _TileWriter(image, reader, encoding, options, stack)
         source = writer.source
         runs = list(_runs(tile_rows(source.shape, options.size, options.overlap, options.edge), source))
         with ThreadPoolExecutor(options.workers or cores()) as pool:
@@ -100,9 +100,9 @@ class _TileWriter:
     """Reads parts of an image, of its mask and of its bands in sibling folders, and writes them as tiles."""
 
     def __init__(
-        self, image: InputImage, reader: SampleReader, coding: Coding, options: TileConfig, stack: ExitStack
+        self, image: InputImage, reader: SampleReader, encoding: LabelEncoding, options: TileConfig, stack: ExitStack
     ) -> None:
-        self._image, self._reader, self._coding, self._options = image, reader, coding, options
+        self._image, self._reader, self._encoding, self._options = image, reader, encoding, options
         self.source = open_source(image.pair.image, stack, reader.bands.nodata)
         self._siblings = self._open_siblings(stack) if image.labelled else {}
         self._mask: np.ndarray | None = None  # that of a raster is read in parts
@@ -174,10 +174,10 @@ class _TileWriter:
         if labels is not None:
             labels = _padded(labels[None], tile, IGNORED)  # what reaches over the image is no background
             ignored = float((labels == IGNORED).mean())  # not rounded: a single pixel counts
-            nodata = self._coding.ignored if ignored else None  # declared in the GeoTIFF
+            nodata = self._encoding.ignored if ignored else None  # declared in the GeoTIFF
             profile = self.source.profile | {"nodata": nodata}
             mask_file = self._file(name, MASKS, self.source)
-            _write_values(mask_file, self._coding.encode(labels), tile, profile, self._options.compress)
+            _write_values(mask_file, self._encoding.encode(labels), tile, profile, self._options.compress)
         return {
             "tile": name, "source": self._image.pair.stem, "part": self._image.place.part or "",
             "row": tile.row, "col": tile.col, "height": tile.height, "width": tile.width, "data_share": round(data, 6),

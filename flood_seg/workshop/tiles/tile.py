@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from flood_seg.imaging.gdal import import_rasterio
 from flood_seg.imaging.size import limit_megapixels
 from flood_seg.imaging.source import is_image_file
 from flood_seg.skipped import CHECK, LeftOut
-from flood_seg.workshop.label_coding import Coding, image_overrides, on_command_line
+from flood_seg.workshop.label_encoding import LabelEncoding, image_overrides
 from flood_seg.workshop.output_layout import all_or_nothing, find_with_parts, output_locations
 from flood_seg.workshop.tiles.cut import InputImage, TiledImage, cut_image
 
@@ -52,11 +53,11 @@ def tile(
         for one in images:
             check_name(out / f"{one.place.name}_r000000_c000000.png")
         reader = SampleReader.of(data, task)
-        coding = Coding.of(reader.classes, task)
+        encoding = LabelEncoding.of(reader.classes, task)
         with import_rasterio().Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), LeftOut(CHECK) as left_out:
             for one in images:
                 try:
-                    done.append(cut_image(one, reader, coding, options))
+                    done.append(cut_image(one, reader, encoding, options))
                 except ImageError as error:
                     failed += 1
                     one.discard_tiles()
@@ -64,7 +65,7 @@ def tile(
         tiles = [entry for one in done for entry in one.tiles]
         if any(one.labelled for one in images):  # training reads the tiles as it reads what was cut
             ignored = any(entry["ignored_share"] for entry in tiles)
-            overrides = [*coding.overrides(out, ignored=ignored), *image_overrides(data)]
+            overrides = [*encoding.overrides(out, ignored=ignored), *image_overrides(data)]
         record = {"size": options.size, "overlap": options.overlap, "overrides": overrides}
         write_json(out / INDEX, record | {"sources": [one.record for one in done], "tiles": tiles})
         if tiles:
@@ -73,7 +74,7 @@ def tile(
     say(f"{out}: {counted(len(tiles), 'tile')} of {counted(len(done), 'image')}, {skipped} left out as empty; "
         f"{out / INDEX}")  # fmt: skip
     if overrides:
-        say(f"train with {on_command_line(overrides)}")
+        say(f"train with {shlex.join(overrides)}")
     if failed:
         raise FindingsError(f"{failed} of {len(done) + failed} images could not be cut, see above; the rest is done")
     return done
