@@ -21,7 +21,7 @@ from flood_seg.imaging.bands import read_bands
 from flood_seg.imaging.binary_mask import decide_mask, decide_window
 from flood_seg.imaging.display import to_picture
 from flood_seg.imaging.header import Header, read_header
-from flood_seg.imaging.label_values import Labels, read_labels, read_mask_values
+from flood_seg.imaging.label_values import read_labels, read_mask_values
 from flood_seg.imaging.preprocess import shrink
 from flood_seg.imaging.raster import Raster
 from flood_seg.imaging.source import LOSSY
@@ -128,12 +128,15 @@ def _examine_image(seen: ExaminedPair, reader: SampleReader) -> Raster | None:
 
 def _examine_mask(seen: ExaminedPair, reader: SampleReader, options: CheckConfig) -> np.ndarray | None:
     """Returns class indices, uint8 [H, W]."""
-    path = seen.pair.mask
+    path, window, classes = seen.pair.mask, seen.pair.window, reader.classes
     try:
         if path.suffix.lower() in VECTORS:
             return reader.read_mask(seen.pair)
         header = seen.mask_header = _read_header(seen, path)
-        labels = _read_values(seen, reader)
+        if classes.values:
+            labels = read_labels(path, window, by_color=classes.by_color)
+        else:
+            labels = read_mask_values(path, window)
     except (ImageError, OutOfMemoryError) as error:
         seen.add("unreadable", path, _brief(error, path))
         return None
@@ -141,28 +144,18 @@ def _examine_mask(seen: ExaminedPair, reader: SampleReader, options: CheckConfig
         seen.add("labels", path, _brief(error, path))
         return None
     try:
-        mask = encode(labels, reader.classes, path.name) if reader.classes.values else _binary_mask(seen, labels)
+        if classes.values:
+            mask = encode(labels, classes, path.name)
+        else:
+            mask = decide_mask(labels, path.name) if window is None else decide_window(labels, path)
     except DataError as error:
         seen.add("labels", path, _brief(error, path))
         return None
     if header.format in LOSSY:
         seen.add("lossy", path, f"is {header.format}, which changes values")
-    elif not reader.classes.values:
+    elif not classes.values:
         _find_intermediate_values(seen, labels.values, mask, options)
     return mask
-
-
-def _read_values(seen: ExaminedPair, reader: SampleReader) -> Labels:
-    path, window = seen.pair.mask, seen.pair.window
-    if reader.classes.values:
-        return read_labels(path, window, by_color=reader.classes.by_color)
-    return read_mask_values(path, window)
-
-
-def _binary_mask(seen: ExaminedPair, labels: Labels) -> np.ndarray:
-    if seen.pair.window is None:
-        return decide_mask(labels, seen.pair.mask.name)
-    return decide_window(labels, seen.pair.mask)
 
 
 def _find_intermediate_values(seen: ExaminedPair, values: np.ndarray, mask: np.ndarray, options: CheckConfig) -> None:
