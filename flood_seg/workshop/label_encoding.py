@@ -94,8 +94,8 @@ class LabelEncoding:
 
 def _unused_value(values: Sequence[int], taken: Collection[int]) -> int:
     """Returns a value that no class has: 255, or mid-grey between 0 and 255; of 16 bits where 8 have none."""
-    wished = MID_GREY if 255 in values else IGNORED
-    candidates: list[int] = [wished, *range(254, -1, -1), *range(256, MAX_PNG_VALUE + 1)]
+    preferred = MID_GREY if 255 in values else IGNORED
+    candidates: list[int] = [preferred, *range(254, -1, -1), *range(256, MAX_PNG_VALUE + 1)]
     return next(value for value in candidates if value not in taken)
 
 

@@ -1,4 +1,4 @@
-"""COCO's instances: polygons, run lengths (RLE) for shapes with holes, crowds for what counts nowhere."""
+"""COCO's instances: polygons, run-length encodings (RLE) for shapes with holes, crowds for ignored pixels."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ def _annotation(shape: Shape, image: int, number: int, options: CocoConfig) -> d
 def from_coco(annotations: Path, images: Path, out: Path, part: str | None = None) -> None:
     """Writes `images/` and `masks/` of COCO's instances.
 
-    Larger shapes are drawn first, so that a small one on a large one is seen; crowds count nowhere. What is not taken
-    as it stands is counted.
+    Larger shapes are drawn first, so that they do not hide smaller ones; the pixels of crowds are ignored. Deviations
+    from the annotations are counted and reported.
 
     Args:
         annotations: the JSON file.
@@ -109,7 +109,7 @@ def from_coco(annotations: Path, images: Path, out: Path, part: str | None = Non
         part: train, val or test: a folder below `out`; None: none.
 
     Raises:
-        DataError: the file is no JSON of COCO's.
+        DataError: the file is not JSON of COCO instances.
         OutputError: `out`, or the part's folder, holds files.
         FindingsError: some entries could not be used; the rest is done.
     """
@@ -157,7 +157,7 @@ def _write_all(
 
 
 def _by_file(entries: list[Entry], of_image: dict[Any, list[Entry]], writer: DataSetWriter) -> dict[str, list[Entry]]:
-    """Returns the entries of each file name; those whose number says two files are left out."""
+    """Returns the entries of each file name; entries whose id belongs to several files are left out."""
     names, files = defaultdict[Any, set[str]](set), defaultdict[str, list[Entry]](list)
     for entry in entries:
         names[entry["id"]].add(str(entry["file_name"]))

@@ -86,7 +86,7 @@ def _add_image(
 
 
 def _check_xml(path: Path) -> None:
-    """Raises DataError where XML 1.0 has no way to write a file's name."""
+    """Raises DataError where XML 1.0 cannot represent a file's name."""
     if encodable(one_line(path.name)) != path.name:
         raise DataError(f"{path}: XML cannot hold this name, not all of it is UTF-8 text; rename the file")
 
@@ -157,14 +157,14 @@ def _read(path: Path) -> ElementTree.Element:
 
 
 def _labels(root: ElementTree.Element, images: list[ElementTree.Element]) -> list[str]:
-    """Returns the labels as the file lists them, but for those of a skeleton's points, then those that it only uses."""
+    """Returns the listed labels except those of a skeleton's points, then labels of shapes that are not listed."""
     listed = [label.findtext("name") for label in root.findall(".//labels/label") if label.find("parent") is None]
     used = sorted({shape.get("label") or "" for image in images for shape in image if shape.tag in AREA_TAGS})
     return [name for name in dict.fromkeys([*listed, *used]) if name]
 
 
 def _count_others(images: list[ElementTree.Element], writer: DataSetWriter) -> None:
-    """Counts the shapes that are no areas, and the images that are of no part where others are of one."""
+    """Counts shapes that are not areas, and images without a part where others have one."""
     for image in images:
         for shape in image:
             if shape.tag not in AREA_TAGS:
@@ -248,7 +248,7 @@ def _draw(
 
 
 def _area(shape: ElementTree.Element, height: int, width: int) -> np.ndarray:
-    """Draws one of the areas that CVAT knows; raises ValueError where it is none."""
+    """Draws an area as bool [height, width]; raises ValueError where its attributes are invalid."""
     if shape.tag == "polygon":
         points = [float(side) for point in str(shape.get("points")).split(";") for side in point.split(",")]
         return draw_polygons([points], height, width)

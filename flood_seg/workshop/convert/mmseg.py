@@ -22,7 +22,7 @@ IMAGES, MASKS, CLASSES = "img_dir", "ann_dir", "classes.json"
 def to_mmseg(data: DataConfig, task: str, seed: int, out: Path) -> None:
     """Writes `img_dir/{train,val,test}`, `ann_dir/{train,val,test}` and `classes.json`.
 
-    Where nothing says which part a sample is of, `datamodule.val_split` of them are drawn for validation.
+    Without parts in the layout or a split file, a share of `datamodule.val_split` is drawn for validation.
 
     Raises:
         FindingsError: some samples could not be used; the rest is done.
@@ -34,7 +34,7 @@ def to_mmseg(data: DataConfig, task: str, seed: int, out: Path) -> None:
         parts = {pair.stem: part for pair, part in samples.placed}
         if not any(parts.values()):
             drawn = random_split(parts, data.val_split, seed)
-            parts = dict.fromkeys(drawn.train, "train") | dict.fromkeys(drawn.val, "val")
+            parts.update(dict.fromkeys(drawn.train, "train") | dict.fromkeys(drawn.val, "val"))
         for sample in samples:
             part, name = parts[sample.pair.stem], sample.place.name
             if part is None:
@@ -51,10 +51,10 @@ def to_mmseg(data: DataConfig, task: str, seed: int, out: Path) -> None:
 
 
 def from_mmseg(data: DataConfig, task: str, out: Path) -> None:
-    """Writes images/ and masks/ of MMSegmentation's folders, or of any layout that training takes.
+    """Writes images/ and masks/ of MMSegmentation's folders, or of any layout that training reads.
 
     Raises:
-        UsageError: nothing says what the masks' values mean.
+        UsageError: the classes of the masks' values are unknown.
         FindingsError: some samples could not be used; the rest is done.
         OutputError, UsageError: as `ExportSamples`.
     """
@@ -72,7 +72,7 @@ def from_mmseg(data: DataConfig, task: str, out: Path) -> None:
 def _with_classes(data: DataConfig, task: str) -> tuple[DataConfig, str]:
     """Returns data set and task with the classes of `classes.json`, where the configuration names none."""
     named = data.labels or data.max_label is not None or data.ignore_index is not None
-    if named or not (data.folders[0] / data.images_dir).is_dir():  # reading says what is missing
+    if named or not (data.folders[0] / data.images_dir).is_dir():  # reading raises the error
         return data, task
     path = data.folders[0] / CLASSES
     if not path.is_file():

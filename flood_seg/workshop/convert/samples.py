@@ -1,4 +1,4 @@
-"""Reads samples to be converted, and writes those that were."""
+"""Reads the samples that are exported to other formats, and writes those that are imported."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ExportSamples:
     """The samples of a data set that is converted; what cannot be used is an error after all others are written.
 
     Attributes:
-        placed: each pair with its part, train, val or test, where the layout or a split file says it.
+        placed: each pair with its part, train, val or test, where the layout or a split file names it.
     """
 
     def __init__(self, data: DataConfig, task: str, out: Path) -> None:
@@ -106,10 +106,10 @@ def copy_image(image: Path, place: OutputLocation, folder: str = IMAGES) -> Path
 
 
 class Notes:
-    """Counts what was not taken as it stands, a line for each kind.
+    """Counts deviations from the source that a conversion makes, and reports one line per kind.
 
     Attributes:
-        total: of what is counted, where a line says "of %d".
+        total: of what is counted, where a line contains "of %d".
     """
 
     def __init__(self) -> None:
@@ -117,18 +117,24 @@ class Notes:
         self._counts, self._examples = Counter[str](), dict[str, str]()
 
     def add(self, text: str, example: str = "", count: int = 1) -> None:
-        """Counts; `text` has `{}` where the number goes and maybe `%d` for `total`; `example` is the first one."""
+        """Counts a deviation.
+
+        Args:
+            text: of the line, with `{}` for the number, and `%d` for `total` where it is reported.
+            example: the file or annotation concerned; the first one is reported.
+            count: how many there are.
+        """
         self._counts[text] += count
         if count:
             self._examples.setdefault(text, example)
 
     def count(self, text: str) -> int:
-        """How often a line was noted."""
+        """Returns how often a text was counted."""
         return self._counts[text]
 
     @property
     def lines(self) -> list[str]:
-        """What was counted."""
+        """One line per kind of deviation."""
         lines = list[str]()
         for text, count in self._counts.items():
             example = self._examples.get(text)
@@ -143,12 +149,12 @@ class Notes:
 
 
 class DataSetWriter:
-    """Writes images and masks that training takes, and says by which overrides."""
+    """Writes images and masks in the default layout, and reports the overrides that training reads them by."""
 
     def __init__(
         self, root: Path, names: Sequence[str], *, background: str = BACKGROUND, part: str | None = None
     ) -> None:
-        """Begins a data set, or the next part of one.
+        """Starts a data set, or the next part of one.
 
         Args:
             root: its folder.
@@ -158,7 +164,7 @@ class DataSetWriter:
 
         Raises:
             OutputError: `root`, or the part's folder, holds files.
-            DataError: too many classes or none, or other ones than those of the parts that are there.
+            DataError: too many classes or none, or other ones than those of the existing parts.
         """
         self._encoding = LabelEncoding.of_names([background, *names])
         self._root, self._part = root, part
@@ -174,7 +180,7 @@ class DataSetWriter:
 
     @property
     def folder(self) -> Path:
-        """What is written: the data set's folder, or its next part's."""
+        """The folder that is written: the data set's, or its next part's."""
         return self._root / self._part if self._part else self._root
 
     def size(self, image: Path, sizes: Iterable[tuple[int, int]]) -> tuple[int, int] | None:
@@ -200,7 +206,7 @@ class DataSetWriter:
             image: is copied.
             mask: class indices, uint8 [H, W], of the image's size.
             part: train, val, test, or None.
-            name: the image's file name, maybe with folders, which become a part of the stem.
+            name: the image's file name, optionally with folders, which become part of the stem.
         """
         if image.suffix.lower() not in image_suffixes():
             self.fail(f"{image}: its name does not end as an image's does; rename it")
@@ -215,7 +221,7 @@ class DataSetWriter:
         self._count += 1
 
     def _place(self, part: str | None, name: str) -> OutputLocation | None:
-        """Returns a place of its own: of the stem, else of the whole name; None where both are taken."""
+        """Returns a unique location, named by the stem, otherwise by the whole name; None where both are used."""
         path = Path(name)
         for whole in (path.with_suffix(""), path):
             stem = "_".join(step for step in whole.parts if step not in ("..", "/")).lstrip(".")
@@ -226,7 +232,7 @@ class DataSetWriter:
         return None
 
     def fail(self, line: str) -> None:
-        """Notes what could not be used."""
+        """Records an entry that could not be used."""
         self.failed.append(line)
 
     def finish(self) -> None:
@@ -257,7 +263,7 @@ class DataSetWriter:
 
 
 def _read_parts(root: Path) -> dict[str, Any]:
-    """Returns the record of the parts that are there already; empty where there are none."""
+    """Returns the record of the existing parts; empty where there are none."""
     path = root / CONVERSION
     if not path.is_file():
         return {}
@@ -277,7 +283,7 @@ def index_classes(names: Iterable[str], background: str = BACKGROUND) -> tuple[l
 
 
 def find_file(*places: Path) -> Path | None:
-    """Returns the first that is a file; names that no file can have are none."""
+    """Returns the first path that is a file; invalid names are not."""
     for place in places:
         try:
             if place.is_file():

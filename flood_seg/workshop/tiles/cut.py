@@ -1,7 +1,7 @@
 """Cuts one image, with its mask, into tiles.
 
-Rows of tiles are read at once, in runs of at most 32 MB, so that a raster of any size is read once from its
-beginning to its end whatever its blocks are, and memory does not grow with it.
+Rows of tiles are read at once, in runs of at most 32 MB, so that a raster of any size and
+block layout is read once in sequence, and memory does not grow with it.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ class _TileWriter:
         self, tile: Tile, values: np.ndarray, valid: np.ndarray, labels: np.ndarray | None
     ) -> dict[str, Any] | None:
         """Writes a tile and its mask; returns its entry of the index, or None where it is left out."""
-        data = float(valid.mean())  # of what lies inside the image
+        data = float(valid.mean())  # of the pixels inside the image
         name = f"{self._image.place.name}_r{tile.row:06d}_c{tile.col:06d}"
         file, foreground, ignored = self._file(name, IMAGES, self.source), None, None
         if labels is not None:
@@ -172,7 +172,7 @@ class _TileWriter:
             return None
         self._write(file, values, tile, self.source)
         if labels is not None:
-            labels = _padded(labels[None], tile, IGNORED)  # what reaches over the image is no background
+            labels = _padded(labels[None], tile, IGNORED)  # padding is not background
             ignored = float((labels == IGNORED).mean())  # not rounded: a single pixel counts
             nodata = self._encoding.ignored if ignored else None  # declared in the GeoTIFF
             profile = self.source.profile | {"nodata": nodata}
@@ -198,7 +198,7 @@ class _TileWriter:
 
 
 def _is_kept(name: str, share: float) -> bool:
-    """Whether a tile of background alone is kept: the same ones each time."""
+    """Whether a tile that is all background is kept, deterministically by its name."""
     return int.from_bytes(hash_name(name)[:4], "big") < share * 2**32
 
 

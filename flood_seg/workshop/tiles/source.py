@@ -1,4 +1,4 @@
-"""An image to cut: a raster that is read in parts, or a decoded image that is held as a whole."""
+"""Reads parts of an image: of a raster from its file, of a photo from memory."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ class PhotoSource:
         self.shape, self.profile = values.shape[:2], dict[str, Any]()
 
     def read(self, part: Tile) -> tuple[np.ndarray, np.ndarray]:
-        """Returns a part that lies inside: any dtype [bands, H, W], and where it has data, bool [H, W]."""
+        """Returns a part inside the image: any dtype [bands, H, W], and where it has data, bool [H, W]."""
         rows, cols = slice(part.row, part.row + part.height), slice(part.col, part.col + part.width)
         return self._values[:, rows, cols], np.ones((part.height, part.width), bool)
 
     def keeps_validity(self, suffix: str) -> bool:
-        """Whether a tile of this suffix says by its own values where it has data."""
+        """Whether the values of a tile with this suffix show which pixels have data."""
         return True
 
 
 class RasterSource:
-    """A raster of any size; each thread reads it by a handle of its own, since GDAL's are for one thread.
+    """A raster of any size; each thread has its own handle, since GDAL's handles are not thread-safe.
 
     Attributes: as of `PhotoSource`; the bands' names and colour interpretations are the file's.
     """
@@ -64,7 +64,7 @@ class RasterSource:
         """
         self._nodata = nodata
         self._path, self._stack, self._local, self._lock = path, stack, threading.local(), threading.Lock()
-        with open_raster(path):  # says what is wrong with it
+        with open_raster(path):  # reports what is wrong with it
             source = self._handle()
         self.shape = (source.height, source.width)
         self.band_names, self.band_colors = source.descriptions, source.colorinterp
