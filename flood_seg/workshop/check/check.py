@@ -151,7 +151,7 @@ def _compare_images(result: CheckResult, options: CheckConfig) -> None:
 
 def _compare_masks(result: CheckResult, options: CheckConfig) -> None:
     """Compares masks with each other's images, block by block, and the masks of near-duplicates with each other."""
-    usable = [one for one in result.samples.values() if one.view is not None and _is_comparable(one)]
+    usable = [one for one in result.samples.values() if one.view is not None and one.is_varied]
     for start in range(0, len(usable), BLOCK_IMAGES):
         _compare_block(usable[start : start + BLOCK_IMAGES], result, options)
     swapped = {stem for swap in result.swaps for stem in swap}
@@ -167,22 +167,12 @@ def _compare_masks(result: CheckResult, options: CheckConfig) -> None:
             result.findings.append(Finding("contradiction", (first, second), file, text))
 
 
-def _comparison_mask(one: ExaminedPair) -> np.ndarray | None:
-    """Returns the input of `fit_scores`: the indices of several classes, otherwise the share of the foreground."""
-    return one.mask_view if one.class_view is None else one.class_view
-
-
-def _is_comparable(one: ExaminedPair) -> bool:
-    mask = _comparison_mask(one)
-    return mask is not None and bool((mask != mask.flat[0]).any())
-
-
 def _compare_block(block: Sequence[ExaminedPair], result: CheckResult, options: CheckConfig) -> None:
     if len(block) < MIN_IMAGES:
         result.detectability += [SwapDetectability(len(block), {}, 0.0)] if block else []
         return
     evidence = weigh_cues(fit_scores([one.view for one in block if one.view is not None],
-                          [mask for one in block if (mask := _comparison_mask(one)) is not None]))  # fmt: skip
+                          [mask for one in block if (mask := one.comparison_mask) is not None]))  # fmt: skip
     scores = evidence.scores
     found = power(scores, options.swap_warning) if scores is not None else 0.0
     result.detectability.append(SwapDetectability(len(block), dict(zip(CUES, evidence.separation, strict=True)), found))

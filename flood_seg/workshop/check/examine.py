@@ -63,6 +63,17 @@ class ExaminedPair:
     mask: bytes = b""
     extremes: Extremes = field(default_factory=list)
 
+    @property
+    def comparison_mask(self) -> np.ndarray | None:
+        """The input of `fit_scores`: the indices of several classes, otherwise the share of the foreground."""
+        return self.mask_view if self.class_view is None else self.class_view
+
+    @property
+    def is_varied(self) -> bool:
+        """Whether there is a mask of more than one value."""
+        mask = self.comparison_mask
+        return mask is not None and bool((mask != mask.flat[0]).any())
+
     def add(self, kind: str, file: Path, text: str) -> None:
         """Adds a finding of this pair."""
         self.findings.append(Finding(kind, (self.pair.stem,), file.name, text))

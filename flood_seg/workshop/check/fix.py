@@ -73,10 +73,8 @@ def choose_swaps(result: CheckResult, wanted: bool | list[str]) -> list[tuple[st
         return [swap for swap in result.swaps if wanted and swap in sure]
     known = {stem for swap in result.swaps for stem in swap}
     if unknown := [stem for stem in wanted if stem not in known]:
-        found = ", ".join(" and ".join(swap) for swap in result.swaps[:3]) or "none"
-        more = ", ..." if len(result.swaps) > 3 else ""
         raise DataError(
-            f"check.fix_swaps: {unknown[0]} is in no pair of swapped masks; pairs found: {found}{more}"
+            f"check.fix_swaps: {unknown[0]} is in no pair of swapped masks; pairs found: {_names(result.swaps)}"
             f"{did_you_mean(unknown[0], known)}; no copy is written"
         )
     return [swap for swap in result.swaps if set(swap) & set(wanted)]
@@ -117,18 +115,16 @@ def write_fixed(result: CheckResult, reader: SampleReader, root: Path, swaps: Se
     left = len(changes) - mended
     say(f"{root}: {counted(len(kept), 'pair')} copied, {mended} of them fixed, {left} left out; {root / 'fixes.json'}")
     if unchanged:
-        say(_left_alone(unchanged))
+        say(f"not exchanged: the masks of {counted(len(unchanged), 'pair')} that fit better when exchanged "
+            f"({_names(unchanged)}); check them, then exchange those that are swapped by "
+            f"check.fix_swaps=[{','.join(unchanged[0])}]")  # fmt: skip
     sources = {name: plain_source(str(source)) for name, source in reader.bands.sources.items()}
     if sources != dict(reader.bands.sources):  # all files of a sample have one stem in the copy
         say(f"read the copy with {shlex.quote(as_override('datamodule.band_sources', sources))}")
 
 
-def _left_alone(swaps: Sequence[tuple[str, str]]) -> str:
-    names = ", ".join(" and ".join(swap) for swap in swaps[:3]) + (", ..." if len(swaps) > 3 else "")
-    return (
-        f"not exchanged: the masks of {counted(len(swaps), 'pair')} that fit better when exchanged ({names}); "
-        f"check them, then exchange those that are swapped by check.fix_swaps=[{','.join(swaps[0])}]"
-    )
+def _names(swaps: Sequence[tuple[str, str]]) -> str:
+    return (", ".join(" and ".join(swap) for swap in swaps[:3]) or "none") + (", ..." if len(swaps) > 3 else "")
 
 
 def _dropped(result: CheckResult, partners: dict[str, str]) -> dict[str, str]:

@@ -39,7 +39,8 @@ def to_coco(data: DataConfig, task: str, options: CocoConfig, out: Path) -> list
 
     Raises:
         FindingsError: some samples could not be used; the rest is done.
-        OutputError, UsageError: as `ExportSamples`.
+        OutputError: `out` holds files.
+        UsageError: as `ExportSamples`.
     """
     names = data.classes(task).names
     records, notes = dict[str | None, dict[str, Any]](), Notes()

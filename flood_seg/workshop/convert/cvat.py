@@ -47,7 +47,8 @@ def to_cvat(data: DataConfig, task: str, options: CocoConfig, out: Path) -> Path
 
     Raises:
         FindingsError: some samples could not be used; the rest is done.
-        OutputError, UsageError: as `ExportSamples`.
+        OutputError: `out` holds files.
+        UsageError: as `ExportSamples`.
     """
     classes = data.classes(task)
     root = _head([*zip(classes.names, classes.colors, strict=True)][1:])

@@ -26,7 +26,8 @@ def to_mmseg(data: DataConfig, task: str, seed: int, out: Path) -> None:
 
     Raises:
         FindingsError: some samples could not be used; the rest is done.
-        OutputError, UsageError: as `ExportSamples`.
+        OutputError: `out` holds files.
+        UsageError: as `ExportSamples`.
     """
     classes, notes, count = data.classes(task), Notes(), 0
     with all_or_nothing(out):
@@ -56,7 +57,8 @@ def from_mmseg(data: DataConfig, task: str, out: Path) -> None:
     Raises:
         UsageError: the classes of the masks' values are unknown.
         FindingsError: some samples could not be used; the rest is done.
-        OutputError, UsageError: as `ExportSamples`.
+        OutputError: `out` holds files.
+        UsageError: as `ExportSamples`.
     """
     data, task = _with_classes(data, task)
     names = data.classes(task).names

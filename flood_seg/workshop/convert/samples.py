@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -57,15 +58,9 @@ class ExportSamples:
     """
 
     def __init__(self, data: DataConfig, task: str, out: Path) -> None:
-        """Finds the samples.
-
-        Raises:
-            OutputError: `out` holds files.
-            UsageError: rasters that are read by windows.
-        """
+        """Finds the samples, and their locations below `out`; raises UsageError where rasters are read by windows."""
         if data.windows is not None:
             raise UsageError("datamodule=rasters: convert tiles; cut the rasters by flood-seg data tile first")
-        check_empty(out)
         self.placed, faults = find_with_parts(data)
         self._places = output_locations(out, self.placed)
         self._reader, self._failed = SampleReader.of(data, task), len(faults)
@@ -225,10 +220,10 @@ class DataSetWriter:
         path = Path(name)
         for whole in (path.with_suffix(""), path):
             stem = "_".join(step for step in whole.parts if step not in ("..", "/")).lstrip(".")
-            key = part or "", stem.casefold()  # one file on some file systems
-            if key not in self._written:
-                self._written.add(key)
-                return OutputLocation(self._root, part, stem)
+            place = OutputLocation(self._root, part, stem)
+            if place.key not in self._written:
+                self._written.add(place.key)
+                return place
         return None
 
     def fail(self, line: str) -> None:
@@ -284,13 +279,7 @@ def index_classes(names: Iterable[str], background: str = BACKGROUND) -> tuple[l
 
 def find_file(*places: Path) -> Path | None:
     """Returns the first path that is a file; invalid names are not."""
-    for place in places:
-        try:
-            if place.is_file():
-                return place
-        except (OSError, ValueError):  # too long, a null character
-            continue
-    return None
+    return next((place for place in places if os.path.isfile(place)), None)  # noqa: PTH113 - a Path raises for long names
 
 
 def check_file(path: Path, what: str) -> None:
