@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from flood_seg.config.schema.workshop import DataToolsConfig
     from flood_seg.data.split import Split
-    from flood_seg.workshop.check.findings import CheckResult
+    from flood_seg.workshop.check.result import CheckResult
     from flood_seg.workshop.statistics import DataSetStatistics
 
 

@@ -18,11 +18,12 @@ from flood_seg.data.reading import SampleReader
 from flood_seg.errors import FindingsError, UsageError
 from flood_seg.files import check_writable
 from flood_seg.workshop.check.examine import ExaminedPair, examine
-from flood_seg.workshop.check.findings import SEVERITIES, CheckResult, Finding
+from flood_seg.workshop.check.findings import SEVERITIES, Finding
 from flood_seg.workshop.check.fix import check_fixable, choose_swaps, write_fixed
 from flood_seg.workshop.check.mask_image_fit import CUES, fit_scores
 from flood_seg.workshop.check.near_duplicates import connected_groups, find_near_duplicates, orientations
 from flood_seg.workshop.check.report import show, write_report
+from flood_seg.workshop.check.result import CheckResult
 from flood_seg.workshop.check.swapped_pairs import (
     MIN_IMAGES,
     SwapDetectability,

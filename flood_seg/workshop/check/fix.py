@@ -31,7 +31,7 @@ from flood_seg.imaging.postprocess import to_labels
 from flood_seg.imaging.source import SUFFIXES, is_raster
 from flood_seg.imaging.write import write_image
 from flood_seg.workshop.check.examine import ExaminedPair
-from flood_seg.workshop.check.findings import CheckResult
+from flood_seg.workshop.check.result import CheckResult
 from flood_seg.workshop.output_layout import IMAGES, MASKS, OutputLocation, check_empty, output_locations, write_upright
 
 # Findings that cannot be fixed; the sample is left out.

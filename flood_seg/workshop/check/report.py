@@ -16,7 +16,8 @@ from flood_seg.data.reading import resize_mask
 from flood_seg.files import write_json
 from flood_seg.imaging.display import draw_classes
 from flood_seg.plots.page import data_uri, encode_thumbnail, write_page
-from flood_seg.workshop.check.findings import FINDING_KINDS, SEVERITIES, CheckResult, Finding
+from flood_seg.workshop.check.findings import FINDING_KINDS, SEVERITIES, Finding
+from flood_seg.workshop.check.result import CheckResult
 
 MAX_LISTED = 3  # findings of a kind on the screen
 OPACITY = 0.4

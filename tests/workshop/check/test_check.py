@@ -20,7 +20,8 @@ from flood_seg.data.layout import find_samples
 from flood_seg.data.reading import SampleReader
 from flood_seg.errors import ConfigError, DataError, FindingsError, OutputError, UsageError
 from flood_seg.synthetic.scene import draw_scene
-from flood_seg.workshop.check.findings import FINDING_KINDS, CheckResult
+from flood_seg.workshop.check.findings import FINDING_KINDS
+from flood_seg.workshop.check.result import CheckResult
 from tests.workshop.tools import check, find_problems
 
 SIZE = 128
