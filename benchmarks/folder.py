@@ -14,7 +14,7 @@ from pathlib import Path
 
 from flood_seg.config.compose import compose
 from flood_seg.config.schema import InferConfig
-from flood_seg.imaging.source import image_suffixes
+from flood_seg.imaging.source import IMAGE_SUFFIXES
 from flood_seg.inference.engines import open_backend, with_engine
 from flood_seg.inference.files import Job, plan
 from flood_seg.inference.predictor import Predictor
@@ -42,7 +42,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         images = Path(name, "images")
         images.mkdir()
-        found = sorted(path for path in Path(source).iterdir() if path.suffix.lower() in image_suffixes())
+        found = sorted(path for path in Path(source).iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
         for number in range(COUNT):
             path = found[number % len(found)]
             shutil.copy(path, images / f"{number:03d}{path.suffix}")

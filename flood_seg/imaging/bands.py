@@ -15,7 +15,7 @@ from flood_seg.imaging.gdal import has_rasterio
 from flood_seg.imaging.name_pattern import PLACEHOLDER, find_name, match_name
 from flood_seg.imaging.preprocess import resize_image, resize_valid
 from flood_seg.imaging.raster import Raster, Window, clean, read_raster
-from flood_seg.imaging.source import ImageInput, ImageSource, image_suffixes, is_raster
+from flood_seg.imaging.source import IMAGE_SUFFIXES, ImageInput, ImageSource, is_raster
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -222,7 +222,7 @@ def _sibling(source: ImageSource, folder: str) -> Path:
     if PLACEHOLDER in folder:
         return _sibling_by_pattern(path, folder)
     for place in (path.parent.parent / folder, path.parent.parent.parent / folder / path.parent.name):
-        for suffix in (path.suffix, *sorted(image_suffixes())):
+        for suffix in (path.suffix, *sorted(IMAGE_SUFFIXES)):
             if (candidate := place / f"{path.stem}{suffix}").is_file():
                 return candidate
     raise ImageError(f"{path}: there is no file of this stem in the folder {folder} beside {path.parent}")
@@ -236,7 +236,7 @@ def _sibling_by_pattern(path: Path, source: str) -> Path:
         raise ImageError(f"{path}: its name does not match {image_pattern}; see datamodule.pair_pattern")
     folder, name = Path(pattern).parent, Path(pattern).name
     for place in (path.parent.parent / folder, path.parent.parent.parent / folder / path.parent.name):
-        if found := find_name(place, name, identifier, image_suffixes()):
+        if found := find_name(place, name, identifier, IMAGE_SUFFIXES):
             if len(found) > 1:
                 raise ImageError(f"{found[1]}: same identifier {identifier} as {found[0].name}; see band_sources")
             return found[0]

@@ -22,7 +22,7 @@ import numpy as np
 from flood_seg.errors import ImageError
 from flood_seg.imaging import png
 from flood_seg.imaging.size import check_header, max_megapixels, too_large
-from flood_seg.imaging.source import ImageInput, ImageSource, detect_format, is_whole
+from flood_seg.imaging.source import PILLOW_FORMATS, ImageInput, ImageSource, detect_format, is_whole
 from flood_seg.resources import enough_memory, is_out_of_memory
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _rgba_by_opencv(source: ImageSource, data: bytes) -> np.ndarray | None:
     if decoded is None or decoded.ndim != 3 or decoded.shape[2] != 4:
         return None
     if b"eXIf" in data:
-        with open_with_pillow(source, data, load=False) as opened:
+        with open_with_pillow(source, data) as opened:
             orientation = exif_orientation(opened)
         decoded = cv2.transpose(decoded) if orientation >= 5 else decoded
         decoded = cv2.flip(decoded, _FLIPS[orientation]) if orientation in _FLIPS else decoded
@@ -215,6 +215,10 @@ def _by_pillow(source: ImageSource, data: bytes, alpha: str, indices: bool) -> D
     from PIL import ImageOps
 
     with open_with_pillow(source, data) as opened:
+        if opened.format == "TIFF":  # which Pillow turns upright when it loads it; GDAL and GIS programs ignore the tag
+            orientation = exif_orientation(opened)
+            opened.load()
+            opened.getexif()[_EXIF_ORIENTATION] = {6: 8, 8: 6}.get(orientation, orientation)
         image = ImageOps.exif_transpose(opened)
         if indices and image.mode == "P":
             return Decoded(np.atleast_3d(np.array(image)), _palette_of(image))
@@ -240,8 +244,8 @@ def exif_orientation(image: Image.Image) -> int:
 
 
 @contextmanager
-def open_with_pillow(source: ImageSource, data: bytes, *, load: bool = True) -> Iterator[Image.Image]:
-    """Yields the image opened by Pillow; what Pillow raises, in the body too, becomes an ImageError.
+def open_with_pillow(source: ImageSource, data: bytes) -> Iterator[Image.Image]:
+    """Yields the image opened by Pillow, not decoded yet; what Pillow raises, in the body too, becomes an ImageError.
 
     EXIF is read as late as in the body, and a PNG is decoded for it.
     """
@@ -251,9 +255,7 @@ def open_with_pillow(source: ImageSource, data: bytes, *, load: bool = True) -> 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd EXIF and TIFF tags, which do not matter here
-            with Image.open(io.BytesIO(data)) as opened:
-                if load:
-                    opened.load()
+            with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as opened:
                 yield opened
     except UnidentifiedImageError as error:
         raise ImageError(f"{source}: not an image") from error

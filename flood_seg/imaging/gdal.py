@@ -136,7 +136,7 @@ def read_georeference(given: ImageInput, height: int, width: int) -> dict[str, A
 
 
 def _is_turned(source: ImageSource) -> bool:
-    with open_with_pillow(source, source.read(), load=False) as opened:
+    with open_with_pillow(source, source.read()) as opened:
         return exif_orientation(opened) != 1
 
 

@@ -61,7 +61,7 @@ def read_header(given: ImageInput) -> Header:
 def _of_photo(source: ImageSource) -> Header:
     with enough_to_decode(source):
         data = read_encoded(source)
-        with open_with_pillow(source, data, load=False) as opened:
+        with open_with_pillow(source, data) as opened:
             orientation, size, form = exif_orientation(opened), (opened.height, opened.width), str(opened.format)
             mode = "L" if opened.mode.startswith("I") else opened.mode
             # Pillow says RGB of a PNG of 16 bits a channel.

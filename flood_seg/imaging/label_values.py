@@ -104,7 +104,7 @@ def _brightest(values: np.ndarray) -> np.ndarray:
 
 
 def _refuse_nodata(source: ImageSource) -> None:
-    with enough_to_decode(source), open_with_pillow(source, read_encoded(source), load=False) as opened:
+    with enough_to_decode(source), open_with_pillow(source, read_encoded(source)) as opened:
         if _GDAL_NODATA in getattr(opened, "tag_v2", {}):
             raise ImageError(f"{source}: declares a nodata value, which GDAL reads; pip install 'flood-seg[geo]'")
 

@@ -13,7 +13,7 @@ from flood_seg.errors import DataError, ImageError, OutputError
 from flood_seg.files import check_name, regular
 from flood_seg.imaging.bands import BandSelection, band_files
 from flood_seg.imaging.gdal import is_readable
-from flood_seg.imaging.source import image_suffixes, is_image_file, is_whole
+from flood_seg.imaging.source import IMAGE_SUFFIXES, is_image_file, is_whole
 from flood_seg.inference.rendering import GEOTIFF
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def _folders(top: Path) -> Iterator[Path]:
 def _is_image(path: Path) -> bool:
     """Whether a path is an image file, or a broken link named as one, which is reported as missing."""
     return is_image_file(path) or (
-        path.is_symlink() and not path.exists() and path.suffix.lower() in image_suffixes() and path.name[0] != "."
+        path.is_symlink() and not path.exists() and path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."
     )
 
 
