@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from unicodedata import normalize
 
 from flood_seg.errors import DataError
-from flood_seg.imaging.name_pattern import match_name
+from flood_seg.imaging.bands import match_name
 from flood_seg.imaging.source import is_image_file
 
 if TYPE_CHECKING:

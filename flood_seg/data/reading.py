@@ -13,8 +13,9 @@ from flood_seg.config.schema.data import BANDS, VALUE_SCALE
 from flood_seg.data.labels import read_classes
 from flood_seg.data.pairing import VECTORS
 from flood_seg.errors import ConfigError, ImageError
-from flood_seg.imaging.bands import BandSelection, read_bands
+from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.preprocess import resize_image
+from flood_seg.imaging.read import read_bands
 
 if TYPE_CHECKING:
     from flood_seg.config.schema import DataConfig

@@ -79,7 +79,7 @@ class ImageResult:
         sampled: logits float32 [n, classes] and true indices [n] of sampled pixels (multiclass).
         brightness: mean grey value, in [0, 1].
         sharpness: standard deviation of the Laplacian of the grey thumbnail, in [0, 1].
-        shift: of the values from the training data's; see `imaging.values.measure_shift`.
+        shift: of the values from the training data's; see `inference.values.measure_shift`.
         thumbnails: None once the image is not shown in the report.
     """
 

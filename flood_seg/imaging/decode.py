@@ -20,9 +20,16 @@ import cv2
 import numpy as np
 
 from flood_seg.errors import ImageError
-from flood_seg.imaging import png
-from flood_seg.imaging.size import check_header, max_megapixels, too_large
-from flood_seg.imaging.source import PILLOW_FORMATS, ImageInput, ImageSource, detect_format, is_whole
+from flood_seg.imaging.encoded import (
+    check_header,
+    has_alpha_channel,
+    has_palette,
+    has_transparent_color,
+    max_megapixels,
+    plain_png,
+    too_large,
+)
+from flood_seg.imaging.source import PILLOW_FORMATS, PNG_SIGNATURE, ImageInput, ImageSource, detect_format, is_whole
 from flood_seg.resources import enough_memory, is_out_of_memory
 
 if TYPE_CHECKING:
@@ -166,9 +173,9 @@ def _by_opencv(source: ImageSource, data: bytes, alpha: str, indices: bool) -> n
     if not is_whole(data):
         return None
     if detect_format(data) == "PNG":
-        if (indices and png.has_palette(data)) or (alpha == "any" and png.has_transparent_color(data)):
+        if (indices and has_palette(data)) or (alpha == "any" and has_transparent_color(data)):
             return None
-        if alpha != "drop" and png.has_alpha_channel(data):
+        if alpha != "drop" and has_alpha_channel(data):
             return _rgba_by_opencv(source, data)
     return _imdecode(data, _OWN_DEPTH)
 
@@ -192,7 +199,7 @@ def _imdecode(data: bytes, flags: int) -> np.ndarray | None:
     Raises:
         MemoryError: there is not enough memory.
     """
-    plain = png.plain_png(data) if data.startswith(png.SIGNATURE) else data
+    plain = plain_png(data) if data.startswith(PNG_SIGNATURE) else data
     if plain is None:
         return None
     _silence_opencv()

@@ -15,7 +15,7 @@ import numpy as np
 from flood_seg.errors import ImageError
 from flood_seg.files import atomic_path, regular
 from flood_seg.imaging.decode import exif_orientation, open_with_pillow
-from flood_seg.imaging.size import check_size
+from flood_seg.imaging.encoded import check_size
 from flood_seg.imaging.source import ImageInput, ImageSource, detect_format, is_raster
 from flood_seg.resources import enough_memory
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flood_seg.errors import ImageError
+from flood_seg.imaging.encoded import check_size
 from flood_seg.imaging.gdal import import_rasterio, open_raster
-from flood_seg.imaging.size import check_size
 from flood_seg.imaging.source import ImageInput, ImageSource
 
 if TYPE_CHECKING:

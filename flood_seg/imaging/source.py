@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from flood_seg.errors import ImageError
 from flood_seg.files import regular
-from flood_seg.imaging.png import SIGNATURE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEAD_BYTES = 12  # by which every format below is recognized
 
 # The formats that are read, by Pillow's names, common ones first; the usual suffix of each comes first. Pillow knows
@@ -34,7 +34,7 @@ PILLOW_FORMATS = tuple(name for name in SUFFIXES if name != "MPO")  # which Pill
 IMAGE_SUFFIXES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 LOSSY = frozenset({"JPEG", "MPO"})
 _SIGNATURES = {
-    b"\xff\xd8": "JPEG", SIGNATURE: "PNG", b"GIF87a": "GIF", b"GIF89a": "GIF", b"BM": "BMP",
+    b"\xff\xd8": "JPEG", PNG_SIGNATURE: "PNG", b"GIF87a": "GIF", b"GIF89a": "GIF", b"BM": "BMP",
     b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF", b"<VRTDataset": "VRT",
 }  # fmt: skip
 

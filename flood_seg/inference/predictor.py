@@ -11,7 +11,7 @@ import numpy as np
 from flood_seg.errors import ImageError
 from flood_seg.imaging.postprocess import check_logits, resize_logits, to_classes, to_probabilities
 from flood_seg.imaging.preprocess import preprocess, resize_valid
-from flood_seg.imaging.values import measure_shift
+from flood_seg.inference.values import measure_shift
 from flood_seg.pipeline import pipeline
 from flood_seg.resources import cores
 

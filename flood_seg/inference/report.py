@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flood_seg.console import counted, say, warn
 from flood_seg.errors import FloodSegError, OutputError, PartialFailureError
 from flood_seg.files import write_json
-from flood_seg.imaging.values import unusual_values
+from flood_seg.inference.values import unusual_values
 from flood_seg.skipped import EVERY, NAMED, LeftOut
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flood_seg.errors import FloodSegError, ImageError, LogitsError, OutOfMemoryError
-from flood_seg.imaging.bands import BandSelection, read_bands
+from flood_seg.imaging.bands import BandSelection
+from flood_seg.imaging.read import read_bands
 from flood_seg.inference.rendering import Renderer
 from flood_seg.resources import enough_memory
 

@@ -12,8 +12,8 @@ from flood_seg.console import say, track
 from flood_seg.errors import UsageError
 from flood_seg.files import check_name, check_suffix, check_writable
 from flood_seg.imaging.bands import BandSelection
+from flood_seg.imaging.encoded import limit_megapixels
 from flood_seg.imaging.gdal import import_rasterio
-from flood_seg.imaging.size import limit_megapixels
 from flood_seg.imaging.video import is_video
 from flood_seg.inference.engines import choose_engine, open_backend, with_streams
 from flood_seg.inference.files import Job, not_done, plan, with_probabilities

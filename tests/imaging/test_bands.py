@@ -8,8 +8,9 @@ from PIL import Image
 from rasterio.enums import ColorInterp
 
 from flood_seg.errors import ImageError
-from flood_seg.imaging.bands import BandSelection, band_files, read_bands
+from flood_seg.imaging.bands import BandSelection, band_files
 from flood_seg.imaging.raster import Window
+from flood_seg.imaging.read import read_bands
 
 RANDOM = np.random.default_rng(0)
 

@@ -18,10 +18,10 @@ from flood_seg.data.parallel import read_pairs
 from flood_seg.data.reading import SampleReader, check_aspect, resize_mask
 from flood_seg.errors import DataError, FindingsError, ImageError, UsageError
 from flood_seg.files import copy_file, write_json
-from flood_seg.imaging.header import read_header
 from flood_seg.imaging.source import IMAGE_SUFFIXES
 from flood_seg.imaging.write import write_image
 from flood_seg.skipped import LeftOut
+from flood_seg.workshop.header import read_header
 from flood_seg.workshop.label_coding import Coding, on_command_line
 from flood_seg.workshop.output_layout import (
     IMAGES,

@@ -26,9 +26,9 @@ from flood_seg.data.split import hash_name
 from flood_seg.errors import DataError, FindingsError, ImageError, OutputError, UsageError
 from flood_seg.files import check_name, write_csv, write_json
 from flood_seg.imaging.bands import sibling_files
+from flood_seg.imaging.encoded import limit_megapixels
 from flood_seg.imaging.gdal import create_raster, import_rasterio
 from flood_seg.imaging.raster import Window
-from flood_seg.imaging.size import limit_megapixels
 from flood_seg.imaging.source import is_image_file
 from flood_seg.imaging.write import write_image
 from flood_seg.resources import cores
