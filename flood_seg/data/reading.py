@@ -19,8 +19,8 @@ from flood_seg.imaging.read import read_bands
 
 if TYPE_CHECKING:
     from flood_seg.config.schema import DataConfig
-    from flood_seg.data.pairing import Pair
-    from flood_seg.imaging.raster import Raster, Window
+    from flood_seg.data.pairing import Pair, SampleWindow
+    from flood_seg.imaging.raster import Raster
     from flood_seg.spec import ModelSpec
 
 Sample = tuple[np.ndarray, np.ndarray]  # image [H, W, bands] and class indices uint8 [H, W]
@@ -118,7 +118,7 @@ def _bands_for_model(config: DataConfig, spec: ModelSpec) -> BandSelection:
     return replace(bands, sources={**bands.sources, **(config.band_sources or {})}, nodata=nodata)
 
 
-def fill_up(image: np.ndarray, mask: np.ndarray, window: Window | None) -> Sample:
+def fill_up(image: np.ndarray, mask: np.ndarray, window: SampleWindow | None) -> Sample:
     """Extends a smaller window to its full size below and to the right, by zeros that are ignored."""
     below, beside = (window.size - mask.shape[0], window.size - mask.shape[1]) if window else (0, 0)
     if not (below or beside):

@@ -43,18 +43,14 @@ class Window:
         col: the first column.
         height: number of rows that are read.
         width: number of columns that are read.
-        size: side of the square that a smaller window is padded to.
         of: height and width of the whole image.
-        block: first row, first column, last row and last column plus one that it may be moved within.
     """
 
     row: int
     col: int
     height: int
     width: int
-    size: int
     of: tuple[int, int]
-    block: tuple[int, int, int, int]
 
     @property
     def slices(self) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -27,7 +27,7 @@ from tests.conftest import draw_pond
 
 IMAGE, MASK = draw_pond(0, 48, 64)
 NIR = BandSelection(("red", "green", "blue", "nir"), value_scale=10000.0)
-WINDOW = Window(8, 16, 24, 32, 32, (48, 64), (0, 0, 48, 64))
+WINDOW = Window(8, 16, 24, 32, (48, 64))
 
 
 def encode(image: Image.Image, form: str, **options: object) -> bytes:

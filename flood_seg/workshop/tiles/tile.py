@@ -20,7 +20,7 @@ import numpy as np
 from flood_seg.classes import IGNORED
 from flood_seg.console import counted, say, track
 from flood_seg.data.layout import has_masks, set_names, warn_of
-from flood_seg.data.pairing import Pair
+from flood_seg.data.pairing import Pair, SampleWindow
 from flood_seg.data.reading import SampleReader, check_aspect, resize_mask
 from flood_seg.data.split import hash_name
 from flood_seg.errors import DataError, FindingsError, ImageError, OutputError, UsageError
@@ -28,7 +28,6 @@ from flood_seg.files import check_name, write_csv, write_json
 from flood_seg.imaging.bands import sibling_files
 from flood_seg.imaging.encoded import limit_megapixels
 from flood_seg.imaging.gdal import create_raster, import_rasterio
-from flood_seg.imaging.raster import Window
 from flood_seg.imaging.source import is_image_file
 from flood_seg.imaging.write import write_image
 from flood_seg.resources import cores
@@ -259,8 +258,8 @@ class _Cutter:
             return None
         if mask is not None:
             return mask[part.row : part.row + part.height, part.col : part.col + part.width]
-        window = Window(
-            part.row, part.col, part.height, part.width, max(part.height, part.width), source.shape,
+        window = SampleWindow(
+            part.row, part.col, part.height, part.width, source.shape, max(part.height, part.width),
             (0, 0, *source.shape),
         )  # fmt: skip
         return self._reader.read_mask(Pair(scene.pair.stem, scene.pair.image, scene.pair.mask, window=window))
