@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from flood_seg.config.schema import QuantizeOptions
     from flood_seg.evaluation.eval_images import EvalImage
-    from flood_seg.export.int8 import Quantizer
+    from flood_seg.export.int8 import OnnxQuantizer, OpenVinoQuantizer
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def measure(path: Path, engine: str, photos: Sequence[EvalImage]) -> Result:
 
 def quantize_within(
     options: QuantizeOptions,
-    quantizer: Quantizer,
+    quantizer: OnnxQuantizer | OpenVinoQuantizer,
     path: Path,
     float_iou: float,
     photos: Sequence[EvalImage],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -20,26 +20,17 @@ LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 RANKING_PHOTOS = 4
 
 
-class Quantizer(Protocol):
-    """Makes INT8 models for an engine.
-
-    Attributes:
-        engine: which runs what it writes, a name of configs/backend/.
-    """
-
-    engine: str
-
-    def write(self, path: Path, excluded: Collection[str]) -> None:
-        """Writes the model with all layers but the excluded ones quantized."""
-
-
 def layers(model: onnx.ModelProto) -> list[str]:
     """Returns the names of the nodes that can be quantized, first to last."""
     return [node.name for node in model.graph.node if node.op_type in LAYERS]
 
 
 class OnnxQuantizer:
-    """For ONNX Runtime, by its own tools: an ONNX file with QuantizeLinear and DequantizeLinear around each layer."""
+    """For ONNX Runtime, by its own tools: an ONNX file with QuantizeLinear and DequantizeLinear around each layer.
+
+    Attributes:
+        engine: which runs what it writes, a name of configs/backend/.
+    """
 
     engine = "onnxruntime"
 
@@ -65,7 +56,7 @@ class OnnxQuantizer:
         self._ranges = calibrator.compute_data()
 
     def write(self, path: Path, excluded: Collection[str]) -> None:
-        """See Quantizer."""
+        """Writes the model with all layers but the excluded ones quantized."""
         onnx.save(self.quantized(excluded), path)
 
     def quantized(self, excluded: Collection[str]) -> onnx.ModelProto:
@@ -103,7 +94,11 @@ class OnnxQuantizer:
 
 
 class OpenVinoQuantizer:
-    """For OpenVINO, by NNCF: an .xml and a .bin."""
+    """For OpenVINO, by NNCF: an .xml and a .bin.
+
+    Attributes:
+        engine: which runs what it writes, a name of configs/backend/.
+    """
 
     engine = "openvino"
 
@@ -125,7 +120,7 @@ class OpenVinoQuantizer:
         self._path, self._batches = model, batches
 
     def write(self, path: Path, excluded: Collection[str]) -> None:
-        """See Quantizer."""
+        """Writes the model with all layers but the excluded ones quantized."""
         model = openvino_core().read_model(self._path)
         # OpenVINO makes of an ONNX node `a` with a bias the operations `a/WithoutBiases` and `a`.
         there = [operation.get_friendly_name() for operation in model.get_ops()]

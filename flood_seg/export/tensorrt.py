@@ -102,7 +102,7 @@ def _is_quantized(model: onnx.ModelProto) -> bool:
 
 def _choose_builder(builder: str) -> str:
     """Returns `python`, `trtexec` or `docker`; `auto` is the first that is available."""
-    ways = {"python": _python_works, "trtexec": _trtexec_works, "docker": containers.is_available}
+    ways = {"python": _python_works, "trtexec": trtexec.program, "docker": containers.is_available}
     if builder != "auto" and ways[builder]():
         return builder
     found = [name for name, works in ways.items() if works()]
@@ -119,10 +119,6 @@ def _choose_builder(builder: str) -> str:
 
 def _python_works() -> bool:
     return tensorrt_python.is_available()
-
-
-def _trtexec_works() -> bool:
-    return trtexec.program() is not None
 
 
 def _by_python(options: TensorRtExport, model: onnx.ModelProto, source: Path, plan: Path, shapes: Shapes) -> Built:

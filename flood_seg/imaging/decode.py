@@ -67,7 +67,7 @@ class Decoded(NamedTuple):
 
 
 def decode(given: ImageInput, *, alpha: Literal["drop", "channel", "any"] = "drop", indices: bool = False) -> Decoded:
-    """Decodes an image that is no raster; turns it upright as its EXIF orientation says.
+    """Decodes an image that is no raster; turns it upright as its EXIF orientation says, except a TIFF.
 
     The content decides on the format, not the suffix.
 
@@ -128,8 +128,8 @@ def decode_bands(given: ImageInput) -> tuple[np.ndarray, tuple[str, ...]]:
     return (_to_8_bits(values) if values.dtype == bool else values), _CHANNEL_NAMES[values.shape[2]]
 
 
-def check_range_used(image: np.ndarray, where: object) -> np.ndarray:
-    """Returns a photo that was reduced from 16 bits to uint8 [H, W, bands], where it makes use of that range.
+def check_range_used(image: np.ndarray, where: object) -> None:
+    """Checks that a photo, uint8 [H, W, bands], which was reduced from 16 bits, makes use of their range.
 
     Reflectance from 0 to 10000, or 12 bits in 16, would come out nearly black.
 
@@ -137,13 +137,12 @@ def check_range_used(image: np.ndarray, where: object) -> np.ndarray:
         ImageError: its brightest value is below a fifth of the range.
     """
     top = int(image.max(initial=0))
-    if top >= DIM:
-        return image
-    raise ImageError(
-        f"{where}: 16-bit values up to {256 * top + 255} use only {top / 255:.0%} of the range, so this is not a "
-        "16-bit photo (reflectance?); convert it to 8 bits, or set value_scale (datamodule.value_scale in training) to "
-        "the scale of its values"
-    )
+    if top < DIM:
+        raise ImageError(
+            f"{where}: 16-bit values up to {256 * top + 255} use only {top / 255:.0%} of the range, so this is not a "
+            "16-bit photo (reflectance?); convert it to 8 bits, or set value_scale (datamodule.value_scale in "
+            "training) to the scale of its values"
+        )
 
 
 def _to_8_bits(values: np.ndarray) -> np.ndarray:
@@ -202,7 +201,7 @@ def _imdecode(data: bytes, flags: int) -> np.ndarray | None:
     plain = plain_png(data) if data.startswith(PNG_SIGNATURE) else data
     if plain is None:
         return None
-    _silence_opencv()
+    silence_opencv()
     try:
         image = cv2.imdecode(np.frombuffer(plain, np.uint8), flags)
     except cv2.error as error:
@@ -213,8 +212,8 @@ def _imdecode(data: bytes, flags: int) -> np.ndarray | None:
 
 
 @cache
-def _silence_opencv() -> None:
-    """Its log repeats on stderr what Pillow then says of a file that OpenCV cannot decode."""
+def silence_opencv() -> None:
+    """Keeps OpenCV's log from stderr: it repeats what an error says of a file that cannot be decoded or opened."""
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 

@@ -6,7 +6,6 @@ The package's own Python interface is not used: it binds functions, and requires
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import sysconfig
 from importlib.util import find_spec
@@ -61,10 +60,16 @@ def backend_files() -> dict[str, Path]:
     return {f"{BACKENDS}/python/{source.name}": source for source in sources}
 
 
-def command(config: TritonConfig, repository: Path, identity: str) -> list[str]:
-    """Returns the server's command line; `identity` is the name that it reports."""
+def command(config: TritonConfig, repository: Path, identity: str, *, detach: bool) -> list[str]:
+    """Returns the command line of the server under a supervisor, which leads their process group.
+
+    Attached, the server ends when this process ends, however it ends. `identity` is the name that the server reports.
+    """
     root = repository.resolve()
     return [
+        # -I -S: without the environment's packages, which the supervisor does not use.
+        *(sys.executable, "-I", "-S", supervisor.__file__),
+        *("0" if detach else str(os.getpid()), str(supervisor.GRACE_SECONDS)),
         str(server_folder() / "bin" / SERVER),
         identity_flag(identity),
         f"{REPOSITORY}{root}",
@@ -117,21 +122,3 @@ def _libpython() -> Path:
             "install it (Debian: libpython3-dev) or use a Python built with --enable-shared"
         )
     return found
-
-
-def start(config: TritonConfig, repository: Path, log: Path, identity: str, *, detach: bool) -> subprocess.Popen[bytes]:
-    """Starts the server under a supervisor, which leads their process group.
-
-    Attached, the server ends when this process ends, however it ends.
-    """
-    supervised = (supervisor.__file__, "0" if detach else str(os.getpid()), str(supervisor.GRACE_SECONDS))
-    with log.open("wb") as file:
-        return subprocess.Popen(
-            # -I -S: without the environment's packages, which the supervisor does not use.
-            [sys.executable, "-I", "-S", *supervised, *command(config, repository, identity)],
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )

@@ -80,17 +80,14 @@ def stop_server(triton: TritonConfig) -> None:
     elif left is not None:
         rest = f", and left processes, which were killed: {', '.join(map(str, left))}" if left else ""
         done = f"had ended already, not by --stop{rest}"
+    elif places := lifecycle.elsewhere(triton):
+        raise ServerError(
+            f"{name}: not running from triton.repository={triton.repository}, but from {', '.join(places)}"
+        )
     else:
-        raise ServerError(_no_such_server(triton))
+        raise ServerError(f"{name}: not running; check triton.repository and --container-name")
     record.unlink(missing_ok=True)
     say(f"{name}: {done}")
-
-
-def _no_such_server(triton: TritonConfig) -> str:
-    name, places = triton.container_name, lifecycle.elsewhere(triton)
-    if places:
-        return f"{name}: not running from triton.repository={triton.repository}, but from {', '.join(places)}"
-    return f"{name}: not running; check triton.repository and --container-name"
 
 
 def _choose_backend(backend: dict[str, Any], path: Path, given: str | None) -> dict[str, Any]:
