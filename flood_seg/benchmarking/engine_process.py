@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import resource
 import sys
 import time
@@ -49,12 +48,8 @@ class EngineProcess:
         load_seconds: from the start of the process until the model is ready, including imports.
     """
 
-    def __init__(self, engine: Engine, threads: int = 0) -> None:
+    def __init__(self, engine: Engine) -> None:
         """Starts the process and waits until the model is loaded.
-
-        Args:
-            engine: the engine and the model.
-            threads: of numerical libraries (OMP_NUM_THREADS); 0: their default.
 
         Raises:
             FloodSegError: the model or the engine cannot be used.
@@ -62,7 +57,7 @@ class EngineProcess:
         self.engine = engine
         context = multiprocessing.get_context("spawn")  # memory of a forked process would include that of this one
         self._connection, child = context.Pipe()
-        self._process = context.Process(target=_work, args=(child, engine, threads), daemon=True)
+        self._process = context.Process(target=_work, args=(child, engine), daemon=True)
         started = time.perf_counter()
         self._process.start()
         child.close()
@@ -110,10 +105,8 @@ class EngineProcess:
         self.close()
 
 
-def _work(connection: Connection, engine: Engine, threads: int) -> None:
+def _work(connection: Connection, engine: Engine) -> None:
     """Main function of the process: loads the model, then serves batches until the pipe is closed."""
-    if threads:
-        os.environ["OMP_NUM_THREADS"] = str(threads)
     from flood_seg.inference.engines import open_backend
 
     try:

@@ -35,12 +35,9 @@ class OnnxQuantizer:
     engine = "onnxruntime"
 
     def __init__(self, model: onnx.ModelProto, batches: Sequence[np.ndarray], folder: Path) -> None:
-        """Measures the range of each activation.
+        """Measures the range of each activation of a float32 model with a name on each node.
 
-        Args:
-            model: float32, with a name on each node.
-            batches: inputs to calibrate on, float32 [1, bands, height, width] each.
-            folder: for what lies on disk in between.
+        The batches are float32 [1, bands, height, width]; `folder` is for what lies on disk in between.
         """
         from onnxruntime.quantization import CalibrationMethod, create_calibrator
 
@@ -103,12 +100,7 @@ class OpenVinoQuantizer:
     engine = "openvino"
 
     def __init__(self, model: Path, batches: Sequence[np.ndarray]) -> None:
-        """Reads the model.
-
-        Args:
-            model: an ONNX file with the names of `layers` on its nodes.
-            batches: inputs to calibrate on, float32 [1, bands, height, width] each.
-        """
+        """Takes an ONNX file with the names of `layers`, and batches, float32 [1, bands, height, width]."""
         os.environ.setdefault("NNCF_CI", "1")  # or else NNCF reports its use to a server
         for chatty in ("nncf", "torch.utils.cpp_extension"):  # the second, of a CUDA that is not here
             logging.getLogger(chatty).setLevel(logging.ERROR)

@@ -70,7 +70,14 @@ def quantize(data: DataConfig, options: QuantizeOptions, source: Path, out: Path
             _to_float16(model, original, candidate)
             after, excluded = measure(candidate, ENGINES[out.suffix], photos), list[str]()
             refuse(before.iou - after.iou, options)
-        write_spec(candidate, _with_provenance(spec, options, before, after, excluded, len(calibration)))
+        record = {
+            "form": options.form,
+            "calibration_images": len(calibration) if options.form == "int8" else 0,
+            "float_iou": before.iou,
+            "iou": after.iou,
+            "float_layers": excluded,
+        }
+        write_spec(candidate, replace(spec, provenance=spec.provenance | {"quantization": record}))
         for suffix in (".onnx",) if out.suffix == ".onnx" else (".bin", ".xml"):  # .xml last: it completes the model
             copy_file(candidate.with_suffix(suffix), out.with_suffix(suffix))
     _show(out, before, after, excluded, len(photos), spec.threshold)
@@ -148,19 +155,6 @@ def _to_float16(model: onnx.ModelProto, original: Path, candidate: Path) -> None
         import openvino
 
         openvino.save_model(openvino_core().read_model(original), candidate, compress_to_fp16=True)
-
-
-def _with_provenance(
-    spec: ModelSpec, options: QuantizeOptions, before: Result, after: Result, excluded: list[str], calibrated: int
-) -> ModelSpec:
-    record = {
-        "form": options.form,
-        "calibration_images": calibrated if options.form == "int8" else 0,
-        "float_iou": before.iou,
-        "iou": after.iou,
-        "float_layers": excluded,
-    }
-    return replace(spec, provenance=spec.provenance | {"quantization": record})
 
 
 def _show(out: Path, before: Result, after: Result, excluded: list[str], photos: int, threshold: float) -> None:

@@ -55,7 +55,8 @@ def build_plan(
     model = onnx.load(source)
     _check_zero_points(source, model)
     builder = _choose_builder(options.trt_builder)
-    shapes = _shapes(spec, options)
+    sizes = (options.min_batch, options.opt_batch, options.max_batch)
+    shapes = Shapes(spec.input_name, *((size, len(spec.bands), spec.height, spec.width) for size in sizes))
     say(f"Building {plan} by {builder}: {options.precision}, batch {shapes.min[0]} to {shapes.max[0]}; "
         "this takes minutes")  # fmt: skip
     with atomic_path(sidecar_of(plan)) as record, atomic_path(plan) as temporary:
@@ -78,11 +79,6 @@ def _resized(spec: ModelSpec, height: int | None, width: int | None) -> ModelSpe
         if side is not None and side < 32:
             raise UsageError(f"{flag} {side}: must be at least 32")
     return replace(spec, height=height or spec.height, width=width or spec.width)
-
-
-def _shapes(spec: ModelSpec, options: TensorRtExport) -> Shapes:
-    sizes = (options.min_batch, options.opt_batch, options.max_batch)
-    return Shapes(spec.input_name, *((size, len(spec.bands), spec.height, spec.width) for size in sizes))
 
 
 def _check_zero_points(source: Path, model: onnx.ModelProto) -> None:

@@ -32,15 +32,9 @@ def is_available() -> bool:
 
 
 def build(graph: Path, source: Path, plan: Path, shapes: Shapes, options: TensorRtExport, quantized: bool) -> Built:
-    """Writes the plan.
+    """Writes the plan of an ONNX file; `source` is the one that the user gave, for messages.
 
-    Args:
-        graph: the ONNX file.
-        source: the one that the user gave, for messages.
-        plan: what to write.
-        shapes: of the input.
-        options: precision, workspace, time limit.
-        quantized: the graph has QuantizeLinear nodes.
+    Where the graph is `quantized`, by QuantizeLinear nodes, TensorRT 10 requires a flag.
 
     Raises:
         ModelError: TensorRT cannot parse the graph, for example an operator that it does not support.

@@ -96,11 +96,7 @@ def _check_blocks(where: object, dataset: DatasetReader) -> None:
 
 @contextmanager
 def create_raster(path: Path, profile: dict[str, Any]) -> Iterator[DatasetWriter]:
-    """Yields a raster to be written, which is there whole or not at all.
-
-    Args:
-        path: of the file.
-        profile: rasterio's: driver, height, width, count, dtype and more.
+    """Yields a raster to be written by rasterio's profile (driver, height, ...), which is there whole or not at all.
 
     Raises:
         OutputError: the file cannot be written.
@@ -124,8 +120,12 @@ def read_georeference(given: ImageInput, height: int, width: int) -> dict[str, A
     """
     source = ImageSource.of(given)
     raster = is_raster(source)
-    if not raster and (isinstance(source.content, bytes) or _is_turned(source)):
-        return {}
+    if not raster:
+        if isinstance(source.content, bytes):
+            return {}
+        with open_with_pillow(source, source.read()) as opened:
+            if exif_orientation(opened) != 1:
+                return {}
     try:
         with open_raster(source) as dataset:
             return _georeference(dataset) if dataset.shape == (height, width) else {}
@@ -133,11 +133,6 @@ def read_georeference(given: ImageInput, height: int, width: int) -> dict[str, A
         if raster:
             raise
         return {}  # a format that GDAL does not read, which has no world file
-
-
-def _is_turned(source: ImageSource) -> bool:
-    with open_with_pillow(source, source.read()) as opened:
-        return exif_orientation(opened) != 1
 
 
 def _georeference(dataset: DatasetReader) -> dict[str, Any]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 STUB = "triton_python_backend_stub"
 SERVER = "tritonserver"
 BACKENDS = "backends"  # the folder beside config.pbtxt
-REPOSITORY = "--model-repository="
+IDENTITY, REPOSITORY = "--id=", "--model-repository="  # by which a server's command line is recognized
 
 
 def is_available() -> bool:
@@ -71,7 +71,7 @@ def command(config: TritonConfig, repository: Path, identity: str, *, detach: bo
         *(sys.executable, "-I", "-S", supervisor.__file__),
         *("0" if detach else str(os.getpid()), str(supervisor.GRACE_SECONDS)),
         str(server_folder() / "bin" / SERVER),
-        identity_flag(identity),
+        f"{IDENTITY}{identity}",
         f"{REPOSITORY}{root}",
         f"--backend-directory={root / config.model_name / BACKENDS}",
         "--model-control-mode=explicit",
@@ -85,11 +85,6 @@ def command(config: TritonConfig, repository: Path, identity: str, *, detach: bo
         f"--metrics-address={config.host}",
         f"--metrics-port={config.metrics_port}",
     ]
-
-
-def identity_flag(identity: str) -> str:
-    """Returns the argument by which a server's command line is recognized."""
-    return f"--id={identity}"
 
 
 def environment() -> dict[str, str]:
@@ -109,13 +104,9 @@ def environment() -> dict[str, str]:
 
 def _libpython() -> Path:
     name = f"libpython{sys.version_info.major}.{sys.version_info.minor}.so.1.0"
-    folders = [
-        Path(sys.base_prefix) / "lib",
-        Path(str(sysconfig.get_config_var("LIBDIR"))),
-        Path(sys.base_prefix, "lib64"),
-    ]
-    folders.append(Path("/usr/lib") / str(sysconfig.get_config_var("MULTIARCH")))
-    found = next((folder / name for folder in folders if (folder / name).is_file()), None)
+    library, architecture = (str(sysconfig.get_config_var(key)) for key in ("LIBDIR", "MULTIARCH"))
+    folders = (f"{sys.base_prefix}/lib", library, f"{sys.base_prefix}/lib64", f"/usr/lib/{architecture}")
+    found = next((path for folder in folders if (path := Path(folder, name)).is_file()), None)
     if found is None:
         raise ServerError(
             f"{name}: not found, and Triton's Python backend requires it; "

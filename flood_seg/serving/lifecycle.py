@@ -211,7 +211,7 @@ def record_of(triton: TritonConfig) -> Path:
 def running(record: Path) -> int | None:
     """Returns the process id of the embedded server that a record names, if it is still running."""
     server = _read_embedded(record)
-    if server is None or embedded.identity_flag(server["identity"]) not in command_line(server["pid"]):
+    if server is None or f"{embedded.IDENTITY}{server['identity']}" not in command_line(server["pid"]):
         return None  # the process id may be another program's by now
     return int(server["pid"])
 

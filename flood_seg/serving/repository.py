@@ -47,12 +47,7 @@ class Serving:
 def write_repository(root: Path, name: str, model: Path, spec: ModelSpec, serving: Serving) -> Path:
     """Writes `root/name`: config.pbtxt, the model file (linked where the file system can, else copied), model.py.
 
-    Args:
-        root: the repository.
-        name: of the model.
-        model: an ONNX file, a TensorRT plan, or an OpenVINO .xml with its .bin beside it.
-        spec: the model's.
-        serving: how it is served.
+    The model is an ONNX file, a TensorRT plan, or an OpenVINO .xml with its .bin beside it.
 
     Returns:
         the model's folder.

@@ -69,7 +69,7 @@ def encoded(kind: str) -> bytes:
 
 
 KINDS = ("jpeg", "png", "mask", "palette", "alpha", "grey+alpha", "png16", "webp", "gif", "bmp", "tiff", "tif16", "jp2",
-         "ppm", "tga", "ico", "pcx")  # fmt: skip
+         "ppm", "dib", "avif", "mpo")  # fmt: skip
 WHOLE = {kind: encoded(kind) for kind in KINDS}
 
 
