@@ -38,7 +38,7 @@ class Labels(NamedTuple):
         """Where one of the two says so, bool [H, W]; None: nowhere."""
         if self.declared is None or self.masked is None:
             return self.masked if self.declared is None else self.declared
-        return self.declared | self.masked
+        return np.asarray(self.declared | self.masked)
 
 
 def read_labels(given: ImageInput, window: Window | None = None, *, by_color: bool) -> Labels:
