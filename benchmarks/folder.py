@@ -18,7 +18,7 @@ from flood_seg.imaging.source import image_suffixes
 from flood_seg.inference.engines import open_backend, with_engine
 from flood_seg.inference.files import Job, plan
 from flood_seg.inference.predictor import Predictor
-from flood_seg.inference.segment import Segmenter
+from flood_seg.inference.segment import ImageState, Segmenter
 from flood_seg.verbs.infer import segment_images as infer
 
 COUNT, ROUNDS = 100, 3
@@ -27,8 +27,8 @@ COUNT, ROUNDS = 100, 3
 def stages(config: InferConfig, model: str, jobs: list[Job]) -> dict[str, float]:
     """Returns the seconds of each stage on all images, run sequentially."""
     segmenter = Segmenter(Predictor(open_backend(config.backend, model, warmup=2)), config.output, overlay=False)
-    times, batches = {}, [[job] for job in jobs]
-    for name in ("read", "run", "write"):
+    times, batches = {}, [[ImageState(job)] for job in jobs]
+    for name in ("read", "run", "finish"):
         started = time.perf_counter()
         batches = [getattr(segmenter, name)(batch) for batch in batches]
         times[name] = time.perf_counter() - started

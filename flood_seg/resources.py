@@ -13,6 +13,8 @@ from flood_seg.errors import ConfigError, FloodSegError, OutOfMemoryError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+LESS_MEMORY = "set a smaller batch or image size, or fewer workers and threads, or close other programs"
+
 # The limit of threads or processes that a user may set: many thousands bring the machine down.
 MIN_WORKER_LIMIT, WORKERS_PER_CORE = 256, 4
 

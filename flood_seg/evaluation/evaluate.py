@@ -9,12 +9,12 @@ from flood_seg.data.reading import SampleReader
 from flood_seg.data.tables import read_groups
 from flood_seg.evaluation import summary
 from flood_seg.evaluation.agreement import check_same_spec
-from flood_seg.evaluation.measure import MAIN, Candidate, Evaluator, ImageResult
+from flood_seg.evaluation.measure import MAIN, Evaluator, ImageResult
 from flood_seg.evaluation.result import EvaluationResult, Gallery
 from flood_seg.evaluation.rows import Row, image_rows
+from flood_seg.evaluation.tta import Augmentations, AugmentedBackend
 from flood_seg.inference.engines import open_backend, parse_engine, with_streams
 from flood_seg.inference.predictor import Predictor
-from flood_seg.inference.tta import Augmentations
 from flood_seg.metrics.confusion import image_ious, task_metrics
 from flood_seg.metrics.curve import sweep
 
@@ -58,7 +58,7 @@ def evaluate(
     candidates = _candidates(predictor, options, len(pairs), value_scale)
     gallery, results, logits = Gallery(options.examples), list[ImageResult](), summary.LogitStatistics()
     evaluator = Evaluator(candidates, reader, options.boundary, at_network_size, listing, files)
-    for result in evaluator.run(pairs):
+    for result in evaluator.evaluate(pairs):
         gallery.add(result, _score(result, predictor.spec.task, options.rank_by))
         logits.add(result)
         results.append(result)
@@ -83,17 +83,17 @@ def _score(result: ImageResult, task: str, rank_by: str) -> float:
 
 def _candidates(
     predictor: Predictor, options: EvaluationOptions, images: int, value_scale: float | None
-) -> list[Candidate]:
+) -> dict[str, Predictor]:
     """Returns the model, the model without test-time augmentation if that is on, and the model to compare with."""
-    augmentations = Augmentations(options.tta, tuple(options.scales))
-    candidates = [Candidate(MAIN, predictor, augmentations)]
+    augmentations, candidates = Augmentations(options.tta, tuple(options.scales)), {MAIN: predictor}
     if not augmentations.is_identity:
-        candidates.append(Candidate("plain", predictor))
+        augmented = AugmentedBackend(predictor.backend, augmentations)
+        candidates = {MAIN: Predictor(augmented, predictor.threshold, predictor.spec.value_scale), "plain": predictor}
     if options.compare:
         engine = parse_engine(options.compare)
         other = Predictor(open_backend(with_streams(engine.node(), images), engine.model), value_scale=value_scale)
         check_same_spec(predictor.spec, other.spec, options.compare)
-        candidates.append(Candidate("other", other))
+        candidates["other"] = other
     return candidates
 
 

@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from flood_seg.errors import ModelError
 from flood_seg.inference.models import MODEL_FILE
-from flood_seg.resources import enough_memory
 from flood_seg.spec import ModelSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import numpy as np
-
-LESS_MEMORY = "close other programs, or set backend.streams=1 backend.threads=1"
 
 
 class Backend(Protocol):
@@ -118,13 +114,6 @@ def _check_only(where: str, verb: str, tensors: Sequence[Tensor], expected: Tens
 def _matches(size: object, required: object) -> bool:
     dynamic = not isinstance(size, int) or size < 0
     return dynamic or required in (None, size)
-
-
-def enough_for(batch: np.ndarray) -> AbstractContextManager[None]:
-    """Returns a context in which an engine that lacks the memory for a batch raises OutOfMemoryError."""
-    count, _, height, width = batch.shape
-    what = f"a batch of {count} at the network's {width}×{height}"
-    return enough_memory(what, f"set a smaller batch_size, {LESS_MEMORY}")
 
 
 def first_line(error: Exception | str) -> str:

@@ -7,17 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from flood_seg.errors import BackendError, ConfigError, ModelError, OutOfMemoryError, did_you_mean
-from flood_seg.inference.backends.contract import (
-    LESS_MEMORY,
-    Backend,
-    Tensor,
-    check_tensors,
-    enough_for,
-    first_line,
-    parse_spec,
-)
+from flood_seg.inference.backends.contract import Backend, Tensor, check_tensors, first_line, parse_spec
 from flood_seg.inference.backends.streams import Streams, check_threads
-from flood_seg.resources import cores, is_out_of_memory
+from flood_seg.resources import LESS_MEMORY, cores, is_out_of_memory
 from flood_seg.spec import METADATA_KEY
 
 if TYPE_CHECKING:
@@ -80,7 +72,7 @@ class OnnxRuntimeBackend(Backend):
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Maps float32 [batch, bands, height, width] to logits [batch, classes or 1, height, width]."""
-        with enough_for(batch), self._sessions.take() as session:
+        with self._sessions.take() as session:
             (logits,) = session.run([self.spec.output_name], {self.spec.input_name: batch})
         return np.asarray(logits)
 

@@ -10,17 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flood_seg.errors import BackendError, ConfigError, ModelError, OutOfMemoryError, did_you_mean
-from flood_seg.inference.backends.contract import (
-    LESS_MEMORY,
-    Backend,
-    Tensor,
-    check_tensors,
-    enough_for,
-    first_line,
-    parse_spec,
-)
+from flood_seg.inference.backends.contract import Backend, Tensor, check_tensors, first_line, parse_spec
 from flood_seg.inference.backends.streams import Streams, check_threads
-from flood_seg.resources import is_out_of_memory
+from flood_seg.resources import LESS_MEMORY, is_out_of_memory
 from flood_seg.spec import METADATA_KEY
 
 if TYPE_CHECKING:
@@ -97,7 +89,7 @@ class OpenVinoBackend(Backend):
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Maps float32 [batch, bands, height, width] to logits [batch, classes or 1, height, width]."""
-        with enough_for(batch), self._requests(batch.shape).take() as request:
+        with self._requests(batch.shape).take() as request:
             return np.asarray(request.infer([batch], share_inputs=True)[0])
 
     def _requests(self, shape: tuple[int, ...]) -> Streams[Any]:
@@ -116,7 +108,7 @@ class OpenVinoBackend(Backend):
             compiled = self._core.compile_model(model, self._device, self._options)
         except RuntimeError as error:
             if is_out_of_memory(error):
-                raise MemoryError from error
+                raise
             raise BackendError(f"backend.device={self._device}: {_reason(error)}") from error
         return Streams(compiled.create_infer_request() for _ in range(self.concurrency))
 
