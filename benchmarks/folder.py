@@ -15,7 +15,7 @@ from pathlib import Path
 from flood_seg.config.compose import compose
 from flood_seg.config.schema import InferConfig
 from flood_seg.imaging.source import image_suffixes
-from flood_seg.inference.engines import open_backend, with_engine
+from flood_seg.inference.engines import choose_engine, open_backend
 from flood_seg.inference.files import Job, plan
 from flood_seg.inference.predictor import Predictor
 from flood_seg.inference.segment import ImageState, Segmenter
@@ -38,7 +38,7 @@ def stages(config: InferConfig, model: str, jobs: list[Job]) -> dict[str, float]
 def main() -> None:
     """Runs several rounds and prints the minimum of each, in seconds."""
     source, model, *overrides = sys.argv[1:]
-    config = compose("infer", with_engine(overrides, model), InferConfig)
+    config = compose("infer", choose_engine(overrides, model)[0], InferConfig)
     with tempfile.TemporaryDirectory() as name:
         images = Path(name, "images")
         images.mkdir()

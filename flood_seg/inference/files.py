@@ -12,9 +12,8 @@ from flood_seg.console import warn
 from flood_seg.errors import DataError, ImageError, OutputError
 from flood_seg.files import check_name, regular
 from flood_seg.imaging.bands import BandSelection, band_files
-from flood_seg.imaging.gdal import is_readable
+from flood_seg.imaging.gdal import GEOTIFF, check_lossless, is_readable
 from flood_seg.imaging.source import image_suffixes, is_image_file, is_whole
-from flood_seg.inference.rendering import GEOTIFF
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -194,8 +193,7 @@ def _plan_one(image: Path, out: Path | None, suffix: str) -> Job:
         return Job(image, out / name)
     if out.resolve() == image.resolve():
         raise OutputError(f"{out}: is the image itself; give another --out")
-    if out.suffix.lower() not in (".png", *GEOTIFF):
-        raise OutputError(f"{out}: '{out.suffix}' does not store the mask exactly; give a .png or .tif")
+    check_lossless(out)
     return Job(image, out)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from flood_seg.classes import Classes
 from flood_seg.errors import OutputError
 from flood_seg.imaging.display import as_color, class_colors, draw_classes, to_picture
-from flood_seg.imaging.gdal import read_georeference, write_geotiff
+from flood_seg.imaging.gdal import check_lossless, read_georeference, write_geotiff
 from flood_seg.imaging.postprocess import to_16_bits, to_labels
 from flood_seg.imaging.write import write_image
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from flood_seg.imaging.source import ImageInput
     from flood_seg.inference.predictor import Prediction
     from flood_seg.spec import ModelSpec
-
-GEOTIFF = (".tif", ".tiff")
 
 
 class Renderer:
@@ -62,12 +60,11 @@ class Renderer:
             OutputError: the suffix is another, or the file cannot be written.
             ImageError: the image, a raster, cannot be opened any more.
         """
-        labels, suffix = self.labels(prediction.mask), path.suffix.lower()
-        if suffix == ".png":
+        check_lossless(path)
+        labels = self.labels(prediction.mask)
+        if path.suffix.lower() == ".png":
             write_image(path, labels)
             return
-        if suffix not in GEOTIFF:
-            raise OutputError(f"{path}: '{path.suffix}' does not store the mask exactly; give a .png or .tif")
         nodata = Classes(self._names, tuple((value,) for value in self._values)).unused_value()
         labels = labels.astype(np.promote_types(labels.dtype, np.min_scalar_type(nodata)), copy=False)
         if prediction.valid is not None:
@@ -85,15 +82,14 @@ class Renderer:
         Pixels without data are 0 in a PNG and NaN in a GeoTIFF. Arguments and exceptions are those of `write_mask`; a
         multiclass model's probabilities do not fit into a PNG.
         """
-        probabilities, suffix = prediction.probabilities, path.suffix.lower()
+        check_lossless(path, "probability")
+        probabilities = prediction.probabilities
         unseen = None if prediction.valid is None else ~prediction.valid
-        if suffix in GEOTIFF:
+        if path.suffix.lower() != ".png":
             if unseen is not None:
                 probabilities = np.where(unseen[:, :, None], np.float32(np.nan), probabilities)
             self._write_geotiff(path, probabilities, image, np.nan, self._names)
             return
-        if suffix != ".png":
-            raise OutputError(f"{path}: '{path.suffix}' does not store the probability exactly; give a .png or .tif")
         if probabilities.shape[2] > 1:
             raise OutputError(f"{path}: a .png stores the probability of one class, not of several; give a .tif")
         values = to_16_bits(probabilities[:, :, 0])

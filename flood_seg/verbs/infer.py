@@ -12,14 +12,13 @@ from flood_seg.console import say, track
 from flood_seg.errors import UsageError
 from flood_seg.files import check_name, check_suffix, check_writable
 from flood_seg.imaging.bands import BandSelection
-from flood_seg.imaging.gdal import import_rasterio
+from flood_seg.imaging.gdal import GEOTIFF, import_rasterio
 from flood_seg.imaging.size import limit_megapixels
 from flood_seg.imaging.video import is_video
 from flood_seg.inference.engines import choose_engine, open_backend, with_streams
 from flood_seg.inference.files import not_done, plan, with_probabilities
 from flood_seg.inference.models import choose_model
 from flood_seg.inference.predictor import Predictor
-from flood_seg.inference.rendering import GEOTIFF
 from flood_seg.inference.report import Report
 from flood_seg.inference.segment import ImageState, Segmenter
 from flood_seg.resources import check_batch_memory

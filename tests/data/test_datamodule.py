@@ -15,14 +15,13 @@ from flood_seg.data.augmentation import build_augmentation
 from flood_seg.data.datamodule import FloodDataModule, load_store
 from flood_seg.data.layout import choose_split
 from flood_seg.errors import DataError
-from flood_seg.imaging.decode import read_image
 from flood_seg.imaging.preprocess import preprocess
 from flood_seg.inference.files import Job
 from flood_seg.inference.predictor import Predictor
 from flood_seg.inference.segment import ImageState, Segmenter
 from flood_seg.spec import ModelSpec
 from flood_seg.verbs.train_parts import make_spec as train_spec
-from tests.conftest import make_spec
+from tests.conftest import make_spec, read_image
 
 
 def open_module(folder: Path, **options: object) -> FloodDataModule:
