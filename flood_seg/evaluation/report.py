@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +15,15 @@ from flood_seg.evaluation.rows import write_rows
 from flood_seg.files import write_json
 from flood_seg.imaging.display import class_colors, difference_legend, draw_classes, draw_difference
 from flood_seg.imaging.write import write_image
-from flood_seg.plots import evaluation as charts
 from flood_seg.plots.confusion import plot_confusion
-from flood_seg.plots.page import data_uri, encode_thumbnail, write_page
+from flood_seg.plots.evaluation import (
+    draw_differences,
+    draw_iou_histogram,
+    draw_precision_recall,
+    draw_reliability,
+    draw_thresholds,
+)
+from flood_seg.plots.page import chart, data_uri, encode_thumbnail, write_page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,7 +124,7 @@ def _charts(result: EvaluationResult, options: EvaluationOptions, confusion: Pat
     record, curve = result.record, result.curve
     drawn = [
         ("Distribution of IoU", "Number of images by IoU.",
-         charts.iou_histogram([row["iou"] for row in result.rows])),
+         chart(partial(draw_iou_histogram, ious=[row["iou"] for row in result.rows]))),
         ("Confusion matrix", "Each row is a true class and sums to 100 %; the columns are the predicted classes.",
          data_uri(confusion.read_bytes(), "image/png")),
     ]  # fmt: skip
@@ -127,18 +134,18 @@ def _charts(result: EvaluationResult, options: EvaluationOptions, confusion: Pat
         drawn += [
             ("Precision-recall curve", "Precision and recall at every threshold. Markers: the best threshold for each "
              "goal.",
-             charts.precision_recall(curve, marks, result.spec.class_names[1])),
+             chart(partial(draw_precision_recall, curve=curve, marks=marks, name=result.spec.class_names[1]))),
             ("Metrics by threshold", "The dotted line is the current threshold.",
-             charts.thresholds(curve, record["threshold"])),
+             chart(partial(draw_thresholds, curve=curve, current=record["threshold"]))),
         ]  # fmt: skip
-    temperature = record["calibration"]["best_temperature"]
+    temperature, (before, after) = record["calibration"]["best_temperature"], result.reliability
     drawn.append((
         "Reliability diagram", "Observed frequency against predicted probability. Below the diagonal the model is "
         "overconfident. The expected calibration error (ECE) is the mean distance from the diagonal.",
-        charts.reliability_diagram(*result.reliability, temperature),
+        chart(partial(draw_reliability, before=before, after=after, temperature=temperature), height=4.8),
     ))  # fmt: skip
     if "comparison" in record:
-        source = charts.differences(record["comparison"]["per_image"])
+        source = chart(partial(draw_differences, per_image=record["comparison"]["per_image"]))
         drawn.append(("IoU difference per image", "Positive (blue): this model is better than the other one.", source))
     return [{"title": title, "caption": caption, "source": source} for title, caption, source in drawn]
 

@@ -26,13 +26,7 @@ FATAL = 4  # log severity: the runtime's own log lines repeat its exceptions
 
 
 class OnnxRuntimeBackend(Backend):
-    """Runs an ONNX file.
-
-    Attributes:
-        spec: what the file's metadata says of the model.
-        description: the engine and the execution provider in use.
-        concurrency: how many threads may call `run` at once.
-    """
+    """Runs an ONNX file."""
 
     suffixes = (".onnx",)
     triton_platform = "onnxruntime"

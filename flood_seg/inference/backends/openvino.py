@@ -40,13 +40,7 @@ def openvino_core() -> Any:
 
 
 class OpenVinoBackend(Backend):
-    """Runs an ONNX file, or the .xml and .bin that `flood-seg quantize --out model.xml` writes.
-
-    Attributes:
-        spec: what the file's metadata says of the model.
-        description: the engine, device and precision in use.
-        concurrency: how many threads may call `run` at once.
-    """
+    """Runs an ONNX file, or the .xml and .bin that `flood-seg quantize --out model.xml` writes."""
 
     suffixes = (".xml",)
 
