@@ -237,19 +237,15 @@ def load_model(
         UsageError: no engine runs such a file.
         MissingExtraError: the engine is not installed.
     """
-    engine = parse_engine(str(model if model is not None else _bundled()))
+    chosen = bundled_model() if model is None else model
+    if chosen is None:
+        raise ModelError("the bundled model is missing from this installation; give a model")
+    engine = parse_engine(str(chosen))
     own = [f"backend={engine.name}", *(f"backend.{option}" for option in engine.options)]
     own += [as_override(f"backend.{key}", value) for key, value in options.items()]
     own += [as_override("threshold", threshold), as_override("value_scale", value_scale)]
     with _guest(f"load_model({str(engine)!r})"):
         return Model(engine, compose("infer", own, InferConfig))
-
-
-def _bundled() -> Path:
-    bundled = bundled_model()
-    if bundled is None:
-        raise ModelError("the bundled model is missing from this installation; give a model")
-    return bundled
 
 
 def train(overrides: Sequence[str] = (), *, data: PathLike | None = None) -> Summary:

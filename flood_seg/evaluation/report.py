@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from flood_seg.spec import ModelSpec
 
 CONFUSION = "confusion.png"
+HIDDEN_COLUMNS = ("true_positives", "false_positives", "false_negatives", "true_negatives")
 STEM_LENGTH = 50  # characters of a file name behind place and score; 255 bytes are the limit of most file systems
 # Metrics of the report: title and definition.
 DEFINITIONS = {
@@ -90,7 +91,7 @@ def write_report(path: Path, result: EvaluationResult, options: EvaluationOption
         record=record,
         spec=spec,
         metrics=_metrics(record, options),
-        columns=_columns(result.rows),
+        columns=[name for name in result.rows[0] if name not in HIDDEN_COLUMNS],
         rows=result.rows,
         charts=_charts(result, options, path.with_name(CONFUSION)),
         galleries={
@@ -113,11 +114,6 @@ def _metrics(record: dict[str, Any], options: EvaluationOptions) -> list[dict[st
         {"title": title, "definition": definition, "value": record[name], "interval": record["intervals"].get(name)}
         for name, (title, definition) in definitions.items()
     ]
-
-
-def _columns(rows: list[Row]) -> list[str]:
-    hidden = ("true_positives", "false_positives", "false_negatives", "true_negatives")
-    return [name for name in rows[0] if name not in hidden]
 
 
 def _charts(result: EvaluationResult, options: EvaluationOptions, confusion: Path) -> list[dict[str, str]]:

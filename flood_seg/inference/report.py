@@ -89,7 +89,10 @@ class Report:
             FloodSegError: the only image has failed; its error.
             PartialFailureError: some of several have.
         """
-        self._warn_of_unusual()
+        for line in self._unusual[:NAMED]:
+            warn(line)
+        if (count := len(self._unusual)) > NAMED:
+            warn(f"{count} of {counted(len(self._jobs), 'image')} have unusual values; --json lists them all")
         failed, skipped = len(self._failures), self._head["skipped"]
         if len(self._jobs) == 1:
             if failed:
@@ -106,12 +109,6 @@ class Report:
             say(f"{folder}: 0 masks{passed}")
         if failed:
             raise PartialFailureError(f"{failed} of {len(self._jobs)} images have no mask, see above; the rest is done")
-
-    def _warn_of_unusual(self) -> None:
-        for line in self._unusual[:NAMED]:
-            warn(line)
-        if (count := len(self._unusual)) > NAMED:
-            warn(f"{count} of {counted(len(self._jobs), 'image')} have unusual values; --json lists them all")
 
 
 def describe(image: ImageState) -> dict[str, Any]:

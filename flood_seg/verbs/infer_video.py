@@ -23,8 +23,6 @@ from flood_seg.inference.rendering import Renderer
 from flood_seg.inference.stages import Item, Stages
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy as np
 
     from flood_seg.config.schema import InferConfig, OutputConfig
@@ -149,7 +147,10 @@ def _write_shares(out: Path, rows: list[Row], spec: ModelSpec) -> list[Path]:
     """Writes the share of each class over time as CSV, and as a plot where Matplotlib is installed."""
     names, table, plot = spec.class_names[1:], out.with_suffix(".csv"), out.with_suffix(".png")
     columns = ("frame", "seconds", *(f"{name}_share" for name in names))
-    cells = [(number, f"{seconds:.3f}", *_cells(shares, names)) for number, seconds, shares in rows]
+    cells = [
+        (number, f"{seconds:.3f}", *(None if shares is None else f"{shares[name]:.6f}" for name in names))
+        for number, seconds, shares in rows
+    ]
     write_csv(table, columns, cells)
     if find_spec("matplotlib") is None:
         return [table]
@@ -157,10 +158,6 @@ def _write_shares(out: Path, rows: list[Row], spec: ModelSpec) -> list[Path]:
 
     curves = {name: [math.nan if shares is None else shares[name] for _, _, shares in rows] for name in names}
     return [table, plot_shares([seconds for _, seconds, _ in rows], curves, class_colors(spec)[1:], plot)]
-
-
-def _cells(shares: dict[str, float] | None, names: Sequence[str]) -> list[str | None]:
-    return [None if shares is None else f"{shares[name]:.6f}" for name in names]
 
 
 def _check_options(config: InferConfig, json: Path | None) -> None:

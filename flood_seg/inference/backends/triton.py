@@ -115,13 +115,7 @@ def join_address(url: str, model: str | None) -> str:
 
 
 class TritonBackend(Backend):
-    """Runs a model on a Triton server.
-
-    Attributes:
-        spec: from the model's configuration on the server.
-        description: the protocol.
-        concurrency: how many requests may be in progress at once; as many threads may call `run`.
-    """
+    """Runs a model on a Triton server."""
 
     schemes = SCHEMES
 
