@@ -35,10 +35,6 @@ class Renderer:
         if spec.task == "binary":
             self._values, self._colors[1] = (0, output.foreground_value), as_color(output.overlay_color)
 
-    def labels(self, mask: np.ndarray) -> np.ndarray:
-        """Returns the label image of class indices, uint8 [H, W]: 0 and the foreground value, or the label values."""
-        return to_labels(mask, self._values)
-
     def overlay(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Returns uint8 [H, W, 3] RGB: the image with its classes tinted and outlined.
 
@@ -61,7 +57,7 @@ class Renderer:
             ImageError: the image, a raster, cannot be opened any more.
         """
         check_lossless(path)
-        labels = self.labels(prediction.mask)
+        labels = to_labels(prediction.mask, self._values)  # 0 and the foreground value, or the label values
         if path.suffix.lower() == ".png":
             write_image(path, labels)
             return
@@ -71,10 +67,6 @@ class Renderer:
             labels[~prediction.valid] = nodata
         colors = dict(zip(self._values, self._colors, strict=True)) if labels.dtype == np.uint8 else None
         self._write_geotiff(path, labels[:, :, None], image, nodata, (), colors)
-
-    def write_overlay(self, path: Path, prediction: Prediction, image: np.ndarray) -> None:
-        """Writes the overlay of an image, any dtype [H, W, bands], in the format that the suffix of `path` names."""
-        write_image(path, self.overlay(image, prediction.mask))
 
     def write_probability(self, path: Path, prediction: Prediction, image: ImageInput | None = None) -> None:
         """Writes the foreground's probability as 16-bit PNG, value / 65535; or one band per class as float32 GeoTIFF.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from flood_seg.errors import ImageError, LogitsError, OutOfMemoryError
 from flood_seg.imaging.bands import BandSelection, read_bands
+from flood_seg.imaging.write import write_image
 from flood_seg.inference.rendering import Renderer
 from flood_seg.inference.stages import Item, Stages
 
@@ -60,7 +61,7 @@ class Segmenter(Stages[ImageState]):
         job, (prediction,) = item.job, item.predictions
         self._renderer.write_mask(job.mask, prediction, job.image)
         if item.image is not None:
-            self._renderer.write_overlay(job.overlay, prediction, item.image)
+            write_image(job.overlay, self._renderer.overlay(item.image, prediction.mask))
             item.overlaid = True
         if job.probability is not None:
             self._renderer.write_probability(job.probability, prediction, job.image)

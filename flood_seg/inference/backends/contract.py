@@ -76,39 +76,36 @@ class Tensor:
     shape: tuple[object, ...]
 
 
-def parse_spec(where: str, text: str | None) -> ModelSpec:
+def parse_spec(where: str, text: str | None, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> ModelSpec:
     """Parses the ModelSpec that an artefact carries.
 
     Raises:
-        ModelError: there is none, or it cannot be read.
+        ModelError: there is none, it cannot be read, or the model has not its one input and one output, float32 in
+            NCHW.
     """
     if text is None:
         raise ModelError(
             f"{where}: carries no ModelSpec, so its mean, std and classes are unknown; "
             "export it with 'flood-seg convert-to-onnx --ckpt ...'"
         )
-    return ModelSpec.from_json(text, where)
-
-
-def check_tensors(where: str, spec: ModelSpec, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
-    """Raises ModelError unless the model has the spec's one input and one output, float32 in NCHW."""
-    _check_only(where, "takes", inputs, Tensor(spec.input_name, "float32", (None, len(spec.bands))), spec)
-    _check_only(where, "answers", outputs, Tensor(spec.output_name, "float32", (None, spec.logit_channels)), spec)
-
-
-def _check_only(where: str, verb: str, tensors: Sequence[Tensor], expected: Tensor, spec: ModelSpec) -> None:
-    shape = (*expected.shape, spec.height, spec.width)
-    matches = [
-        (tensor.name, tensor.dtype, len(tensor.shape)) == (expected.name, expected.dtype, len(shape))
-        and all(_matches(size, required) for size, required in zip(tensor.shape, shape, strict=True))
-        for tensor in tensors
-    ]
-    if matches != [True]:
-        found = ", ".join(f"{tensor.name}: {tensor.dtype} {list(tensor.shape)}" for tensor in tensors)
-        raise ModelError(
-            f"{where}: {verb} {found}; its ModelSpec says {expected.name}: float32 "
-            f"['batch', {shape[1]}, {spec.height}, {spec.width}]; export it again with 'flood-seg convert-to-onnx'"
-        )
+    spec = ModelSpec.from_json(text, where)
+    for verb, tensors, name, channels in (
+        ("takes", inputs, spec.input_name, len(spec.bands)),
+        ("answers", outputs, spec.output_name, spec.logit_channels),
+    ):
+        shape = (None, channels, spec.height, spec.width)
+        matches = [
+            (tensor.name, tensor.dtype, len(tensor.shape)) == (name, "float32", len(shape))
+            and all(_matches(size, required) for size, required in zip(tensor.shape, shape, strict=True))
+            for tensor in tensors
+        ]
+        if matches != [True]:
+            found = ", ".join(f"{tensor.name}: {tensor.dtype} {list(tensor.shape)}" for tensor in tensors)
+            raise ModelError(
+                f"{where}: {verb} {found}; its ModelSpec says {name}: float32 "
+                f"['batch', {channels}, {spec.height}, {spec.width}]; export it again with 'flood-seg convert-to-onnx'"
+            )
+    return spec
 
 
 def _matches(size: object, required: object) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 
 from flood_seg.config.schema.checks import check_range, check_workers
 from flood_seg.errors import ConfigError, FloodSegError, ServerError, UsageError, did_you_mean
-from flood_seg.inference.backends.contract import Backend, Tensor, check_tensors, first_line, parse_spec
+from flood_seg.inference.backends.contract import Backend, Tensor, first_line, parse_spec
 from flood_seg.spec import METADATA_KEY
 
 if TYPE_CHECKING:
@@ -273,9 +273,7 @@ def _read_spec(where: str, config: Any) -> ModelSpec:
         raise ServerError(
             f"{where}: the answer is not the configuration of a Triton model; check that this is a Triton server"
         ) from error
-    spec = parse_spec(where, text)
-    check_tensors(where, spec, inputs, outputs)
-    return spec
+    return parse_spec(where, text, inputs, outputs)
 
 
 def _tensors(config: dict[str, Any], side: str) -> list[Tensor]:
