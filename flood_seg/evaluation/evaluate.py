@@ -15,7 +15,7 @@ from flood_seg.evaluation.rows import image_rows
 from flood_seg.evaluation.tta import Augmentations, AugmentedBackend
 from flood_seg.inference.engines import open_backend, parse_engine, with_streams
 from flood_seg.inference.predictor import Predictor
-from flood_seg.metrics.confusion import by_class, image_ious, task_metrics
+from flood_seg.metrics.confusion import by_class, task_metrics
 from flood_seg.metrics.curve import sweep
 from flood_seg.metrics.slices import group_slices
 
@@ -61,7 +61,8 @@ def evaluate(
     gallery, results, logits = Gallery(options.examples), list[ImageResult](), summary.LogitStatistics()
     evaluator = Evaluator(candidates, reader, options.boundary, at_network_size, listing, files)
     for result in evaluator.evaluate(pairs):
-        gallery.add(result, _score(result, task, options.rank_by))
+        scores = task_metrics(result.matrix[None], task)
+        gallery.add(result, scores.iou if options.rank_by == "iou" else scores.f1)
         logits.add(result)
         results.append(result)
     rows = image_rows(results, spec, options.boundary, groups)
@@ -107,11 +108,6 @@ def evaluate(
         record["comparison"]["model"] = options.compare
     record["found"] = _found(record, predictor, options)
     return EvaluationResult(record, rows, gallery, curve, (before, after), spec)
-
-
-def _score(result: ImageResult, task: str, rank_by: str) -> float:
-    matrices = result.matrix[None]
-    return float(image_ious(matrices, task)[0]) if rank_by == "iou" else task_metrics(matrices, task).f1
 
 
 def _candidates(

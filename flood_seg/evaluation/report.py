@@ -48,10 +48,7 @@ DEFINITIONS = {
         "Share of correctly classified pixels. High even without detections if foreground is rare.",
     ),
     "loss": ("Loss", "Mean cross-entropy per pixel of the probabilities, with the natural logarithm; lower is better."),
-    "image_iou": (
-        "Mean IoU per image",
-        "Mean of the IoU of each image: images of all sizes have the same weight.",
-    ),
+    "image_iou": ("Mean IoU per image", "Mean of the IoU of each image: images of all sizes have the same weight."),
     "area_error": ("Area error", "Relative error of the foreground area. Negative: the area is underestimated."),
     "average_precision": ("Average precision", "Area under the precision-recall curve (AP), over all thresholds."),
 }
