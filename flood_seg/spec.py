@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
 from typing import Any, Literal, get_args
@@ -84,7 +83,7 @@ class ModelSpec:
                 f"ModelSpec: threshold is {self.threshold} and temperature {self.temperature}; the first must lie in "
                 "[0, 1], the second above 0"
             )
-        if self.nodata is not None and not (isinstance(self.nodata, int | float) and math.isfinite(self.nodata)):
+        if self.nodata is not None and not (isinstance(self.nodata, int | float) and isfinite(self.nodata)):
             raise ModelError(f"ModelSpec: nodata is {self.nodata!r}; give a number or null")
         if self.task == "binary" and len(self.class_names) != 2:
             raise ModelError(f"ModelSpec: task is binary but there are {len(self.class_names)} classes, not 2")
@@ -105,7 +104,7 @@ class ModelSpec:
 
     @property
     def logit_channels(self) -> int:
-        """Channels of the output tensor: 1 for binary, else one a class."""
+        """Channels of the output tensor: 1 for binary, otherwise one per class."""
         return 1 if self.task == "binary" else len(self.class_names)
 
     def to_json(self) -> str:

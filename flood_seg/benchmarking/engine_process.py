@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-import resource
-import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.errors import BackendError, FloodSegError
-from flood_seg.resources import enough_memory
+from flood_seg.resources import enough_memory, peak_memory
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -120,18 +117,8 @@ def _work(connection: Connection, engine: Engine) -> None:
                     started = time.perf_counter()
                     logits = backend.run(batch)
                     seconds.append(time.perf_counter() - started)
-                connection.send(TimedRuns(logits, seconds, _peak_memory()))
+                connection.send(TimedRuns(logits, seconds, peak_memory() / 2**20))
     except (EOFError, KeyboardInterrupt, BrokenPipeError):
         return
     except FloodSegError as error:
         connection.send(error)
-
-
-def _peak_memory() -> float:
-    """Returns peak memory in MB; on Linux from /proc, since ru_maxrss starts with that of the parent process."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-        return float(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
-    except (OSError, StopIteration):
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak / 2**20 if sys.platform == "darwin" else peak / 1024

@@ -88,11 +88,6 @@ def decode(given: ImageInput, *, alpha: Literal["drop", "channel", "any"] = "dro
         return _by_pillow(source, data, alpha, indices) if values is None else Decoded(np.atleast_3d(values))
 
 
-def read_image(given: ImageInput) -> np.ndarray:
-    """Reads a photo as uint8 [H, W, 3] RGB, as `read_photo` does; alpha is dropped."""
-    return read_photo(given)[0]
-
-
 def read_photo(given: ImageInput) -> tuple[np.ndarray, np.ndarray | None]:
     """Reads a photo and its alpha channel; 16 bits are scaled to 8, not clipped.
 
@@ -104,14 +99,13 @@ def read_photo(given: ImageInput) -> tuple[np.ndarray, np.ndarray | None]:
         OutOfMemoryError: there is not enough memory.
     """
     source = ImageSource.of(given)
-    with enough_to_decode(source):
-        values = decode(source, alpha="any").values
-        channels = values.shape[2]
-        color = _to_8_bits(cv2.cvtColor(values, cv2.COLOR_RGBA2RGB) if channels == 4 else values)
-        if values.dtype.kind in "ui" and values.dtype.itemsize > 1:
-            check_range_used(color, source)
-        rgb = cv2.cvtColor(color, cv2.COLOR_GRAY2RGB) if channels == 1 else color
-        return np.asarray(rgb), values[:, :, 3] if channels == 4 else None
+    values = decode(source, alpha="any").values
+    channels = values.shape[2]
+    color = _to_8_bits(cv2.cvtColor(values, cv2.COLOR_RGBA2RGB) if channels == 4 else values)
+    if values.dtype.kind in "ui" and values.dtype.itemsize > 1:
+        check_range_used(color, source)
+    rgb = cv2.cvtColor(color, cv2.COLOR_GRAY2RGB) if channels == 1 else color
+    return np.asarray(rgb), values[:, :, 3] if channels == 4 else None
 
 
 def decode_bands(given: ImageInput) -> tuple[np.ndarray, tuple[str, ...]]:

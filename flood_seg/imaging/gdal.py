@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flood_seg.errors import ImageError
+from flood_seg.errors import ImageError, OutputError
 from flood_seg.files import atomic_path, regular
 from flood_seg.imaging.decode import exif_orientation, open_with_pillow
 from flood_seg.imaging.encoded import check_size
-from flood_seg.imaging.source import ImageInput, ImageSource, detect_format, is_raster
+from flood_seg.imaging.source import SUFFIXES, ImageInput, ImageSource, detect_format, is_raster
 from flood_seg.resources import enough_memory
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader, DatasetWriter
 
     from flood_seg.classes import Color
+
+GEOTIFF = SUFFIXES["TIFF"]
 
 # That may read bytes: none of them follows a name in its content to another file, as a VRT does.
 _DRIVERS = {"TIFF": ["GTiff"], "JPEG2000": ["JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID"]}
@@ -141,6 +143,12 @@ def _georeference(dataset: DatasetReader) -> dict[str, Any]:
     if not dataset.transform.is_identity:
         return entries | {"crs": dataset.crs, "transform": dataset.transform}
     return entries | ({"crs": gcps_crs, "gcps": gcps} if gcps else {})
+
+
+def check_lossless(path: Path, what: str = "mask") -> None:
+    """Raises OutputError where a file of that name is neither a PNG nor a GeoTIFF."""
+    if path.suffix.lower() not in (".png", *GEOTIFF):
+        raise OutputError(f"{path}: '{path.suffix}' does not store the {what} exactly; give a .png or .tif")
 
 
 def write_geotiff(

@@ -15,11 +15,11 @@ import numpy as np
 from flood_seg.classes import IGNORED
 from flood_seg.config.overrides import as_override
 from flood_seg.console import say, show_table
-from flood_seg.data.groups import read_groups
 from flood_seg.data.layout import find_samples, warn_of
 from flood_seg.data.parallel import read_pairs
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.split import Split, hash_name, write_split
+from flood_seg.data.tables import read_groups
 from flood_seg.errors import DataError, UsageError
 from flood_seg.files import check_suffix, check_writable
 

@@ -116,7 +116,7 @@ def _charts(
     regions = [region for one in images for region in one.regions]
     return [
         ("sizes", "Image sizes", "One point per image.", lambda figure: draw_image_sizes(figure, sizes)),
-        ("aspect_ratios", "Aspect ratios", "Width divided by height; the network's input has one for all images.",
+        ("aspect_ratios", "Aspect ratios", "Width divided by height; that of the network's input is fixed.",
          lambda figure: draw_histogram(figure, [width / height for height, width in sizes], "width / height")),
         ("classes", "Classes", "Share of each class in all pixels, and number of images that contain it.",
          lambda figure: draw_classes(figure, record, classes.colors)),

@@ -11,13 +11,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from flood_seg.config.compose import compose
 from flood_seg.config.schema import TrainConfig
 from flood_seg.data.layout import find_samples
 from flood_seg.errors import DataError
 from tests.conftest import write_ponds
+from tests.inference.conftest import red_spec, write_model
 
 ROOT = Path(__file__).parent.parent.parent
 KEYS = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "something", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -134,6 +137,28 @@ def test_the_commands_of_the_docs_for_minio(project, s3):
     assert len(list((project / "data" / "raw" / "images").iterdir())) == 8
     shared = (project / ".dvc" / "config").read_text()
     assert "http://127.0.0.1" in shared and "minioadmin" not in shared
+
+
+def test_the_commands_of_the_docs_for_a_model(project, s3, tmp_path):
+    page = (ROOT / "docs" / "data.md").read_text("utf-8").partition("### Share a model\n")[2]
+    shared, restored = re.findall(r"(?:^ {4}.+\n)+", page, re.MULTILINE)
+    shutil.copy(ROOT / ".gitignore", project)
+    write_model(project / "outputs" / "latest" / "model.onnx", red_spec())
+    (project / "outputs" / "latest" / "split.txt").touch()
+    identity = {f"GIT_{who}_{what}": "someone" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    environment = os.environ | KEYS | identity | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+    def run(folder: Path, commands: str) -> None:
+        script = commands.replace("http://127.0.0.1:9000", s3)
+        subprocess.run(["sh", "-ec", script], cwd=folder, env=environment, timeout=110, check=True)
+
+    run(project, shared)
+    clone = tmp_path / "clone"
+    run(tmp_path, f"git clone -q {project} {clone}")
+    assert [path.name for path in (clone / "models").iterdir()] == ["flood_2026.dvc"]
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8) + np.arange(64, dtype=np.uint8)[:, None]).save(clone / "photo.jpg")
+    run(clone, restored)
+    assert (clone / "photo_mask.png").is_file()
 
 
 def test_a_folder_above_may_be_tracked_and_one_that_is_here_is_left_alone(tmp_path):

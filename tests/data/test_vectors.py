@@ -87,7 +87,7 @@ def test_without_a_field_all_shapes_are_the_foreground_and_pair_with_their_image
 def test_values_that_are_no_class_are_named_or_ignored(image, tmp_path):
     labels = write_shapes(tmp_path / "masks" / "a.gpkg", kind=["lake", "pond"])
     with pytest.raises(
-        DataError, match="a.gpkg: the value pond stands in 1 shapes, but the classes are background, lake"
+        DataError, match="a.gpkg: the value pond occurs in 1 shapes, but the classes are background, lake"
     ):
         draw_shapes(labels, image, TWO, "kind", None)
     lenient = parse_classes("multiclass", (), {1: "lake", 2: "road"}, unlisted="ignore")
@@ -174,5 +174,5 @@ def test_shapes_without_area_are_counted_once(image, tmp_path, capsys):
 def test_a_shape_whose_class_is_missing_is_named(image, tmp_path):
     labels = tmp_path / "a.geojson"
     labels.write_text(json.dumps({"type": "FeatureCollection", "features": [feature(LAKE, 1), feature(ROAD, None)]}))
-    with pytest.raises(DataError, match="the value nan stands in 1 shapes"):
+    with pytest.raises(DataError, match="the value nan occurs in 1 shapes"):
         draw_shapes(labels, image, TWO, "kind", None)

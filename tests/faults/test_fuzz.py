@@ -38,7 +38,6 @@ from flood_seg.data.split import read_split
 from flood_seg.errors import ConfigError, DataError, FloodSegError, ModelError, UsageError
 from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.binary_mask import read_mask
-from flood_seg.imaging.decode import read_image
 from flood_seg.imaging.label_values import Labels, read_labels
 from flood_seg.imaging.read import read_bands
 from flood_seg.imaging.source import ImageSource
@@ -46,7 +45,7 @@ from flood_seg.spec import ModelSpec
 from flood_seg.workshop.convert.coco import from_coco
 from flood_seg.workshop.convert.cvat import from_cvat
 from flood_seg.workshop.header import read_header
-from tests.conftest import draw_pond, make_spec
+from tests.conftest import draw_pond, make_spec, read_image
 
 MOST_PIXELS = 1_000_000  # that a damaged header may promise here; the limit itself has tests of its own
 IMAGE, MASK = draw_pond(0, 40, 56)

@@ -16,14 +16,14 @@ from flood_seg.errors import ImageError, OutOfMemoryError
 from flood_seg.imaging import decode as decode_module
 from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.binary_mask import read_mask
-from flood_seg.imaging.decode import decode_bands, read_image
+from flood_seg.imaging.decode import decode_bands
 from flood_seg.imaging.encoded import limit_megapixels, peek_size
 from flood_seg.imaging.label_values import read_labels
 from flood_seg.imaging.raster import read_raster
 from flood_seg.imaging.read import read_bands
 from flood_seg.imaging.source import IMAGE_SUFFIXES, PILLOW_FORMATS, SUFFIXES, is_image_file, is_raster
 from flood_seg.workshop.header import read_header
-from tests.conftest import draw_pond
+from tests.conftest import draw_pond, read_image
 
 PHOTO, MASK = draw_pond(0, 48, 64)
 

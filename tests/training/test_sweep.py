@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from flood_seg.config.compose import compose
+from flood_seg.config.overrides import sweep
 from flood_seg.config.schema import TrainConfig
-from flood_seg.config.sweep import sweep
 from flood_seg.errors import ConfigError, FloodSegError
 from flood_seg.training.history import read_history
 from flood_seg.training.run import new_folder
