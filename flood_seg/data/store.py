@@ -25,7 +25,8 @@ from flood_seg.data.reading import Sample, SampleReader
 from flood_seg.data.windows import move
 from flood_seg.errors import ImageError, OutputError
 from flood_seg.files import atomic_path, write_json
-from flood_seg.imaging.bands import band_files, read_bands
+from flood_seg.imaging.bands import band_files
+from flood_seg.imaging.read import read_bands
 from flood_seg.resources import enough_memory
 
 if TYPE_CHECKING:

@@ -13,20 +13,21 @@ from rasterio.transform import from_origin
 
 from flood_seg.errors import ImageError, OutOfMemoryError
 from flood_seg.imaging import decode as decode_module
-from flood_seg.imaging.bands import BandSelection, read_bands
+from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.binary_mask import read_binary_mask
-from flood_seg.imaging.decode import decode_bands, read_image, read_photo
+from flood_seg.imaging.decode import decode_bands, read_photo
+from flood_seg.imaging.encoded import limit_megapixels
 from flood_seg.imaging.gdal import open_raster
-from flood_seg.imaging.header import read_header
 from flood_seg.imaging.label_values import read_labels
 from flood_seg.imaging.raster import Window
-from flood_seg.imaging.size import limit_megapixels
+from flood_seg.imaging.read import read_bands
 from flood_seg.imaging.source import ImageInput, ImageSource
-from tests.conftest import draw_pond
+from flood_seg.workshop.header import read_header
+from tests.conftest import draw_pond, read_image
 
 IMAGE, MASK = draw_pond(0, 48, 64)
 NIR = BandSelection(("red", "green", "blue", "nir"), value_scale=10000.0)
-WINDOW = Window(8, 16, 24, 32, 32, (48, 64), (0, 0, 48, 64))
+WINDOW = Window(8, 16, 24, 32, (48, 64))
 
 
 def encode(image: Image.Image, form: str, **options: object) -> bytes:

@@ -17,16 +17,16 @@ from flood_seg.data.nodata import Extremes, band_extremes
 from flood_seg.data.pairing import VECTORS, Pair
 from flood_seg.data.reading import SampleReader, check_aspect, fit_mask, resize_mask
 from flood_seg.errors import DataError, ImageError, OutOfMemoryError
-from flood_seg.imaging.bands import read_bands
 from flood_seg.imaging.binary_mask import decide_mask, decide_window
 from flood_seg.imaging.display import to_picture
-from flood_seg.imaging.header import Header, read_header
 from flood_seg.imaging.label_values import read_labels, read_mask_values
 from flood_seg.imaging.preprocess import shrink
 from flood_seg.imaging.raster import Raster
+from flood_seg.imaging.read import read_bands
 from flood_seg.imaging.source import LOSSY
 from flood_seg.plots.page import encode_thumbnail
 from flood_seg.workshop.check.findings import Finding
+from flood_seg.workshop.header import Header, read_header
 
 VIEW_SIZE = 64  # pixels
 

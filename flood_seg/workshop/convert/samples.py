@@ -22,10 +22,10 @@ from flood_seg.data.parallel import read_pairs
 from flood_seg.data.reading import SampleReader, check_aspect, resize_mask
 from flood_seg.errors import DataError, FindingsError, ImageError, UsageError
 from flood_seg.files import copy_file, write_json
-from flood_seg.imaging.header import read_header
-from flood_seg.imaging.source import image_suffixes
+from flood_seg.imaging.source import IMAGE_SUFFIXES
 from flood_seg.imaging.write import write_image
 from flood_seg.skipped import LeftOut
+from flood_seg.workshop.header import read_header
 from flood_seg.workshop.label_encoding import LabelEncoding
 from flood_seg.workshop.output_layout import (
     IMAGES,
@@ -203,7 +203,7 @@ class DataSetWriter:
             part: train, val, test, or None.
             name: the image's file name, optionally with folders, which become part of the stem.
         """
-        if image.suffix.lower() not in image_suffixes():
+        if image.suffix.lower() not in IMAGE_SUFFIXES:
             self.fail(f"{image}: its name does not end as an image's does; rename it")
             return
         place = self._place(part, name)

@@ -19,13 +19,12 @@ import numpy as np
 from flood_seg.classes import IGNORED
 from flood_seg.config.schema.workshop import TileConfig
 from flood_seg.console import track
-from flood_seg.data.pairing import Pair
+from flood_seg.data.pairing import Pair, SampleWindow
 from flood_seg.data.reading import SampleReader, check_aspect, resize_mask
 from flood_seg.data.split import hash_name
 from flood_seg.errors import ImageError
 from flood_seg.imaging.bands import sibling_files
 from flood_seg.imaging.gdal import create_raster
-from flood_seg.imaging.raster import Window
 from flood_seg.imaging.write import write_image
 from flood_seg.resources import cores
 from flood_seg.workshop.label_encoding import LabelEncoding
@@ -154,7 +153,7 @@ class _TileWriter:
             return self._mask[part.row : part.row + part.height, part.col : part.col + part.width]
         shape = self.source.shape
         size = max(part.height, part.width)
-        window = Window(part.row, part.col, part.height, part.width, size, shape, (0, 0, *shape))
+        window = SampleWindow(part.row, part.col, part.height, part.width, shape, size, (0, 0, *shape))
         return self._reader.read_mask(replace(self._image.pair, window=window))
 
     def _write_tile(

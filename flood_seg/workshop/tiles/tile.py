@@ -15,8 +15,8 @@ from flood_seg.data.pairing import Pair
 from flood_seg.data.reading import SampleReader
 from flood_seg.errors import DataError, FindingsError, ImageError, OutputError, UsageError
 from flood_seg.files import check_name, write_csv, write_json
+from flood_seg.imaging.encoded import limit_megapixels
 from flood_seg.imaging.gdal import import_rasterio
-from flood_seg.imaging.size import limit_megapixels
 from flood_seg.imaging.source import is_image_file
 from flood_seg.skipped import CHECK, LeftOut
 from flood_seg.workshop.label_encoding import LabelEncoding, image_overrides
