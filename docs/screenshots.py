@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import FloatRect, sync_playwright
 
-from flood_seg.imaging.decode import read_image
+from flood_seg.imaging.decode import read_photo
 from flood_seg.imaging.label_values import read_labels
 from flood_seg.imaging.write import write_image
 
@@ -38,7 +38,7 @@ def spoil(data: Path) -> None:
     shutil.move(masks / "0003.png", spare)
     shutil.move(masks / "0008.png", masks / "0003.png")
     shutil.move(spare, masks / "0008.png")
-    write_image(images / "0012_again.jpg", np.ascontiguousarray(read_image(images / "0012.jpg")[:, ::-1]))
+    write_image(images / "0012_again.jpg", np.ascontiguousarray(read_photo(images / "0012.jpg")[0][:, ::-1]))
     mask = read_labels(masks / "0012.png", by_color=False).values
     write_image(masks / "0012_again.png", np.ascontiguousarray(mask[:, ::-1]))
     cut = (images / "0011.jpg").read_bytes()

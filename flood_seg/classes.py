@@ -33,7 +33,7 @@ class Classes:
     Attributes:
         names: class names; class 0 is the background if there is one.
         values: mask values of each class: integers, or (red, green, blue); empty: masks of two classes in any of the
-            forms that `read_mask` supports.
+            forms that `read_binary_mask` supports.
         ignored: mask values of pixels that are excluded from losses and metrics.
         colors: for drawing, `#rrggbb` per class.
         unlisted: whether a value that is not named here is an error (`fail`) or ignored (`ignore`).

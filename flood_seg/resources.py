@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from flood_seg.errors import ConfigError, FloodSegError, OutOfMemoryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+LESS_MEMORY = "set a smaller batch or image size, or fewer workers and threads, or close other programs"
 
 # The limit of threads or processes that a user may set: many thousands bring the machine down.
 MIN_WORKER_LIMIT, WORKERS_PER_CORE = 256, 4
@@ -75,6 +78,18 @@ def machine_memory() -> float:
         soft = resource.getrlimit(resource.RLIMIT_AS)[0]
         limits += [soft] if soft != resource.RLIM_INFINITY else []
     return min(limits)
+
+
+def peak_memory() -> float:
+    """Returns the peak memory of this process in bytes; on Linux from /proc: ru_maxrss starts with the parent's."""
+    import resource
+
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return float(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
+    except (OSError, StopIteration):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return float(peak if sys.platform == "darwin" else peak * 1024)
 
 
 def check_batch_memory(key: str, images: int, bands: int, height: int, width: int) -> None:

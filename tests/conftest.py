@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flood_seg.imaging.decode import read_photo
 from flood_seg.spec import ModelSpec
 
 # Files of ten seconds and more, and the folders of most of them.
@@ -29,6 +30,11 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the long files first, so that in the end no worker goes on alone."""
     items.sort(key=lambda item: not LONG & {*item.path.parts})
+
+
+def read_image(given: Path | bytes) -> np.ndarray:
+    """Reads a photo as uint8 [H, W, 3] RGB."""
+    return read_photo(given)[0]
 
 
 def draw_pond(seed: int, height: int = 64, width: int = 80) -> tuple[np.ndarray, np.ndarray]:

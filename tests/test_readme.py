@@ -14,7 +14,7 @@ from flood_seg.cli.table import VERBS
 from flood_seg.config.compose import compose
 from flood_seg.config.overrides import sweep
 from flood_seg.config.schema import SCHEMAS
-from flood_seg.inference.engines import parse_engine, with_engine
+from flood_seg.inference.engines import choose_engine, parse_engine
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "models").glob("*/*.md"))]
@@ -45,7 +45,7 @@ def test_a_command_of_the_docs_is_one(command, tmp_path, monkeypatch):
         overrides.insert(0, "backend=triton")
     model = next((words[words.index(flag) + 1] for flag in ("--onnx", "--model") if flag in words), None)
     if words[0] in ("infer", "evaluate"):
-        overrides = with_engine(overrides, model)
+        overrides = choose_engine(overrides, model)[0]
     if "--models" in words:
         after = words[words.index("--models") + 1 :]
         for engine in itertools.takewhile(lambda word: not word.startswith("-") and word not in overrides, after):

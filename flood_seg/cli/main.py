@@ -14,13 +14,11 @@ from flood_seg.cli.table import VERBS
 from flood_seg.console import fail
 from flood_seg.errors import FloodSegError, UsageError
 from flood_seg.extras import missing_extra
-from flood_seg.resources import check_address_space, is_out_of_memory
+from flood_seg.resources import LESS_MEMORY, check_address_space, is_out_of_memory
 from flood_seg.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-LESS_MEMORY = "set a smaller batch or image size, or fewer workers and threads, or close other programs"
 
 # Errors of the machine that may come anywhere, without the name of a file.
 MACHINE = frozenset({errno.ENOSPC, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, getattr(errno, "EDQUOT", 0)})

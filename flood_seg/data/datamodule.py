@@ -18,7 +18,7 @@ from flood_seg.data.layout import choose_part, find_samples
 from flood_seg.data.pairing import Fault
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.split import Split
-from flood_seg.data.store import SampleStore, cache_folder, fingerprint, open_store
+from flood_seg.data.store import SampleStore, cache_folder, cache_key, open_store
 from flood_seg.errors import DataError
 from flood_seg.files import cached_json
 from flood_seg.imaging.preprocess import normalize
@@ -207,7 +207,7 @@ class FloodDataModule(pl.LightningDataModule):
                 counts += np.bincount(self.store[index][1].ravel(), minlength=256)
             return list(map(int, counts[:classes]))
 
-        name = fingerprint(chosen, reader, config.height, config.width)
+        name = cache_key(chosen, reader, config.height, config.width)
         return np.array(cached_json(cache_folder(config.cache_dir) / f"{name}.pixels.json", count))
 
     def train_dataloader(self) -> DataLoader[Batch]:

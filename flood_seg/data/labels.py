@@ -9,7 +9,7 @@ import numpy as np
 
 from flood_seg.classes import IGNORED, Classes, to_hex
 from flood_seg.errors import DataError
-from flood_seg.imaging.binary_mask import read_mask, zero_is_nodata
+from flood_seg.imaging.binary_mask import read_binary_mask, zero_is_nodata
 from flood_seg.imaging.label_values import Labels, read_labels
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def read_classes(path: Path, classes: Classes, window: Window | None = None) -> 
     """
     if classes.values:
         return encode(read_labels(path, window, by_color=classes.by_color), classes, str(path))
-    return read_mask(path, window)
+    return read_binary_mask(path, window)
 
 
 def encode(labels: Labels, classes: Classes, where: str) -> np.ndarray:

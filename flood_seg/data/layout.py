@@ -17,7 +17,7 @@ from flood_seg.data.pairing import Fault, Pair, find_pairs
 from flood_seg.data.split import PARTS, Split, parts_split, random_split, read_split
 from flood_seg.data.tables import read_pairs_table
 from flood_seg.errors import DataError
-from flood_seg.imaging.size import limit_megapixels
+from flood_seg.imaging.encoded import limit_megapixels
 from flood_seg.imaging.source import is_image_file
 from flood_seg.skipped import CHECK, LeftOut
 

@@ -5,19 +5,29 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from unicodedata import normalize
 
 from flood_seg.errors import DataError
-from flood_seg.imaging.name_pattern import match_name
+from flood_seg.imaging.bands import match_name
+from flood_seg.imaging.raster import Window
 from flood_seg.imaging.source import is_image_file
-
-if TYPE_CHECKING:
-    from flood_seg.imaging.raster import Window
 
 # Labels as shapes: GeoJSON, GeoPackage, shapefile, FlatGeobuf.
 VECTORS = frozenset({".geojson", ".gpkg", ".shp", ".fgb"})
 ADVICE = "datamodule.data_dir (or --data) is the folder that holds it; or try datamodule=sample"
+
+
+@dataclass(frozen=True)
+class SampleWindow(Window):
+    """A part of a raster that is a sample.
+
+    Attributes:
+        size: side in pixels of the square that a smaller window is padded to.
+        block: first row, first column, last row and last column plus one that it may be moved within.
+    """
+
+    size: int
+    block: tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -28,7 +38,7 @@ class Pair:
     image: Path
     mask: Path
     part: str | None = None  # train, val or test, if the layout defines it
-    window: Window | None = None  # of image and mask; None: all
+    window: SampleWindow | None = None  # of image and mask; None: all
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from flood_seg.resources import cores
 from flood_seg.skipped import CHECK, LeftOut
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from flood_seg.data.pairing import Pair
 
@@ -55,15 +55,8 @@ def read_pairs(
             return error
 
     with LeftOut(listing) as left_out:
-        yield from usable(pairs, parallel_map(attempt, pairs, label, threads), left_out)
-
-
-def usable(
-    pairs: Sequence[Pair], results: Iterable[T | ImageError | LogitsError], left_out: LeftOut
-) -> Iterator[tuple[Pair, T]]:
-    """Yields each pair with its result; pairs whose result is an error are added to `left_out` instead."""
-    for pair, result in zip(pairs, results, strict=True):
-        if isinstance(result, ImageError | LogitsError):
-            left_out.add(pair.stem, str(result))
-        else:
-            yield pair, result
+        for pair, result in zip(pairs, parallel_map(attempt, pairs, label, threads), strict=True):
+            if isinstance(result, ImageError | LogitsError):
+                left_out.add(pair.stem, str(result))
+            else:
+                yield pair, result

@@ -14,7 +14,7 @@ from flood_seg.console import say, warn
 from flood_seg.data.nodata import band_extremes, find_suspected_nodata
 from flood_seg.data.parallel import read_pairs
 from flood_seg.data.reading import SampleReader
-from flood_seg.data.store import cache_folder, fingerprint
+from flood_seg.data.store import cache_folder, cache_key
 from flood_seg.errors import DataError
 from flood_seg.files import cached_json, write_text
 
@@ -119,7 +119,7 @@ def measure_bands(data: DataConfig, task: str, pairs: Sequence[Pair]) -> tuple[l
         mean, std = (total.mean / data.value_scale).tolist(), (total.std / data.value_scale).tolist()
         return [mean, std, [str(one) for one in suspected]]
 
-    file = cache_folder(data.cache_dir) / f"{fingerprint(pairs, reader)}.bands.json"
+    file = cache_folder(data.cache_dir) / f"{cache_key(pairs, reader)}.bands.json"
     mean, std, suspected = cached_json(file, compute)
     each = [f"{name} {m:.4f} ± {s:.4f}" for name, m, s in zip(data.bands, mean, std, strict=True)]
     say(f"Mean and standard deviation of the training part: {', '.join(each)}")

@@ -25,7 +25,8 @@ from flood_seg.data.reading import Sample, SampleReader
 from flood_seg.data.windows import move
 from flood_seg.errors import ImageError, OutputError
 from flood_seg.files import atomic_path, write_json
-from flood_seg.imaging.bands import band_files, read_bands
+from flood_seg.imaging.bands import band_files
+from flood_seg.imaging.read import read_bands
 from flood_seg.resources import enough_memory
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def cache_folder(configured: str | None) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flood-seg"
 
 
-def fingerprint(pairs: Sequence[Pair], reader: SampleReader, *extra: object) -> str:
+def cache_key(pairs: Sequence[Pair], reader: SampleReader, *extra: object) -> str:
     """Returns 16 hexadecimal digits that change when a file's name, size or modification time does."""
     digest = sha256(repr((LAYOUT, reader, *extra)).encode())
     for pair in pairs:
@@ -194,7 +195,7 @@ def _cached(pairs: Sequence[Pair], looks: Sequence[Fault | bool], images: np.nda
 
 
 def _open_on_disk(pairs: Sequence[Pair], reader: SampleReader, height: int, width: int, folder: Path) -> CachedStore:
-    base = folder / fingerprint(pairs, reader, height, width)
+    base = folder / cache_key(pairs, reader, height, width)
     files = base.with_suffix(".images.npy"), base.with_suffix(".masks.npy")
     record = base.with_suffix(".json")  # written last: where it is, the arrays are whole
     if not record.is_file():

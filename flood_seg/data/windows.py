@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flood_seg.data.pairing import Pair
+from flood_seg.data.pairing import Pair, SampleWindow
 from flood_seg.data.split import hash_name
 from flood_seg.errors import DataError
 from flood_seg.imaging.gdal import open_raster
-from flood_seg.imaging.raster import Window, equals
+from flood_seg.imaging.raster import equals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,7 +61,7 @@ def cut_windows(pairs: Sequence[Pair], config: DataConfig, options: WindowsConfi
         DataError: there are fewer than two blocks to choose from.
     """
     side = 0.0
-    windows, blocks = list[tuple[Block, Window]](), list[Block]()
+    windows, blocks = list[tuple[Block, SampleWindow]](), list[Block]()
     for pair in pairs:
         with open_raster(pair.image) as source:
             side = side or options.block * options.size * abs(source.transform.a)
@@ -83,7 +83,7 @@ def cut_windows(pairs: Sequence[Pair], config: DataConfig, options: WindowsConfi
     ]
 
 
-def move(window: Window, random: np.random.Generator) -> Window:
+def move(window: SampleWindow, random: np.random.Generator) -> SampleWindow:
     """Returns a window of the full size somewhere in the same block."""
     top, left, bottom, right = window.block
     height, width = min(window.size, bottom - top), min(window.size, right - left)
@@ -115,13 +115,13 @@ def _cuts(origin: float, step: float, count: int, side: float) -> list[tuple[int
     return strips
 
 
-def _windows(block: Block, source: DatasetReader, size: int) -> Iterator[Window]:
+def _windows(block: Block, source: DatasetReader, size: int) -> Iterator[SampleWindow]:
     top, left, bottom, right = block.bounds
     for row in range(top, bottom, size):
         for col in range(left, right, size):
             height, width = min(size, bottom - row), min(size, right - col)
             if min(height, width) >= MIN_STRIP_PIXELS:
-                yield Window(row, col, height, width, size, (source.height, source.width), block.bounds)
+                yield SampleWindow(row, col, height, width, (source.height, source.width), size, block.bounds)
 
 
 def _coarse_mask(source: DatasetReader, nodata: float | None) -> np.ndarray:
@@ -130,7 +130,7 @@ def _coarse_mask(source: DatasetReader, nodata: float | None) -> np.ndarray:
     return valid if nodata is None else valid & ~equals(source.read(out_shape=shape), nodata).any(axis=0)
 
 
-def _data_share(valid: np.ndarray, window: Window) -> float:
+def _data_share(valid: np.ndarray, window: SampleWindow) -> float:
     """Returns the approximate share of a window's pixels that have data."""
     height, width = valid.shape
     rows, columns = height / window.of[0], width / window.of[1]

@@ -40,11 +40,7 @@ def _plot_curves(rows: Sequence[Row], metric: str, parts: Sequence[str], path: P
     axes = figure.add_subplot()
     for part in parts:
         _draw_curve(axes, rows, metric, part)
-    axes.set(
-        xlabel="Epoch",
-        ylabel=TITLES[metric],
-        title=f"{TITLES[metric]}, {' and '.join(PARTS[p] for p in parts)}",
-    )
+    axes.set(xlabel="Epoch", ylabel=TITLES[metric], title=f"{TITLES[metric]}, {' and '.join(PARTS[p] for p in parts)}")
     if len(rows) == 1:
         axes.set_xlim(rows[0]["epoch"] - 0.5, rows[0]["epoch"] + 0.5)
     integer_ticks(axes.xaxis)

@@ -121,9 +121,8 @@ def write_labels(path: Path, values: np.ndarray, **options: object) -> Path:
 
 
 def windows_of(height: int, width: int, size: int = 16) -> list[Window]:
-    whole = (0, 0, height, width)
     return [
-        Window(row, col, min(size, height - row), min(size, width - col), size, (height, width), whole)
+        Window(row, col, min(size, height - row), min(size, width - col), (height, width))
         for row in range(0, height, size)
         for col in range(0, width, size)
     ]

@@ -72,7 +72,7 @@ def test_a_pixel_is_inside_where_its_centre_is(name, crs, kinds, image, tmp_path
 
 def test_a_window_is_cut_out_of_the_whole(image, tmp_path):
     labels = write_shapes(tmp_path / "masks" / "a.gpkg", kind=[1, 2])
-    window = Window(13, 21, 30, 40, 40, (HEIGHT, WIDTH), (0, 0, HEIGHT, WIDTH))
+    window = Window(13, 21, 30, 40, (HEIGHT, WIDTH))
     np.testing.assert_array_equal(draw_shapes(labels, image, TWO, "kind", window), EXPECTED[13:43, 21:61])
 
 
@@ -120,7 +120,7 @@ def test_rows_that_run_northwards_lose_no_shape(tmp_path):
         out.write(np.full((1, HEIGHT, WIDTH), 90, np.uint8))
     labels = write_shapes(tmp_path / "masks" / "a.gpkg", kind=[1, 2])
     np.testing.assert_array_equal(draw_shapes(labels, tmp_path / "a.tif", TWO, "kind", None), EXPECTED[::-1])
-    window = Window(13, 21, 30, 40, 40, (HEIGHT, WIDTH), (0, 0, HEIGHT, WIDTH))
+    window = Window(13, 21, 30, 40, (HEIGHT, WIDTH))
     drawn = draw_shapes(labels, tmp_path / "a.tif", TWO, "kind", window)
     np.testing.assert_array_equal(drawn, EXPECTED[::-1][13:43, 21:61])
 
@@ -134,7 +134,7 @@ def test_shapes_beside_the_image_are_an_error_but_a_window_may_have_none(image, 
         out.write(source.read())
     with pytest.raises(ImageError, match=r"a\.gpkg: none of its 2 shapes lies on far\.tif; check the coordinate"):
         draw_shapes(labels, far, TWO, "kind", None)
-    window = Window(0, WIDTH - 5, 5, 5, 5, (HEIGHT, WIDTH), (0, 0, HEIGHT, WIDTH))
+    window = Window(0, WIDTH - 5, 5, 5, (HEIGHT, WIDTH))
     assert not draw_shapes(labels, image, TWO, "kind", window).any()
 
 

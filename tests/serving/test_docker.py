@@ -134,6 +134,9 @@ def test_detached_it_is_stopped_by_its_name(stand_in):
     folder, (_, options) = stand_in(), ports()
     process = start(folder, "--detach", *options)
     assert process.wait(20) == 0, process.stderr.read()
+    serves, log = process.stdout.read().splitlines()
+    assert "\\n" not in serves + log
+    assert log.startswith("Log triton") and log.endswith("--stop --container-name flood_seg_triton' stops it")
     container = int((folder / "container.pid").read_text())
     done = subprocess.run([sys.executable, "-m", "flood_seg", "triton-server", "--stop"], cwd=folder, check=False)
     assert done.returncode == 0 and has_ended(container, 5)

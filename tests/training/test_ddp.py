@@ -69,14 +69,14 @@ def test_every_validation_sample_counts_once(runs):
 def test_the_metrics_of_the_saved_weights_are_those_that_one_process_counts(runs, shared_ponds, tmp_path):
     from flood_seg.config.compose import compose
     from flood_seg.config.schema import EvaluateConfig
-    from flood_seg.inference.engines import with_engine
+    from flood_seg.inference.engines import choose_engine
     from flood_seg.verbs.evaluate import run_evaluation as evaluate
 
     _, folder, _ = runs
     model = str(folder / "best.ckpt")
     data = [f"datamodule.data_dir='{shared_ponds}'", f"datamodule.split_file='{folder}/split.txt'"]
     record = evaluate(
-        compose("evaluate", with_engine(data, model), EvaluateConfig), model, None, at_network_size=True
+        compose("evaluate", choose_engine(data, model)[0], EvaluateConfig), model, None, at_network_size=True
     ).record
     saved = read_checkpoint(folder / "best.ckpt")[1].provenance
     assert record["confusion"] == saved["confusion"]
