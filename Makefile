@@ -10,6 +10,8 @@ PYTEST := $(RUN) pytest -n auto --dist loadfile --no-loadscope-reorder --max-wor
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 # Compile once at installation: with PYTHONDONTWRITEBYTECODE each process would compile anew.
 export UV_COMPILE_BYTECODE := 1
+# Write it for this package and the rewritten tests too: without, each of the tests' processes compiles them anew.
+unexport PYTHONDONTWRITEBYTECODE
 DEMO := demo
 # Print at once, with or without a terminal.
 export PYTHONUNBUFFERED := 1

@@ -37,8 +37,9 @@ def write_mosaic(path: Path, side: int, images: Path | None) -> None:
     pictures = pictures or [draw_scene(seed, PICTURE, PICTURE)[0] for seed in range(12)]
     pictures = [cv2.resize(picture, (PICTURE, PICTURE), interpolation=cv2.INTER_AREA) for picture in pictures]
     place = {"crs": "EPSG:32632", "transform": from_origin(500_000, 5_500_000, 0.1, 0.1)}
-    with rasterio.open(path, "w", driver="GTiff", height=side, width=side, count=3, dtype="uint8", tiled=True,
-                       blockxsize=512, blockysize=512, compress="deflate", photometric="RGB", **place) as out:  # fmt: skip
+    layout = {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate", "photometric": "RGB"}
+    size = {"height": side, "width": side, "count": 3, "dtype": "uint8"}
+    with rasterio.open(path, "w", driver="GTiff", **size, **layout, **place) as out:
         number = 0
         for row in range(0, side, PICTURE):
             for col in range(0, side, PICTURE):

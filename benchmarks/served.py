@@ -18,7 +18,7 @@ from flood_seg.benchmarking.load import measure_load
 from flood_seg.config.compose import compose
 from flood_seg.config.schema import InferConfig
 from flood_seg.inference.backends.contract import Backend
-from flood_seg.inference.engines import open_backend, parse_engine, with_engine
+from flood_seg.inference.engines import choose_engine, open_backend, parse_engine
 
 NAME, ROUNDS, SECONDS, CLIENTS = "flood_area_segmentation", 3, 6.0, 8
 
@@ -44,7 +44,7 @@ def plain_loop(backend: Backend, image: np.ndarray) -> float:
 def main() -> None:
     """Runs several rounds and prints medians."""
     model, *overrides = sys.argv[1:]
-    backend = open_backend(compose("infer", with_engine(overrides, model), InferConfig).backend, model, warmup=2)
+    backend = open_backend(compose("infer", choose_engine(overrides, model)[0], InferConfig).backend, model, warmup=2)
     image = np.random.default_rng(0).standard_normal((1, 3, 512, 512), np.float32)
     command = [str(Path(sys.executable).with_name("flood-seg")), "triton-server"]
     ports = dict(zip(("http", "grpc", "metrics"), free_ports(), strict=True))

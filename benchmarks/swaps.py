@@ -20,8 +20,8 @@ from swaps_data import KINDS
 
 from flood_seg.config.defaults import defaults
 from flood_seg.config.schema.workshop import CheckConfig
-from flood_seg.imaging.binary_mask import read_mask
-from flood_seg.imaging.decode import read_image
+from flood_seg.imaging.binary_mask import read_binary_mask
+from flood_seg.imaging.decode import read_photo
 from flood_seg.workshop.check.examine import VIEW_SIZE, comparison_view
 from flood_seg.workshop.check.mask_image_fit import fit_scores
 from flood_seg.workshop.check.swapped_pairs import find_misfits, find_poor_fits, find_swaps, power, weigh_cues
@@ -73,7 +73,7 @@ def flood(folder: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for file in sorted((folder / "masks").iterdir()):
         images = list((folder / "images").glob(f"{file.stem}.*"))
         if images and file.stem not in KNOWN_SWAPS:
-            yield views_of(read_image(images[0]), read_mask(file) * np.uint8(255))
+            yield views_of(read_photo(images[0])[0], read_binary_mask(file) * np.uint8(255))
 
 
 def ombria(folder: Path, sensor: str, when: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -81,7 +81,7 @@ def ombria(folder: Path, sensor: str, when: str) -> Iterator[tuple[np.ndarray, n
     for file in sorted((folder / "OmbriaS2" / "train" / "MASK").iterdir()):
         number = file.stem.rpartition("_")[2]
         image = folder / f"Ombria{sensor}" / "train" / when.upper() / f"{sensor}_{when}_{number}.png"
-        yield views_of(read_image(image), read_mask(file) * np.uint8(255))
+        yield views_of(read_photo(image)[0], read_binary_mask(file) * np.uint8(255))
 
 
 def judge(scores: np.ndarray, options: CheckConfig) -> dict[tuple[int, int], float]:

@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 
 from flood_seg.files import atomic_path
-from flood_seg.imaging.decode import read_image
+from flood_seg.imaging.decode import read_photo
 from flood_seg.imaging.display import draw_overlay
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
 from flood_seg.inference.predictor import Predictor
 
-model, photo = Path(sys.argv[1]), read_image(Path(sys.argv[2]))
+model, photo = Path(sys.argv[1]), read_photo(Path(sys.argv[2]))[0]
 mask = Predictor(OnnxRuntimeBackend(model)).predict(photo).mask
 overlay = draw_overlay(photo, mask, (30, 144, 255), 0.45, (255, 235, 59))
 gap = np.full((photo.shape[0], 8, 3), 255, np.uint8)

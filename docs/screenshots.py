@@ -1,4 +1,4 @@
-"""Takes the README's pictures of pages: the check and the evaluation of synthetic scenes, in headless Chromium.
+"""Takes the documentation's pictures of reports: check, evaluation and statistics of synthetic scenes, in Chromium.
 
 python docs/screenshots.py MODEL   (make pictures does it with what make demo made)
 """
@@ -10,14 +10,17 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import FloatRect, sync_playwright
 
-from flood_seg.imaging.decode import read_image
+from flood_seg.imaging.decode import read_photo
 from flood_seg.imaging.label_values import read_labels
 from flood_seg.imaging.write import write_image
 
 IMAGES = Path(__file__).parent / "images"
-WIDTH, HEIGHT = 1180, 1250
+WIDTH, HEIGHT = 1180, 2000
+# In view, the last row of a page at whose top it can be cut without cutting a chart or an image.
+LAST_ROW = """[...document.querySelectorAll("h2, .charts figure, .tile")]
+    .map(element => element.getBoundingClientRect().top).filter(top => top <= innerHeight).at(-1)"""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -29,21 +32,21 @@ def flood_seg(*words: str, code: int = 0) -> None:
 
 
 def spoil(data: Path) -> None:
-    """Puts faults into a data set of scenes: two swapped masks, a photo twice, one that is cut off."""
+    """Puts faults into a data set of scenes: two swapped masks, an image twice, one that is truncated."""
     masks, images = data / "masks", data / "images"
     spare = data / "spare.png"
     shutil.move(masks / "0003.png", spare)
     shutil.move(masks / "0008.png", masks / "0003.png")
     shutil.move(spare, masks / "0008.png")
-    write_image(images / "0005_again.jpg", np.ascontiguousarray(read_image(images / "0005.jpg")[:, ::-1]))
-    mask = read_labels(masks / "0005.png", by_color=False).values
-    write_image(masks / "0005_again.png", np.ascontiguousarray(mask[:, ::-1]))
+    write_image(images / "0012_again.jpg", np.ascontiguousarray(read_photo(images / "0012.jpg")[0][:, ::-1]))
+    mask = read_labels(masks / "0012.png", by_color=False).values
+    write_image(masks / "0012_again.png", np.ascontiguousarray(mask[:, ::-1]))
     cut = (images / "0011.jpg").read_bytes()
     (images / "0011.jpg").write_bytes(cut[: len(cut) // 2])
 
 
 def main() -> None:
-    """Makes the data, the pages, and the pictures."""
+    """Draws the scenes, writes their reports, and takes the pictures."""
     model = sys.argv[1]
     browser = next(path for name in BROWSERS if (path := shutil.which(name)))
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
@@ -61,7 +64,8 @@ def main() -> None:
             text = Path(name, kind, "report.html").read_text("utf-8").replace(f"{name}/", "data/")
             Path(name, f"{kind}.html").write_text(text, encoding="utf-8")
             page.goto(Path(name, f"{kind}.html").as_uri())
-            page.screenshot(path=str(IMAGES / f"{kind}.png"))
+            visible = FloatRect(x=0, y=0, width=WIDTH, height=page.evaluate(LAST_ROW))
+            page.screenshot(path=str(IMAGES / f"{kind}.png"), clip=visible)
         opened.close()
 
 

@@ -7,25 +7,26 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import cv2
 
 from flood_seg.config.compose import compose
 from flood_seg.config.overrides import as_override
 from flood_seg.config.schema import InferConfig
-from flood_seg.errors import FloodSegError, ImageError, ModelError
+from flood_seg.errors import ModelError
 from flood_seg.extras import missing_extra
 from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.preprocess import shrink
 from flood_seg.inference.engines import Engine, open_backend, parse_engine
 from flood_seg.inference.inputs import is_single, read_input
 from flood_seg.inference.models import bundled_model
-from flood_seg.inference.predictor import Predictor, run_stages
+from flood_seg.inference.predictor import Predictor
 from flood_seg.inference.rendering import Renderer
-from flood_seg.resources import enough_memory
+from flood_seg.inference.stages import Item, Stages
 
 if TYPE_CHECKING:
     import os
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from PIL.Image import Image
 
-    from flood_seg.inference.inputs import NamedRaster
-    from flood_seg.inference.predictor import Prediction
+    from flood_seg.config.schema import OutputConfig
+    from flood_seg.imaging.source import ImageSource
     from flood_seg.spec import ModelSpec
     from flood_seg.training.summary import Summary
 
@@ -57,13 +58,12 @@ class Result:
             2 deserve a check.
     """
 
-    def __init__(
-        self, named: NamedRaster, prediction: Prediction, input_shift: float, spec: ModelSpec, renderer: Renderer
-    ) -> None:
+    def __init__(self, item: _GivenImage, spec: ModelSpec, renderer: Renderer) -> None:
         """Made by `Model.predict`."""
-        self.name, self.image, self.valid = named.name, named.raster.values, named.raster.valid
-        self.input_shift, self._source = input_shift, named.source
-        self._prediction, self._spec, self._renderer = prediction, spec, renderer
+        assert item.image is not None
+        self.name, self.image, self.valid, self.input_shift = item.name, item.image, item.valid, item.shift
+        (self._prediction,), self._source = item.predictions, item.source
+        self._spec, self._renderer = spec, renderer
 
     @property
     def mask(self) -> np.ndarray:
@@ -135,10 +135,28 @@ class Result:
         return bytes(cv2.imencode(".png", preview)[1])
 
 
-class _Read(NamedTuple):
-    named: NamedRaster
-    tensor: np.ndarray  # the network's input, then its output
-    shift: float
+@dataclass
+class _GivenImage(Item):
+    given: Any
+    source: ImageSource | None = None
+    result: Result | None = None
+
+
+class _ModelStages(Stages[_GivenImage]):
+    def __init__(self, predictor: Predictor, output: OutputConfig) -> None:
+        super().__init__(predictor)
+        self._spec = predictor.spec
+        self._bands, self._renderer = BandSelection.of(predictor.spec), Renderer(predictor.spec, output)
+
+    def decode(self, item: _GivenImage) -> np.ndarray:
+        with missing_extra("predict"):
+            item.name, raster, item.source = read_input(item.given, self._bands)
+        item.valid = raster.valid
+        return raster.values
+
+    def conclude(self, item: _GivenImage) -> None:
+        item.result = Result(item, self._spec, self._renderer)
+        item.result.mask  # noqa: B018 - computed here, which an iterator does in its own threads
 
 
 class Model:
@@ -153,14 +171,9 @@ class Model:
     def __init__(self, engine: Engine, config: InferConfig) -> None:
         """Loads the model of `engine` as `config` says; use `load_model`."""
         backend = open_backend(config.backend, engine.model)
-        self._engine, self._config = engine, config
-        self._predictor = Predictor(backend, config.threshold, config.value_scale)
-        self.spec, self.threshold, self.description = (
-            self._predictor.spec,
-            self._predictor.threshold,
-            backend.description,
-        )
-        self._bands, self._renderer = BandSelection.of(self.spec), Renderer(self.spec, config.output)
+        predictor = Predictor(backend, config.threshold, config.value_scale)
+        self.spec, self.threshold, self.description = predictor.spec, predictor.threshold, backend.description
+        self._engine, self._config, self._stages = engine, config, _ModelStages(predictor, config.output)
 
     @overload
     def predict(self, image: ImageInput) -> Result: ...  # type: ignore[overload-overlap]
@@ -187,40 +200,19 @@ class Model:
             OutOfMemoryError: there is not enough memory.
         """
         if is_single(image):
-            return self._finish(self._run(self._read(image)))
-        return self._predict_each(cast("Iterable[ImageInput]", image))
-
-    def _predict_each(self, images: Iterable[Any]) -> Iterator[Result]:
-        concurrency = self._predictor.backend.concurrency
-        yield from run_stages(images, self._read, self._run, self._finish, concurrency)
-
-    def _read(self, image: Any) -> _Read:
-        advice = "close other programs, or cut it into tiles"
-        with enough_memory("the image", advice), missing_extra("predict"):
-            named = read_input(image, self._bands)
-            try:
-                prepared = self._predictor.prepare(named.raster.values, named.raster.valid)
-            except ImageError as error:
-                raise ImageError(f"{named.name}: {error}") from error
-        return _Read(named, prepared.tensor, prepared.shift)
-
-    def _run(self, read: _Read) -> _Read:
-        return read._replace(tensor=self._predictor.backend.run(read.tensor[None])[0])
-
-    def _finish(self, read: _Read) -> Result:
-        raster = read.named.raster
-        height, width = raster.values.shape[:2]
-        with enough_memory(read.named.name, "close other programs, or cut it into tiles"):
-            try:
-                prediction = self._predictor.finish(read.tensor, height, width, raster.valid)
-            except FloodSegError as error:
-                raise type(error)(f"{read.named.name}: {error}") from error
-            prediction.mask  # noqa: B018 - computed here, which an iterator does in its own threads
-        return Result(read.named, prediction, read.shift, self.spec, self._renderer)
+            return _result(self._stages.one(_GivenImage(image)))
+        return (_result(item) for item in self._stages.each(map(_GivenImage, cast("Iterable[ImageInput]", image))))
 
     def __repr__(self) -> str:
         classes, bands = ", ".join(self.spec.class_names), ", ".join(self.spec.bands)
         return f"<flood_seg.Model {self._engine}: {self.description}; classes {classes}; bands {bands}>"
+
+
+def _result(item: _GivenImage) -> Result:
+    if item.error:
+        raise item.error
+    assert item.result is not None
+    return item.result
 
 
 def load_model(
@@ -245,19 +237,15 @@ def load_model(
         UsageError: no engine runs such a file.
         MissingExtraError: the engine is not installed.
     """
-    engine = parse_engine(str(model if model is not None else _bundled()))
+    chosen = bundled_model() if model is None else model
+    if chosen is None:
+        raise ModelError("the bundled model is missing from this installation; give a model")
+    engine = parse_engine(str(chosen))
     own = [f"backend={engine.name}", *(f"backend.{option}" for option in engine.options)]
     own += [as_override(f"backend.{key}", value) for key, value in options.items()]
     own += [as_override("threshold", threshold), as_override("value_scale", value_scale)]
     with _guest(f"load_model({str(engine)!r})"):
         return Model(engine, compose("infer", own, InferConfig))
-
-
-def _bundled() -> Path:
-    bundled = bundled_model()
-    if bundled is None:
-        raise ModelError("the bundled model is missing from this installation; give a model")
-    return bundled
 
 
 def train(overrides: Sequence[str] = (), *, data: PathLike | None = None) -> Summary:

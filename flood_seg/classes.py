@@ -18,7 +18,7 @@ Color = tuple[int, int, int]
 Value = int | Color
 
 IGNORED = 255  # the class index of pixels that count neither in loss nor in metrics
-IGNORE = "ignore"  # what labels call their value
+IGNORE = "ignore"  # their name in labels
 BACKGROUND = "background"
 MAX_CLASSES = 255
 
@@ -31,10 +31,10 @@ class Classes:
     """The meaning of the values in the masks of a data set.
 
     Attributes:
-        names: of the classes; class 0 is the background where there is one.
-        values: those of each class in a mask: integers, or (red, green, blue); empty: a mask of two classes in any of
-            the forms that `read_mask` understands.
-        ignored: values of pixels that count nowhere.
+        names: class names; class 0 is the background if there is one.
+        values: mask values of each class: integers, or (red, green, blue); empty: masks of two classes in any of the
+            forms that `read_binary_mask` supports.
+        ignored: mask values of pixels that are excluded from losses and metrics.
         colors: for drawing, `#rrggbb` per class.
         unlisted: whether a value that is not named here is an error (`fail`) or ignored (`ignore`).
         implied: the value among `values` that is the background only because nothing says otherwise; a file that
@@ -102,19 +102,19 @@ def parse_classes(
             none. Where 0 (or black) is not named, it is the background.
         max_label: a shorthand where there are no labels. Binary: the foreground's value; multiclass: the classes are 0
             to max_label.
-        ignore_index: a value that counts nowhere.
-        colors: in pictures, `#rrggbb` a class name.
+        ignore_index: a value of pixels that are excluded from losses and metrics.
+        colors: `#rrggbb` of each class name, for drawing.
         unlisted: see `Classes`.
 
     Raises:
-        ConfigError: labels and task contradict each other, a value or a colour that is none, too many classes.
+        ConfigError: labels and task contradict each other, an invalid mask value or colour, too many classes.
     """
     if labels:
         named = {_parse_value(value): str(name) for value, name in labels.items()}
         given = set(named)
     else:
         if len(set(names)) < len(names):
-            raise ConfigError(f"datamodule.class_names: a name stands twice among {', '.join(names)}")
+            raise ConfigError(f"datamodule.class_names: a name occurs twice in {', '.join(names)}")
         named = _without_labels(task, names, max_label, ignore_index)
         given = set() if task == "binary" else set(named)
     if ignore_index is not None:
@@ -203,7 +203,7 @@ def _parse_value(value: Any) -> Value:
     if len(parts) == 3 and all(re.fullmatch(r"\d+", part) and int(part) < 256 for part in parts):
         red, green, blue = (int(part) for part in parts)
         return red, green, blue
-    raise ConfigError(f"datamodule.labels: {text!r} is no mask value; give an integer, '#rrggbb' or 'r g b'")
+    raise ConfigError(f"datamodule.labels: {text!r} is not a mask value; give an integer, '#rrggbb' or 'r g b'")
 
 
 def _text(value: Value) -> str:
@@ -235,6 +235,6 @@ def _colors(names: list[str], given: Mapping[str, str] | None) -> tuple[str, ...
         except ConfigError:
             value = 0
         if isinstance(value, int):
-            raise ConfigError(f"datamodule.colors.{name}={color}: is no color; give '#rrggbb' or 'r g b'")
+            raise ConfigError(f"datamodule.colors.{name}={color}: is not a color; give '#rrggbb' or 'r g b'")
         chosen[name] = to_hex(value)
     return tuple(chosen.values())

@@ -1,4 +1,4 @@
-"""Docker, as far as it is used: whether its engine answers, images, and containers by their names."""
+"""The Docker commands in use: whether the daemon responds, images, and containers by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 from flood_seg.console import say
 from flood_seg.errors import ServerError
 
-PATIENCE = 30  # seconds that a question to Docker's engine may take
+PATIENCE = 30  # seconds that a command may take
 
 
 def is_available() -> bool:

@@ -1,8 +1,9 @@
-"""Which extra brings which package, and with which extras each module works; tests hold it to the code."""
+"""Which extra installs which package, and with which extras each module works; tests compare it with the code."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from traceback import walk_tb
 from typing import TYPE_CHECKING
 
 from flood_seg.errors import MissingExtraError
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-# The extras that bring an importable package, the usual one first.
+# The extras that install an importable package, the usual one first.
 EXTRAS: dict[str, tuple[str, ...]] = {
     "albumentations": ("train",),
     "clearml": ("loggers",),
@@ -53,69 +54,32 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "wandb": ("loggers",),
 }
 
-# The extras with each of which alone a module works, by the longest prefix of its name; `a+b`: both are needed. What is
-# not named works with none.
+# The extras with each of which alone a module works, by the longest prefix of its name; `a+b`: both are needed. A
+# module that is not listed requires none.
 MODULES: dict[str, tuple[str, ...]] = {
-    "flood_seg.benchmarking.results": (
-        "train",
-        "data",
-    ),
+    "flood_seg.benchmarking.results": ("train", "data"),
     "flood_seg.data.augmentation": ("train",),
     "flood_seg.data.datamodule": ("train",),
-    "flood_seg.data.dataset": ("train",),
-    "flood_seg.data.vectors": (
-        "geo",
-        "data",
-    ),
-    "flood_seg.evaluation": (
-        "train",
-        "data",
-    ),
+    "flood_seg.data.vectors": ("geo", "data"),
+    "flood_seg.evaluation": ("train", "data"),
     "flood_seg.export.convert": ("train",),
-    "flood_seg.export.float16": (
-        "quantize",
-        "train",
-    ),
+    "flood_seg.export.float16": ("quantize", "train"),
     "flood_seg.export.int8": ("quantize",),
     "flood_seg.export.onnx": ("train",),
     "flood_seg.export.pooling": ("train",),
     "flood_seg.export.quantize": ("quantize",),
     "flood_seg.export.tensorrt": ("tensorrt",),
     "flood_seg.export.tensorrt_python": ("tensorrt",),
-    "flood_seg.imaging.gdal": (
-        "geo",
-        "data",
-    ),
-    "flood_seg.imaging.label_values": (
-        "geo",
-        "data",
-    ),
-    "flood_seg.imaging.raster": (
-        "geo",
-        "data",
-    ),
-    "flood_seg.inference.backends.openvino": (
-        "openvino",
-        "quantize",
-    ),
+    "flood_seg.imaging.gdal": ("geo", "data"),
+    "flood_seg.imaging.label_values": ("geo", "data"),
+    "flood_seg.imaging.raster": ("geo", "data"),
+    "flood_seg.inference.backends.openvino": ("openvino", "quantize"),
     "flood_seg.inference.backends.tensorrt": ("tensorrt",),
-    "flood_seg.inference.backends.triton": (
-        "triton",
-        "serve",
-    ),
-    "flood_seg.metrics.calibration": (
-        "train",
-        "data",
-    ),
+    "flood_seg.inference.backends.triton": ("triton", "serve"),
+    "flood_seg.metrics.calibration": ("train", "data"),
     "flood_seg.networks": ("train",),
-    "flood_seg.plots": (
-        "train",
-        "data",
-    ),
-    "flood_seg.serving.repository": (
-        "triton",
-        "serve",
-    ),
+    "flood_seg.plots": ("train", "data"),
+    "flood_seg.serving.repository": ("triton", "serve"),
     "flood_seg.torchvision_compat": ("train",),
     "flood_seg.tracking": ("train",),
     "flood_seg.tracking.clearml": ("train+loggers",),
@@ -129,14 +93,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "flood_seg.workshop.convert": ("data",),
     "flood_seg.workshop.download": ("data",),
     "flood_seg.workshop.preview": ("train",),
-    "flood_seg.workshop.statistics_report": (
-        "data",
-        "train",
-    ),
-    "flood_seg.workshop.tiles": (
-        "geo",
-        "data",
-    ),
+    "flood_seg.workshop.statistics_report": ("data", "train"),
+    "flood_seg.workshop.tiles": ("geo", "data"),
 }
 
 
@@ -147,26 +105,19 @@ def extras_of(module: str) -> tuple[str, ...]:
 
 
 def extra_to_install(package: str, traceback: TracebackType | None) -> str | None:
-    """Returns the extra that brings a missing package to the module of ours that needs it; None: no extra does.
+    """Returns the extra that installs a missing package for the module of ours that needs it; None: no extra does.
 
     Args:
-        package: that could not be imported.
+        package: the name that could not be imported.
         traceback: of the failure.
     """
     bringing = EXTRAS.get(package)
     if bringing is None:
         return None
-    needed = {extra for name in _modules(traceback) for one in extras_of(name) for extra in one.split("+")}
+    needed: set[str] = set()
+    for frame, _ in walk_tb(traceback):
+        needed.update(extra for one in extras_of(frame.f_globals.get("__name__", "")) for extra in one.split("+"))
     return next((extra for extra in bringing if extra in needed), bringing[0])
-
-
-def _modules(traceback: TracebackType | None) -> list[str]:
-    """The modules of ours that a failure went through."""
-    names = []
-    while traceback is not None:
-        names.append(str(traceback.tb_frame.f_globals.get("__name__", "")))
-        traceback = traceback.tb_next
-    return [name for name in names if name.startswith("flood_seg.")]
 
 
 @contextmanager

@@ -19,20 +19,19 @@ from flood_seg.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-UNENCODABLE = "backslashreplace"  # valid in JSON too, where Python reads it back as it was
-SHORT_NAME = 128  # bytes that every file system takes
-NAME_MAX = 255  # bytes of a name, where the system does not say
-LONG_SUFFIX = 32  # no format's
+UNENCODABLE = "backslashreplace"  # valid in JSON too, from which Python restores the original
+SHORT_NAME = 128  # bytes that every file system accepts
+NAME_MAX = 255  # bytes of a name, where the system does not report it
+LONG_SUFFIX = 32  # longer than that of any format
 
 
 def regular(path: Path) -> Path:
-    """Returns `path`, of a file that can be opened without waiting for somebody and that has an end.
+    """Returns `path` if reading it cannot block or go on forever, as of a pipe or a device.
 
     Raises:
         OSError: it is missing, or a pipe, a socket or a device.
     """
-    mode = path.stat().st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a folder fails by itself
+    if _is_special(path):  # opening a folder fails by itself
         raise OSError(errno.EINVAL, "is a pipe, a socket or a device; give a regular file", str(path))
     return path
 
@@ -49,7 +48,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if _is_special(path):
+        if path.exists() and _is_special(path):
             raise OutputError(f"{path}: is not a regular file but a device, a pipe or a socket; give another name")
         yield temporary
         temporary.replace(path)
@@ -73,15 +72,12 @@ def _beside(path: Path) -> Path:
 
 
 def _is_special(path: Path) -> bool:
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return False
+    mode = path.stat().st_mode
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def check_name(path: Path) -> None:
-    """Finds before long work whether the last name of `path` is too long for its file system.
+    """Checks before long work whether the last name of `path` is too long for its file system.
 
     Raises:
         OutputError: it is.
@@ -125,7 +121,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def check_writable(path: Path, *, folder: bool = True) -> None:
-    """Finds before long work whether its results can go to `path`, which may not be there yet.
+    """Checks before long work whether results can be written to `path`, which need not exist yet.
 
     Args:
         path: of the results.
@@ -198,7 +194,7 @@ def write_text(path: Path, text: str, errors: str = UNENCODABLE) -> None:
 
     Args:
         path: of the file.
-        text: maybe with bytes of file names that are not UTF-8, which Python holds as half surrogates.
+        text: may contain bytes of file names that are not UTF-8, which Python represents as lone surrogates.
         errors: how those are written: as Python and JSON write them, `\udce9`; `surrogateescape`: as the bytes that
             they were.
 

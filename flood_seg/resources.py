@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from flood_seg.errors import ConfigError, FloodSegError, OutOfMemoryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+LESS_MEMORY = "set a smaller batch or image size, or fewer workers and threads, or close other programs"
 
 # The limit of threads or processes that a user may set: many thousands bring the machine down.
 MIN_WORKER_LIMIT, WORKERS_PER_CORE = 256, 4
@@ -77,6 +80,18 @@ def machine_memory() -> float:
     return min(limits)
 
 
+def peak_memory() -> float:
+    """Returns the peak memory of this process in bytes; on Linux from /proc: ru_maxrss starts with the parent's."""
+    import resource
+
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return float(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
+    except (OSError, StopIteration):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return float(peak if sys.platform == "darwin" else peak * 1024)
+
+
 def check_batch_memory(key: str, images: int, bands: int, height: int, width: int) -> None:
     """Checks before the work that a batch can fit: running out of memory may end the process.
 
@@ -107,8 +122,8 @@ def enough_memory(what: str, advice: str) -> Iterator[None]:
     """Turns every out-of-memory exception of the body into one of ours.
 
     Args:
-        what: what the memory is needed for.
-        advice: how to need less.
+        what: what requires the memory.
+        advice: how to reduce it.
 
     Raises:
         OutOfMemoryError: there is not enough memory.

@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 NAMED = 3  # of a kind
-KINDS = 8  # that are told apart; further ones are counted together
+KINDS = 8  # that are distinguished; further ones are counted together
 ALL = "FLOOD_SEG_FAULTS"  # an environment variable; `all` names each
 CHECK = "flood-seg data check lists each"
 EVERY = f"{ALL}=all names each"
 
 
 class LeftOut:
-    """Warns of what is left out as it comes up, the first three of each kind; counts the others in the end.
+    """Warns of skipped items as they occur, the first three of each kind, and counts the others at the end.
 
     with LeftOut("--json lists each") as left_out:
         left_out.add("17", "/data/images/17.jpg: the file is empty")
 
     Attributes:
-        listing: says where each one is named.
-        reasons: of all that was added, by their names.
+        listing: text on where all of them are listed.
+        reasons: of all items, by their names.
     """
 
     def __init__(self, listing: str = EVERY) -> None:
@@ -70,7 +70,7 @@ class LeftOut:
 
 
 def grouped(faults: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
-    """Groups (name, reason) by the kind of fault; returns (reason, names), where a kind has one the reason itself."""
+    """Groups (name, reason) by the kind of fault; returns (kind, names), or (reason, [name]) if a kind occurs once."""
     groups: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for name, reason in faults:
         groups[kind_of(name, reason)].append((name, reason))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
 from typing import Any, Literal, get_args
@@ -87,10 +86,10 @@ class ModelSpec:
                 f"ModelSpec: threshold is {self.threshold} and temperature {self.temperature}; the first must lie in "
                 "[0, 1], the second above 0"
             )
-        if self.nodata is not None and not (isinstance(self.nodata, int | float) and math.isfinite(self.nodata)):
+        if self.nodata is not None and not (isinstance(self.nodata, int | float) and isfinite(self.nodata)):
             raise ModelError(f"ModelSpec: nodata is {self.nodata!r}; give a number or null")
         distance = self.ground_sample_distance
-        if distance is not None and not (isinstance(distance, int | float) and 0 < distance < math.inf):
+        if distance is not None and not (isinstance(distance, int | float) and isfinite(distance) and distance > 0):
             raise ModelError(f"ModelSpec: ground_sample_distance is {distance!r}; give metres above 0, or null")
         if self.task == "binary" and len(self.class_names) != 2:
             raise ModelError(f"ModelSpec: task is binary but there are {len(self.class_names)} classes, not 2")
@@ -111,7 +110,7 @@ class ModelSpec:
 
     @property
     def logit_channels(self) -> int:
-        """Channels of the output tensor: 1 for binary, else one a class."""
+        """Channels of the output tensor: 1 for binary, otherwise one per class."""
         return 1 if self.task == "binary" else len(self.class_names)
 
     def to_json(self) -> str:

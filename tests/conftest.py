@@ -14,7 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flood_seg.imaging.decode import read_photo
 from flood_seg.spec import ModelSpec
+
+# Files of ten seconds and more, and the folders of most of them.
+LONG = {"training", "serving", "test_architectures.py", "test_composite.py", "test_dvc.py", "test_experiments.py",
+        "test_fuzz.py", "test_notebooks.py", "test_recipes.py"}  # fmt: skip
 
 
 def pytest_configure() -> None:
@@ -24,7 +29,12 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the long files first, so that in the end no worker goes on alone."""
-    items.sort(key=lambda item: not {"training", "serving"} & {*item.path.parts})
+    items.sort(key=lambda item: not LONG & {*item.path.parts})
+
+
+def read_image(given: Path | bytes) -> np.ndarray:
+    """Reads a photo as uint8 [H, W, 3] RGB."""
+    return read_photo(given)[0]
 
 
 def draw_pond(seed: int, height: int = 64, width: int = 80) -> tuple[np.ndarray, np.ndarray]:
@@ -50,6 +60,12 @@ def write_ponds(folder: Path, count: int) -> Path:
 
 
 @pytest.fixture
+def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings in this process leave out the twelve curves, which take longer than two epochs on data this small."""
+    monkeypatch.setattr("flood_seg.verbs.train_run.plot_history", lambda rows, folder: [])
+
+
+@pytest.fixture
 def ponds(tmp_path: Path) -> Path:
     """A data set of ten ponds."""
     return write_ponds(tmp_path / "ponds", 10)
@@ -59,6 +75,18 @@ def ponds(tmp_path: Path) -> Path:
 def shared_ponds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same of twelve, not to be changed."""
     return write_ponds(tmp_path_factory.mktemp("shared") / "ponds", 12)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's database with its tables, whose making takes seconds; to be copied."""
+    from flood_seg.tracking.mlflow import prepare
+
+    file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(file.parent)
+        prepare(f"sqlite:///{file}", "another")
+    return file
 
 
 def make_spec(height: int = 64, width: int = 64, **changes: object) -> ModelSpec:

@@ -341,6 +341,7 @@ def test_evaluating_returns_the_figures_and_writes_to_stderr_only(model, models,
         flood_seg.evaluate(model, tmp_path / "nowhere")
 
 
+@pytest.mark.usefixtures("no_curves")
 def test_training_returns_a_summary_whose_model_can_be_loaded(tmp_path, monkeypatch, capsys):
     pytest.importorskip("flood_seg.verbs.train")
     monkeypatch.chdir(tmp_path)

@@ -53,12 +53,12 @@ def test_what_a_model_keeps_of_its_labels_gives_the_same_classes():
     ("options", "message"),
     [
         ({"labels": {1: "a", 2: "b", 3: "c"}}, "requires 2 classes, not 4 .*task=multiclass"),
-        ({"labels": {"blue": "water"}}, "'blue' is no mask value"),
+        ({"labels": {"blue": "water"}}, "'blue' is not a mask value"),
         ({"labels": {1: "water"}, "ignore_index": 1}, "is class 'water' in datamodule.labels too"),
         ({"labels": {1: "water", "#ffffff": "land"}}, "integers and colours"),
         ({"colors": {"wter": "#ffffff"}}, "no class 'wter'"),
         ({"colors": {"water": "12"}}, "give '#rrggbb'"),
-        ({"task": "multiclass", "names": ["a", "a"]}, "stands twice"),
+        ({"task": "multiclass", "names": ["a", "a"]}, "occurs twice"),
     ],
 )
 def test_contradictions_are_named(options, message):

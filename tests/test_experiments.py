@@ -11,7 +11,7 @@ from PIL import Image
 
 from flood_seg.config.compose import compose
 from flood_seg.config.schema import EvaluateConfig, InferConfig, TrainConfig
-from flood_seg.inference.engines import with_engine
+from flood_seg.inference.engines import choose_engine
 from flood_seg.spec import ModelSpec
 from flood_seg.training.history import read_history
 from flood_seg.verbs.evaluate import run_evaluation as evaluate
@@ -92,6 +92,7 @@ JOBS = {
 }
 
 
+@pytest.mark.usefixtures("no_curves")
 @pytest.mark.parametrize("job", JOBS)
 def test_a_job_trains_evaluates_exports_and_infers(job, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -105,7 +106,7 @@ def test_a_job_trains_evaluates_exports_and_infers(job, tmp_path, monkeypatch):
     assert {"confusion.png", "validation_samples.png"} <= {path.name for path in summary.plots.iterdir()}
 
     places = [f"datamodule.data_dir=data/{job}", *(f"datamodule.{key}" for key in PLACES[job])]
-    config = compose("evaluate", with_engine(places, str(summary.onnx)), EvaluateConfig)
+    config = compose("evaluate", choose_engine(places, str(summary.onnx))[0], EvaluateConfig)
     record = evaluate(config, str(summary.onnx), tmp_path / "report", at_network_size=True).record
     assert set(record["classes"]) == set(names)
     if job in ("buildings", "generic"):  # whose folders say what validation is
@@ -113,7 +114,7 @@ def test_a_job_trains_evaluates_exports_and_infers(job, tmp_path, monkeypatch):
     assert (tmp_path / "report" / "confusion.png").stat().st_size > 5000
 
     image = sorted((tmp_path / "data" / job).glob(IMAGES[job]))[0]
-    config = compose("infer", with_engine([], str(summary.onnx)), InferConfig)
+    config = compose("infer", choose_engine([], str(summary.onnx))[0], InferConfig)
     infer(config, str(summary.onnx), str(image), tmp_path / "mask.png", overlay=True, json=tmp_path / "report.json")
     values = {0, 255} if spec.task == "binary" else set(spec.label_values)
     mask = np.asarray(Image.open(tmp_path / "mask.png"))
@@ -139,6 +140,7 @@ def test_a_few_epochs_tell_three_classes_apart(tmp_path, monkeypatch):
     assert {"val_iou/background", "val_iou/pet", "val_iou/outline"} <= set(rows[-1])
 
 
+@pytest.mark.usefixtures("no_curves")
 def test_the_bands_mean_and_deviation_are_measured_once_and_kept(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

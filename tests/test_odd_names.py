@@ -121,6 +121,7 @@ def test_data_sets_in_other_formats_keep_them_or_say_that_they_cannot(root, tmp_
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.usefixtures("no_curves")
 def test_a_data_set_whose_folder_is_not_utf_8_is_cached_and_trained_on(root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / os.fsdecode(b"\xe9t\xe9")

@@ -18,6 +18,7 @@ TRAIN = ["datamodule.bands=[east,south]", "datamodule.value_scale=10000", "datam
          "augmentation=none"]  # fmt: skip
 
 
+@pytest.mark.usefixtures("no_curves")
 def test_each_verb_tries_a_model_of_rasters_on_its_windows(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -12,8 +12,9 @@ import pytest
 from flood_seg.cli.guard import guard
 from flood_seg.cli.table import VERBS
 from flood_seg.config.compose import compose
-from flood_seg.config.sweep import sweep
-from flood_seg.inference.engines import parse_engine, with_engine
+from flood_seg.config.overrides import sweep
+from flood_seg.config.schema import SCHEMAS
+from flood_seg.inference.engines import choose_engine, parse_engine
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "models").glob("*/*.md"))]
@@ -44,7 +45,7 @@ def test_a_command_of_the_docs_is_one(command, tmp_path, monkeypatch):
         overrides.insert(0, "backend=triton")
     model = next((words[words.index(flag) + 1] for flag in ("--onnx", "--model") if flag in words), None)
     if words[0] in ("infer", "evaluate"):
-        overrides = with_engine(overrides, model)
+        overrides = choose_engine(overrides, model)[0]
     if "--models" in words:
         after = words[words.index("--models") + 1 :]
         for engine in itertools.takewhile(lambda word: not word.startswith("-") and word not in overrides, after):
@@ -52,7 +53,7 @@ def test_a_command_of_the_docs_is_one(command, tmp_path, monkeypatch):
     for job in sweep(overrides) if "-m" in words else [overrides]:
         assert not job or verb.config
         if verb.config:
-            compose(verb.config, job, verb.load_schema())
+            compose(verb.config, job, SCHEMAS[verb.config])
 
 
 def test_there_are_commands_of_every_verb():

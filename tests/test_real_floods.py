@@ -17,7 +17,8 @@ from flood_seg.data.pairing import find_pairs
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.store import open_store
 from flood_seg.errors import BackendError
-from flood_seg.imaging.bands import BandSelection, read_bands
+from flood_seg.imaging.bands import BandSelection
+from flood_seg.imaging.read import read_bands
 from flood_seg.inference.engines import open_backend, parse_engine
 from flood_seg.inference.models import bundled_model
 from flood_seg.inference.predictor import Predictor

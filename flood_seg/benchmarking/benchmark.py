@@ -66,11 +66,23 @@ def benchmark(
             _measure_accuracy(process, result, images)
         _measure_speed(running, results, size, options)
     machine = describe_machine()
-    _show(results, f"{size[0]}×{size[1]}; IoU on {len(images)} {origin}\n{machine}")
+    rows = _rows(results)
+    show_table(f"{size[0]}×{size[1]}; IoU on {len(images)} {origin}\n{machine}", COLUMNS, rows)
+    say(LEGEND)
     servers = [engine for engine in engines if backends()[engine.name].schemes]
     loads = {str(engine): _measure_server(engine, options, size) for engine in servers}
     if out:
-        _write(out, results, loads, machine, size)
+        write_csv(out / "benchmark.csv", COLUMNS, rows)
+        record = {
+            "machine": machine,
+            "height": size[0],
+            "width": size[1],
+            "engines": [asdict(result) for result in results],
+            "servers": {name: [asdict(load) for load in steps] for name, steps in loads.items()},
+        }
+        write_json(out / "benchmark.json", record)
+        draw_chart(out / "benchmark.png", results, machine)
+        say(", ".join(str(out / f"benchmark.{suffix}") for suffix in ("csv", "json", "png")))
     return results
 
 
@@ -97,7 +109,10 @@ def _measure_accuracy(process: EngineProcess, result: EngineResult, images: Sequ
 def _measure_speed(
     running: Sequence[EngineProcess], results: Sequence[EngineResult], size: tuple[int, int], options: BenchmarkOptions
 ) -> None:
-    batches = {n: _random_batch(n, len(running[0].spec.bands), *size) for n in sorted({1, *options.batch_sizes})}
+    shape = (len(running[0].spec.bands), *size)
+    batches = {
+        n: np.random.default_rng(0).standard_normal((n, *shape), np.float32) for n in sorted({1, *options.batch_sizes})
+    }
     turns = [(n, batch, round_) for round_ in range(options.rounds + 1) for n, batch in batches.items()]
     for n, batch, round_ in track(turns, "Measuring", len(turns)):
         for process, result in zip(running, results, strict=True):
@@ -110,58 +125,30 @@ def _measure_speed(
                 result.latencies += timed.seconds
 
 
-def _random_batch(count: int, bands: int, height: int, width: int) -> np.ndarray:
-    return np.random.default_rng(0).standard_normal((count, bands, height, width), np.float32)
-
-
 def _measure_server(engine: Engine, options: BenchmarkOptions, size: tuple[int, int]) -> list[Load]:
     loads = measure_load(engine, size, options.clients, options.seconds)
-    rows = []
-    for load in loads:
-        mark = "knee" if load.knee else ""
-        rows.append((load.clients, f"{load.throughput:.1f}", f"{load.p50:.0f}", f"{load.p95:.0f}", mark))
+    rows = [
+        (one.clients, f"{one.throughput:.1f}", f"{one.p50:.0f}", f"{one.p95:.0f}", "knee" if one.knee else "")
+        for one in loads
+    ]
     show_table(f"{engine}: closed-loop load test", ("clients", "images/s", "p50 ms", "p95 ms", ""), rows)
     return loads
 
 
 def _rows(results: Sequence[EngineResult]) -> list[tuple[str, ...]]:
     baseline = results[0].throughput[0]
-    rows: list[tuple[str, ...]] = []
-    for result in results:
-        throughput, batch = result.throughput
-        rows.append(
-            (
-                short_name(result.model),
-                result.description,
-                "" if result.iou is None else f"{result.iou:.4f}",
-                f"{result.percentile(50):.1f}",
-                f"{result.percentile(95):.1f}",
-                f"{throughput:.1f}",
-                str(batch),
-                f"{throughput / baseline:.1f}×",
-                f"{result.load_seconds:.2f}",
-                f"{result.memory_mb:.0f}",
-            )
+    return [
+        (
+            short_name(result.model),
+            result.description,
+            "" if result.iou is None else f"{result.iou:.4f}",
+            f"{result.percentile(50):.1f}",
+            f"{result.percentile(95):.1f}",
+            f"{result.throughput[0]:.1f}",
+            str(result.throughput[1]),
+            f"{result.throughput[0] / baseline:.1f}×",
+            f"{result.load_seconds:.2f}",
+            f"{result.memory_mb:.0f}",
         )
-    return rows
-
-
-def _show(results: Sequence[EngineResult], title: str) -> None:
-    show_table(title, COLUMNS, _rows(results))
-    say(LEGEND)
-
-
-def _write(
-    folder: Path, results: Sequence[EngineResult], loads: dict[str, list[Load]], machine: str, size: tuple[int, int]
-) -> None:
-    write_csv(folder / "benchmark.csv", COLUMNS, _rows(results))
-    record = {
-        "machine": machine,
-        "height": size[0],
-        "width": size[1],
-        "engines": [asdict(result) for result in results],
-        "servers": {name: [asdict(load) for load in steps] for name, steps in loads.items()},
-    }
-    write_json(folder / "benchmark.json", record)
-    draw_chart(folder / "benchmark.png", results, machine)
-    say(", ".join(str(folder / f"benchmark.{suffix}") for suffix in ("csv", "json", "png")))
+        for result in results
+    ]

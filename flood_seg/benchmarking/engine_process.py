@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import resource
-import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.errors import BackendError, FloodSegError
-from flood_seg.resources import enough_memory
+from flood_seg.resources import enough_memory, peak_memory
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -49,12 +45,8 @@ class EngineProcess:
         load_seconds: from the start of the process until the model is ready, including imports.
     """
 
-    def __init__(self, engine: Engine, threads: int = 0) -> None:
+    def __init__(self, engine: Engine) -> None:
         """Starts the process and waits until the model is loaded.
-
-        Args:
-            engine: the engine and the model.
-            threads: of numerical libraries (OMP_NUM_THREADS); 0: their default.
 
         Raises:
             FloodSegError: the model or the engine cannot be used.
@@ -62,7 +54,7 @@ class EngineProcess:
         self.engine = engine
         context = multiprocessing.get_context("spawn")  # memory of a forked process would include that of this one
         self._connection, child = context.Pipe()
-        self._process = context.Process(target=_work, args=(child, engine, threads), daemon=True)
+        self._process = context.Process(target=_work, args=(child, engine), daemon=True)
         started = time.perf_counter()
         self._process.start()
         child.close()
@@ -110,10 +102,8 @@ class EngineProcess:
         self.close()
 
 
-def _work(connection: Connection, engine: Engine, threads: int) -> None:
+def _work(connection: Connection, engine: Engine) -> None:
     """Main function of the process: loads the model, then serves batches until the pipe is closed."""
-    if threads:
-        os.environ["OMP_NUM_THREADS"] = str(threads)
     from flood_seg.inference.engines import open_backend
 
     try:
@@ -127,18 +117,8 @@ def _work(connection: Connection, engine: Engine, threads: int) -> None:
                     started = time.perf_counter()
                     logits = backend.run(batch)
                     seconds.append(time.perf_counter() - started)
-                connection.send(TimedRuns(logits, seconds, _peak_memory()))
+                connection.send(TimedRuns(logits, seconds, peak_memory() / 2**20))
     except (EOFError, KeyboardInterrupt, BrokenPipeError):
         return
     except FloodSegError as error:
         connection.send(error)
-
-
-def _peak_memory() -> float:
-    """Returns peak memory in MB; on Linux from /proc, since ru_maxrss starts with that of the parent process."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-        return float(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
-    except (OSError, StopIteration):
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak / 2**20 if sys.platform == "darwin" else peak / 1024

@@ -41,13 +41,9 @@ class Load:
 
 
 def measure_load(engine: Engine, size: tuple[int, int], clients: Sequence[int], seconds: float) -> list[Load]:
-    """Measures a server at several numbers of clients.
+    """Measures a server at several numbers of clients, each for some seconds after a warm-up.
 
-    Args:
-        engine: of a server.
-        size: height and width of the images, in pixels.
-        clients: numbers of concurrent clients, in order of measurement.
-        seconds: duration of each measurement, after a warm-up.
+    The images are noise of `size`, height and width in pixels.
 
     Raises:
         ServerError: a request failed.

@@ -17,7 +17,10 @@ EXTENSIONS = ("avx2", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asi
 
 def describe_machine() -> str:
     """Returns processor, cores, instruction sets, memory, operating system and engine versions in one line."""
-    text = _cpuinfo()
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")  # psutil knows the number of processors alone
+    except OSError:
+        text = ""
     name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
     flags = set(re.findall(r"[\w]+", (re.search(r"^(?:flags|Features)\s*:(.+)$", text, re.MULTILINE) or [""])[0]))
     parts = [
@@ -29,14 +32,6 @@ def describe_machine() -> str:
         " ".join(f"{package} {found}" for package in ENGINES if (found := _version(package))),
     ]
     return ", ".join(part for part in parts if part)
-
-
-def _cpuinfo() -> str:
-    """Returns what Linux says of the processors, of which psutil knows the number alone."""
-    try:
-        return Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return ""
 
 
 def _version(package: str) -> str | None:

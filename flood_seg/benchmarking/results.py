@@ -51,10 +51,7 @@ class EngineResult:
 def draw_chart(path: Path, results: Sequence[EngineResult], machine: str) -> None:
     """Draws one bar per engine: throughput at the best batch size, and median latency with its 95th percentile.
 
-    Args:
-        path: of the PNG file.
-        results: the first is the baseline.
-        machine: description of the machine.
+    The first of `results` is the baseline; `machine` is the description below the title.
     """
     from matplotlib.figure import Figure
 

@@ -89,7 +89,13 @@ def verify(data: DataConfig, options: VerifyOptions, models: Sequence[str], out:
     _show(outputs, agreements, options.tolerance, f"{len(images)} {origin}, {spec.height}×{spec.width}")
     if out:
         _write(out, outputs, agreements, options.tolerance)
-    _judge(outputs, agreements, options.tolerance)
+    others = zip(outputs[1:], agreements, strict=True)
+    if wrong := [other.name for other, found in others if not found.worst <= options.tolerance]:  # NaN is wrong too
+        raise DisagreementError(
+            f"{', '.join(wrong)}: differs from {outputs[0].name} by more than verify.tolerance={options.tolerance:g} "
+            "(maximum of flipped pixels, 1 - mask IoU, area error)"
+        )
+    say(f"All agree with {outputs[0].name} within {options.tolerance:g}.")
     return agreements
 
 
@@ -105,22 +111,18 @@ def _run_all(running: EngineProcess, batches: list[np.ndarray]) -> EngineOutput:
 
 
 def _show(outputs: list[EngineOutput], agreements: list[Agreement], tolerance: float, title: str) -> None:
-    first, *others = outputs
-    rows = [(*_names(first), "", "", "", "", *_costs(first), "reference")]
-    for output, found in zip(others, agreements, strict=True):
+    differences = [("", "", "", "")]
+    verdicts = ["reference"]
+    for found in agreements:
         shares = (f"{found.flipped:.3%}", f"{found.mask_iou:.4f}", f"{found.area_error:.3%}")
-        verdict = "same" if found.worst <= tolerance else "differs"
-        rows.append((*_names(output), f"{found.probability:.2g}", *shares, *_costs(output), verdict))
+        differences.append((f"{found.probability:.2g}", *shares))
+        verdicts.append("same" if found.worst <= tolerance else "differs")
+    rows = [
+        (short_name(one.name), one.description, *cells, f"{one.milliseconds:.1f}", f"{one.memory_mb:.0f}", verdict)
+        for one, cells, verdict in zip(outputs, differences, verdicts, strict=True)
+    ]
     show_table(title, COLUMNS, rows)
     say(*LEGEND.splitlines())
-
-
-def _names(output: EngineOutput) -> tuple[str, str]:
-    return short_name(output.name), output.description
-
-
-def _costs(output: EngineOutput) -> tuple[str, str]:
-    return f"{output.milliseconds:.1f}", f"{output.memory_mb:.0f}"
 
 
 def _write(path: Path, outputs: list[EngineOutput], agreements: list[Agreement], tolerance: float) -> None:
@@ -136,13 +138,3 @@ def _write(path: Path, outputs: list[EngineOutput], agreements: list[Agreement],
         for output, agreement in zip(outputs, found, strict=True)
     ]
     write_json(path, {"reference": outputs[0].name, "tolerance": tolerance, "models": records})
-
-
-def _judge(outputs: list[EngineOutput], agreements: list[Agreement], tolerance: float) -> None:
-    wrong = [a.name for a, found in zip(outputs[1:], agreements, strict=True) if not found.worst <= tolerance]
-    if wrong:
-        raise DisagreementError(
-            f"{', '.join(wrong)}: differs from {outputs[0].name} by more than verify.tolerance={tolerance:g} "
-            "(maximum of flipped pixels, 1 - mask IoU, area error)"
-        )
-    say(f"All agree with {outputs[0].name} within {tolerance:g}.")

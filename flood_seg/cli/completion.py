@@ -65,34 +65,40 @@ def complete(line: str, table: Sequence[Verb]) -> list[str]:
 
 
 def _overrides(verb: Verb, current: str) -> list[str]:
-    from flood_seg.config.repository import configs_dir
-    from flood_seg.config.schema.fields import nested_schema, schema_keys
+    from flood_seg.config.repository import choices
+    from flood_seg.config.schema import SCHEMAS
+    from flood_seg.config.schema.checks import nested_schema, schema_keys
 
-    sign = current[: len(current) - len(current.lstrip("+~"))]
-    word, folder = current[len(sign) :], configs_dir()
-    groups = _groups(str(verb.config))
+    word = current.lstrip("+~")
+    sign = current.removesuffix(word)
+    groups, schema = _groups(str(verb.config)), SCHEMAS[str(verb.config)]
     key, equals, value = word.partition("=")
     if equals and key in groups:
-        before, comma, last = value.rpartition(",")
-        choices = sorted(path.stem for path in (folder / key).glob("*.yaml"))
-        return [f"{sign}{key}={before}{comma}{choice}" for choice in _beginning(choices, last)]
-    schema = verb.load_schema()
-    keys = schema_keys(schema) if schema else {}
-    leaves = {key: kind for key, kind in keys.items() if nested_schema(kind) is None}
+        before, _, last = value.rpartition(",")
+        before = f"{before}," if before else ""
+        return [f"{sign}{key}={before}{choice}" for choice in _beginning(choices(key), last)]
     if equals:
-        values = ["false", "true"] if leaves.get(key) is bool else []
-        return [f"{sign}{key}={known}" for known in _beginning(values, value)]
-    known = [*(f"{group}=" for group in groups), *(f"{leaf}=" for leaf in leaves)]
+        return [f"{sign}{key}={known}" for known in _beginning(_values(schema, key), value)]
+    leaves = [leaf for leaf, kind in schema_keys(schema).items() if nested_schema(kind) is None]
+    known = [f"{name}=" for name in (*groups, *leaves)]
     return sorted({sign + _up_to_a_dot(one, word) for one in _beginning(known, word)})
 
 
+def _values(schema: type, key: str) -> tuple[str, ...]:
+    """Returns the values of a key that has a closed choice, or that is true or false."""
+    from flood_seg.config.schema.checks import choices_of, nested_schema, schema_keys
+
+    keys = schema_keys(schema)
+    group, _, name = key.rpartition(".")
+    owner = nested_schema(keys.get(group)) if group else schema
+    values = choices_of(owner).get(name, ()) if owner else ()
+    return ("false", "true") if keys.get(key) is bool else values
+
+
 def _groups(file: str) -> list[str]:
-    import yaml
+    from flood_seg.config.repository import shipped_values
 
-    from flood_seg.config.repository import configs_dir
-
-    text = yaml.safe_load((configs_dir() / f"{file}.yaml").read_text("utf-8")) or {}
-    named = [next(iter(entry)) for entry in text.get("defaults", []) if isinstance(entry, dict)]
+    named = [next(iter(entry)) for entry in shipped_values(file).get("defaults", []) if isinstance(entry, dict)]
     if file == "data":  # whose defaults begin with those of train
         return [*_groups("train"), *named]
     return named + (["experiment", "debug"] if file == "train" else [])
@@ -108,15 +114,10 @@ def _up_to_a_dot(key: str, word: str) -> str:
     return key if end < 0 else key[: end + 1]
 
 
-def script(shell: str) -> str:
-    """Returns what a shell evaluates to complete `flood-seg`."""
-    return SCRIPTS[shell].strip()
-
-
 def completion(*, shell: str = "bash", line: str | None = None) -> None:
     """Print the script that makes a shell complete, or the completions of a line."""
     from flood_seg.cli.table import VERBS
     from flood_seg.config.schema import check_choice
 
     check_choice("--shell", shell, tuple(SCRIPTS))
-    print(script(shell) if line is None else "\n".join(complete(line, VERBS)))
+    print(SCRIPTS[shell].strip() if line is None else "\n".join(complete(line, VERBS)))

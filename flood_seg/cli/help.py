@@ -23,7 +23,8 @@ def help_of_verbs(verbs: Sequence[Verb], command: str, path: Sequence[str]) -> s
         rows[name] = GROUPS.get(name, "") if group else verb.summary
     summary = GROUPS.get(" ".join(path), SUMMARY) if path else SUMMARY
     lines = [f"  {name:<16} {text}" for name, text in rows.items()]
-    return "\n".join([summary, "", f"usage: {command} VERB [--flag value] [key=value]", "", *lines])
+    more = f"{command} VERB --help lists the flags of a verb, with examples."
+    return "\n".join([summary, "", f"usage: {command} VERB [--flag value] [key=value]", "", *lines, "", more])
 
 
 def help_of_verb(verb: Verb, command: str) -> str:
@@ -36,7 +37,7 @@ def help_of_verb(verb: Verb, command: str) -> str:
 
 
 def _kind(flag: Flag) -> str:
-    """Returns what a flag takes and its default, as far as its text does not tell."""
+    """Returns the kind of value of a flag and its default, unless the help text contains them."""
     default = "" if flag.kind is bool or flag.default in (None, ()) else f"default: {flag.default}"
     return ", ".join(part for part in (KINDS.get(flag.kind, ""), default) if part)
 

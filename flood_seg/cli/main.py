@@ -14,13 +14,11 @@ from flood_seg.cli.table import VERBS
 from flood_seg.console import fail
 from flood_seg.errors import FloodSegError, UsageError
 from flood_seg.extras import missing_extra
-from flood_seg.resources import check_address_space, is_out_of_memory
+from flood_seg.resources import LESS_MEMORY, check_address_space, is_out_of_memory
 from flood_seg.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-LESS_MEMORY = "set a smaller batch or image size, or fewer workers and threads, or close other programs"
 
 # Errors of the machine that may come anywhere, without the name of a file.
 MACHINE = frozenset({errno.ENOSPC, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, getattr(errno, "EDQUOT", 0)})
@@ -93,7 +91,7 @@ def _run(arguments: list[str]) -> None:
     import fire
 
     with missing_extra(arguments[0]):
-        # A verb returns a record for Python; what it has to say it has said.
+        # A verb returns a record for Python; its output is already printed.
         fire.Fire(verb.load(), command=flags, name=f"flood-seg {verb.name}", serialize=lambda record: None)
 
 

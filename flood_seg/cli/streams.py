@@ -1,4 +1,4 @@
-"""Standard output and standard error that never stop the work: closed, full, without a reader, or narrow.
+"""Standard output and standard error that never stop the work: closed, full, without a reader, or of limited encoding.
 
 What cannot be written there is dropped, files are still written, and the exit code says in the end what was lost.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-BROKEN_PIPE = 141  # 128 + SIGPIPE, what a shell says of git and grep; 1 would say that a check has found something
+BROKEN_PIPE = 141  # 128 + SIGPIPE, as a shell reports for git and grep; 1 means that a check has found errors
 
 
 class Sink(io.RawIOBase):
@@ -63,7 +63,7 @@ class Sink(io.RawIOBase):
 
 
 def open_streams() -> Sink | None:
-    r"""Replaces the process's own standard output and error by sturdy ones; those that somebody has replaced stay.
+    r"""Replaces the process's own standard output and error by streams that cannot fail, unless they were replaced.
 
     Characters that the encoding lacks, and bytes of file names that are not UTF-8, are written as Python's `\xe9`,
     `\u2192` or `\udce9`.

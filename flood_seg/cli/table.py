@@ -1,6 +1,6 @@
 """The table of verbs: names, flags, configurations and help; the command, completion and tests all read it.
 
-A new verb is one entry here and one module in `flood_seg/verbs/`. Nothing is imported before a verb runs.
+A new verb is one entry here and one function in `flood_seg/verbs/`. Nothing is imported before a verb runs.
 """
 
 from __future__ import annotations
@@ -46,7 +46,6 @@ class Verb:
         examples: command lines, with comments after `#`.
         flags: in the order of the help.
         config: file in configs/ that the overrides apply to; None where the verb takes no overrides.
-        schema: `module:name` of the dataclass that the configuration is checked against.
         overrides: one line for `--help` on the overrides that it takes.
         keys: top-level keys and groups of `config` that apply to this verb; empty where all do.
     """
@@ -57,23 +56,14 @@ class Verb:
     examples: tuple[str, ...]
     flags: tuple[Flag, ...]
     config: str | None = None
-    schema: str | None = None
     overrides: str = ""
     keys: tuple[str, ...] = ()
 
     def load(self) -> Callable[..., Any]:
         """Imports and returns the function."""
-        function: Callable[..., Any] = _load(self.function)
+        module, _, name = self.function.partition(":")
+        function: Callable[..., Any] = getattr(import_module(module), name)
         return function
-
-    def load_schema(self) -> type | None:
-        """Imports and returns the dataclass of the configuration; None where there is none."""
-        return _load(self.schema) if self.schema else None
-
-
-def _load(target: str) -> Any:
-    module, _, name = target.partition(":")
-    return getattr(import_module(module), name)
 
 
 DATA = Flag("data", "data set folder (default: datamodule.data_dir, which is data/raw)")
@@ -90,19 +80,14 @@ WIDTH = Flag("width", "input width in pixels (default: the model's own)", int)
 DOCKER_VERSION = Flag("docker-version", "tag of NVIDIA's container, for example 24.10")
 
 
-def _data(name: str, summary: str, *examples: str, flags: tuple[Flag, ...], keys: tuple[str, ...] = ()) -> Verb:
-    """A verb of `flood-seg data` that reads a data set by configs/data.yaml."""
-    function = name.replace("-", "_")
+def _data(function: str, summary: str, *examples: str, flags: tuple[Flag, ...], keys: tuple[str, ...] = ()) -> Verb:
+    """A verb of `flood-seg data` that reads a data set by configs/data.yaml; `function` is in `verbs/data/`."""
+    name = function.partition(":")[2].replace("_", "-")
     own = [key for key in keys if key != "backend"]
     return Verb(
-        f"data {name}", f"flood_seg.verbs.data.{function}:{function}", summary, examples, flags, config="data",
-        schema="flood_seg.config.schema.workshop:DataToolsConfig",
+        f"data {name}", f"flood_seg.verbs.data.{function}", summary, examples, flags, config="data",
         overrides="".join(f"{key}.*, " for key in own) + "datamodule.*; see configs/data.yaml", keys=keys,
     )  # fmt: skip
-
-
-def _out(default: str | None, text: str) -> Flag:
-    return Flag("out", text, default=default)
 
 
 VERBS = (
@@ -127,7 +112,7 @@ VERBS = (
             Flag("find-batch-size", "search for the largest batch that fits into memory, and train with it", bool,
                  False),
         ),
-        config="train", schema="flood_seg.config.schema:TrainConfig",
+        config="train",
         overrides="any key of configs/train.yaml and a choice of each of its groups; docs/recipes.md lists them",
     ),
     Verb(
@@ -140,7 +125,7 @@ VERBS = (
         (
             MODEL,
             DATA,
-            _out(None, "folder of report.html and the metrics (default: metrics are only printed)"),
+            Flag("out", "folder of report.html and the metrics (default: metrics are only printed)"),
             Flag("at-network-size", "count pixels at the network's size, as training does, instead of each image's "
                  "own size", bool, False),
             Flag("goal", "find the best threshold for f1, iou, 'recall>=0.95' or 'precision>=0.9'"),
@@ -150,11 +135,11 @@ VERBS = (
             Flag("compare", "another model, evaluated on the same images"),
             Flag("groups", "FILE.csv:COLUMN, or folder: metrics of each group too"),
         ),
-        config="evaluate", schema="flood_seg.config.schema:EvaluateConfig",
+        config="evaluate",
         overrides="evaluation.*, datamodule.*, backend=ENGINE, threshold and part; see configs/evaluate.yaml",
     ),
     Verb(
-        "convert-to-onnx", "flood_seg.verbs.convert_to_onnx:convert_to_onnx",
+        "convert-to-onnx", "flood_seg.verbs.export:convert_to_onnx",
         "Export a checkpoint, by default the newest run's best, as one ONNX file.",
         ("flood-seg convert-to-onnx --ckpt outputs/latest/best.ckpt --onnx model.onnx weights=float16",),
         (
@@ -163,10 +148,10 @@ VERBS = (
             replace(HEIGHT, help="input height in pixels (default: as trained)"),
             replace(WIDTH, help="input width in pixels (default: as trained)"),
         ),
-        config="export", schema="flood_seg.config.schema:ExportConfig", overrides="keys of configs/export.yaml",
+        config="export", overrides="keys of configs/export.yaml",
     ),
     Verb(
-        "convert-to-trt", "flood_seg.verbs.convert_to_trt:convert_to_trt",
+        "convert-to-trt", "flood_seg.verbs.export:convert_to_trt",
         "Build a TensorRT plan of an ONNX file for this machine's GPU.",
         (
             "flood-seg convert-to-trt --onnx model.onnx --trt model.plan",
@@ -179,8 +164,7 @@ VERBS = (
             WIDTH,
             DOCKER_VERSION,
         ),
-        config="convert_to_trt", schema="flood_seg.config.schema:TensorRtConfig",
-        overrides="export.*; see configs/convert_to_trt.yaml",
+        config="convert_to_trt", overrides="export.*; see configs/convert_to_trt.yaml",
     ),
     Verb(
         "infer", "flood_seg.verbs.infer:infer",
@@ -198,8 +182,7 @@ VERBS = (
             OVERLAY,
             JSON,
         ),
-        config="infer", schema="flood_seg.config.schema:InferConfig",
-        overrides="output.*, video.*, backend=ENGINE, threshold and batch_size; see configs/infer.yaml",
+        config="infer", overrides="output.*, video.*, backend=ENGINE, threshold and batch_size; see configs/infer.yaml",
     ),
     Verb(
         "map", "flood_seg.verbs.map:map_scenes",
@@ -216,11 +199,10 @@ VERBS = (
                  "each scene)"),
             Flag("dry-run", "only print sizes, windows, and the time and disk space that are required", bool, False),
         ),
-        config="map", schema="flood_seg.config.schema.scenes:MapConfig",
-        overrides="map.*, backend=ENGINE, threshold and batch_size; see configs/map.yaml",
+        config="map", overrides="map.*, backend=ENGINE, threshold and batch_size; see configs/map.yaml",
     ),
     Verb(
-        "quantize", "flood_seg.verbs.quantize:quantize",
+        "quantize", "flood_seg.verbs.export:quantize",
         "Make a smaller and faster model, written only if its accuracy stays within a bound.",
         (
             "flood-seg quantize --onnx model.onnx --out model_int8.xml --data data/raw",
@@ -228,14 +210,13 @@ VERBS = (
         ),
         (
             Flag("onnx", f"float model {DEFAULT_MODEL}"),
-            _out(None, "an .onnx file for ONNX Runtime, or an .xml file for OpenVINO"),
+            Flag("out", "an .onnx file for ONNX Runtime, or an .xml file for OpenVINO"),
             DATA,
         ),
-        config="quantize", schema="flood_seg.config.schema:QuantizeConfig",
-        overrides="quantize.* and datamodule.*; see configs/quantize.yaml",
+        config="quantize", overrides="quantize.* and datamodule.*; see configs/quantize.yaml",
     ),
     Verb(
-        "verify", "flood_seg.verbs.verify:verify",
+        "verify", "flood_seg.verbs.compare:verify",
         "Check that a model gives the same result in every engine; exit code 1 if not.",
         (
             "flood-seg verify --models best.ckpt model.onnx openvino:model.onnx --data data/raw",
@@ -244,13 +225,12 @@ VERBS = (
         (
             Flag("models", f"two or more, each {MODEL_TEXT}; the first is the reference", tuple, ()),
             DATA,
-            _out(None, "JSON file for the differences"),
+            Flag("out", "JSON file for the differences"),
         ),
-        config="verify", schema="flood_seg.config.schema:VerifyConfig",
-        overrides="verify.* and datamodule.*; see configs/verify.yaml",
+        config="verify", overrides="verify.* and datamodule.*; see configs/verify.yaml",
     ),
     Verb(
-        "benchmark", "flood_seg.verbs.benchmark:benchmark",
+        "benchmark", "flood_seg.verbs.compare:benchmark",
         "Measure accuracy and speed of models and engines, in turns.",
         (
             "flood-seg benchmark --data data/raw --out bench",
@@ -259,13 +239,12 @@ VERBS = (
         (
             Flag("models", f"each {MODEL_TEXT} (default: the bundled model in every engine installed)", tuple, ()),
             DATA,
-            _out(None, "folder for table, JSON and chart"),
+            Flag("out", "folder for table, JSON and chart"),
         ),
-        config="benchmark", schema="flood_seg.config.schema:BenchmarkConfig",
-        overrides="benchmark.* and datamodule.*; see configs/benchmark.yaml",
+        config="benchmark", overrides="benchmark.* and datamodule.*; see configs/benchmark.yaml",
     ),
     Verb(
-        "triton-server", "flood_seg.verbs.triton_server:triton_server",
+        "triton-server", "flood_seg.verbs.triton:triton_server",
         "Serve a model with Triton: in NVIDIA's container, or embedded where Docker is unavailable.",
         (
             "flood-seg triton-server --model-path model.onnx",
@@ -283,11 +262,10 @@ VERBS = (
             Flag("detach", "return when the server is ready, and leave it running", bool, False),
             Flag("stop", "stop the server that --detach left running", bool, False),
         ),
-        config="triton_server", schema="flood_seg.config.schema:TritonServerConfig",
-        overrides="triton.* and backend=ENGINE; see configs/triton_server.yaml",
+        config="triton_server", overrides="triton.* and backend=ENGINE; see configs/triton_server.yaml",
     ),
     Verb(
-        "triton-client", "flood_seg.verbs.triton_client:triton_client",
+        "triton-client", "flood_seg.verbs.triton:triton_client",
         "Segment an image, a folder or a glob pattern on a Triton server.",
         (
             "flood-seg triton-client --image photo.jpg --out water.png",
@@ -303,7 +281,7 @@ VERBS = (
             OVERLAY,
             JSON,
         ),
-        config="infer", schema="flood_seg.config.schema:InferConfig", overrides="as for infer",
+        config="infer", overrides="as for infer",
     ),
     Verb(
         "completion", "flood_seg.cli.completion:completion",
@@ -318,36 +296,36 @@ VERBS = (
         ),
     ),
     Verb(
-        "data preview", "flood_seg.verbs.data.preview:preview",
+        "data preview", "flood_seg.verbs.data.inspect:preview",
         "Draw a grid of augmented training samples with their masks.",
         ("flood-seg data preview datamodule=sample --out preview.png",),
-        (_out("preview.png", "output picture"), Flag("count", "number of samples", int, 16)),
-        config="train", schema="flood_seg.config.schema:TrainConfig", overrides="as for train",
+        (Flag("out", "output picture", default="preview.png"), Flag("count", "number of samples", int, 16)),
+        config="train", overrides="as for train",
     ),
     _data(
-        "check", "Find faulty, swapped and duplicate samples of a data set; exit code 1 if there are errors.",
+        "inspect:check", "Find faulty, swapped and duplicate samples of a data set; exit code 1 if there are errors.",
         "flood-seg data check --data data/raw --out data_check",
         "flood-seg data check --data data/raw --fix data/fixed      # a corrected copy beside it",
         flags=(
             DATA,
-            _out("data_check", "folder of report.html and report.json"),
+            Flag("out", "folder of report.html and report.json", default="data_check"),
             Flag("fix", "new folder for a corrected copy"),
         ),
         keys=("check",),
     ),
     _data(
-        "overlay", "Draw masks over their images, with a legend, and contact sheets; --model shows its errors.",
+        "inspect:overlay", "Draw masks over their images, with a legend, and contact sheets; --model shows its errors.",
         "flood-seg data overlay --data data/raw --out overlays overlay.count=40",
         "flood-seg data overlay --data data/raw --model model.onnx",
         flags=(
             DATA,
-            _out("overlays", "folder of the pictures"),
+            Flag("out", "folder of the pictures", default="overlays"),
             Flag("model", f"draw truth, prediction and difference of this model: {MODEL_TEXT}"),
         ),
         keys=("overlay", "backend"),
     ),
     _data(
-        "tile", "Cut large images and their masks into tiles, and put predictions of tiles back together.",
+        "create:tile", "Cut large images and their masks into tiles, and put predictions of tiles back together.",
         "flood-seg data tile --data data/scenes --out tiles tile.size=512 tile.overlap=64",
         "flood-seg data tile --image scene.tif --labels water.gpkg --out tiles tile.empty=0.1",
         "flood-seg data tile --data tiles --mosaic masks --out scene_water.tif",
@@ -355,37 +333,38 @@ VERBS = (
             DATA,
             Flag("image", "one image or a folder of images, instead of a data set"),
             Flag("labels", "mask or vector file of that one image"),
-            _out("tiles", "new folder of the tiles; with --mosaic a .tif file, or a folder"),
+            Flag("out", "new folder of the tiles; with --mosaic a .tif file, or a folder", default="tiles"),
             Flag("mosaic", "folder of predictions of the tiles in --data, to be put together"),
         ),
         keys=("tile",),
     ),
     _data(
-        "split", "Split a data set into training, validation and test parts, or into folds; near-duplicates stay "
-        "together.",
+        "create:split",
+        "Split a data set into training, validation and test parts, or into folds; near-duplicates stay together.",
         "flood-seg data split --data data/raw --out split.txt split.val=0.2 split.test=0.1 split.stratify=true",
         "flood-seg data split --data tiles --out folds split.folds=5 split.groups=scene",
-        flags=(DATA, _out("split.txt", "the split file; with split.folds a folder")),
+        flags=(DATA, Flag("out", "the split file; with split.folds a folder", default="split.txt")),
         keys=("split",),
     ),
     _data(
-        "stats", "Measure sizes, bands, classes and shapes of masks, as a table and as a report.",
+        "inspect:stats", "Measure sizes, bands, classes and shapes of masks, as a table and as a report.",
         "flood-seg data stats --data data/raw --out data_stats",
         "flood-seg data stats --data data/raw --write-config stats.yaml  # train datamodule.stats_file=stats.yaml",
         flags=(
             DATA,
-            _out(None, "folder of report.html, stats.json and pictures (default: the table is only printed)"),
+            Flag("out", "folder of report.html, stats.json and pictures (default: the table is only printed)"),
             Flag("write-config", "YAML file for mean and standard deviation, which datamodule.stats_file reads"),
         ),
     ),
     _data(
-        "to-coco", "Convert a data set to COCO instances: polygons, and run-length encodings of shapes with holes.",
+        "convert:to_coco",
+        "Convert a data set to COCO instances: polygons, and run-length encodings of shapes with holes.",
         "flood-seg data to-coco --data data/raw --out coco coco.shape=rle",
-        flags=(DATA, _out("coco", "new folder")),
+        flags=(DATA, Flag("out", "new folder", default="coco")),
         keys=("coco",),
     ),
     Verb(
-        "data from-coco", "flood_seg.verbs.data.from_coco:from_coco", "Convert COCO instances to images and masks.",
+        "data from-coco", "flood_seg.verbs.data.convert:from_coco", "Convert COCO instances to images and masks.",
         (
             "flood-seg data from-coco --annotations instances_train.json --images train2017 --out data/raw "
             "--part train",
@@ -394,56 +373,57 @@ VERBS = (
         (
             Flag("annotations", "the JSON file"),
             Flag("images", "folder that its file names are relative to"),
-            _out("data/raw", "new folder, or one that holds other parts written by this verb"),
+            Flag("out", "new folder, or one that holds other parts written by this verb", default="data/raw"),
             Flag("part", "train, val or test: a folder below --out"),
         ),
     ),
     _data(
-        "to-cvat", "Convert a data set to CVAT for images 1.1, to be edited in CVAT.",
+        "convert:to_cvat", "Convert a data set to CVAT for images 1.1, to be edited in CVAT.",
         "flood-seg data to-cvat --data data/raw --out cvat",
-        flags=(DATA, _out("cvat", "new folder")),
+        flags=(DATA, Flag("out", "new folder", default="cvat")),
         keys=("coco",),
     ),
     Verb(
-        "data from-cvat", "flood_seg.verbs.data.from_cvat:from_cvat",
+        "data from-cvat", "flood_seg.verbs.data.convert:from_cvat",
         "Convert CVAT for images 1.1 to images and masks: polygons, masks, boxes and ellipses.",
         ("flood-seg data from-cvat --annotations annotations.xml --images images --out data/raw",),
         (
             Flag("annotations", "the XML file"),
             Flag("images", "folder of the images"),
-            _out("data/raw", "new folder"),
+            Flag("out", "new folder", default="data/raw"),
         ),
     ),
     _data(
-        "to-mmseg", "Convert a data set to MMSegmentation's folders.",
+        "convert:to_mmseg", "Convert a data set to MMSegmentation's folders.",
         "flood-seg data to-mmseg --data data/raw --out mmseg datamodule.split_file=split.txt",
-        flags=(DATA, _out("mmseg", "new folder")),
+        flags=(DATA, Flag("out", "new folder", default="mmseg")),
     ),
     _data(
-        "from-mmseg", "Convert MMSegmentation's folders, which training also reads as they are, to images and masks.",
+        "convert:from_mmseg",
+        "Convert MMSegmentation's folders, which training also reads as they are, to images and masks.",
         "flood-seg data from-mmseg --data mmseg --out data/raw datamodule.max_label=1 datamodule.ignore_index=255",
-        flags=(replace(DATA, help="folder of img_dir and ann_dir"), _out("data/raw", "new folder")),
+        flags=(replace(DATA, help="folder of img_dir and ann_dir"), Flag("out", "new folder", default="data/raw")),
     ),
     Verb(
-        "data download", "flood_seg.verbs.data.download:download", "Download the public flood data set from Kaggle.",
+        "data download", "flood_seg.verbs.data.create:download", "Download the public flood data set from Kaggle.",
         ("flood-seg data download --out data/raw",),
         (
-            _out("data/raw", "new folder"),
+            Flag("out", "new folder", default="data/raw"),
             Flag("name", "OWNER/DATASET on Kaggle (default: the flood data set)"),
         ),
     ),
     _data(
-        "upload", "Upload a data set to an experiment tracker, as an artifact.",
+        "upload:upload", "Upload a data set to an experiment tracker, as an artifact.",
         "flood-seg data upload --data data/raw --name flood-v1 logger=mlflow",
         "flood-seg data upload --data data/raw --name flood-v1 logger=wandb logger.wandb.project=floods",
         flags=(DATA, Flag("name", "name of the artifact")),
         keys=("logger",),
     ),
     Verb(
-        "data sample", "flood_seg.verbs.data.sample:sample", "Draw synthetic flood scenes with masks.",
+        "data sample", "flood_seg.verbs.data.create:sample", "Draw synthetic flood scenes with masks.",
         ("flood-seg data sample --out data/sample datamodule.sample.count=40",),
-        (_out("data/sample", "folder of images/ and masks/"),),
-        config="train", schema="flood_seg.config.schema:TrainConfig", overrides="datamodule.sample.*",
+        (Flag("out", "folder of images/ and masks/", default="data/sample"),),
+        config="train", overrides="datamodule.sample.*",
     ),
 )  # fmt: skip
 

@@ -6,40 +6,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from flood_seg.config.compose import compose_unchecked, from_composed
-from flood_seg.config.schema import (
-    BenchmarkConfig,
-    EvaluateConfig,
-    ExportConfig,
-    InferConfig,
-    QuantizeConfig,
-    TensorRtConfig,
-    TrainConfig,
-    TritonServerConfig,
-    VerifyConfig,
-)
-from flood_seg.config.schema.fields import nested_schema
-from flood_seg.config.schema.scenes import MapConfig
-from flood_seg.config.schema.workshop import DataToolsConfig
+from flood_seg.config.schema import SCHEMAS
+from flood_seg.config.schema.checks import nested_schema
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 T = TypeVar("T")
-
-# The schema of each file of configs/.
-SCHEMAS: dict[str, type] = {
-    "train": TrainConfig,
-    "data": DataToolsConfig,
-    "infer": InferConfig,
-    "map": MapConfig,
-    "evaluate": EvaluateConfig,
-    "export": ExportConfig,
-    "convert_to_trt": TensorRtConfig,
-    "quantize": QuantizeConfig,
-    "verify": VerifyConfig,
-    "benchmark": BenchmarkConfig,
-    "triton_server": TritonServerConfig,
-}
 
 
 def defaults(schema: type[T], **changes: Any) -> T:

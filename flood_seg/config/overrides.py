@@ -1,4 +1,4 @@
-"""Hydra's overrides, `key=value`: how they are read, checked and written."""
+"""Hydra's overrides, `key=value`: how they are read, checked, expanded by a sweep, and written."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flood_seg.config.repository import choices, groups, initialized_hydra
-from flood_seg.errors import ConfigError, did_you_mean
+from flood_seg.config.repository import initialized_hydra
+from flood_seg.errors import ConfigError
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 # Hydra's only setting of a single run.
 RUN_DIR = "hydra.run.dir"
-MULTIPLE_CHOICE_GROUPS = ("logger", "loss")
 # Groups that no defaults list names: Hydra requires `+debug=fast`, users write `debug=fast`.
 GROUPS_WITHOUT_DEFAULT = ("debug", "experiment")
 # Dictionaries whose keys the user chooses; an override replaces them as a whole, where Hydra would merge.
@@ -91,56 +90,13 @@ def _with_quotes(override: str) -> str:
     return f"{key}='{value.strip()}'" if plain else override
 
 
-def check_single_run(override: Override) -> None:
-    """Refuses what Hydra would answer with a traceback, in several lines or not at all.
-
-    Raises:
-        ConfigError: a setting of Hydra's own, a sweep, no key, or an unknown choice of a group.
-    """
-    key, line = override.key_or_group, override.input_line
-    if is_hydras_own(override) and key != RUN_DIR:
-        raise ConfigError(f"{line}: Hydra's own settings are of sweeps; add -m, or leave it out")
-    if not key:
-        raise ConfigError(f"{line}: there is no key before the value; write key=value")
-    if override.is_sweep_override():
-        value = str(line).partition("=")[2]
-        raise ConfigError(
-            f"{line}: more than one value; train -m runs once with each, {key}=[{value}] makes a list, "
-            f"\"{key}='{value}'\" is a text"
-        )
-    if key in groups():
-        _check_group(override)
-
-
-def _check_group(override: Override) -> None:
-    group, line, given = override.key_or_group, override.input_line, override.value()
-    if override.is_delete():
-        if not isinstance(given or "", str):
-            raise ConfigError(f"{line}: no choice of {group}; ~{group} alone removes it")
-        return
-    if override.is_force_add():  # Hydra says that groups take no ++
-        return
-    known = choices(group)
-    chosen = given if isinstance(given, list) and given and group in MULTIPLE_CHOICE_GROUPS else [given]
-    for choice in chosen:
-        if not isinstance(choice, str):
-            raise ConfigError(f"{line}: allowed are {', '.join(known)}")
-        if choice not in known:
-            raise ConfigError(f"{group}={choice}: allowed are {', '.join(known)}{did_you_mean(choice, known)}")
-
-
-def is_choice(override: Override) -> bool:
-    """Returns whether an override chooses from a group."""
-    return override.key_or_group in groups() and not override.is_delete()
-
-
 def is_hydras_own(override: Override) -> bool:
     """Returns whether an override is of Hydra's own settings."""
     return override.key_or_group.startswith(("hydra.", "hydra/"))
 
 
 def check_relevant(overrides: Sequence[str], relevant: Sequence[str], flag: str) -> None:
-    """Raises ConfigError where an override is none of the keys that have an effect together with a flag."""
+    """Raises ConfigError where an override is not of a key that has an effect together with a flag."""
     for override in parse_overrides(overrides):
         if override.key_or_group not in relevant:
             known = ", ".join(relevant)
@@ -162,6 +118,51 @@ def run_folder(overrides: Sequence[str]) -> Path | None:
     if not folder or "${" in folder:
         raise ConfigError(f"{RUN_DIR}={folder}: give a folder's plain name; without it, date and time make one")
     return Path(folder)
+
+
+def sweep(overrides: Sequence[str]) -> list[list[str]]:
+    """Expands `model=a,b optimizer.lr=1e-3,3e-4` into the overrides of each job, by Hydra's own rules.
+
+    Hydra's own settings are left out. The jobs of a search are not known beforehand; for these it
+    returns one job, with the overrides that all of them share.
+
+    Raises:
+        ConfigError: an override that cannot be read.
+    """
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.errors import HydraException
+
+    with initialized_hydra():
+        parsed = parse(overrides)
+        for override in parsed:
+            _check_values(override)
+        if any(override.key_or_group == "hydra/sweeper" and override.value() != "basic" for override in parsed):
+            return [[str(o.input_line) for o in parsed if not o.is_sweep_override() and not is_hydras_own(o)]]
+        parsed = [override for override in parsed if not is_hydras_own(override)]
+        try:
+            (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+        except HydraException as error:  # interval(a, b) has no end of values
+            raise ConfigError(f"{' '.join(overrides)}: {error}; list the values: key=1,2,3") from error
+    if not jobs:
+        raise ConfigError(f"{' '.join(overrides)}: no choice fits the pattern, so there is nothing to run")
+    return [list(job) for job in jobs]
+
+
+def _check_values(override: Override) -> None:
+    """Raises ConfigError for a range or interval without values, for which Hydra's sweepers raise others, if any."""
+    from hydra.core.override_parser.types import IntervalSweep, RangeSweep
+
+    swept, line = override.value(), override.input_line
+    if isinstance(swept, RangeSweep):
+        start, stop, step = (number or 0 for number in (swept.start, swept.stop, swept.step))
+        if not (step > 0 and start < stop) and not (step < 0 and start > stop):
+            raise ConfigError(f"{line}: holds no value; write range(start,stop,step), which leads from start to stop")
+    if isinstance(swept, IntervalSweep):
+        start, end = swept.start or 0, swept.end or 0
+        if not start <= end:
+            raise ConfigError(f"{line}: ends below its start; write interval(low,high)")
+        if "log" in swept.tags and start <= 0:
+            raise ConfigError(f"{line}: begins at {start}, which has no logarithm; begin above 0")
 
 
 def as_override(key: str, value: Any) -> str:
@@ -186,7 +187,7 @@ def _as_text(value: Any) -> str:
 
 
 def quoted(text: str) -> str:
-    """Returns text in quotes that Hydra takes as it is, whatever characters it holds.
+    """Returns text quoted so that Hydra reads it unchanged, whatever characters it contains.
 
     Hydra reads a backslash as one only before a quote, and OmegaConf before an interpolation.
     """

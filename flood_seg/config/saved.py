@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flood_seg.config.compose import compose_unchecked, from_composed
-from flood_seg.config.defaults import SCHEMAS
+from flood_seg.config.schema import SCHEMAS
 from flood_seg.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def save_config(config: Any, overrides: Sequence[str], folder: Path) -> None:
 def load_config(folder: Path, schema: type[T]) -> T:
     """Reads the configuration that `save_config` wrote, its groups as the objects that `compose` makes of them.
 
-    A key that an earlier release did not know has its default value.
+    A key that the release of that run did not have gets its default value.
 
     Raises:
         ConfigError: the file is missing, cannot be read, or does not fit `schema`, as that of another release may not.

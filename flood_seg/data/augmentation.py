@@ -31,7 +31,7 @@ def build_augmentation(config: AugmentationConfig, bands: BandSelection | None =
 
 
 def left_out(config: AugmentationConfig, bands: BandSelection) -> str:
-    """Returns a line for people on what the configuration asks for and the bands do not allow, or an empty text."""
+    """Returns a message on augmentation that is configured but not possible for the bands, or an empty string."""
     wanted = config.enabled and config.color_probability and (config.saturation or config.hue)
     if bands.is_photo or not wanted:
         return ""
@@ -56,7 +56,7 @@ def _around_one(spread: float) -> tuple[float, float]:
 
 
 class Radiometry(A.ImageOnlyTransform):  # type: ignore[misc] # albumentations has no types
-    """Brightness and contrast of images of any bands and values; the same for all bands, whose ratios tell much."""
+    """Brightness and contrast of images of any bands and values; the same for all bands, to keep their ratios."""
 
     def __init__(self, config: AugmentationConfig) -> None:
         super().__init__(p=config.color_probability)
@@ -80,7 +80,7 @@ class Radiometry(A.ImageOnlyTransform):  # type: ignore[misc] # albumentations h
 
 
 class Blur(A.ImageOnlyTransform):  # type: ignore[misc]
-    """Gaussian or motion blur, one of the two; albumentations' own cut floats off at 1."""
+    """Gaussian or motion blur, one of the two; albumentations' own transforms clip floats at 1."""
 
     def __init__(self, config: AugmentationConfig) -> None:
         super().__init__(p=config.blur_probability)
@@ -101,7 +101,7 @@ class Blur(A.ImageOnlyTransform):  # type: ignore[misc]
 
 
 def _motion_kernel(side: int, angle: float) -> np.ndarray:
-    """A line through the centre of a square."""
+    """Returns a line through the centre of a square, float32 [side, side], whose sum is 1."""
     kernel, center = np.zeros((side, side), np.float32), side // 2
     reach = np.rint(np.array([np.cos(angle), np.sin(angle)]) * center).astype(int)
     cv2.line(kernel, tuple(int(v) for v in center - reach), tuple(int(v) for v in center + reach), 1.0)
@@ -157,7 +157,7 @@ def _crop_corners(config: AugmentationConfig, height: int, width: int, random: n
     if random.random() < config.crop_probability:
         share = random.uniform(config.crop_scale[0], config.crop_scale[1])
         narrow, wide = np.log(config.crop_ratio)
-        ratio = np.exp(random.uniform(narrow, wide))  # as likely wider as higher
+        ratio = np.exp(random.uniform(narrow, wide))  # as likely wider as taller
         crop_width = min(width, width * np.sqrt(share * ratio))
         crop_height = min(height, height * np.sqrt(share / ratio))
         x, y = random.uniform(0, width - crop_width), random.uniform(0, height - crop_height)

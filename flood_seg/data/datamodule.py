@@ -1,35 +1,121 @@
-"""The way from a folder to batches: pair, check, split, load."""
+"""The way from a folder to batches: samples as the network takes them, their order, and the loaders."""
 
 from __future__ import annotations
 
-from hashlib import sha256
-from pathlib import Path
-from typing import TYPE_CHECKING
+from hashlib import blake2b, sha256
+from typing import TYPE_CHECKING, TypedDict
 
 import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 
 import cv2
 import numpy as np
 import pytorch_lightning as pl
-from torch.utils.data import DataLoader
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from flood_seg.console import say, show_table
-from flood_seg.data.dataset import Batch, EpochSampler, FloodDataset
 from flood_seg.data.layout import choose_part, find_samples
 from flood_seg.data.pairing import Fault
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.split import Split
-from flood_seg.data.store import SampleStore, count_classes, default_cache_dir, fingerprint, open_store
+from flood_seg.data.store import SampleStore, cache_folder, cache_key, open_store
 from flood_seg.errors import DataError
 from flood_seg.files import cached_json
+from flood_seg.imaging.preprocess import normalize
 from flood_seg.resources import cores
 from flood_seg.skipped import CHECK, EVERY, NAMED, first_of, grouped
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     import albumentations as A
 
     from flood_seg.config.schema import DataConfig
     from flood_seg.spec import ModelSpec
+
+
+class Batch(TypedDict):
+    """A sample, or a batch of them with a leading axis.
+
+    image: float32 [bands, height, width], resized and normalized as by `preprocess`;
+    mask: uint8 [height, width] class indices, `IGNORED` for pixels excluded from loss and metrics;
+    index: int64, the sample's place in the data set.
+    """
+
+    image: torch.Tensor
+    mask: torch.Tensor
+    index: torch.Tensor
+
+
+class FloodDataset(Dataset[Batch]):
+    """Samples of a store; augmented ones depend on (seed, epoch, index) alone.
+
+    So an epoch's samples are the same in however many workers, and in a resumed run.
+    """
+
+    def __init__(
+        self,
+        store: SampleStore,
+        indices: Sequence[int],
+        spec: ModelSpec,
+        augmentation: A.Compose | None = None,
+        seed: int = 0,
+        *,
+        training: bool = False,
+    ) -> None:
+        """Takes samples unchanged, or with `training` augmented, with windows of rasters redrawn each epoch."""
+        self.store, self.indices, self.spec = store, indices, spec
+        self.augmentation, self.seed, self.training = augmentation, seed, training
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def raw(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns image, any dtype [height, width, bands], and class indices uint8 [height, width], augmented."""
+        if not self.training:
+            return self.store[self.indices[index]]
+        digest = blake2b(repr((self.seed, epoch, index)).encode(), digest_size=4).digest()
+        seed = int.from_bytes(digest, "big")
+        image, mask = self.store.draw(self.indices[index], np.random.default_rng(seed))
+        if self.augmentation is None:
+            return image, mask
+        self.augmentation.set_random_seed(seed)
+        augmented = self.augmentation(image=image, mask=mask)
+        return augmented["image"], augmented["mask"]
+
+    def __getitem__(self, key: int | tuple[int, int]) -> Batch:
+        """Returns a sample; the key is an index, or (epoch, index) as `EpochSampler` gives it."""
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        image, mask = self.raw(epoch, index)
+        return {
+            "image": torch.from_numpy(normalize(image, self.spec)),
+            "mask": torch.tensor(mask),  # copied: a cached mask must not be shared
+            "index": torch.tensor(index),
+        }
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Shuffles by (seed, epoch) alone and passes the epoch on to the data set; Lightning calls `set_epoch`.
+
+    With several processes, each gets the same number of samples, disjoint from the others'; fewer samples than
+    processes are left out of an epoch.
+    """
+
+    def __init__(self, count: int, seed: int, rank: int = 0, processes: int = 1) -> None:
+        self.count, self.seed, self.epoch = count, seed, 0
+        self.rank, self.processes = rank, processes
+
+    def set_epoch(self, epoch: int) -> None:
+        """Sets the epoch whose order comes next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count // self.processes
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
+        mine = order[self.rank :: self.processes][: len(self)]
+        return iter([(self.epoch, int(index)) for index in mine])
 
 
 def load_store(config: DataConfig, task: str, part: str | None = None) -> SampleStore:
@@ -44,8 +130,8 @@ def load_store(config: DataConfig, task: str, part: str | None = None) -> Sample
 
         write_sample(config.folders[0], config.sample)
     pairs, unpaired = find_samples(config, part)
-    cache_dir = Path(config.cache_dir) if config.cache_dir else None
-    store = open_store(pairs, SampleReader.of(config, task), config.height, config.width, config.cache, cache_dir)
+    reader, folder = SampleReader.of(config, task), cache_folder(config.cache_dir)
+    store = open_store(pairs, reader, config.height, config.width, config.cache, folder)
     _report_faults(unpaired + store.faults, len(store.pairs), config)
     return store
 
@@ -67,7 +153,7 @@ def _report_faults(faults: list[Fault], usable: int, config: DataConfig) -> None
 
 
 def _whole_set(config: DataConfig, spec: ModelSpec, name: str) -> FloodDataset:
-    """Returns a further validation set: its validation part where something says which that is, else all of it."""
+    """Returns a further validation set: its validation part if a split file or the layout has one, else all of it."""
     say(f"Validation set {name}:")
     store = load_store(config, spec.task, part="val")
     chosen = {pair.stem for pair in choose_part(config, store.pairs, "auto")}
@@ -105,7 +191,7 @@ class FloodDataModule(pl.LightningDataModule):
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that stand for the files that were used, by name and size, wherever they lie."""
+        """Sixteen hexadecimal digits that identify the files by name and size, independent of their location."""
         files = [(pair.stem, pair.image.stat().st_size, pair.mask.stat().st_size) for pair in self.store.pairs]
         return sha256(repr(files).encode()).hexdigest()[:16]
 
@@ -114,15 +200,18 @@ class FloodDataModule(pl.LightningDataModule):
         config, classes = self.config, len(self.spec.class_names)
         chosen = [self.store.pairs[index] for index in self.train_set.indices]
         reader = SampleReader.of(config, self.spec.task)
-        name = fingerprint(chosen, reader, config.height, config.width)
-        folder = Path(config.cache_dir) if config.cache_dir else default_cache_dir()
-        counts = cached_json(
-            folder / f"{name}.pixels.json", lambda: count_classes(self.store, self.train_set.indices, classes).tolist()
-        )
-        return np.array(counts)
+
+        def count() -> list[int]:
+            counts = np.zeros(256, np.int64)
+            for index in self.train_set.indices:
+                counts += np.bincount(self.store[index][1].ravel(), minlength=256)
+            return list(map(int, counts[:classes]))
+
+        name = cache_key(chosen, reader, config.height, config.width)
+        return np.array(cached_json(cache_folder(config.cache_dir) / f"{name}.pixels.json", count))
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Shuffled, augmented batches; a last batch of one is dropped, for BatchNorm cannot use it."""
+        """Shuffled, augmented batches; a last batch of one sample is dropped, since BatchNorm cannot use it."""
         sampler = EpochSampler(len(self.train_set), self.seed, *self._rank())
         count, size = len(sampler), self.config.batch_size
         drop_last = count > size and count % size == 1

@@ -1,4 +1,4 @@
-"""Data sets that DVC keeps elsewhere: where a folder is missing and a `.dvc` file says what it was, it is pulled."""
+"""Pulls data sets that DVC stores in a remote, where a folder is missing and a `.dvc` file tracks it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def ensure_here(folders: Sequence[Path], pull: bool) -> None:
 
     Args:
         folders: of data sets.
-        pull: whether to; otherwise a missing one is an error that says what to do.
+        pull: False makes a missing folder an error instead.
 
     Raises:
-        DataError: DVC could not pull, or may not.
+        DataError: `dvc pull` failed, or `pull` is False.
         MissingExtraError: DVC is not installed.
     """
     for folder in folders:

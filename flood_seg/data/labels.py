@@ -9,7 +9,7 @@ import numpy as np
 
 from flood_seg.classes import IGNORED, Classes, to_hex
 from flood_seg.errors import DataError
-from flood_seg.imaging.binary_mask import read_mask, zero_is_nodata
+from flood_seg.imaging.binary_mask import read_binary_mask, zero_is_nodata
 from flood_seg.imaging.label_values import Labels, read_labels
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ COLORS = 1 << 24  # of 8 bits a channel
 
 
 def read_classes(path: Path, classes: Classes, window: Window | None = None) -> np.ndarray:
-    """Reads a mask, or a window of it, as class indices, uint8 [H, W]; `IGNORED` where a pixel counts nowhere.
+    """Reads a mask, or a window of it, as class indices, uint8 [H, W]; `IGNORED` where excluded from loss and metrics.
 
     Raises:
         ImageError: the file cannot be read as a mask.
@@ -31,7 +31,7 @@ def read_classes(path: Path, classes: Classes, window: Window | None = None) -> 
     """
     if classes.values:
         return encode(read_labels(path, window, by_color=classes.by_color), classes, str(path))
-    return read_mask(path, window)
+    return read_binary_mask(path, window)
 
 
 def encode(labels: Labels, classes: Classes, where: str) -> np.ndarray:
@@ -41,7 +41,7 @@ def encode(labels: Labels, classes: Classes, where: str) -> np.ndarray:
     ignored whatever its value.
 
     Args:
-        labels: values of any type [H, W], or uint8 [H, W, 3] RGB where colours stand for classes.
+        labels: values of any type [H, W], or uint8 [H, W, 3] RGB if colours encode the classes.
         classes: whose `values` are listed.
         where: what to call the mask in an error.
 
@@ -73,7 +73,7 @@ def _packed(values: np.ndarray) -> np.ndarray:
         return values.view(np.uint8) if values.dtype == bool else values
     red, green, blue = (values[:, :, channel].astype(np.int32) for channel in range(3))
     packed = red << 16 | green << 8 | blue
-    if values.dtype != np.uint8:  # in 16 bits there are colours that have no name
+    if values.dtype != np.uint8:  # colours of 16 bits cannot be named
         packed[((values < 0) | (values > 255)).any(axis=2)] = COLORS
     return packed
 
@@ -105,7 +105,7 @@ def _listed(classes: Classes) -> list[tuple[int, int]]:
 
 @lru_cache(maxsize=4)
 def _table(classes: Classes, low: int, high: int) -> np.ndarray:
-    """int16 [high - low]: the index of each value from `low` to `high` - 1; those below 0 stand at the end."""
+    """int16 [high - low]: the index of each value from `low` to `high` - 1; values below 0 are at the end."""
     table = np.full(high - low, UNLISTED, np.int16)
     for value, index in _listed(classes):
         if low <= value < high:
@@ -122,13 +122,10 @@ def _unlisted(values: np.ndarray, classes: Classes, where: str) -> str:
         value = "of over 8 bits" if packed == COLORS else to_hex((packed >> 16, packed >> 8 & 255, packed & 255))
     others = f" and {len(kinds) - 1} other values in {counts.sum() - counts[first]}" if len(kinds) > 1 else ""
     listed = ", ".join(f"{text} {name}" for text, name in classes.to_labels().items())
+    advice = "add it, name it ignore, or set datamodule.unlisted=ignore"
+    if value.startswith("-"):
+        advice = f"add it, or if it is no data set datamodule.ignore_index={value}"
     return (
-        f"{where}: the value {value} stands in {counts[first]} pixels{others}, but datamodule.labels lists {listed}; "
-        f"{_advice(value, classes)}"
+        f"{where}: the value {value} occurs in {counts[first]} pixels{others}, but datamodule.labels lists {listed}; "
+        f"{advice}"
     )
-
-
-def _advice(value: str, classes: Classes) -> str:
-    if classes.by_color or not value.startswith("-"):
-        return "add it, name it ignore, or set datamodule.unlisted=ignore"
-    return f"add it, or if it is no data set datamodule.ignore_index={value}"

@@ -1,14 +1,12 @@
-"""Finds the samples of a data set, however its files lie, and the part that each one belongs to.
+"""Finds the samples of a data set in any supported layout, and the part that each one belongs to.
 
-Understood are: one folder of images and one of masks; those in a folder a part (`train/images`, `val/images`); a
+Supported are: one folder of images and one of masks; those in a folder a part (`train/images`, `val/images`); a
 folder a part in those (`img/train`, `labels/train`, as MMSegmentation has them); `train` and `trainannot` (CamVid);
 a table of pairs; several of these.
 """
 
 from __future__ import annotations
 
-import csv
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +14,10 @@ from typing import TYPE_CHECKING
 from flood_seg.config.schema.extra_val import ALIASES, part_of_folder
 from flood_seg.data.dvc import ensure_here
 from flood_seg.data.pairing import Fault, Pair, find_pairs
-from flood_seg.data.split import OPTIONAL, PARTS, Split, parts_split, random_split, read_split
+from flood_seg.data.split import PARTS, Split, parts_split, random_split, read_split
+from flood_seg.data.tables import read_pairs_table
 from flood_seg.errors import DataError
-from flood_seg.files import regular
-from flood_seg.imaging.size import limit_megapixels
+from flood_seg.imaging.encoded import limit_megapixels
 from flood_seg.imaging.source import is_image_file
 from flood_seg.skipped import CHECK, LeftOut
 
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     from flood_seg.config.schema import DataConfig
 
 Found = tuple[list[Pair], list[Fault]]
-SEED = 42  # of training, where nothing else is said
+SEED = 42  # the default of training
 
 
 def find_samples(config: DataConfig, part: str | None = None) -> Found:
@@ -81,14 +79,14 @@ def _find_files(config: DataConfig) -> Found:
 
 
 def set_names(folders: Sequence[Path]) -> list[str]:
-    """Returns what the stems of each of several data sets begin with."""
+    """Returns the prefixes of stems for several data sets: the names of their folders, or the paths if names repeat."""
     names = [folder.name for folder in folders]
     return names if len(set(names)) == len(names) else [folder.as_posix() for folder in folders]
 
 
 def _find_in(folder: Path, config: DataConfig) -> Found:
     if config.pairs_file:
-        return _read_table(folder / config.pairs_file)
+        return read_pairs_table(folder / config.pairs_file)
     places = {part: _part_folders(folder, part, config) for part in ALIASES}
     whole = folder / config.images_dir, folder / config.masks_dir
     if not any(places.values()):
@@ -129,41 +127,6 @@ def _part_folders(folder: Path, part: str, config: DataConfig) -> tuple[Path, Pa
     return None
 
 
-def _read_table(path: Path) -> Found:
-    """Reads a CSV with the columns image and mask, and part where it says so; paths are relative to the file."""
-    rows = read_csv(path)
-    columns = list(rows[0]) if rows else []
-    if not {"image", "mask"} <= set(columns):
-        there = ", ".join(str(column) for column in columns) or "none"
-        raise DataError(f"{path}: requires a header with image and mask, and rows; its columns are {there}")
-    if short := [number for number, row in enumerate(rows, 2) if row["image"] is None or row["mask"] is None]:
-        raise DataError(f"{path}:{short[0]}: has fewer columns than the header; give an image and a mask in each row")
-    stems = Counter(Path(row["image"]).stem for row in rows)
-    pairs, faults = list[Pair](), list[Fault]()
-    for number, row in enumerate(rows, 2):
-        image, mask, part = path.parent / row["image"], path.parent / row["mask"], row.get("part") or None
-        if part is not None and part not in ALIASES:
-            raise DataError(f"{path}:{number}: part is {part!r}; allowed are {', '.join(ALIASES)} or nothing")
-        stem = image.stem if stems[image.stem] == 1 else str(Path(row["image"]).with_suffix(""))
-        missing = [file for file in (image, mask) if not file.is_file()]
-        if missing:
-            faults.append(Fault(stem, missing[0], "no such file"))
-        else:
-            pairs.append(Pair(stem, image, mask, part))
-    if twice := [stem for stem, count in Counter(pair.stem for pair in pairs).items() if count > 1]:
-        raise DataError(f"{path}: {twice[0]} is in two rows; keep one")
-    return sorted(pairs, key=lambda pair: pair.stem), faults
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """Reads a table with a line of titles; raises DataError where it cannot be read."""
-    try:
-        with regular(path).open(newline="", encoding="utf-8-sig") as file:
-            return list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as a table ({error})") from error
-
-
 def choose_split(config: DataConfig, pairs: Sequence[Pair], seed: int) -> Split:
     """Reads `config.split_file`, else takes the parts that the layout names, else draws a split by the seed.
 
@@ -183,7 +146,7 @@ def choose_split(config: DataConfig, pairs: Sequence[Pair], seed: int) -> Split:
 
 
 def _without_val(config: DataConfig, pairs: Sequence[Pair]) -> Split:
-    """Returns all but a validation part: what the layout or a split file calls so is not trained on either."""
+    """Returns a split without validation: what the layout or a split file puts there is not trained on either."""
     if config.split_file:
         return replace(read_split(Path(config.split_file), [pair.stem for pair in pairs], ("train",)), val=())
     stems = {part: tuple(pair.stem for pair in pairs if pair.part == part) for part in ("train", "test")}
@@ -213,7 +176,7 @@ def choose_part(config: DataConfig, pairs: list[Pair], part: str) -> list[Pair]:
         raise DataError(f"part={part}: nothing says which pairs are of that part; give datamodule.split_file")
     chosen = set(getattr(choose_split(config, pairs, SEED), "val" if part == "auto" else part))
     if not chosen:
-        raise DataError(f"part={part}: is empty; allowed are {', '.join((*PARTS, *OPTIONAL))} and all")
+        raise DataError(f"part={part}: is empty; allowed are {', '.join(PARTS)} and all")
     return [pair for pair in pairs if pair.stem in chosen]
 
 

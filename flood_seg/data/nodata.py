@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from flood_seg.console import counted
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -51,9 +53,10 @@ class SuspectedNodata:
     def __str__(self) -> str:
         """The finding, and the key to set."""
         low, high = self.rest
-        images = f"{len(self.stems)} image{'s' if len(self.stems) != 1 else ''}"
+        images, names = counted(len(self.stems), "image"), ", ".join(self.stems[:3])
+        names += ", ..." if len(self.stems) > 3 else ""
         return (
-            f"band {self.band}: the value {self.text} in {self.pixels} pixels of {images} ({self._image_names}) lies "
+            f"band {self.band}: the value {self.text} in {self.pixels} pixels of {images} ({names}) lies "
             f"far outside all others ({low:g} to {high:g}); if it means no data, set datamodule.nodata={self.text}"
         )
 
@@ -62,10 +65,6 @@ class SuspectedNodata:
         """The value with all its digits, as an override takes it."""
         whole = float(self.value).is_integer() and abs(self.value) < 1e15
         return str(int(self.value)) if whole else str(np.float32(self.value))
-
-    @property
-    def _image_names(self) -> str:
-        return ", ".join(self.stems[:3]) + (", ..." if len(self.stems) > 3 else "")
 
 
 def band_extremes(raster: Raster) -> Extremes:

@@ -1,4 +1,4 @@
-"""Works on many pairs in threads, shows the progress, and names the pairs that cannot be used."""
+"""Processes pairs in threads, with a progress bar, and reports the pairs that cannot be used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flood_seg.resources import cores
 from flood_seg.skipped import CHECK, LeftOut
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from flood_seg.data.pairing import Pair
 
@@ -28,8 +28,8 @@ def parallel_map(work: Callable[[S], T], items: Sequence[S], label: str, threads
         work: is called in threads.
         items: its arguments.
         label: of the progress bar.
-        threads: no more than these, and no more than there are cores. Results of twice as many items are held at most,
-            however slow the consumer is.
+        threads: maximum number, further limited by the number of cores. At most twice as many results are held in
+            memory, however slow the consumer is.
     """
     threads = min(threads, cores())
     return track(pipeline(items, [(work, threads)], ahead=2 * threads), label, len(items))
@@ -45,7 +45,7 @@ def read_pairs(
         work: reads a pair, in threads; raises ImageError or LogitsError where the pair is to be left out.
         label: of the progress bar.
         threads: as of `parallel_map`.
-        listing: says where all pairs that are left out are named.
+        listing: text on where all skipped pairs are listed.
     """
 
     def attempt(pair: Pair) -> T | ImageError | LogitsError:
@@ -55,15 +55,8 @@ def read_pairs(
             return error
 
     with LeftOut(listing) as left_out:
-        yield from usable(pairs, parallel_map(attempt, pairs, label, threads), left_out)
-
-
-def usable(
-    pairs: Sequence[Pair], results: Iterable[T | ImageError | LogitsError], left_out: LeftOut
-) -> Iterator[tuple[Pair, T]]:
-    """Yields each pair with its result, but for those whose result is an error, which go to `left_out`."""
-    for pair, result in zip(pairs, results, strict=True):
-        if isinstance(result, ImageError | LogitsError):
-            left_out.add(pair.stem, str(result))
-        else:
-            yield pair, result
+        for pair, result in zip(pairs, parallel_map(attempt, pairs, label, threads), strict=True):
+            if isinstance(result, ImageError | LogitsError):
+                left_out.add(pair.stem, str(result))
+            else:
+                yield pair, result

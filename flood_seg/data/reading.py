@@ -13,13 +13,14 @@ from flood_seg.config.schema.data import BANDS, VALUE_SCALE
 from flood_seg.data.labels import read_classes
 from flood_seg.data.pairing import VECTORS
 from flood_seg.errors import ConfigError, ImageError
-from flood_seg.imaging.bands import BandSelection, read_bands
+from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.preprocess import resize_image
+from flood_seg.imaging.read import read_bands
 
 if TYPE_CHECKING:
     from flood_seg.config.schema import DataConfig
-    from flood_seg.data.pairing import Pair
-    from flood_seg.imaging.raster import Raster, Window
+    from flood_seg.data.pairing import Pair, SampleWindow
+    from flood_seg.imaging.raster import Raster
     from flood_seg.spec import ModelSpec
 
 Sample = tuple[np.ndarray, np.ndarray]  # image [H, W, bands] and class indices uint8 [H, W]
@@ -117,7 +118,7 @@ def _bands_for_model(config: DataConfig, spec: ModelSpec) -> BandSelection:
     return replace(bands, sources={**bands.sources, **(config.band_sources or {})}, nodata=nodata)
 
 
-def fill_up(image: np.ndarray, mask: np.ndarray, window: Window | None) -> Sample:
+def fill_up(image: np.ndarray, mask: np.ndarray, window: SampleWindow | None) -> Sample:
     """Extends a smaller window to its full size below and to the right, by zeros that are ignored."""
     below, beside = (window.size - mask.shape[0], window.size - mask.shape[1]) if window else (0, 0)
     if not (below or beside):

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
-PARTS = ("train", "val")
-OPTIONAL = ("test",)  # held out of training altogether
+REQUIRED = ("train", "val")
+PARTS = (*REQUIRED, "test")  # the last one is held out of training altogether
 
 
 @dataclass(frozen=True)
@@ -29,19 +29,19 @@ class Split:
 
 
 def hash_name(name: str) -> bytes:
-    """Returns 32 bytes that look random and are the same everywhere; of bytes that are not UTF-8 too."""
+    """Returns a hash of 32 bytes that is the same on all platforms, for names that are not UTF-8 too."""
     return sha256(name.encode("utf-8", "surrogatepass")).digest()
 
 
 def random_split(stems: Collection[str], val_split: float, seed: int) -> Split:
     """Takes `val_split` of `stems`, rounded, for validation: those whose hash with the seed is lowest.
 
-    A file more or less moves at most the few stems at the border.
+    Adding or removing a file moves only the few stems at the boundary.
 
     Args:
         stems: any order.
         val_split: share in (0, 1).
-        seed: another seed, another split.
+        seed: of the split.
 
     Raises:
         DataError: a part would be empty.
@@ -58,15 +58,15 @@ def random_split(stems: Collection[str], val_split: float, seed: int) -> Split:
 
 
 def parts_split(parts: Mapping[str, str | None], val_split: float, seed: int) -> Split:
-    """Takes the part that each stem is known to be of.
+    """Puts each stem into its known part.
 
-    Stems of no part are divided into training and validation as they would be alone, be it that other stems have a
-    part; where none is of validation, it is drawn from training.
+    Stems without a part are divided into training and validation, as they would be without the others; where no stem
+    is known to be of validation, that part is drawn from training.
 
     Raises:
         DataError: too few to draw from.
     """
-    stems = {part: sorted(stem for stem, its in parts.items() if its == part) for part in (*PARTS, *OPTIONAL)}
+    stems = {part: sorted(stem for stem, its in parts.items() if its == part) for part in PARTS}
     rest = sorted(stem for stem, its in parts.items() if its is None)
     if not stems["val"] and (stems["train"] or rest):
         stems["train"], rest = [], sorted(stems["train"] + rest)
@@ -76,20 +76,20 @@ def parts_split(parts: Mapping[str, str | None], val_split: float, seed: int) ->
         drawn = random_split(rest, val_split, seed)
         stems["train"] = sorted([*stems["train"], *drawn.train])
         stems["val"] = sorted([*stems["val"], *drawn.val])
-    return Split(*(tuple(stems[part]) for part in (*PARTS, *OPTIONAL)))
+    return Split(*(tuple(stems[part]) for part in PARTS))
 
 
 def write_split(path: Path, split: Split) -> None:
     """Writes one line per stem, `train<TAB>stem`, `val<TAB>stem` or `test<TAB>stem`.
 
-    Bytes of a stem that are not UTF-8 stay what they are; a stem that a line cannot hold is quoted as JSON has it.
+    Bytes of a stem that are not UTF-8 are written unchanged; a stem that does not fit on a line is quoted as in JSON.
     """
-    lines = [f"{part}\t{_quoted(stem)}\n" for part in (*PARTS, *OPTIONAL) for stem in getattr(split, part)]
+    lines = [f"{part}\t{_quoted(stem)}\n" for part in PARTS for stem in getattr(split, part)]
     write_text(path, "".join(lines), errors="surrogateescape")
 
 
 def _quoted(stem: str) -> str:
-    """With line feeds, blanks at its ends, or a quote at its beginning a stem would not be read as it was."""
+    """Quotes a stem with line feeds, blanks at an end or a leading quote, which would be read differently."""
     plain = stem == stem.strip() and not stem.startswith('"') and len(stem.splitlines()) == 1
     return stem if plain else json.dumps(stem)
 
@@ -101,8 +101,8 @@ def _unquoted(text: str) -> str:
     return text
 
 
-def read_split(path: Path, stems: Collection[str], required: Sequence[str] = PARTS) -> Split:
-    """Reads what `write_split` wrote, or a folder of `train.txt`, `val.txt` and maybe `test.txt`, a stem a line.
+def read_split(path: Path, stems: Collection[str], required: Sequence[str] = REQUIRED) -> Split:
+    """Reads a file of `write_split` or a folder of `train.txt`, `val.txt` and maybe `test.txt`, one stem per line.
 
     Args:
         path: the split file, or the folder.
@@ -114,7 +114,7 @@ def read_split(path: Path, stems: Collection[str], required: Sequence[str] = PAR
         DataError: the file is missing, a line is not `part<TAB>stem`, a stem is named twice or has no usable pair,
             a part is empty.
     """
-    parts: dict[str, list[str]] = {part: [] for part in (*PARTS, *OPTIONAL)}
+    parts: dict[str, list[str]] = {part: [] for part in PARTS}
     seen: set[str] = set()
     for number, line in enumerate(_lines(path), 1):
         part, tab, stem = line.partition("\t")
@@ -130,11 +130,11 @@ def read_split(path: Path, stems: Collection[str], required: Sequence[str] = PAR
     for part in required:
         if not parts[part]:
             raise DataError(f"{path}: the {part} part is empty; name at least one stem as '{part}<TAB>stem'")
-    return Split(*(tuple(sorted(parts[part])) for part in (*PARTS, *OPTIONAL)))
+    return Split(*(tuple(sorted(parts[part])) for part in PARTS))
 
 
 def _lines(path: Path) -> list[str]:
-    files = {part: path / f"{part}.txt" for part in (*PARTS, *OPTIONAL)}
+    files = {part: path / f"{part}.txt" for part in PARTS}
     try:
         if not path.is_dir():
             return _read_lines(path)
@@ -145,7 +145,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _read_lines(path: Path) -> list[str]:
-    """At line feeds alone: a stem may hold other characters that Unicode breaks lines at."""
+    """Splits at line feeds only: a stem may contain other line separators of Unicode."""
     text = regular(path).read_text(encoding="utf-8", errors="surrogateescape")
     if "\0" in text:  # no name has one
         raise DataError(f"{path}: the split file cannot be read (it is not a text file)")

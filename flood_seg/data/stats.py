@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,12 +14,13 @@ from flood_seg.console import say, warn
 from flood_seg.data.nodata import band_extremes, find_suspected_nodata
 from flood_seg.data.parallel import read_pairs
 from flood_seg.data.reading import SampleReader
-from flood_seg.data.store import default_cache_dir, fingerprint
+from flood_seg.data.store import cache_folder, cache_key
 from flood_seg.errors import DataError
 from flood_seg.files import cached_json, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from flood_seg.config.schema import DataConfig
     from flood_seg.data.nodata import Extremes, SuspectedNodata
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class BandStats:
-    """Exact count, mean and squared deviations of each band, from one image after the other.
+    """Exact count, mean and squared deviations of each band, accumulated image by image.
 
-    Two sets are joined as by Chan, Golub and LeVeque 1979 (Stanford STAN-CS-79-773), which loses no digits as a sum of
-    squares would.
+    Two sets are merged as by Chan, Golub and LeVeque 1979 (Stanford STAN-CS-79-773), which does not lose digits as a
+    sum of squares does.
     """
 
     bands: int
@@ -48,7 +48,7 @@ class BandStats:
 
     @classmethod
     def of(cls, image: np.ndarray, mask: np.ndarray) -> BandStats:
-        """Returns those of an image, any dtype [H, W, bands], but for the ignored class indices of uint8 [H, W]."""
+        """Measures an image, any dtype [H, W, bands], without ignored pixels of its mask, uint8 [H, W]."""
         counted, stats = mask != IGNORED, cls(image.shape[2])
         stats.add(image.reshape(-1, image.shape[2]) if counted.all() else image[counted])
         return stats
@@ -83,7 +83,7 @@ class BandStats:
 
 
 def measure(pairs: Sequence[Pair], reader: SampleReader) -> tuple[BandStats, list[SuspectedNodata]]:
-    """Reads pairs once, one after the other at their own size; returns what is known of the raw values.
+    """Reads each pair once, at its own size, and measures the raw values.
 
     Returns:
         mean and standard deviation, and values that are likely to mean no data.
@@ -91,9 +91,14 @@ def measure(pairs: Sequence[Pair], reader: SampleReader) -> tuple[BandStats, lis
     Raises:
         DataError: no pixel could be read, or a mask has a value that the labels do not list.
     """
+
+    def measure_pair(pair: Pair) -> tuple[BandStats, Extremes]:
+        raster, mask = reader.read(pair)
+        return BandStats.of(raster.values, mask), band_extremes(raster)
+
     total = BandStats(len(reader.bands.names))
     ends: dict[str, Extremes] = {}
-    for pair, (bands, its_ends) in read_pairs(pairs, lambda pair: _measure(pair, reader), "Measuring"):
+    for pair, (bands, its_ends) in read_pairs(pairs, measure_pair, "Measuring"):
         total.merge(bands)
         ends[pair.stem] = its_ends
     if not total.count:
@@ -108,24 +113,19 @@ def measure_bands(data: DataConfig, task: str, pairs: Sequence[Pair]) -> tuple[l
         DataError: as `measure`.
     """
     reader = SampleReader.of(data, task)
-    folder = Path(data.cache_dir) if data.cache_dir else default_cache_dir()
 
     def compute() -> list[list[Any]]:
         total, suspected = measure(pairs, reader)
-        figures = [(total.mean / data.value_scale).tolist(), (total.std / data.value_scale).tolist()]
-        return [*figures, [str(one) for one in suspected]]
+        mean, std = (total.mean / data.value_scale).tolist(), (total.std / data.value_scale).tolist()
+        return [mean, std, [str(one) for one in suspected]]
 
-    mean, std, suspected = cached_json(folder / f"{fingerprint(pairs, reader)}.bands.json", compute)
+    file = cache_folder(data.cache_dir) / f"{cache_key(pairs, reader)}.bands.json"
+    mean, std, suspected = cached_json(file, compute)
     each = [f"{name} {m:.4f} ± {s:.4f}" for name, m, s in zip(data.bands, mean, std, strict=True)]
     say(f"Mean and standard deviation of the training part: {', '.join(each)}")
     for text in suspected:
         warn(text)
     return mean, [value or 1.0 for value in std]  # a constant band carries no information, and must not divide by 0
-
-
-def _measure(pair: Pair, reader: SampleReader) -> tuple[BandStats, Extremes]:
-    raster, mask = reader.read(pair)
-    return BandStats.of(raster.values, mask), band_extremes(raster)
 
 
 def write_stats(path: Path, total: BandStats, data: DataConfig) -> None:

@@ -25,14 +25,15 @@ from flood_seg.data.reading import Sample, SampleReader
 from flood_seg.data.windows import move
 from flood_seg.errors import ImageError, OutputError
 from flood_seg.files import atomic_path, write_json
-from flood_seg.imaging.bands import band_files, read_bands
+from flood_seg.imaging.bands import band_files
+from flood_seg.imaging.read import read_bands
 from flood_seg.resources import enough_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-LAYOUT = 3  # of the files in the cache folder; raise it where samples are made in another way
+LAYOUT = 3  # version of the cache files; increase it when samples are computed differently
 
 
 class SampleStore(Protocol):
@@ -72,7 +73,7 @@ class CachedStore:
 
 @dataclass
 class DecodingStore:
-    """Decodes a pair each time that it is asked for."""
+    """Decodes a pair on each access."""
 
     pairs: list[Pair]
     faults: list[Fault]
@@ -112,7 +113,7 @@ def open_store(
         looks = _decode(pairs, reader, height, width, None)
         usable = [pair for pair, look in zip(pairs, looks, strict=True) if not isinstance(look, Fault)]
         faults = [look for look in looks if isinstance(look, Fault)]
-        moves = any(pair.window for pair in usable)  # over pixels that were not looked at
+        moves = any(pair.window for pair in usable)  # over pixels that were not checked
         return DecodingStore(usable, faults, reader, height, width, moves or True in looks)
     if cache == "ram":
         shape = (len(pairs), height, width)
@@ -122,7 +123,7 @@ def open_store(
                 np.empty(shape, np.uint8),
             )
         return _cached(pairs, _decode(pairs, reader, height, width, arrays), *arrays)
-    return _open_on_disk(pairs, reader, height, width, cache_dir or default_cache_dir())
+    return _open_on_disk(pairs, reader, height, width, cache_dir or cache_folder(None))
 
 
 def _files(pair: Pair, reader: SampleReader) -> list[Path]:
@@ -133,7 +134,7 @@ def _files(pair: Pair, reader: SampleReader) -> list[Path]:
 
 
 def _number_type(pairs: Sequence[Pair], reader: SampleReader) -> np.dtype[Any]:
-    """That of the first image that can be read."""
+    """Returns the number type of the first image that can be read."""
     if reader.bands.is_photo:
         return np.dtype(np.uint8)
     for pair in pairs:
@@ -142,20 +143,14 @@ def _number_type(pairs: Sequence[Pair], reader: SampleReader) -> np.dtype[Any]:
     return np.dtype(np.uint8)
 
 
-def count_classes(store: SampleStore, indices: Sequence[int], classes: int) -> np.ndarray:
-    """Counts the pixels of each class in some samples, int64 [classes]."""
-    counts = np.zeros(256, np.int64)
-    for index in indices:
-        counts += np.bincount(store[index][1].ravel(), minlength=256)
-    return counts[:classes]
-
-
-def default_cache_dir() -> Path:
-    """Returns the user's cache folder for samples, by the XDG convention."""
+def cache_folder(configured: str | None) -> Path:
+    """Returns `datamodule.cache_dir`; where it is not set, the user's cache folder by the XDG convention."""
+    if configured:
+        return Path(configured)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flood-seg"
 
 
-def fingerprint(pairs: Sequence[Pair], reader: SampleReader, *extra: object) -> str:
+def cache_key(pairs: Sequence[Pair], reader: SampleReader, *extra: object) -> str:
     """Returns 16 hexadecimal digits that change when a file's name, size or modification time does."""
     digest = sha256(repr((LAYOUT, reader, *extra)).encode())
     for pair in pairs:
@@ -172,7 +167,7 @@ def _decode(
     """Decodes in threads into the arrays.
 
     Returns:
-        of each pair a fault, or whether its mask has ignored pixels.
+        for each pair its fault, or whether its mask has ignored pixels.
     """
 
     def decode(row: int) -> Fault | bool:
@@ -180,7 +175,10 @@ def _decode(
         try:
             image, mask = reader.load_at(pair, height, width)
             if arrays is not None:
-                _check_type(image.dtype, arrays[0].dtype)
+                if not np.can_cast(image.dtype, kept := arrays[0].dtype):  # values would be truncated silently
+                    raise ImageError(
+                        f"its values are {image.dtype}, those of the images before are {kept}; convert one to the other"
+                    )
                 arrays[0][row], arrays[1][row] = image, mask
         except ImageError as error:
             path = pair.mask if str(error).startswith(f"{pair.mask}: ") else pair.image
@@ -190,11 +188,6 @@ def _decode(
     return list(parallel_map(decode, range(len(pairs)), "Checking pairs", threads=8))
 
 
-def _check_type(given: np.dtype[Any], kept: np.dtype[Any]) -> None:
-    if not np.can_cast(given, kept):  # values would be cut off without a word
-        raise ImageError(f"its values are {given}, those of the images before are {kept}; convert one to the other")
-
-
 def _cached(pairs: Sequence[Pair], looks: Sequence[Fault | bool], images: np.ndarray, masks: np.ndarray) -> CachedStore:
     rows = [row for row, look in enumerate(looks) if not isinstance(look, Fault)]
     faults = [look for look in looks if isinstance(look, Fault)]
@@ -202,7 +195,7 @@ def _cached(pairs: Sequence[Pair], looks: Sequence[Fault | bool], images: np.nda
 
 
 def _open_on_disk(pairs: Sequence[Pair], reader: SampleReader, height: int, width: int, folder: Path) -> CachedStore:
-    base = folder / fingerprint(pairs, reader, height, width)
+    base = folder / cache_key(pairs, reader, height, width)
     files = base.with_suffix(".images.npy"), base.with_suffix(".masks.npy")
     record = base.with_suffix(".json")  # written last: where it is, the arrays are whole
     if not record.is_file():

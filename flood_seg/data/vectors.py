@@ -1,4 +1,4 @@
-"""Draws vector labels (GeoJSON, GeoPackage and the like) as class indices onto an image's grid."""
+"""Rasterizes vector labels (GeoJSON, GeoPackage, shapefile, FlatGeobuf) to class indices on an image's grid."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def draw_shapes(labels: Path, image: Path, classes: Classes, field: str | None, window: Window | None) -> np.ndarray:
-    """Draws shapes onto the grid of an image, in the order of the file; a pixel is inside where its centre is.
+    """Rasterizes shapes onto the grid of an image, in the order of the file; a pixel is inside if its centre is.
 
     Args:
         labels: shapes in any coordinate reference system.
@@ -93,7 +93,7 @@ def _read(
 
 
 def _layer(path: Path) -> str | None:
-    """Returns the one layer that holds shapes; QGIS keeps styles in layers without any. None: the file has no layer."""
+    """Returns the only layer with shapes; QGIS keeps styles in layers without any. None: the file has no layer."""
     import pyogrio
 
     layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
@@ -105,7 +105,7 @@ def _layer(path: Path) -> str | None:
 
 
 def _kinds(shapes: np.ndarray) -> np.ndarray:
-    """Returns of each shape 0: an area, 1: of points or lines, 2: nothing."""
+    """Returns the kind of each shape; 0: area, 1: points or lines, 2: no geometry."""
     import shapely
 
     return np.where(shapely.is_missing(shapes) | shapely.is_empty(shapes), 2, shapely.get_dimensions(shapes) < 2)
@@ -147,13 +147,13 @@ def _indices(values: np.ndarray | None, count: int, classes: Classes, path: Path
     unlisted = sorted({text for text in texts if text not in known})
     if unlisted and classes.unlisted == "fail":
         raise DataError(
-            f"{path}: the value {unlisted[0]} stands in {texts.count(unlisted[0])} shapes, but the classes are "
+            f"{path}: the value {unlisted[0]} occurs in {texts.count(unlisted[0])} shapes, but the classes are "
             f"{', '.join(known)}; add it to datamodule.labels, name it ignore, or set datamodule.unlisted=ignore"
         )
     return np.array([known.get(text, IGNORED) for text in texts], np.uint8)
 
 
 def _text(value: object) -> str:
-    """Returns a field's value as labels have it: whole numbers without a point, which a column with gaps has."""
+    """Returns a field's value as in `labels`: whole numbers of float columns (with missing values) without a point."""
     whole = isinstance(value, np.number) and np.isfinite(value) and value == np.trunc(value)
     return str(int(value)) if whole else str(value)  # type: ignore[call-overload]

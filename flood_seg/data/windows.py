@@ -1,7 +1,7 @@
-"""Cuts rasters into windows that are read when they are wanted, in blocks that are training or validation as a whole.
+"""Cuts rasters into windows that are read on demand, in blocks that are training or validation as a whole.
 
-Blocks lie on the map, not on the raster: two rasters of one place are cut along the same lines, so that no ground is
-trained on in one and validated in the other. Windows never leave their block.
+Blocks are aligned to map coordinates, not to the raster: two rasters of one place are cut along the same lines, so that
+no ground is used for training in one and for validation in the other. Windows never leave their block.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flood_seg.data.pairing import Pair
+from flood_seg.data.pairing import Pair, SampleWindow
 from flood_seg.data.split import hash_name
 from flood_seg.errors import DataError
 from flood_seg.imaging.gdal import open_raster
-from flood_seg.imaging.raster import Window, equals
+from flood_seg.imaging.raster import equals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ class Block:
 
     Attributes:
         pair: the raster.
-        key: of the ground that it covers, the same in all rasters.
+        key: identifies the ground that it covers, the same in all rasters.
         bounds: first row, first column, last row and last column plus one, in pixels.
     """
 
@@ -51,27 +51,27 @@ class Block:
 
 
 def cut_windows(pairs: Sequence[Pair], config: DataConfig, options: WindowsConfig) -> list[Pair]:
-    """Returns a pair for each window of each raster; its part is that of its block, unless the layout says it.
+    """Returns a pair for each window of each raster; its part is that of its block, unless the layout defines it.
 
-    Windows of a block lie side by side and cover it once; what is left at its end is a smaller window, filled up with
-    ignored pixels when it is read. Windows with hardly any data are left out.
+    Windows of a block are adjacent and cover it once; the rest at its end is a smaller window, padded with ignored
+    pixels when it is read. Windows with a share of valid pixels below `min_data` are left out.
 
     Raises:
         ImageError: a raster cannot be opened.
         DataError: there are fewer than two blocks to choose from.
     """
     side = 0.0
-    windows, blocks = list[tuple[Block, Window]](), list[Block]()
+    windows, blocks = list[tuple[Block, SampleWindow]](), list[Block]()
     for pair in pairs:
         with open_raster(pair.image) as source:
             side = side or options.block * options.size * abs(source.transform.a)
             valid = _coarse_mask(source, config.nodata)
             for block in _blocks(pair, source, side):
-                found = [w for w in _windows(block, source, options.size) if _data(valid, w) >= options.min_data]
+                found = [w for w in _windows(block, source, options.size) if _data_share(valid, w) >= options.min_data]
                 windows += [(block, window) for window in found]
                 blocks += [block] if found else []
     undivided = [block for block in blocks if block.pair.part is None]
-    drawn = _divide(undivided, config, options, any(pair.part for pair in pairs))
+    drawn = _draw_parts(undivided, config.val_split, options.seed, any(pair.part for pair in pairs))
     return [
         replace(
             block.pair,
@@ -83,7 +83,7 @@ def cut_windows(pairs: Sequence[Pair], config: DataConfig, options: WindowsConfi
     ]
 
 
-def move(window: Window, random: np.random.Generator) -> Window:
+def move(window: SampleWindow, random: np.random.Generator) -> SampleWindow:
     """Returns a window of the full size somewhere in the same block."""
     top, left, bottom, right = window.block
     height, width = min(window.size, bottom - top), min(window.size, right - left)
@@ -115,13 +115,13 @@ def _cuts(origin: float, step: float, count: int, side: float) -> list[tuple[int
     return strips
 
 
-def _windows(block: Block, source: DatasetReader, size: int) -> Iterator[Window]:
+def _windows(block: Block, source: DatasetReader, size: int) -> Iterator[SampleWindow]:
     top, left, bottom, right = block.bounds
     for row in range(top, bottom, size):
         for col in range(left, right, size):
             height, width = min(size, bottom - row), min(size, right - col)
             if min(height, width) >= MIN_STRIP_PIXELS:
-                yield Window(row, col, height, width, size, (source.height, source.width), block.bounds)
+                yield SampleWindow(row, col, height, width, (source.height, source.width), size, block.bounds)
 
 
 def _coarse_mask(source: DatasetReader, nodata: float | None) -> np.ndarray:
@@ -130,8 +130,8 @@ def _coarse_mask(source: DatasetReader, nodata: float | None) -> np.ndarray:
     return valid if nodata is None else valid & ~equals(source.read(out_shape=shape), nodata).any(axis=0)
 
 
-def _data(valid: np.ndarray, window: Window) -> float:
-    """The share of a window's pixels that have data, about."""
+def _data_share(valid: np.ndarray, window: SampleWindow) -> float:
+    """Returns the approximate share of a window's pixels that have data."""
     height, width = valid.shape
     rows, columns = height / window.of[0], width / window.of[1]
     top, left = int(window.row * rows), int(window.col * columns)
@@ -140,18 +140,16 @@ def _data(valid: np.ndarray, window: Window) -> float:
     return float(valid[top:bottom, left:right].mean())
 
 
-def _divide(blocks: Sequence[Block], config: DataConfig, options: WindowsConfig, others: bool) -> dict[str, str]:
-    """Draws the part of each block whose raster has none; one alone is trained on where `others` have parts."""
-    if others and len({block.key for block in blocks}) < 2:
-        return {block.key: "train" for block in blocks}
-    return _draw_parts(blocks, config.val_split, options.seed)
+def _draw_parts(blocks: Sequence[Block], val_split: float, seed: int, others: bool) -> dict[str, str]:
+    """Takes blocks for validation, by a hash of their place and the seed, until they hold `val_split` of the pixels.
 
-
-def _draw_parts(blocks: Sequence[Block], val_split: float, seed: int) -> dict[str, str]:
-    """Takes blocks for validation, by a hash of their place and the seed, until they hold `val_split` of the pixels."""
+    One block alone is trained on where `others` already have parts.
+    """
     pixels: dict[str, int] = {}
     for block in blocks:
         pixels[block.key] = pixels.get(block.key, 0) + block.pixels
+    if len(pixels) < 2 and others:
+        return dict.fromkeys(pixels, "train")
     if len(pixels) < 2:
         raise DataError(
             f"{len(pixels)} block of a raster: training and validation require at least one each; set a smaller "

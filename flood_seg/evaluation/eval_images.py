@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import DataConfig
@@ -20,13 +20,11 @@ from flood_seg.imaging.preprocess import resize_image
 from flood_seg.imaging.source import is_image_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     import numpy as np
 
     from flood_seg.spec import ModelSpec
-
-T = TypeVar("T")
 
 MAX_SCENES = 8  # that are generated where there is no data
 
@@ -68,7 +66,9 @@ def load_images(data: DataConfig, spec: ModelSpec, count: int) -> tuple[list[Eva
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder; give --data a folder of images, or one with images/ and masks/")
     masks = has_masks(data)
-    chosen = _evenly(choose_pairs(data) if masks else _find_images(data), count)
+    found = choose_pairs(data) if masks else _find_images(data)
+    step = max(1.0, len(found) / count)
+    chosen = [found[int(position * step)] for position in range(min(count, len(found)))]
     images = read_images(chosen, SampleReader.for_model(data, spec), spec.height, spec.width, masks=masks)
     return images, f"{'windows' if data.windows else 'images'} of {data.place}"
 
@@ -82,11 +82,6 @@ def _find_images(data: DataConfig) -> list[Pair]:
         # With a part assigned, windows are not split into training and validation.
         found += [Pair(image.stem, image, image, part="val") for image in images]
     return found if data.windows is None else cut_windows(found, data, data.windows)
-
-
-def _evenly(items: Sequence[T], count: int) -> list[T]:
-    step = max(1.0, len(items) / count)
-    return [items[int(position * step)] for position in range(min(count, len(items)))]
 
 
 def read_images(
@@ -104,17 +99,16 @@ def read_images(
     Raises:
         DataError: no image can be read.
     """
-    found = read_pairs(list(pairs), lambda pair: _read(pair, reader, height, width, masks), "Reading")
-    images = [image for _, image in found]
+
+    def read(pair: Pair) -> EvalImage:
+        if masks:
+            return EvalImage(pair.stem, *reader.load_at(pair, height, width))
+        return EvalImage(pair.stem, resize_image(reader.load_image(pair), height, width), None)
+
+    images = [image for _, image in read_pairs(list(pairs), read, "Reading")]
     if not images:
         raise DataError("no image could be read; give --data a folder of images, or one with images/ and masks/")
     return images
-
-
-def _read(pair: Pair, reader: SampleReader, height: int, width: int, masks: bool) -> EvalImage:
-    if masks:
-        return EvalImage(pair.stem, *reader.load_at(pair, height, width))
-    return EvalImage(pair.stem, resize_image(reader.load_image(pair), height, width), None)
 
 
 def _draw(spec: ModelSpec, count: int) -> list[EvalImage]:
@@ -123,10 +117,9 @@ def _draw(spec: ModelSpec, count: int) -> list[EvalImage]:
     if spec.task != "binary" or not BandSelection.of(spec).is_photo:
         raise DataError("no data set found, and synthetic scenes are for binary RGB models only; give --data FOLDER")
     say(f"No data set found: using {count} synthetic scenes; give --data FOLDER for images of your own.")
+    is_water = spec.class_names[1].lower() == "water"  # for other classes, the scenes' masks are no ground truth
     scenes = (draw_scene(seed, spec.height, spec.width) for seed in range(count))
-    truth = spec.class_names[1].lower() == "water"  # for other classes, the scenes' masks are no ground truth
-    return [EvalImage(f"scene {seed}", *_classes(*scene, truth)) for seed, scene in enumerate(scenes)]
-
-
-def _classes(image: np.ndarray, mask: np.ndarray, truth: bool) -> tuple[np.ndarray, np.ndarray | None]:
-    return image, (mask > 0).astype("uint8") if truth else None
+    return [
+        EvalImage(f"scene {seed}", image, (mask > 0).astype("uint8") if is_water else None)
+        for seed, (image, mask) in enumerate(scenes)
+    ]

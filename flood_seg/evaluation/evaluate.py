@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.console import warn
-from flood_seg.data.groups import read_groups
 from flood_seg.data.reading import SampleReader
+from flood_seg.data.tables import read_groups
 from flood_seg.evaluation import summary
 from flood_seg.evaluation.agreement import check_same_spec
-from flood_seg.evaluation.measure import MAIN, Candidate, Evaluator, ImageResult
+from flood_seg.evaluation.measure import MAIN, Evaluator, ImageResult
 from flood_seg.evaluation.result import EvaluationResult, Gallery
-from flood_seg.evaluation.rows import Row, image_rows
+from flood_seg.evaluation.rows import image_rows
+from flood_seg.evaluation.tta import Augmentations, AugmentedBackend
 from flood_seg.inference.engines import open_backend, parse_engine, with_streams
 from flood_seg.inference.predictor import Predictor
-from flood_seg.inference.tta import Augmentations
-from flood_seg.metrics.confusion import image_ious, task_metrics
+from flood_seg.metrics.confusion import by_class, task_metrics
 from flood_seg.metrics.curve import sweep
+from flood_seg.metrics.slices import group_slices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,17 +54,19 @@ def evaluate(
         ModelError: the model of `options.compare` differs in task, classes, bands or value scale.
         UsageError: `options.groups` is invalid.
     """
+    spec, task, rounds = predictor.spec, predictor.spec.task, options.bootstrap
     groups = read_groups(options.groups, pairs) if options.groups else None
-    reader = SampleReader.for_model(data, predictor.spec)
+    reader = SampleReader.for_model(data, spec)
     candidates = _candidates(predictor, options, len(pairs), value_scale)
     gallery, results, logits = Gallery(options.examples), list[ImageResult](), summary.LogitStatistics()
     evaluator = Evaluator(candidates, reader, options.boundary, at_network_size, listing, files)
-    for result in evaluator.run(pairs):
-        gallery.add(result, _score(result, predictor.spec.task, options.rank_by))
+    for result in evaluator.evaluate(pairs):
+        scores = task_metrics(result.matrix[None], task)
+        gallery.add(result, scores.iou if options.rank_by == "iou" else scores.f1)
         logits.add(result)
         results.append(result)
-    rows = image_rows(results, predictor.spec, options.boundary, groups)
-    head = {
+    rows = image_rows(results, spec, options.boundary, groups)
+    record: dict[str, Any] = {
         "model": name,
         "engine": predictor.backend.description,
         "data": data.place,
@@ -72,64 +75,55 @@ def evaluate(
         "faults": evaluator.left_out.reasons,
         "at_network_size": at_network_size,
         "unusual_values": [result.stem for result in results if result.shift > max_input_shift],
+        "threshold": predictor.threshold,
+        "temperature": spec.temperature,
     }
-    return _summarize(head, results, logits, rows, groups, gallery, predictor, options)
-
-
-def _score(result: ImageResult, task: str, rank_by: str) -> float:
-    matrices = result.matrix[None]
-    return float(image_ious(matrices, task)[0]) if rank_by == "iou" else task_metrics(matrices, task).f1
-
-
-def _candidates(
-    predictor: Predictor, options: EvaluationOptions, images: int, value_scale: float | None
-) -> list[Candidate]:
-    """Returns the model, the model without test-time augmentation if that is on, and the model to compare with."""
-    augmentations = Augmentations(options.tta, tuple(options.scales))
-    candidates = [Candidate(MAIN, predictor, augmentations)]
-    if not augmentations.is_identity:
-        candidates.append(Candidate("plain", predictor))
-    if options.compare:
-        engine = parse_engine(options.compare)
-        other = Predictor(open_backend(with_streams(engine.node(), images), engine.model), value_scale=value_scale)
-        check_same_spec(predictor.spec, other.spec, options.compare)
-        candidates.append(Candidate("other", other))
-    return candidates
-
-
-def _summarize(
-    head: dict[str, Any], results: Sequence[ImageResult], logits: summary.LogitStatistics, rows: list[Row],
-    groups: dict[str, str] | None, gallery: Gallery, predictor: Predictor, options: EvaluationOptions,
-) -> EvaluationResult:  # fmt: skip
-    spec, rounds = predictor.spec, options.bootstrap
-    before, after, temperature = summary.calibrate(logits, spec)
-    chosen = temperature if options.calibrate else spec.temperature
-    curve = None if logits.counts is None else sweep(logits.counts, chosen)
-    record = head | {"threshold": predictor.threshold, "temperature": spec.temperature}
-    record |= summary.overall(results, rows, spec.task, options.boundary)
-    record["intervals"] = summary.overall_intervals(results, rows, spec.task, options.boundary, rounds)
-    record["classes"] = summary.class_metrics(results, spec)
-    record["confusion"] = sum(result.matrix for result in results).tolist()  # type: ignore[union-attr]
-    record["slices"] = summary.slice_metrics(results, rows, spec, rounds)
+    metrics, bounds = summary.overall(results, rows, task, options.boundary, rounds)
+    matrices = summary.stack(results)
+    record |= metrics | {
+        "intervals": bounds,
+        "classes": by_class(matrices, spec.class_names),
+        "confusion": matrices.sum(axis=0).tolist(),
+        "slices": {
+            title: summary.slice_metrics(results, slices, task, rounds)
+            for title, slices in summary.property_slices(rows).items()
+        },
+    }
     if groups is not None:
-        record["groups"] = summary.group_metrics(results, groups, spec, rounds)
+        slices = group_slices([result.stem for result in results], groups)
+        record["groups"] = summary.slice_metrics(results, slices, task, rounds)
+    before, after, temperature = summary.calibrate(logits, spec)
     record["calibration"] = {"ece": before.ece, "best_temperature": temperature, "ece_at_best": after.ece}
-    if curve is not None:
+    curve = None
+    if logits.counts is not None:
+        curve = sweep(logits.counts, temperature if options.calibrate else spec.temperature)
         record["average_precision"] = curve.average_precision
-        goals = dict.fromkeys((*REPORTED_GOALS, *_goal(options)))
+        goals = dict.fromkeys((*REPORTED_GOALS, *([options.goal] if options.goal else [])))
         record["thresholds"] = {goal: summary.best_for_goal(curve, goal) for goal in goals}
     record["seconds"] = sum(result.seconds[MAIN] for result in results)
-    for name, key in (("plain", "views"), ("other", "comparison")):
-        if name in results[0].matrices:
-            record[key] = summary.compare_candidates(results, name, spec, rounds)
+    for candidate, key in (("plain", "views"), ("other", "comparison")):
+        if candidate in candidates:
+            record[key] = summary.compare_candidates(results, candidate, task, rounds)
     if "comparison" in record:
         record["comparison"]["model"] = options.compare
     record["found"] = _found(record, predictor, options)
     return EvaluationResult(record, rows, gallery, curve, (before, after), spec)
 
 
-def _goal(options: EvaluationOptions) -> list[str]:
-    return [options.goal] if options.goal else []
+def _candidates(
+    predictor: Predictor, options: EvaluationOptions, images: int, value_scale: float | None
+) -> dict[str, Predictor]:
+    """Returns the model, the model without test-time augmentation if that is on, and the model to compare with."""
+    augmentations, candidates = Augmentations(options.tta, tuple(options.scales)), {MAIN: predictor}
+    if not augmentations.is_identity:
+        augmented = AugmentedBackend(predictor.backend, augmentations)
+        candidates = {MAIN: Predictor(augmented, predictor.threshold, predictor.spec.value_scale), "plain": predictor}
+    if options.compare:
+        engine = parse_engine(options.compare)
+        other = Predictor(open_backend(with_streams(engine.node(), images), engine.model), value_scale=value_scale)
+        check_same_spec(predictor.spec, other.spec, options.compare)
+        candidates["other"] = other
+    return candidates
 
 
 def _found(record: dict[str, Any], predictor: Predictor, options: EvaluationOptions) -> dict[str, float]:

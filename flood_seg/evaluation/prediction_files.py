@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flood_seg.classes import IGNORED
+from flood_seg.config.defaults import defaults
+from flood_seg.config.schema import OutputConfig
 from flood_seg.imaging.display import as_color, draw_difference, draw_overlay, to_picture
-from flood_seg.imaging.postprocess import to_16_bits, to_labels
+from flood_seg.imaging.gdal import import_rasterio
+from flood_seg.imaging.postprocess import to_labels
 from flood_seg.imaging.write import write_image
+from flood_seg.inference.rendering import Renderer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,17 +28,33 @@ class PredictionFiles:
     """Writes files into `folder/PART/KIND/STEM.png`, or `folder/KIND/STEM.png` where images belong to no part."""
 
     def __init__(
-        self, folder: Path, options: EvaluationOptions, spec: ModelSpec, parts: Mapping[str, str | None]
+        self,
+        folder: Path,
+        options: EvaluationOptions,
+        spec: ModelSpec,
+        parts: Mapping[str, str | None],
+        images: Mapping[str, Path],
     ) -> None:
-        """Takes the kinds and colours of `options`, and the part of each stem."""
-        self._folder, self._options, self._spec, self._parts = folder, options, spec, parts
-        self._write = {
-            "masks": self._mask,
-            "probabilities": self._probability,
-            "differences": self._difference,
-            "overlays": self._overlay,
-            "confidence": self._confidence,
+        """Prepares the writing of what `options.files` lists.
+
+        Args:
+            folder: of all files.
+            options: the kinds of files, and their colours.
+            spec: of the model.
+            parts: of each stem.
+            images: by stem, that GeoTIFFs take their georeference from; without an image they have none.
+        """
+        self._folder, self._options, self._spec, self._parts, self._images = folder, options, spec, parts, images
+        self._draw = {
+            "masks": (".png", self._mask),
+            "differences": (".jpg", self._difference),
+            "overlays": (".jpg", self._overlay),
+            "confidence": (".jpg", self._confidence),
         }
+        self._renderer = Renderer(spec, defaults(OutputConfig))
+        self._probability_suffix = ".png" if spec.task == "binary" else ".tif"
+        if "probabilities" in options.files and self._probability_suffix == ".tif":
+            import_rasterio()  # before any work, where it is not installed
 
     def write(self, stem: str, image: np.ndarray, truth: np.ndarray, prediction: Prediction) -> None:
         """Writes the files of an image.
@@ -47,35 +67,33 @@ class PredictionFiles:
 
         Raises:
             OutputError: a file cannot be written.
+            ImageError: the image, a raster, cannot be opened any more.
         """
         part = self._parts.get(stem)
         folder = self._folder / part if part else self._folder
         name = stem.removeprefix(f"{part}/") if part else stem
         for kind in self._options.files:
-            for suffix, drawn in self._write[kind](image, truth, prediction).items():
-                write_image(folder / kind / f"{name}{suffix}", drawn)
+            if kind == "probabilities":
+                path = folder / kind / f"{name}{self._probability_suffix}"
+                self._renderer.write_probability(path, prediction, self._images.get(stem))
+            else:
+                suffix, draw = self._draw[kind]
+                write_image(folder / kind / f"{name}{suffix}", draw(image, truth, prediction))
 
-    def _mask(self, image: np.ndarray, truth: np.ndarray, prediction: Prediction) -> dict[str, np.ndarray]:
+    def _mask(self, image: np.ndarray, truth: np.ndarray, prediction: Prediction) -> np.ndarray:
         """Label values; a pixel without truth is predicted all the same."""
-        return {".png": to_labels(prediction.mask, self._spec.label_values)}
+        return to_labels(prediction.mask, self._spec.label_values)
 
-    def _probability(self, image: np.ndarray, truth: np.ndarray, prediction: Prediction) -> dict[str, np.ndarray]:
-        """Probability times 65535, of the foreground or of each class."""
-        scaled = to_16_bits(prediction.probabilities)
-        if self._spec.task == "binary":
-            return {".png": scaled[:, :, 0]}
-        return {f"_{name}.png": scaled[:, :, index] for index, name in enumerate(self._spec.class_names)}
+    def _difference(self, image: np.ndarray, truth: np.ndarray, prediction: Prediction) -> np.ndarray:
+        return draw_difference(to_picture(image, self._spec.bands), truth, prediction.mask)
 
-    def _difference(self, image: np.ndarray, truth: np.ndarray, prediction: Prediction) -> dict[str, np.ndarray]:
-        return {".jpg": draw_difference(to_picture(image, self._spec.bands), truth, prediction.mask)}
-
-    def _overlay(self, image: np.ndarray, truth: np.ndarray, prediction: Prediction) -> dict[str, np.ndarray]:
+    def _overlay(self, image: np.ndarray, truth: np.ndarray, prediction: Prediction) -> np.ndarray:
         """The prediction tinted, the truth outlined."""
         red, blue = as_color(self._options.prediction_color), as_color(self._options.truth_color)
         drawn = draw_overlay(to_picture(image, self._spec.bands), prediction.mask > 0, red, 0.4, red)
-        return {".jpg": draw_overlay(drawn, _foreground(truth), blue, 0.0, blue)}
+        return draw_overlay(drawn, _foreground(truth), blue, 0.0, blue)
 
-    def _confidence(self, image: np.ndarray, truth: np.ndarray, prediction: Prediction) -> dict[str, np.ndarray]:
+    def _confidence(self, image: np.ndarray, truth: np.ndarray, prediction: Prediction) -> np.ndarray:
         """The foreground's probability: grey levels below the threshold, tinted above it; the truth outlined."""
         probabilities = prediction.probabilities
         foreground = probabilities[:, :, 0] if self._spec.task == "binary" else 1 - probabilities[:, :, 0]
@@ -84,7 +102,7 @@ class PredictionFiles:
         color, blue = np.array(self._options.prediction_color, np.float32), as_color(self._options.truth_color)
         tinted = prediction.mask > 0
         drawn[tinted] = np.round(foreground[tinted, None] * color).astype(np.uint8)
-        return {".jpg": draw_overlay(drawn, _foreground(truth), blue, 0.0, blue)}
+        return draw_overlay(drawn, _foreground(truth), blue, 0.0, blue)
 
 
 def _foreground(truth: np.ndarray) -> np.ndarray:

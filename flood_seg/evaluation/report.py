@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +15,15 @@ from flood_seg.evaluation.rows import write_rows
 from flood_seg.files import write_json
 from flood_seg.imaging.display import class_colors, difference_legend, draw_classes, draw_difference
 from flood_seg.imaging.write import write_image
-from flood_seg.plots import evaluation as charts
 from flood_seg.plots.confusion import plot_confusion
-from flood_seg.plots.page import data_uri, encode_thumbnail, write_page
+from flood_seg.plots.evaluation import (
+    draw_differences,
+    draw_iou_histogram,
+    draw_precision_recall,
+    draw_reliability,
+    draw_thresholds,
+)
+from flood_seg.plots.page import chart, data_uri, encode_thumbnail, write_page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +35,7 @@ if TYPE_CHECKING:
     from flood_seg.spec import ModelSpec
 
 CONFUSION = "confusion.png"
+HIDDEN_COLUMNS = ("true_positives", "false_positives", "false_negatives", "true_negatives")
 STEM_LENGTH = 50  # characters of a file name behind place and score; 255 bytes are the limit of most file systems
 # Metrics of the report: title and definition.
 DEFINITIONS = {
@@ -40,10 +48,7 @@ DEFINITIONS = {
         "Share of correctly classified pixels. High even without detections if foreground is rare.",
     ),
     "loss": ("Loss", "Mean cross-entropy per pixel of the probabilities, with the natural logarithm; lower is better."),
-    "image_iou": (
-        "Mean IoU per image",
-        "Mean of the IoU of each image: images of all sizes have the same weight.",
-    ),
+    "image_iou": ("Mean IoU per image", "Mean of the IoU of each image: images of all sizes have the same weight."),
     "area_error": ("Area error", "Relative error of the foreground area. Negative: the area is underestimated."),
     "average_precision": ("Average precision", "Area under the precision-recall curve (AP), over all thresholds."),
 }
@@ -83,7 +88,7 @@ def write_report(path: Path, result: EvaluationResult, options: EvaluationOption
         record=record,
         spec=spec,
         metrics=_metrics(record, options),
-        columns=_columns(result.rows),
+        columns=[name for name in result.rows[0] if name not in HIDDEN_COLUMNS],
         rows=result.rows,
         charts=_charts(result, options, path.with_name(CONFUSION)),
         galleries={
@@ -108,16 +113,11 @@ def _metrics(record: dict[str, Any], options: EvaluationOptions) -> list[dict[st
     ]
 
 
-def _columns(rows: list[Row]) -> list[str]:
-    hidden = ("true_positives", "false_positives", "false_negatives", "true_negatives")
-    return [name for name in rows[0] if name not in hidden]
-
-
 def _charts(result: EvaluationResult, options: EvaluationOptions, confusion: Path) -> list[dict[str, str]]:
     record, curve = result.record, result.curve
     drawn = [
         ("Distribution of IoU", "Number of images by IoU.",
-         charts.iou_histogram([row["iou"] for row in result.rows])),
+         chart(partial(draw_iou_histogram, ious=[row["iou"] for row in result.rows]))),
         ("Confusion matrix", "Each row is a true class and sums to 100 %; the columns are the predicted classes.",
          data_uri(confusion.read_bytes(), "image/png")),
     ]  # fmt: skip
@@ -127,18 +127,18 @@ def _charts(result: EvaluationResult, options: EvaluationOptions, confusion: Pat
         drawn += [
             ("Precision-recall curve", "Precision and recall at every threshold. Markers: the best threshold for each "
              "goal.",
-             charts.precision_recall(curve, marks, result.spec.class_names[1])),
+             chart(partial(draw_precision_recall, curve=curve, marks=marks, name=result.spec.class_names[1]))),
             ("Metrics by threshold", "The dotted line is the current threshold.",
-             charts.thresholds(curve, record["threshold"])),
+             chart(partial(draw_thresholds, curve=curve, current=record["threshold"]))),
         ]  # fmt: skip
-    temperature = record["calibration"]["best_temperature"]
+    temperature, (before, after) = record["calibration"]["best_temperature"], result.reliability
     drawn.append((
         "Reliability diagram", "Observed frequency against predicted probability. Below the diagonal the model is "
         "overconfident. The expected calibration error (ECE) is the mean distance from the diagonal.",
-        charts.reliability_diagram(*result.reliability, temperature),
+        chart(partial(draw_reliability, before=before, after=after, temperature=temperature), height=4.8),
     ))  # fmt: skip
     if "comparison" in record:
-        source = charts.differences(record["comparison"]["per_image"])
+        source = chart(partial(draw_differences, per_image=record["comparison"]["per_image"]))
         drawn.append(("IoU difference per image", "Positive (blue): this model is better than the other one.", source))
     return [{"title": title, "caption": caption, "source": source} for title, caption, source in drawn]
 

@@ -66,16 +66,11 @@ def write_rows(folder: Path, rows: Sequence[Row]) -> list[Path]:
 
     files = [folder / f"images.{suffix}" for suffix in ("json", "csv", "parquet")]
     write_json(files[0], list(rows))
-    write_csv(files[1], list(rows[0]), [map(_text, row.values()) for row in rows])
+    cells = [[f"{value:.6f}" if isinstance(value, float) else value for value in row.values()] for row in rows]
+    write_csv(files[1], list(rows[0]), cells)
+    unicode = [  # UTF-8 is the only encoding of Arrow's strings
+        {name: encodable(value) if isinstance(value, str) else value for name, value in row.items()} for row in rows
+    ]
     with atomic_path(files[2]) as temporary:
-        parquet.write_table(pa.Table.from_pylist([_as_unicode(row) for row in rows]), temporary)
+        parquet.write_table(pa.Table.from_pylist(unicode), temporary)
     return files
-
-
-def _as_unicode(row: Row) -> Row:
-    """Replaces what UTF-8, the only encoding of Arrow's strings, cannot encode."""
-    return {name: encodable(value) if isinstance(value, str) else value for name, value in row.items()}
-
-
-def _text(value: Any) -> Any:
-    return f"{value:.6f}" if isinstance(value, float) else value

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from flood_seg.config.schema import QuantizeOptions
     from flood_seg.evaluation.eval_images import EvalImage
-    from flood_seg.export.int8 import Quantizer
+    from flood_seg.export.int8 import OnnxQuantizer, OpenVinoQuantizer
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,7 @@ class Result:
 
 
 def measure(path: Path, engine: str, photos: Sequence[EvalImage]) -> Result:
-    """Runs a model on photos with masks, one by one.
-
-    Args:
-        path: the model.
-        engine: a name of configs/backend/.
-        photos: at the model's network size.
-    """
+    """Runs a model, by an engine of configs/backend/, on photos with masks at its network size, one by one."""
     backend = open_backend(Engine(engine, (), str(path)).node(), str(path), warmup=1)
     logits, matrices, seconds, spec = [], [], [], backend.spec
     for photo in track(photos, f"{path.stem}{path.suffix}", len(photos)):
@@ -66,7 +60,7 @@ def measure(path: Path, engine: str, photos: Sequence[EvalImage]) -> Result:
 
 def quantize_within(
     options: QuantizeOptions,
-    quantizer: Quantizer,
+    quantizer: OnnxQuantizer | OpenVinoQuantizer,
     path: Path,
     float_iou: float,
     photos: Sequence[EvalImage],
@@ -77,8 +71,8 @@ def quantize_within(
 
     Args:
         options: `max_iou_drop` and `max_excluded`.
-        quantizer: writes the candidates.
-        path: where the last, and good, one lies in the end.
+        quantizer: writes the candidates to `path`, where the good one lies in the end.
+        path: of the candidates.
         float_iou: of the model that is quantized.
         photos: to measure on, with masks.
         layers: that can be quantized.

@@ -13,10 +13,10 @@ from flood_seg.errors import ModelError, UsageError
 from flood_seg.export.onnx import export_onnx
 from flood_seg.files import check_suffix, check_writable
 from flood_seg.imaging.preprocess import preprocess
-from flood_seg.inference.models import newest_run_file, run_model
+from flood_seg.inference.models import CHECKPOINT_FILE, newest_run_file, run_model
 from flood_seg.networks.checkpoint import load_network
 from flood_seg.networks.network import check_size
-from flood_seg.training.run import BEST, Run
+from flood_seg.training.run import Run
 
 if TYPE_CHECKING:
     from flood_seg.spec import ModelSpec
@@ -51,7 +51,7 @@ def convert_to_onnx(
     if onnx:
         check_suffix(onnx, (".onnx",), "an ONNX file")
         check_writable(onnx, folder=False)
-    ckpt = run_model(ckpt, (BEST,)) if ckpt.is_dir() else ckpt
+    ckpt = run_model(ckpt, (CHECKPOINT_FILE,)) if ckpt.is_dir() else ckpt
     network, spec = load_network(ckpt)
     spec = _resized(spec, height, width)
     path = onnx or ckpt.parent / Run(ckpt.parent).onnx.name
@@ -73,9 +73,11 @@ def newest_best(output_dir: Path) -> Path:
     Raises:
         ModelError: there is none.
     """
-    found = newest_run_file(output_dir, BEST)
+    found = newest_run_file(output_dir, CHECKPOINT_FILE)
     if found is None:
-        raise ModelError(f"{output_dir}: no run with a {BEST}; train one with 'flood-seg train' or give --ckpt")
+        raise ModelError(
+            f"{output_dir}: no run with a {CHECKPOINT_FILE}; train one with 'flood-seg train' or give --ckpt"
+        )
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -20,36 +20,24 @@ LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 RANKING_PHOTOS = 4
 
 
-class Quantizer(Protocol):
-    """Makes INT8 models for an engine.
-
-    Attributes:
-        engine: which runs what it writes, a name of configs/backend/.
-    """
-
-    engine: str
-
-    def write(self, path: Path, excluded: Collection[str]) -> None:
-        """Writes the model with all layers but the excluded ones quantized."""
-
-
 def layers(model: onnx.ModelProto) -> list[str]:
     """Returns the names of the nodes that can be quantized, first to last."""
     return [node.name for node in model.graph.node if node.op_type in LAYERS]
 
 
 class OnnxQuantizer:
-    """For ONNX Runtime, by its own tools: an ONNX file with QuantizeLinear and DequantizeLinear around each layer."""
+    """For ONNX Runtime, by its own tools: an ONNX file with QuantizeLinear and DequantizeLinear around each layer.
+
+    Attributes:
+        engine: which runs what it writes, a name of configs/backend/.
+    """
 
     engine = "onnxruntime"
 
     def __init__(self, model: onnx.ModelProto, batches: Sequence[np.ndarray], folder: Path) -> None:
-        """Measures the range of each activation.
+        """Measures the range of each activation of a float32 model with a name on each node.
 
-        Args:
-            model: float32, with a name on each node.
-            batches: inputs to calibrate on, float32 [1, bands, height, width] each.
-            folder: for what lies on disk in between.
+        The batches are float32 [1, bands, height, width]; `folder` is for what lies on disk in between.
         """
         from onnxruntime.quantization import CalibrationMethod, create_calibrator
 
@@ -65,7 +53,7 @@ class OnnxQuantizer:
         self._ranges = calibrator.compute_data()
 
     def write(self, path: Path, excluded: Collection[str]) -> None:
-        """See Quantizer."""
+        """Writes the model with all layers but the excluded ones quantized."""
         onnx.save(self.quantized(excluded), path)
 
     def quantized(self, excluded: Collection[str]) -> onnx.ModelProto:
@@ -103,17 +91,16 @@ class OnnxQuantizer:
 
 
 class OpenVinoQuantizer:
-    """For OpenVINO, by NNCF: an .xml and a .bin."""
+    """For OpenVINO, by NNCF: an .xml and a .bin.
+
+    Attributes:
+        engine: which runs what it writes, a name of configs/backend/.
+    """
 
     engine = "openvino"
 
     def __init__(self, model: Path, batches: Sequence[np.ndarray]) -> None:
-        """Reads the model.
-
-        Args:
-            model: an ONNX file with the names of `layers` on its nodes.
-            batches: inputs to calibrate on, float32 [1, bands, height, width] each.
-        """
+        """Takes an ONNX file with the names of `layers`, and batches, float32 [1, bands, height, width]."""
         os.environ.setdefault("NNCF_CI", "1")  # or else NNCF reports its use to a server
         for chatty in ("nncf", "torch.utils.cpp_extension"):  # the second, of a CUDA that is not here
             logging.getLogger(chatty).setLevel(logging.ERROR)
@@ -125,7 +112,7 @@ class OpenVinoQuantizer:
         self._path, self._batches = model, batches
 
     def write(self, path: Path, excluded: Collection[str]) -> None:
-        """See Quantizer."""
+        """Writes the model with all layers but the excluded ones quantized."""
         model = openvino_core().read_model(self._path)
         # OpenVINO makes of an ONNX node `a` with a bias the operations `a/WithoutBiases` and `a`.
         there = [operation.get_friendly_name() for operation in model.get_ops()]

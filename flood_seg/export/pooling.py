@@ -63,10 +63,7 @@ def make_exportable(network: nn.Module) -> nn.Module:
         for name, child in list(parent.named_children()):
             if isinstance(child, PSPBlock):
                 setattr(parent, name, PyramidBlock(child.pool))
-    for parent in list(copy.modules()):
-        for name, child in list(parent.named_children()):
-            size: Any = getattr(child, "output_size", None)
-            if isinstance(child, nn.AdaptiveAvgPool2d):
-                rows, columns = (size, size) if isinstance(size, int) else (size[0], size[1])
-                setattr(parent, name, AdaptivePool(rows, columns))
+            elif isinstance(child, nn.AdaptiveAvgPool2d):
+                size: Any = child.output_size
+                setattr(parent, name, AdaptivePool(*((size, size) if isinstance(size, int) else size)))
     return copy

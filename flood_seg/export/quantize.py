@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from flood_seg.config.schema import DataConfig, QuantizeOptions
     from flood_seg.data.pairing import Pair
     from flood_seg.evaluation.eval_images import EvalImage
-    from flood_seg.export.int8 import Quantizer
     from flood_seg.spec import ModelSpec
 
 ENGINES = {".onnx": "onnxruntime", ".xml": "openvino"}
@@ -64,9 +64,22 @@ def quantize(data: DataConfig, options: QuantizeOptions, source: Path, out: Path
         original, candidate = Path(name, "float.onnx"), Path(name, f"{options.form}{out.suffix}")
         onnx.save(model, original)
         before = measure(original, ENGINES[out.suffix], photos)
-        convert = _to_int8 if options.form == "int8" else _to_float16
-        after, excluded = convert(options, model, original, candidate, calibration, photos, before.iou)
-        _write(candidate, out, _with_provenance(spec, options, before, after, excluded, len(calibration)))
+        if options.form == "int8":
+            after, excluded = _to_int8(options, model, original, candidate, calibration, photos, before.iou)
+        else:
+            _to_float16(model, original, candidate)
+            after, excluded = measure(candidate, ENGINES[out.suffix], photos), list[str]()
+            refuse(before.iou - after.iou, options)
+        record = {
+            "form": options.form,
+            "calibration_images": len(calibration) if options.form == "int8" else 0,
+            "float_iou": before.iou,
+            "iou": after.iou,
+            "float_layers": excluded,
+        }
+        write_spec(candidate, replace(spec, provenance=spec.provenance | {"quantization": record}))
+        for suffix in (".onnx",) if out.suffix == ".onnx" else (".bin", ".xml"):  # .xml last: it completes the model
+            copy_file(candidate.with_suffix(suffix), out.with_suffix(suffix))
     _show(out, before, after, excluded, len(photos), spec.threshold)
     return out
 
@@ -123,30 +136,18 @@ def _to_int8(
     photos: list[EvalImage],
     float_iou: float,
 ) -> tuple[Result, list[str]]:
-    quantizer: Quantizer
-    if candidate.suffix == ".onnx":
-        quantizer = OnnxQuantizer(model, calibration, candidate.parent)
-    else:
-        quantizer = OpenVinoQuantizer(original, calibration)
+    for_onnx = partial(OnnxQuantizer, model, calibration, candidate.parent)
+    quantizer = for_onnx() if candidate.suffix == ".onnx" else OpenVinoQuantizer(original, calibration)
 
     def rank() -> list[str]:
         """By ONNX Runtime's tools for both: OpenVINO keeps the names of the layers."""
-        if isinstance(quantizer, OnnxQuantizer):
-            return quantizer.rank(calibration[:RANKING_PHOTOS])
-        return OnnxQuantizer(model, calibration, candidate.parent).rank(calibration[:RANKING_PHOTOS])
+        ranking = quantizer if isinstance(quantizer, OnnxQuantizer) else for_onnx()
+        return ranking.rank(calibration[:RANKING_PHOTOS])
 
     return quantize_within(options, quantizer, candidate, float_iou, photos, layers(model), rank)
 
 
-def _to_float16(
-    options: QuantizeOptions,
-    model: onnx.ModelProto,
-    original: Path,
-    candidate: Path,
-    _calibration: list[np.ndarray],
-    photos: list[EvalImage],
-    float_iou: float,
-) -> tuple[Result, list[str]]:
+def _to_float16(model: onnx.ModelProto, original: Path, candidate: Path) -> None:
     if candidate.suffix == ".onnx":
         store_as_float16(model)
         onnx.save(model, candidate)
@@ -154,29 +155,6 @@ def _to_float16(
         import openvino
 
         openvino.save_model(openvino_core().read_model(original), candidate, compress_to_fp16=True)
-    result = measure(candidate, ENGINES[candidate.suffix], photos)
-    refuse(float_iou - result.iou, options)
-    return result, []
-
-
-def _with_provenance(
-    spec: ModelSpec, options: QuantizeOptions, before: Result, after: Result, excluded: list[str], calibrated: int
-) -> ModelSpec:
-    record = {
-        "form": options.form,
-        "calibration_images": calibrated if options.form == "int8" else 0,
-        "float_iou": before.iou,
-        "iou": after.iou,
-        "float_layers": excluded,
-    }
-    return replace(spec, provenance=spec.provenance | {"quantization": record})
-
-
-def _write(candidate: Path, out: Path, spec: ModelSpec) -> None:
-    """Puts the spec into the candidate and the candidate into place."""
-    write_spec(candidate, spec)
-    for suffix in (".onnx",) if out.suffix == ".onnx" else (".bin", ".xml"):  # .xml last: with it the model is there
-        copy_file(candidate.with_suffix(suffix), out.with_suffix(suffix))
 
 
 def _show(out: Path, before: Result, after: Result, excluded: list[str], photos: int, threshold: float) -> None:

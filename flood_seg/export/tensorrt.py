@@ -55,7 +55,8 @@ def build_plan(
     model = onnx.load(source)
     _check_zero_points(source, model)
     builder = _choose_builder(options.trt_builder)
-    shapes = _shapes(spec, options)
+    sizes = (options.min_batch, options.opt_batch, options.max_batch)
+    shapes = Shapes(spec.input_name, *((size, len(spec.bands), spec.height, spec.width) for size in sizes))
     say(f"Building {plan} by {builder}: {options.precision}, batch {shapes.min[0]} to {shapes.max[0]}; "
         "this takes minutes")  # fmt: skip
     with atomic_path(sidecar_of(plan)) as record, atomic_path(plan) as temporary:
@@ -80,11 +81,6 @@ def _resized(spec: ModelSpec, height: int | None, width: int | None) -> ModelSpe
     return replace(spec, height=height or spec.height, width=width or spec.width)
 
 
-def _shapes(spec: ModelSpec, options: TensorRtExport) -> Shapes:
-    sizes = (options.min_batch, options.opt_batch, options.max_batch)
-    return Shapes(spec.input_name, *((size, len(spec.bands), spec.height, spec.width) for size in sizes))
-
-
 def _check_zero_points(source: Path, model: onnx.ModelProto) -> None:
     """Raises ModelError where INT8 is in a form for CPUs: TensorRT supports int8 with zero points of 0."""
     values = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -102,7 +98,7 @@ def _is_quantized(model: onnx.ModelProto) -> bool:
 
 def _choose_builder(builder: str) -> str:
     """Returns `python`, `trtexec` or `docker`; `auto` is the first that is available."""
-    ways = {"python": _python_works, "trtexec": _trtexec_works, "docker": containers.is_available}
+    ways = {"python": _python_works, "trtexec": trtexec.program, "docker": containers.is_available}
     if builder != "auto" and ways[builder]():
         return builder
     found = [name for name, works in ways.items() if works()]
@@ -119,10 +115,6 @@ def _choose_builder(builder: str) -> str:
 
 def _python_works() -> bool:
     return tensorrt_python.is_available()
-
-
-def _trtexec_works() -> bool:
-    return trtexec.program() is not None
 
 
 def _by_python(options: TensorRtExport, model: onnx.ModelProto, source: Path, plan: Path, shapes: Shapes) -> Built:

@@ -32,15 +32,9 @@ def is_available() -> bool:
 
 
 def build(graph: Path, source: Path, plan: Path, shapes: Shapes, options: TensorRtExport, quantized: bool) -> Built:
-    """Writes the plan.
+    """Writes the plan of an ONNX file; `source` is the one that the user gave, for messages.
 
-    Args:
-        graph: the ONNX file.
-        source: the one that the user gave, for messages.
-        plan: what to write.
-        shapes: of the input.
-        options: precision, workspace, time limit.
-        quantized: the graph has QuantizeLinear nodes.
+    Where the graph is `quantized`, by QuantizeLinear nodes, TensorRT 10 requires a flag.
 
     Raises:
         ModelError: TensorRT cannot parse the graph, for example an operator that it does not support.
@@ -57,14 +51,20 @@ def build(graph: Path, source: Path, plan: Path, shapes: Shapes, options: Tensor
     settings.set_memory_pool_limit(tensorrt.MemoryPoolType.WORKSPACE, options.workspace_mb << 20)
     for flag in _flags(tensorrt, options.precision, quantized):
         settings.set_flag(flag)
-    settings.add_optimization_profile(_profile(builder, shapes))
+    profile = builder.create_optimization_profile()
+    profile.set_shape(shapes.name, shapes.min, shapes.opt, shapes.max)
+    settings.add_optimization_profile(profile)
     settings.progress_monitor = deadline = _deadline(tensorrt, options.timeout)
     with _ctrl_c_ends(deadline):
         serialized = builder.build_serialized_network(network, settings)
     if deadline.interrupted:
         raise KeyboardInterrupt
+    if serialized is None and deadline.passed:
+        raise BackendError(
+            f"{source}: no plan within {options.timeout} s, so the build was stopped; export.timeout=... waits longer"
+        )
     if serialized is None:
-        raise BackendError(f"{source}: {_why(deadline, options.timeout)}")
+        raise BackendError(f"{source}: TensorRT built no plan; its messages above say why")
     plan.write_bytes(bytes(serialized))
     return Built(tensorrt.__version__, *(gpu(0) or ("", "")))
 
@@ -82,18 +82,6 @@ def _flags(tensorrt: Any, precision: str, quantized: bool) -> list[Any]:
     names = [FLAGS.get(precision), "INT8" if quantized else None]
     found = [getattr(tensorrt.BuilderFlag, name, None) for name in names if name]
     return [flag for flag in found if flag is not None]  # not by truth value: FP16 is number 0
-
-
-def _profile(builder: Any, shapes: Shapes) -> Any:
-    profile = builder.create_optimization_profile()
-    profile.set_shape(shapes.name, shapes.min, shapes.opt, shapes.max)
-    return profile
-
-
-def _why(deadline: Any, seconds: int) -> str:
-    if deadline.passed:
-        return f"no plan within {seconds} s, so the build was stopped; export.timeout=... waits longer"
-    return "TensorRT built no plan; its messages above say why"
 
 
 def _deadline(tensorrt: Any, seconds: int) -> Any:

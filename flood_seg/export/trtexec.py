@@ -62,21 +62,16 @@ class Built:
 def arguments(
     onnx: Path | str, plan: Path | str, shapes: Shapes, options: TensorRtExport, major: int, quantized: bool = False
 ) -> list[str]:
-    """Returns trtexec's arguments.
+    """Returns trtexec's arguments, for the two files as it sees them.
 
-    Args:
-        onnx: the model, as trtexec sees it.
-        plan: what to write, as trtexec sees it.
-        shapes: of the input.
-        options: precision and workspace.
-        major: TensorRT's version; from 11 on the precision is the graph's own and has no flag.
-        quantized: the graph has QuantizeLinear nodes, for which TensorRT 10 requires a flag.
+    From major version 11 on the precision is the graph's own and has no flag; TensorRT 10 requires one for a graph with
+    QuantizeLinear nodes (`quantized`), too.
     """
-    ranges = ("x".join(map(str, getattr(shapes, kind))) for kind in ("min", "opt", "max"))
+    ranges = {"min": shapes.min, "opt": shapes.opt, "max": shapes.max}
     return [
         f"--onnx={onnx}",
         f"--saveEngine={plan}",
-        *(f"--{kind}Shapes={shapes.name}:{shape}" for kind, shape in zip(("min", "opt", "max"), ranges, strict=True)),
+        *(f"--{kind}Shapes={shapes.name}:{'x'.join(map(str, shape))}" for kind, shape in ranges.items()),
         *([*FLAGS[options.precision], *(["--int8"] if quantized else [])] if major < 11 else []),
         f"--memPoolSize=workspace:{options.workspace_mb}",
         "--skipInference",
@@ -102,9 +97,7 @@ def program() -> str | None:
 def version_of(prefix: list[str], name: str | None = None) -> str:
     """Returns TensorRT's version according to trtexec's banner, `10.9.0`; empty where there is none.
 
-    Args:
-        prefix: the command to which trtexec's arguments are added.
-        name: of its container, which is killed if it does not answer.
+    `name` is that of its container, which is killed if it does not answer.
     """
     try:
         done = subprocess.run(
@@ -129,14 +122,9 @@ def _version(text: str) -> str:
 
 
 def build(command: list[str], source: Path, plan: Path, seconds: int, name: str | None = None) -> Built:
-    """Runs trtexec to its end.
+    """Runs trtexec to its end, or kills it after some seconds, and the container `name` with it.
 
-    Args:
-        command: with its arguments.
-        source: the model that the user gave, for messages.
-        plan: what it should write.
-        seconds: after which it is killed.
-        name: of its container, which is killed too.
+    `source` is the model that the user gave, for messages.
 
     Raises:
         ModelError: TensorRT cannot parse the model, for example an operator that it does not support.
@@ -167,13 +155,7 @@ def build(command: list[str], source: Path, plan: Path, seconds: int, name: str 
 
 
 def unsupported(source: Path, operators: Sequence[str], reason: str) -> ModelError:
-    """Returns the error of a model that TensorRT's parser refuses.
-
-    Args:
-        source: the model.
-        operators: of the nodes that it refuses; empty: unknown.
-        reason: what the parser says.
-    """
+    """Returns the error of a model that TensorRT's parser refuses, for those operators where they are known."""
     names = sorted({operator for operator in operators if operator})
     what = f"does not support {', '.join(names)}" if names else "cannot parse it"
     return ModelError(f"{source}: TensorRT {what} ({reason[:300]}); export another architecture")

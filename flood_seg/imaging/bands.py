@@ -1,4 +1,4 @@
-"""Chooses and orders the bands of an image, from its file and from files of the same stem in sibling folders."""
+"""Which bands an image is made of, and in which files they are: its own, or those in sibling folders."""
 
 from __future__ import annotations
 
@@ -6,25 +6,17 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
-
-import numpy as np
+from unicodedata import normalize
 
 from flood_seg.errors import ImageError
-from flood_seg.imaging.decode import check_range_used, decode_bands, read_photo
-from flood_seg.imaging.gdal import has_rasterio, open_raster
-from flood_seg.imaging.name_pattern import PLACEHOLDER, find_name, match_name
-from flood_seg.imaging.preprocess import resize_image, resize_valid
-from flood_seg.imaging.raster import Raster, Window, clean, read_raster
-from flood_seg.imaging.source import ImageInput, ImageSource, image_suffixes, is_raster
+from flood_seg.imaging.source import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from flood_seg.imaging.raster import Opener
+    from collections.abc import Mapping, Sequence
 
 RGB = ("red", "green", "blue")
 PHOTO_SCALE = 255.0
-MAX_TRANSLUCENT = 0.1  # share of an alpha channel's pixels; where more are translucent, it is another band
+PLACEHOLDER = "{}"  # of the identifier that file names share: `S2_after_{}.png` and `S2_mask_{}.png`
 
 
 class SelectsBands(Protocol):
@@ -65,89 +57,41 @@ class BandSelection:
     value_scale: float = PHOTO_SCALE
     nodata: float | None = None
 
-    @property
-    def is_photo(self) -> bool:
-        """Whether these are red, green and blue in 8 bits alone."""
-        return self.names == RGB and not self.sources and self.value_scale == PHOTO_SCALE
-
     @classmethod
     def of(cls, model: SelectsBands) -> BandSelection:
         """Returns those of a model, or of a configuration."""
         return cls(tuple(model.bands), dict(model.band_sources or {}), float(model.value_scale), model.nodata)
 
+    @property
+    def is_photo(self) -> bool:
+        """Whether these are red, green and blue in 8 bits alone."""
+        return self.names == RGB and not self.sources and self.value_scale == PHOTO_SCALE
 
-def read_bands(
-    given: ImageInput, bands: BandSelection, window: Window | None = None, opener: Opener = open_raster
-) -> Raster:
-    """Reads an image's bands, uint8, uint16 or float32 [H, W, bands] with raw values, upright.
+    @property
+    def in_siblings(self) -> dict[str, dict[str, int]]:
+        """By sibling folder, the bands in its file: the number of each, from 1, by its name."""
+        found: dict[str, dict[str, int]] = {}
+        for name in self.names:
+            source = str(self.sources.get(name, ""))
+            if source and not source.isdigit():
+                folder, _, number = source.partition(":")
+                found.setdefault(folder, {})[name] = int(number or 1)
+        return found
 
-    Pixels have no data, and are 0 in all bands, where the file says so by a nodata value or a mask, where a band has
-    `bands.nodata` or is not finite, and where an alpha channel that is none of the bands is 0.
-
-    Args:
-        given: a file, or encoded bytes; bands in sibling folders belong to files alone.
-        bands: which, and where they are.
-        window: the part that is read; None: all.
-        opener: opens the files of rasters.
-
-    Raises:
-        ImageError: a file is missing or damaged, has not the bands, or is of another shape than the image.
-        OutOfMemoryError: there is not enough memory.
-    """
-    source = ImageSource.of(given)
-    if bands.is_photo and window is None and not (has_rasterio() and is_raster(source)):
-        return _read_photo(source, bands)
-    image = _read_layer(source, bands, window, opener)
-    inside = [name for name in bands.names if not _folder(bands, name)[0]]
-    places = _places(source, image, inside, bands)
-    layers: dict[str, Raster] = {}
-    chosen = []
-    valid = [image.valid, _opaque(image, places.values()) if inside else None]
-    for name in bands.names:
-        folder, number = _folder(bands, name)
-        if not folder:
-            chosen.append(image.values[:, :, places[name]])
-            continue
-        file = ImageSource(_sibling(source, folder))
-        if folder not in layers:
-            layers[folder] = _fitted(_read_layer(file, bands, window, opener), image.values.shape[:2], source, folder)
-            used = [number - 1 for at, number in (_folder(bands, name) for name in bands.names) if at == folder]
-            valid += [layers[folder].valid, _opaque(layers[folder], used)]
-        chosen.append(_numbered(layers[folder], number, file))
-    values = np.ascontiguousarray(np.stack(chosen, axis=2))
-    known = [where for where in valid if where is not None]
-    return clean(values, bands.names, np.logical_and.reduce(known)) if known else Raster(values, bands.names)
-
-
-def _read_photo(source: ImageSource, bands: BandSelection) -> Raster:
-    values, alpha = read_photo(source)
-    if alpha is None and bands.nodata is None:  # as good as every photo
-        return Raster(values, RGB)
-    return clean(values, RGB, None if alpha is None else _visible(alpha), bands.nodata)
-
-
-def _opaque(layer: Raster, used: Iterable[int]) -> np.ndarray | None:
-    """Where an alpha channel that no band is made of is not transparent, bool [H, W]; None: there is none."""
-    place = layer.names.index("alpha") if "alpha" in layer.names else -1
-    return None if place < 0 or place in used else _visible(layer.values[:, :, place])
-
-
-def _visible(alpha: np.ndarray) -> np.ndarray | None:
-    """Returns where alpha is above 0, bool [H, W]; None: everywhere, or it is another band.
-
-    GDAL calls the fourth band of 8 bits alpha unless it is told otherwise, near infrared too, which is 0 on clear
-    water. What is transparent in some places is opaque in nearly all others; near infrared has every value.
-    """
-    shown = alpha > 0
-    if shown.all() or alpha.dtype.kind != "u" or np.mean(shown & (alpha < np.iinfo(alpha.dtype).max)) > MAX_TRANSLUCENT:
-        return None
-    return np.asarray(shown)
+    @property
+    def in_own_file(self) -> list[str]:
+        """The names of the bands in the image's own file."""
+        elsewhere = {name for numbers in self.in_siblings.values() for name in numbers}
+        return [name for name in self.names if name not in elsewhere]
 
 
 def band_files(path: Path, bands: BandSelection) -> list[Path]:
-    """Returns the files that an image is read from: its own, and those in sibling folders."""
-    own = any(not _folder(bands, name)[0] for name in bands.names)
-    return [*([path] if own else []), *sibling_files(path, bands).values()]
+    """Returns the files that an image is read from: its own, and those in sibling folders.
+
+    Raises:
+        ImageError: one in a sibling folder is missing.
+    """
+    return [*([path] if bands.in_own_file else []), *sibling_files(path, bands).values()]
 
 
 def sibling_files(path: Path, bands: BandSelection) -> dict[str, Path]:
@@ -156,116 +100,79 @@ def sibling_files(path: Path, bands: BandSelection) -> dict[str, Path]:
     Raises:
         ImageError: one is missing.
     """
-    folders = {_folder(bands, name)[0] for name in bands.names} - {""}
-    return {plain_source(folder): _sibling(ImageSource(path), folder) for folder in sorted(folders)}
+    return {plain_source(folder): find_sibling(path, folder) for folder in sorted(bands.in_siblings)}
 
 
 def plain_source(source: str) -> str:
-    """Returns the source of a band in a written data set, whose files have equal stems in sibling folders."""
-    if PLACEHOLDER not in source:
-        return source
-    pattern, colon, number = source.rpartition("=")[2].partition(":")
-    folder = re.sub(r"[^A-Za-z0-9-]+", "_", str(Path(pattern).with_suffix(""))).strip("_")
-    return f"{folder}{colon}{number}"
-
-
-def _folder(bands: BandSelection, name: str) -> tuple[str, int]:
-    """Returns a band's sibling folder, empty for the image's own file, and its number there."""
-    source = str(bands.sources.get(name, ""))
-    if not source or source.isdigit():
-        return "", 0
-    folder, _, number = source.partition(":")
-    return folder, int(number or 1)
-
-
-def _read_layer(source: ImageSource, bands: BandSelection, window: Window | None, opener: Opener) -> Raster:
-    if window or is_raster(source):
-        layer = read_raster(source, window, bands.nodata, opener)
+    """Returns the source of a band in a written data set, whose files have equal stems in folders below its own."""
+    folder, colon, number = source.rpartition("=")[2].partition(":")
+    path = Path(folder)
+    if PLACEHOLDER in source:
+        steps = path.with_suffix("").parts
+    elif path.is_absolute() or ".." in path.parts:  # would be written outside of the data set
+        steps = tuple({"..": "parent", path.anchor: "root"}.get(step, step) for step in path.parts)
     else:
-        layer = clean(*decode_bands(source), nodata=bands.nodata)
-    if bands.value_scale == PHOTO_SCALE and layer.values.dtype == np.uint16 and set(bands.names) <= set(RGB):
-        reduced = (layer.values >> 8).astype(np.uint8)
-        if not window:  # which may hold nothing but dark water
-            check_range_used(reduced[:, :, [name != "alpha" for name in layer.names]], source)  # opaque is no light
-        return Raster(reduced, layer.names, layer.valid)
-    return layer
+        return source
+    name = re.sub(r"[^A-Za-z0-9-]+", "_", "/".join(steps)).strip("_")
+    return f"{name}{colon}{number}"
 
 
-def _places(source: ImageSource, layer: Raster, names: Sequence[str], bands: BandSelection) -> dict[str, int]:
-    """Returns the channel of each named band in the file: by number, the rest by their names, else by their order.
+def find_sibling(path: Path, folder: str) -> Path:
+    """Finds an image's file in a sibling folder.
 
-    Order decides where as many channels as names are left; beside numbers, only of channels without a name in the file.
+    Args:
+        path: of the image.
+        folder: with a file of the same stem, `images/../folder`, or `img/../folder/train` for `img/train`; or
+            `image_{}=folder/name_{}`, where the two names share an identifier.
+
+    Raises:
+        ImageError: there is none, or several with that identifier.
     """
-    count = layer.values.shape[2]
-    numbered = {name: str(bands.sources.get(name, name)) for name in names}
-    places = {name: int(number) - 1 for name, number in numbered.items() if number.isdigit()}
-    for name, place in places.items():
-        if not 0 <= place < count:
-            raise ImageError(
-                f"{source}: has {count} bands; there is no band {place + 1} ({name}); see datamodule.bands"
-            )
-    rest = [name for name in names if name not in places]
-    if all(name.lower() in layer.names for name in rest):
-        return places | {name: layer.names.index(name.lower()) for name in rest}
-    left = [place for place in range(count) if place not in places.values()]
-    if len(rest) == len(left) and not (places and any(layer.names[place] for place in left)):
-        return places | dict(zip(rest, left, strict=True))
-    if tuple(names) == RGB and count == 1:
-        return dict.fromkeys(names, 0)
-    there = ", ".join(name or str(number) for number, name in enumerate(layer.names, 1))
-    raise ImageError(
-        f"{source}: has {count} bands ({there}), not {', '.join(rest)}; choose by number, as in "
-        f"'datamodule.band_sources={{{rest[0]}:1}}'"
-    )
-
-
-def _sibling(source: ImageSource, folder: str) -> Path:
-    """Finds the file of the same stem in `images/../folder`, or in `img/../folder/train` for `img/train`."""
-    path = source.content
-    if not isinstance(path, Path):
-        raise ImageError(f"{source}: its bands in the folder {folder} are files beside an image file; give its path")
     if PLACEHOLDER in folder:
-        return _sibling_by_pattern(path, folder)
-    for place in (path.parent.parent / folder, path.parent.parent.parent / folder / path.parent.name):
-        for suffix in (path.suffix, *sorted(image_suffixes())):
+        return _find_by_identifier(path, folder)
+    for place in _beside(path, folder):
+        for suffix in (path.suffix, *sorted(IMAGE_SUFFIXES)):
             if (candidate := place / f"{path.stem}{suffix}").is_file():
                 return candidate
     raise ImageError(f"{path}: there is no file of this stem in the folder {folder} beside {path.parent}")
 
 
-def _sibling_by_pattern(path: Path, source: str) -> Path:
-    """Finds the file with an image's identifier by `IMAGE_PATTERN=FOLDER/PATTERN`."""
+def _find_by_identifier(path: Path, source: str) -> Path:
     image_pattern, _, pattern = source.rpartition("=")
     identifier = match_name(image_pattern, path)
     if identifier is None:
         raise ImageError(f"{path}: its name does not match {image_pattern}; see datamodule.pair_pattern")
-    folder, name = Path(pattern).parent, Path(pattern).name
-    for place in (path.parent.parent / folder, path.parent.parent.parent / folder / path.parent.name):
-        if found := find_name(place, name, identifier, image_suffixes()):
+    for place in _beside(path, Path(pattern).parent):
+        if found := _files_of(identifier, place, Path(pattern).name):
             if len(found) > 1:
                 raise ImageError(f"{found[1]}: same identifier {identifier} as {found[0].name}; see band_sources")
             return found[0]
     raise ImageError(f"{path}: there is no file {pattern} for {identifier} beside {path.parent}")
 
 
-def _fitted(layer: Raster, size: tuple[int, ...], source: ImageSource, folder: str) -> Raster:
-    """Resizes a layer of another resolution to the image's."""
-    height, width = layer.values.shape[:2]
-    if (height, width) == size:
-        return layer
-    ratio = (width / height) / (size[1] / size[0])
-    if max(ratio, 1 / ratio) > 1.01:
-        raise ImageError(
-            f"{source}: is {size[1]}×{size[0]}, its bands in {folder} are of another shape, {width}×{height}"
-        )
-    valid = layer.valid
-    if valid is not None:
-        valid = resize_valid(valid, *size)
-    return Raster(resize_image(layer.values, *size), layer.names, valid)
+def _files_of(identifier: str, folder: Path, pattern: str) -> list[Path]:
+    if "*" not in pattern and Path(pattern).suffix:  # without listing the folder, which may be long
+        file = folder / pattern.replace(PLACEHOLDER, identifier)
+        return [file] if file.is_file() else []
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES and match_name(pattern, file) == identifier]
 
 
-def _numbered(layer: Raster, number: int, source: ImageSource) -> np.ndarray:
-    count = layer.values.shape[2]
-    if not 1 <= number <= count:
-        raise ImageError(f"{source}: has {count} bands; there is no band {number}; see datamodule.band_sources")
-    return layer.values[:, :, number - 1]
+def _beside(path: Path, folder: str | Path) -> tuple[Path, Path]:
+    return path.parent.parent / folder, path.parent.parent.parent / folder / path.parent.name
+
+
+def match_name(pattern: str, path: Path) -> str | None:
+    """Returns the identifier in a file's name, or None where the name does not match.
+
+    Args:
+        pattern: of the name: `{}` stands for the identifier, `*` for any text; without a suffix it is that of the stem.
+        path: of the file.
+    """
+    name = path.name if Path(pattern).suffix else path.stem
+    parts = {PLACEHOLDER: "(.+)", "*": ".*"}
+    expression = "".join(
+        parts.get(part) or re.escape(part) for part in re.split(r"(\{\}|\*)", normalize("NFC", pattern))
+    )
+    found = re.fullmatch(expression, normalize("NFC", name))
+    return found[1] if found else None

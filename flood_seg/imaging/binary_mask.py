@@ -36,7 +36,7 @@ class ValueRange:
     few: tuple[float, ...] | None = ()
 
 
-def read_mask(given: ImageInput, window: Window | None = None) -> np.ndarray:
+def read_binary_mask(given: ImageInput, window: Window | None = None) -> np.ndarray:
     """Reads a two-class mask, or a window of it, as uint8 [H, W]: 0 background, 1 foreground, `IGNORED` without data.
 
     Understood are 0/1 and 0/255 in 8 or 16 bits, 0/65535, grey anti-aliased edges (split at half), RGB and RGBA (the
@@ -61,7 +61,7 @@ def decide_mask(labels: Labels, where: str) -> np.ndarray:
         DataError: the mask has a third value that needs a name: one below 0, 1 beside 0 and 255, or 0 as nodata.
     """
     values = labels.values
-    unknown = _without_data(labels)
+    unknown = labels.without_data
     kinds, counts = _unique(values.ravel() if unknown is None else values[~unknown])
     found = ValueRange()
     if len(kinds):
@@ -131,7 +131,12 @@ def _threshold(found: ValueRange, where: str) -> int:
     top = found.high
     full = 255 if top <= 255 else 65535
     if found.low < 0 or {1, full} <= set(found.few or ()) <= {0, 1, full}:
-        raise DataError(_third_value(found, where))
+        odd = found.low if found.low < 0 else top
+        listed = ", ".join(f"{value:g}" for value in found.few) if found.few else f"{found.low:g} to {top:g}"
+        raise DataError(
+            f"{where}: a mask of two classes cannot have the values {listed}; if {odd:g} is no data, set "
+            f"'datamodule.labels={{{odd:g}: ignore, 0: background, 1: water}}' or datamodule.ignore_index={odd:g}"
+        )
     if top <= 1:
         return 0
     if top <= full // 2:
@@ -142,26 +147,11 @@ def _threshold(found: ValueRange, where: str) -> int:
     return full // 2
 
 
-def _third_value(found: ValueRange, where: str) -> str:
-    """Returns what to write where a mask holds a value that may mean that nothing is known."""
-    odd = found.low if found.low < 0 else found.high
-    listed = ", ".join(f"{value:g}" for value in found.few) if found.few else f"{found.low:g} to {found.high:g}"
-    return (
-        f"{where}: a mask of two classes cannot have the values {listed}; if {odd:g} is no data, set "
-        f"'datamodule.labels={{{odd:g}: ignore, 0: background, 1: water}}' or datamodule.ignore_index={odd:g}"
-    )
-
-
-def _without_data(labels: Labels) -> np.ndarray | None:
-    unknown = [where for where in (labels.declared, labels.masked) if where is not None]
-    return np.logical_or.reduce(unknown) if unknown else None
-
-
 def _split(labels: Labels, threshold: int, where: str) -> np.ndarray:
     mask = (labels.values > threshold).astype(np.uint8)
     if labels.declared is not None and not labels.values[labels.declared][0]:
         raise DataError(zero_is_nodata(where))
-    if (unknown := _without_data(labels)) is not None:
+    if (unknown := labels.without_data) is not None:
         mask[unknown] = IGNORED
     return mask
 

@@ -20,9 +20,16 @@ import cv2
 import numpy as np
 
 from flood_seg.errors import ImageError
-from flood_seg.imaging import png
-from flood_seg.imaging.size import check_header, max_megapixels, too_large
-from flood_seg.imaging.source import ImageInput, ImageSource, detect_format, is_whole
+from flood_seg.imaging.encoded import (
+    check_header,
+    has_alpha_channel,
+    has_palette,
+    has_transparent_color,
+    max_megapixels,
+    plain_png,
+    too_large,
+)
+from flood_seg.imaging.source import PILLOW_FORMATS, PNG_SIGNATURE, ImageInput, ImageSource, detect_format, is_whole
 from flood_seg.resources import enough_memory, is_out_of_memory
 
 if TYPE_CHECKING:
@@ -60,7 +67,7 @@ class Decoded(NamedTuple):
 
 
 def decode(given: ImageInput, *, alpha: Literal["drop", "channel", "any"] = "drop", indices: bool = False) -> Decoded:
-    """Decodes an image that is no raster; turns it upright as its EXIF orientation says.
+    """Decodes an image that is no raster; turns it upright as its EXIF orientation says, except a TIFF.
 
     The content decides on the format, not the suffix.
 
@@ -81,11 +88,6 @@ def decode(given: ImageInput, *, alpha: Literal["drop", "channel", "any"] = "dro
         return _by_pillow(source, data, alpha, indices) if values is None else Decoded(np.atleast_3d(values))
 
 
-def read_image(given: ImageInput) -> np.ndarray:
-    """Reads a photo as uint8 [H, W, 3] RGB, as `read_photo` does; alpha is dropped."""
-    return read_photo(given)[0]
-
-
 def read_photo(given: ImageInput) -> tuple[np.ndarray, np.ndarray | None]:
     """Reads a photo and its alpha channel; 16 bits are scaled to 8, not clipped.
 
@@ -97,14 +99,13 @@ def read_photo(given: ImageInput) -> tuple[np.ndarray, np.ndarray | None]:
         OutOfMemoryError: there is not enough memory.
     """
     source = ImageSource.of(given)
-    with enough_to_decode(source):
-        values = decode(source, alpha="any").values
-        channels = values.shape[2]
-        color = _to_8_bits(cv2.cvtColor(values, cv2.COLOR_RGBA2RGB) if channels == 4 else values)
-        if values.dtype.kind in "ui" and values.dtype.itemsize > 1:
-            check_range_used(color, source)
-        rgb = cv2.cvtColor(color, cv2.COLOR_GRAY2RGB) if channels == 1 else color
-        return np.asarray(rgb), values[:, :, 3] if channels == 4 else None
+    values = decode(source, alpha="any").values
+    channels = values.shape[2]
+    color = _to_8_bits(cv2.cvtColor(values, cv2.COLOR_RGBA2RGB) if channels == 4 else values)
+    if values.dtype.kind in "ui" and values.dtype.itemsize > 1:
+        check_range_used(color, source)
+    rgb = cv2.cvtColor(color, cv2.COLOR_GRAY2RGB) if channels == 1 else color
+    return np.asarray(rgb), values[:, :, 3] if channels == 4 else None
 
 
 def decode_bands(given: ImageInput) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -121,8 +122,8 @@ def decode_bands(given: ImageInput) -> tuple[np.ndarray, tuple[str, ...]]:
     return (_to_8_bits(values) if values.dtype == bool else values), _CHANNEL_NAMES[values.shape[2]]
 
 
-def check_range_used(image: np.ndarray, where: object) -> np.ndarray:
-    """Returns a photo that was reduced from 16 bits to uint8 [H, W, bands], where it makes use of that range.
+def check_range_used(image: np.ndarray, where: object) -> None:
+    """Checks that a photo, uint8 [H, W, bands], which was reduced from 16 bits, makes use of their range.
 
     Reflectance from 0 to 10000, or 12 bits in 16, would come out nearly black.
 
@@ -130,13 +131,12 @@ def check_range_used(image: np.ndarray, where: object) -> np.ndarray:
         ImageError: its brightest value is below a fifth of the range.
     """
     top = int(image.max(initial=0))
-    if top >= DIM:
-        return image
-    raise ImageError(
-        f"{where}: 16-bit values up to {256 * top + 255} use only {top / 255:.0%} of the range, so this is not a "
-        "16-bit photo (reflectance?); convert it to 8 bits, or set value_scale (datamodule.value_scale in training) to "
-        "the scale of its values"
-    )
+    if top < DIM:
+        raise ImageError(
+            f"{where}: 16-bit values up to {256 * top + 255} use only {top / 255:.0%} of the range, so this is not a "
+            "16-bit photo (reflectance?); convert it to 8 bits, or set value_scale (datamodule.value_scale in "
+            "training) to the scale of its values"
+        )
 
 
 def _to_8_bits(values: np.ndarray) -> np.ndarray:
@@ -166,9 +166,9 @@ def _by_opencv(source: ImageSource, data: bytes, alpha: str, indices: bool) -> n
     if not is_whole(data):
         return None
     if detect_format(data) == "PNG":
-        if (indices and png.has_palette(data)) or (alpha == "any" and png.has_transparent_color(data)):
+        if (indices and has_palette(data)) or (alpha == "any" and has_transparent_color(data)):
             return None
-        if alpha != "drop" and png.has_alpha_channel(data):
+        if alpha != "drop" and has_alpha_channel(data):
             return _rgba_by_opencv(source, data)
     return _imdecode(data, _OWN_DEPTH)
 
@@ -179,7 +179,7 @@ def _rgba_by_opencv(source: ImageSource, data: bytes) -> np.ndarray | None:
     if decoded is None or decoded.ndim != 3 or decoded.shape[2] != 4:
         return None
     if b"eXIf" in data:
-        with open_with_pillow(source, data, load=False) as opened:
+        with open_with_pillow(source, data) as opened:
             orientation = exif_orientation(opened)
         decoded = cv2.transpose(decoded) if orientation >= 5 else decoded
         decoded = cv2.flip(decoded, _FLIPS[orientation]) if orientation in _FLIPS else decoded
@@ -192,10 +192,10 @@ def _imdecode(data: bytes, flags: int) -> np.ndarray | None:
     Raises:
         MemoryError: there is not enough memory.
     """
-    plain = png.plain_png(data) if data.startswith(png.SIGNATURE) else data
+    plain = plain_png(data) if data.startswith(PNG_SIGNATURE) else data
     if plain is None:
         return None
-    _silence_opencv()
+    silence_opencv()
     try:
         image = cv2.imdecode(np.frombuffer(plain, np.uint8), flags)
     except cv2.error as error:
@@ -206,8 +206,8 @@ def _imdecode(data: bytes, flags: int) -> np.ndarray | None:
 
 
 @cache
-def _silence_opencv() -> None:
-    """Its log repeats on stderr what Pillow then says of a file that OpenCV cannot decode."""
+def silence_opencv() -> None:
+    """Keeps OpenCV's log from stderr: it repeats what an error says of a file that cannot be decoded or opened."""
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
@@ -215,6 +215,10 @@ def _by_pillow(source: ImageSource, data: bytes, alpha: str, indices: bool) -> D
     from PIL import ImageOps
 
     with open_with_pillow(source, data) as opened:
+        if opened.format == "TIFF":  # which Pillow turns upright when it loads it; GDAL and GIS programs ignore the tag
+            orientation = exif_orientation(opened)
+            opened.load()
+            opened.getexif()[_EXIF_ORIENTATION] = {6: 8, 8: 6}.get(orientation, orientation)
         image = ImageOps.exif_transpose(opened)
         if indices and image.mode == "P":
             return Decoded(np.atleast_3d(np.array(image)), _palette_of(image))
@@ -240,8 +244,8 @@ def exif_orientation(image: Image.Image) -> int:
 
 
 @contextmanager
-def open_with_pillow(source: ImageSource, data: bytes, *, load: bool = True) -> Iterator[Image.Image]:
-    """Yields the image opened by Pillow; what Pillow raises, in the body too, becomes an ImageError.
+def open_with_pillow(source: ImageSource, data: bytes) -> Iterator[Image.Image]:
+    """Yields the image opened by Pillow, not decoded yet; what Pillow raises, in the body too, becomes an ImageError.
 
     EXIF is read as late as in the body, and a PNG is decoded for it.
     """
@@ -251,9 +255,7 @@ def open_with_pillow(source: ImageSource, data: bytes, *, load: bool = True) -> 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd EXIF and TIFF tags, which do not matter here
-            with Image.open(io.BytesIO(data)) as opened:
-                if load:
-                    opened.load()
+            with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as opened:
                 yield opened
     except UnidentifiedImageError as error:
         raise ImageError(f"{source}: not an image") from error

@@ -30,13 +30,11 @@ def to_picture(image: np.ndarray, bands: Sequence[str]) -> np.ndarray:
     names = [name.lower() for name in bands]
     places = [names.index(name) for name in RGB] if set(RGB) <= set(names) else list(range(min(3, len(names))))
     shown = image[:, :, places if len(places) == 3 else [places[0]] * 3]
-    return np.ascontiguousarray(shown if shown.dtype == np.uint8 else _stretched(shown))
-
-
-def _stretched(image: np.ndarray) -> np.ndarray:
-    low, high = np.percentile(image[::4, ::4], STRETCH, axis=(0, 1))
-    scaled = (image.astype(np.float32) - low) * (255 / np.maximum(high - low, 1e-12))
-    return np.asarray(scaled.clip(0, 255), np.uint8)
+    if shown.dtype != np.uint8:
+        low, high = np.percentile(shown[::4, ::4], STRETCH, axis=(0, 1))
+        scaled = (shown.astype(np.float32) - low) * (255 / np.maximum(high - low, 1e-12))
+        shown = np.asarray(scaled.clip(0, 255), np.uint8)
+    return np.ascontiguousarray(shown)
 
 
 def class_colors(spec: ModelSpec) -> list[Color]:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flood_seg.errors import ImageError
+from flood_seg.errors import ImageError, OutputError
 from flood_seg.files import atomic_path, regular
 from flood_seg.imaging.decode import exif_orientation, open_with_pillow
-from flood_seg.imaging.size import check_size
-from flood_seg.imaging.source import ImageInput, ImageSource, detect_format, is_gdal_name, is_raster
+from flood_seg.imaging.encoded import check_size
+from flood_seg.imaging.source import SUFFIXES, ImageInput, ImageSource, detect_format, is_gdal_name, is_raster
 from flood_seg.resources import enough_memory
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from flood_seg.classes import Color
 
 GDAL_CACHE_MB = 192
+GEOTIFF = SUFFIXES["TIFF"]
 METRES_PER_DEGREE = 111_320.0  # of latitude, on average over WGS 84
 
 # That may read bytes: none of them follows a name in its content to another file, as a VRT does.
@@ -113,11 +114,7 @@ def _check_blocks(where: object, dataset: DatasetReader) -> None:
 
 @contextmanager
 def create_raster(path: Path, profile: dict[str, Any]) -> Iterator[DatasetWriter]:
-    """Yields a raster to be written, which is there whole or not at all.
-
-    Args:
-        path: of the file.
-        profile: rasterio's: driver, height, width, count, dtype and more.
+    """Yields a raster to be written by rasterio's profile (driver, height, ...), which is there whole or not at all.
 
     Raises:
         OutputError: the file cannot be written.
@@ -141,8 +138,12 @@ def read_georeference(given: ImageInput, height: int, width: int) -> dict[str, A
     """
     source = ImageSource.of(given)
     raster = is_raster(source)
-    if not raster and (isinstance(source.content, bytes) or _is_turned(source)):
-        return {}
+    if not raster:
+        if isinstance(source.content, bytes):
+            return {}
+        with open_with_pillow(source, source.read()) as opened:
+            if exif_orientation(opened) != 1:
+                return {}
     try:
         with open_raster(source) as dataset:
             return _georeference(dataset) if dataset.shape == (height, width) else {}
@@ -150,11 +151,6 @@ def read_georeference(given: ImageInput, height: int, width: int) -> dict[str, A
         if raster:
             raise
         return {}  # a format that GDAL does not read, which has no world file
-
-
-def _is_turned(source: ImageSource) -> bool:
-    with open_with_pillow(source, source.read(), load=False) as opened:
-        return exif_orientation(opened) != 1
 
 
 def _georeference(dataset: DatasetReader) -> dict[str, Any]:
@@ -177,11 +173,17 @@ def ground_sample_distance(dataset: DatasetReader) -> float | None:
     return float(size * METRES_PER_DEGREE * math.sqrt(max(0.0, math.cos(math.radians(latitude)))))
 
 
+def check_lossless(path: Path, what: str = "mask") -> None:
+    """Raises OutputError where a file of that name is neither a PNG nor a GeoTIFF."""
+    if path.suffix.lower() not in (".png", *GEOTIFF):
+        raise OutputError(f"{path}: '{path.suffix}' does not store the {what} exactly; give a .png or .tif")
+
+
 def write_geotiff(
     path: Path,
     bands: np.ndarray,
     georeference: Mapping[str, Any],
-    nodata: float,
+    nodata: float | None,
     names: Sequence[str],
     colors: Mapping[int, Color] | None = None,
 ) -> None:
@@ -189,9 +191,9 @@ def write_geotiff(
 
     Args:
         path: of the file.
-        bands: uint8, uint16 or float32 [H, W, bands].
+        bands: of a number type of GDAL's [H, W, bands].
         georeference: of `read_georeference`.
-        nodata: the value of pixels without data.
+        nodata: the value of pixels without data; None: there is none.
         names: of the bands; empty: they have none.
         colors: RGB by value, for one band of uint8; None: no colour table.
 

@@ -10,7 +10,7 @@ import numpy as np
 from flood_seg.errors import ImageError
 from flood_seg.imaging.decode import decode, enough_to_decode, open_with_pillow, read_encoded
 from flood_seg.imaging.gdal import has_rasterio, open_raster
-from flood_seg.imaging.raster import Window, check_raster_size, equals, window_options
+from flood_seg.imaging.raster import Window, equals, window_options
 from flood_seg.imaging.source import ImageInput, ImageSource, is_raster
 
 if TYPE_CHECKING:
@@ -32,6 +32,13 @@ class Labels(NamedTuple):
     values: np.ndarray
     declared: np.ndarray | None = None
     masked: np.ndarray | None = None
+
+    @property
+    def without_data(self) -> np.ndarray | None:
+        """Where one of the two says so, bool [H, W]; None: nowhere."""
+        if self.declared is None or self.masked is None:
+            return self.masked if self.declared is None else self.declared
+        return np.asarray(self.declared | self.masked)
 
 
 def read_labels(given: ImageInput, window: Window | None = None, *, by_color: bool) -> Labels:
@@ -104,7 +111,7 @@ def _brightest(values: np.ndarray) -> np.ndarray:
 
 
 def _refuse_nodata(source: ImageSource) -> None:
-    with enough_to_decode(source), open_with_pillow(source, read_encoded(source), load=False) as opened:
+    with enough_to_decode(source), open_with_pillow(source, read_encoded(source)) as opened:
         if _GDAL_NODATA in getattr(opened, "tag_v2", {}):
             raise ImageError(f"{source}: declares a nodata value, which GDAL reads; pip install 'flood-seg[geo]'")
 
@@ -119,7 +126,6 @@ def _needs_gdal(source: ImageSource) -> bool:
 def _read_raster(source: ImageSource, window: Window | None, *, palette: bool) -> Labels:
     """Reads [H, W] or [H, W, 3]; with `palette` its indices become their colours."""
     with open_raster(source) as dataset:
-        check_raster_size(dataset, source, window)
         options = window_options(dataset, source, window, nearest=True)
         values = np.moveaxis(dataset.read(**options), 0, 2)
         declared, masked = _declared(dataset, values), _masked(dataset, values, options)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flood_seg.errors import ImageError
+from flood_seg.imaging.encoded import check_size
 from flood_seg.imaging.gdal import import_rasterio, open_raster
-from flood_seg.imaging.size import check_size
 from flood_seg.imaging.source import ImageInput, ImageSource
 
 if TYPE_CHECKING:
@@ -48,18 +48,14 @@ class Window:
         col: the first column.
         height: number of rows that are read.
         width: number of columns that are read.
-        size: side of the square that a smaller window is padded to.
         of: height and width of the whole image.
-        block: first row, first column, last row and last column plus one that it may be moved within.
     """
 
     row: int
     col: int
     height: int
     width: int
-    size: int
     of: tuple[int, int]
-    block: tuple[int, int, int, int]
 
     @property
     def slices(self) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -77,7 +73,7 @@ def read_raster(
         window: what is read; a file of another resolution than the window's image is resampled to it, bilinearly. None:
             all.
         nodata: a value that stands for no data beside the file's own nodata value, or where it declares none.
-        opener: opens the file; one that keeps files open saves time where many windows are read.
+        opener: opens the file.
 
     Raises:
         ImageError: the file is missing, damaged, or larger than an image may be.
@@ -85,7 +81,6 @@ def read_raster(
     """
     source = ImageSource.of(given)
     with opener(source) as dataset:
-        check_raster_size(dataset, source, window)
         # Interpolation would mix a nodata value that GDAL does not know of into its neighbours.
         options = window_options(dataset, source, window, nearest=nodata is not None)
         values, valid = np.moveaxis(dataset.read(**options), 0, 2), _valid(dataset, options)
@@ -95,22 +90,17 @@ def read_raster(
     return clean(values, names, valid, nodata)
 
 
-def check_raster_size(dataset: DatasetReader, where: object, window: Window | None) -> None:
-    """Raises ImageError where a raster that is read as a whole has more pixels than the limit."""
-    if window is None:
-        advice = "read it by windows with datamodule=rasters, cut it by flood-seg data tile"
-        check_size(where, dataset.width, dataset.height, advice)
-
-
 def window_options(dataset: DatasetReader, where: object, window: Window | None, *, nearest: bool) -> dict[str, Any]:
     """Returns rasterio's arguments for a window of the image that may have another resolution than this file.
 
     Raises:
-        ImageError: the file is of another aspect ratio than the image.
+        ImageError: the file is of another aspect ratio than the image; or it has too many pixels to be read as a whole.
     """
     from rasterio.enums import Resampling
 
     if window is None:
+        advice = "read it by windows with datamodule=rasters, cut it by flood-seg data tile"
+        check_size(where, dataset.width, dataset.height, advice)
         return {}
     if (dataset.height, dataset.width) == window.of:
         return {"window": window.slices}

@@ -4,35 +4,40 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from flood_seg.errors import ImageError
 from flood_seg.files import regular
-from flood_seg.imaging.png import SIGNATURE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEAD_BYTES = 12  # by which every format below is recognized
 
-# The usual suffix of each format comes first.
+# The formats that are read, by Pillow's names, common ones first; the usual suffix of each comes first. Pillow knows
+# more, and some of its decoders run other programs: Ghostscript for EPS.
 SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "MPO": (".jpg", ".jpeg", ".mpo"),
     "PNG": (".png", ".apng"),
+    "GIF": (".gif",),
+    "BMP": (".bmp", ".dib"),
+    "DIB": (".dib",),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
     "TIFF": (".tif", ".tiff"),
     "WEBP": (".webp",),
-    "BMP": (".bmp", ".dib"),
-    "GIF": (".gif",),
-    "JPEG2000": (".jp2", ".j2k", ".jpx"),
+    "JPEG2000": (".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c"),
+    "AVIF": (".avif", ".avifs"),
 }
+PILLOW_FORMATS = tuple(name for name in SUFFIXES if name != "MPO")  # which Pillow opens as a JPEG
+IMAGE_SUFFIXES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 _STORES = ("s3", "gs", "az")  # of objects, which GDAL reads
 LOSSY = frozenset({"JPEG", "MPO"})
 _SIGNATURES = {
-    b"\xff\xd8": "JPEG", SIGNATURE: "PNG", b"GIF87a": "GIF", b"GIF89a": "GIF", b"BM": "BMP",
+    b"\xff\xd8": "JPEG", PNG_SIGNATURE: "PNG", b"GIF87a": "GIF", b"GIF89a": "GIF", b"BM": "BMP",
     b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF", b"<VRTDataset": "VRT",
 }  # fmt: skip
 
@@ -134,15 +139,6 @@ def is_whole(data: bytes) -> bool:
     return form == "PNG" and b"IEND" in data[-16:]
 
 
-@cache
-def image_suffixes() -> frozenset[str]:
-    """Returns the lower-case suffixes, with the dot, of all formats that Pillow opens."""
-    from PIL import Image
-
-    Image.init()
-    return frozenset(suffix for suffix, name in Image.EXTENSION.items() if name in Image.OPEN)
-
-
 def is_image_file(path: Path, also: frozenset[str] = frozenset()) -> bool:
     """Whether a path is a file with the suffix of an image, or one of `also`, and not hidden."""
-    return path.suffix.lower() in image_suffixes() | also and not path.name.startswith(".") and path.is_file()
+    return path.suffix.lower() in IMAGE_SUFFIXES | also and not path.name.startswith(".") and path.is_file()

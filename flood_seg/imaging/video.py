@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from flood_seg.errors import ImageError, OutputError
+from flood_seg.imaging.decode import silence_opencv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,8 +67,8 @@ class VideoReader:
         """
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what is wrong is said in one line of ours
         self._source = source
-        with _no_opencv_log():
-            self._capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG)
+        silence_opencv()
+        self._capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             if is_stream(source) or "://" in source:
                 raise ImageError(f"{source}: does not respond with a video; check the address and the network")
@@ -109,8 +110,8 @@ class VideoWriter:
             OutputError: it cannot be written, or its suffix is not in `CODECS`.
         """
         code = cv2.VideoWriter.fourcc(*CODECS[path.suffix.lower()])
-        with _no_opencv_log():
-            self._writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, fps, (size[1], size[0]))
+        silence_opencv()
+        self._writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, fps, (size[1], size[0]))
         if not self._writer.isOpened():
             raise OutputError(f"{path}: a video of {size[1]}×{size[0]} cannot be written here; give an .avi")
 
@@ -121,14 +122,3 @@ class VideoWriter:
     def close(self) -> None:
         """Completes the file."""
         self._writer.release()
-
-
-class _no_opencv_log:
-    """Keeps OpenCV's own lines from the terminal while a video is opened."""
-
-    def __enter__(self) -> None:
-        self._level = cv2.utils.logging.getLogLevel()
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-
-    def __exit__(self, *error: object) -> None:
-        cv2.utils.logging.setLogLevel(self._level)

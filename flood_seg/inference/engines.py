@@ -162,11 +162,6 @@ def choose_engine(overrides: Sequence[str], model: str | None) -> tuple[list[str
     return [f"backend={engine}", *overrides] if engine and not chosen else list(overrides), model
 
 
-def with_engine(overrides: Sequence[str], model: str | None) -> list[str]:
-    """Returns the overrides of `choose_engine` alone, where the model is a file's name."""
-    return choose_engine(overrides, model)[0]
-
-
 def with_streams(node: Mapping[str, Any], batches: int) -> dict[str, Any]:
     """Returns the backend's configuration with as many streams as suit that many batches, where it leaves them open."""
     return dict(node) | ({"streams": streams_for(batches)} if node.get("streams") == 0 else {})

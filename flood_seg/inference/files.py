@@ -6,15 +6,14 @@ import glob
 from collections import Counter, deque
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from flood_seg.console import warn
 from flood_seg.errors import DataError, ImageError, OutputError
 from flood_seg.files import check_name, regular
 from flood_seg.imaging.bands import BandSelection, band_files
-from flood_seg.imaging.gdal import is_readable
-from flood_seg.imaging.source import image_suffixes, is_image_file, is_whole
-from flood_seg.inference.rendering import GEOTIFF
+from flood_seg.imaging.gdal import GEOTIFF, check_lossless, is_readable
+from flood_seg.imaging.source import IMAGE_SUFFIXES, is_image_file, is_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,13 +39,10 @@ class Job:
     @property
     def overlay(self) -> Path:
         """`<mask>_overlay.jpg` beside the mask."""
-        return self._beside_mask("_overlay.jpg")
+        return self.beside_mask("_overlay.jpg")
 
-    def with_probability(self, *, multiclass: bool) -> Job:
-        """Returns the same with `<mask>_probability`, of the mask's format; of several classes always a GeoTIFF."""
-        return replace(self, probability=self._beside_mask(f"_probability{'.tif' if multiclass else self.mask.suffix}"))
-
-    def _beside_mask(self, ending: str) -> Path:
+    def beside_mask(self, ending: str) -> Path:
+        """Returns the path whose name is the mask's without `_mask`, with that ending."""
         return self.mask.with_name(f"{self.mask.stem.removesuffix('_mask')}{ending}")
 
     def results(self, overlay: bool) -> list[Path]:
@@ -55,12 +51,15 @@ class Job:
 
 
 def with_probabilities(jobs: list[Job], *, multiclass: bool) -> list[Job]:
-    """Returns the jobs with a file for the probabilities of each.
+    """Returns the jobs with `<mask>_probability`, of the mask's format; of several classes always a GeoTIFF.
 
     Raises:
         OutputError: it would overwrite an image, or the mask of another.
     """
-    jobs = [job.with_probability(multiclass=multiclass) for job in jobs]
+    jobs = [
+        replace(job, probability=job.beside_mask(f"_probability{'.tif' if multiclass else job.mask.suffix}"))
+        for job in jobs
+    ]
     counts = Counter(_key(path) for job in jobs for path in job.results(overlay=False))
     for job in jobs:
         if job.probability and counts[_key(job.probability)] > 1:
@@ -109,24 +108,22 @@ def plan(image: str, out: Path | None, suffix: str = ".png") -> list[Job]:
     """
     path = Path(image)
     if path.is_dir():
-        return _plan_many(path, sorted(path.iterdir()), out, suffix) or _nothing(
-            f"{image}: no image in it; give a folder of images"
-        )
-    if path.exists():
+        base, found, missing = path, sorted(path.iterdir()), "no image in it; give a folder of images"
+    elif path.exists():
         try:
             regular(path)
         except OSError as error:
             raise DataError(f"{image}: {error.strerror}") from error
         return _checked([_plan_one(path, out, suffix)])
-    if glob.has_magic(image):
+    elif glob.has_magic(image):
         base, pattern = _split(path)
-        found = _once(_match(base, pattern))
-        return _plan_many(base, found, out, suffix) or _nothing(f"{image}: no image matches; check the pattern")
-    _nothing(f"{image}: no such file or folder; give an image, a folder or a pattern in quotes")
-
-
-def _nothing(message: str) -> NoReturn:
-    raise DataError(message)
+        found, missing = _once(_match(base, pattern)), "no image matches; check the pattern"
+    else:
+        raise DataError(f"{image}: no such file or folder; give an image, a folder or a pattern in quotes")
+    jobs = _plan_many(base, found, out, suffix)
+    if not jobs:
+        raise DataError(f"{image}: {missing}")
+    return jobs
 
 
 def _once(found: Iterable[Path]) -> list[Path]:
@@ -175,7 +172,7 @@ def _folders(top: Path) -> Iterator[Path]:
 def _is_image(path: Path) -> bool:
     """Whether a path is an image file, or a broken link named as one, which is reported as missing."""
     return is_image_file(path) or (
-        path.is_symlink() and not path.exists() and path.suffix.lower() in image_suffixes() and path.name[0] != "."
+        path.is_symlink() and not path.exists() and path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."
     )
 
 
@@ -194,8 +191,7 @@ def _plan_one(image: Path, out: Path | None, suffix: str) -> Job:
         return Job(image, out / name)
     if out.resolve() == image.resolve():
         raise OutputError(f"{out}: is the image itself; give another --out")
-    if out.suffix.lower() not in (".png", *GEOTIFF):
-        raise OutputError(f"{out}: '{out.suffix}' does not store the mask exactly; give a .png or .tif")
+    check_lossless(out)
     return Job(image, out)
 
 

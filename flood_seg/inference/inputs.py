@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from flood_seg.errors import ImageError
-from flood_seg.imaging.bands import BandSelection, read_bands
+from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.raster import Raster, clean
+from flood_seg.imaging.read import read_bands
 from flood_seg.imaging.source import ImageSource, is_raster
 
 if TYPE_CHECKING:

@@ -1,29 +1,23 @@
-"""From an image to probabilities and a mask, with any backend; and of several images, the stages side by side."""
+"""From an image to probabilities and a mask, with any backend."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from flood_seg.errors import ImageError
 from flood_seg.imaging.postprocess import check_logits, resize_logits, to_classes, to_probabilities
 from flood_seg.imaging.preprocess import preprocess, resize_valid
-from flood_seg.imaging.values import measure_shift
-from flood_seg.pipeline import pipeline
-from flood_seg.resources import cores
+from flood_seg.inference.values import measure_shift
+from flood_seg.resources import LESS_MEMORY, enough_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from flood_seg.inference.backends.contract import Backend
-
-Item = TypeVar("Item")
-Read = TypeVar("Read")
-Ran = TypeVar("Ran")
-Finished = TypeVar("Finished")
 
 
 @dataclass(frozen=True)
@@ -94,8 +88,9 @@ class Predictor:
         Raises:
             ImageError: the number of bands is not the model's, or the values cannot be on its scale.
             LogitsError: the model's output is NaN or infinite.
+            OutOfMemoryError: there is not enough memory.
         """
-        return self.finish(self.backend.run(self.prepare(image).tensor[None])[0], *image.shape[:2])
+        return self.finish(self.run(self.prepare(image).tensor[None])[0], *image.shape[:2])
 
     def prepare(self, image: np.ndarray, valid: np.ndarray | None = None) -> Prepared:
         """Returns the backend's input of an image; raises as `predict`.
@@ -113,6 +108,17 @@ class Predictor:
             valid = resize_valid(valid, *tensor.shape[1:])
         return Prepared(tensor, measure_shift(tensor, self.spec, image.dtype, valid))
 
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        """Maps float32 [batch, bands, height, width] to logits [batch, classes or 1, height, width].
+
+        Raises:
+            OutOfMemoryError: there is not enough memory for the batch.
+            BackendError: the backend fails; a ServerError where it is a server.
+        """
+        count, _, height, width = batch.shape
+        with enough_memory(f"a batch of {count} at the network's {width}×{height}", LESS_MEMORY):
+            return self.backend.run(batch)
+
     def finish(self, logits: np.ndarray, height: int, width: int, valid: np.ndarray | None = None) -> Prediction:
         """Returns the prediction of an image from the backend's output.
 
@@ -127,25 +133,3 @@ class Predictor:
         """
         resized = resize_logits(check_logits(logits), height, width)
         return Prediction(resized, self.threshold, self.spec.temperature, valid)
-
-
-def run_stages(
-    items: Iterable[Item],
-    read: Callable[[Item], Read],
-    run: Callable[[Read], Ran],
-    finish: Callable[[Ran], Finished],
-    concurrency: int,
-) -> Iterator[Finished]:
-    """Passes each item through the stages of inference, as `pipeline`.
-
-    Args:
-        items: inputs of `read`.
-        read: decodes and preprocesses, in as many threads as suit the machine.
-        run: runs the model.
-        finish: postprocesses, in as many threads as `read`.
-        concurrency: how many threads may call `run` at once.
-    """
-    threads = max(1, min(4, cores() // 2))
-    yield from pipeline(
-        items, ((read, threads), (run, concurrency), (finish, threads)), ahead=2 * threads + concurrency
-    )

@@ -9,7 +9,7 @@ import numpy as np
 from flood_seg.classes import Classes
 from flood_seg.errors import OutputError
 from flood_seg.imaging.display import as_color, class_colors, draw_classes, to_picture
-from flood_seg.imaging.gdal import read_georeference, write_geotiff
+from flood_seg.imaging.gdal import check_lossless, read_georeference, write_geotiff
 from flood_seg.imaging.postprocess import to_16_bits, to_labels
 from flood_seg.imaging.write import write_image
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from flood_seg.inference.predictor import Prediction
     from flood_seg.spec import ModelSpec
 
-GEOTIFF = (".tif", ".tiff")
-
 
 class Renderer:
     """Renders and writes the predictions of one model."""
@@ -36,10 +34,6 @@ class Renderer:
         self._names = spec.class_names[1:] if spec.task == "binary" else spec.class_names
         if spec.task == "binary":
             self._values, self._colors[1] = (0, output.foreground_value), as_color(output.overlay_color)
-
-    def labels(self, mask: np.ndarray) -> np.ndarray:
-        """Returns the label image of class indices, uint8 [H, W]: 0 and the foreground value, or the label values."""
-        return to_labels(mask, self._values)
 
     def overlay(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Returns uint8 [H, W, 3] RGB: the image with its classes tinted and outlined.
@@ -62,12 +56,11 @@ class Renderer:
             OutputError: the suffix is another, or the file cannot be written.
             ImageError: the image, a raster, cannot be opened any more.
         """
-        labels, suffix = self.labels(prediction.mask), path.suffix.lower()
-        if suffix == ".png":
+        check_lossless(path)
+        labels = to_labels(prediction.mask, self._values)  # 0 and the foreground value, or the label values
+        if path.suffix.lower() == ".png":
             write_image(path, labels)
             return
-        if suffix not in GEOTIFF:
-            raise OutputError(f"{path}: '{path.suffix}' does not store the mask exactly; give a .png or .tif")
         nodata = Classes(self._names, tuple((value,) for value in self._values)).unused_value()
         labels = labels.astype(np.promote_types(labels.dtype, np.min_scalar_type(nodata)), copy=False)
         if prediction.valid is not None:
@@ -75,25 +68,20 @@ class Renderer:
         colors = dict(zip(self._values, self._colors, strict=True)) if labels.dtype == np.uint8 else None
         self._write_geotiff(path, labels[:, :, None], image, nodata, (), colors)
 
-    def write_overlay(self, path: Path, prediction: Prediction, image: np.ndarray) -> None:
-        """Writes the overlay of an image, any dtype [H, W, bands], in the format that the suffix of `path` names."""
-        write_image(path, self.overlay(image, prediction.mask))
-
     def write_probability(self, path: Path, prediction: Prediction, image: ImageInput | None = None) -> None:
         """Writes the foreground's probability as 16-bit PNG, value / 65535; or one band per class as float32 GeoTIFF.
 
         Pixels without data are 0 in a PNG and NaN in a GeoTIFF. Arguments and exceptions are those of `write_mask`; a
         multiclass model's probabilities do not fit into a PNG.
         """
-        probabilities, suffix = prediction.probabilities, path.suffix.lower()
+        check_lossless(path, "probability")
+        probabilities = prediction.probabilities
         unseen = None if prediction.valid is None else ~prediction.valid
-        if suffix in GEOTIFF:
+        if path.suffix.lower() != ".png":
             if unseen is not None:
                 probabilities = np.where(unseen[:, :, None], np.float32(np.nan), probabilities)
             self._write_geotiff(path, probabilities, image, np.nan, self._names)
             return
-        if suffix != ".png":
-            raise OutputError(f"{path}: '{path.suffix}' does not store the probability exactly; give a .png or .tif")
         if probabilities.shape[2] > 1:
             raise OutputError(f"{path}: a .png stores the probability of one class, not of several; give a .tif")
         values = to_16_bits(probabilities[:, :, 0])

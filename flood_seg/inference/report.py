@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flood_seg.console import counted, say, warn
 from flood_seg.errors import FloodSegError, OutputError, PartialFailureError
 from flood_seg.files import write_json
-from flood_seg.imaging.values import unusual_values
+from flood_seg.inference.values import unusual_values
 from flood_seg.skipped import EVERY, NAMED, LeftOut
 
 if TYPE_CHECKING:
@@ -26,27 +26,25 @@ class Report:
     As a context manager it writes the JSON in the end, also where the work is stopped by an error or Ctrl-C: then the
     JSON says why, and a line on stderr how to continue.
 
-    with Report(path, head, jobs, jobs, segmenter.done, max_shift=2.0) as report:
+    with Report(path, head, jobs, images, max_shift=2.0) as report:
         report.add(image)
     report.conclude(seconds)
     """
 
     def __init__(
-        self, path: Path | None, head: dict[str, Any], jobs: list[Job], todo: list[Job], done: list[ImageState],
-        max_shift: float,
-    ) -> None:  # fmt: skip
+        self, path: Path | None, head: dict[str, Any], jobs: list[Job], images: list[ImageState], max_shift: float
+    ) -> None:
         """Takes the subject of the report.
 
         Args:
             path: of the JSON; None: it is not written.
             head: the entries on the model.
             jobs: all images.
-            todo: the images that are not done already.
-            done: the images whose files are written; it grows with the work.
+            images: those whose files are not there already; reported are the ones that have been written until then.
             max_shift: the `input_shift` above which a warning is given.
         """
-        self._path, self._jobs, self._todo, self._done, self._max_shift = path, jobs, todo, done, max_shift
-        self._head = head | {"skipped": len(jobs) - len(todo)}
+        self._path, self._jobs, self._images, self._max_shift = path, jobs, images, max_shift
+        self._head = head | {"skipped": len(jobs) - len(images)}
         self._left_out = LeftOut(f"{path} lists each under failed" if path else f"--json FILE lists each, or {EVERY}")
         self._records, self._failures, self._unusual = list[dict[str, Any]](), list[FloodSegError](), list[str]()
 
@@ -74,13 +72,12 @@ class Report:
             return
         with suppress(OutputError):
             self._write("interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__)
-        if len(self._todo) > 1:
-            done = f"{len(self._records)} of {len(self._todo)} images are done"
+        if len(self._images) > 1:
+            done = f"{len(self._records)} of {len(self._images)} images are done"
             warn(f"{done}; the same command with skip_existing=true continues")
 
     def _write(self, stopped: str | None) -> None:
-        order = {job.image: number for number, job in enumerate(self._todo)}
-        self._records += [describe(image) for image in sorted(self._done, key=lambda image: order[image.job.image])]
+        self._records = [describe(image) for image in self._images if image.finish_seconds is not None]
         if self._path:
             lists = {"images": self._records, "failed": [str(one) for one in self._failures], "warnings": self._unusual}
             write_json(self._path, self._head | lists | {"stopped": stopped})
@@ -92,7 +89,10 @@ class Report:
             FloodSegError: the only image has failed; its error.
             PartialFailureError: some of several have.
         """
-        self._warn_of_unusual()
+        for line in self._unusual[:NAMED]:
+            warn(line)
+        if (count := len(self._unusual)) > NAMED:
+            warn(f"{count} of {counted(len(self._jobs), 'image')} have unusual values; --json lists them all")
         failed, skipped = len(self._failures), self._head["skipped"]
         if len(self._jobs) == 1:
             if failed:
@@ -110,16 +110,11 @@ class Report:
         if failed:
             raise PartialFailureError(f"{failed} of {len(self._jobs)} images have no mask, see above; the rest is done")
 
-    def _warn_of_unusual(self) -> None:
-        for line in self._unusual[:NAMED]:
-            warn(line)
-        if (count := len(self._unusual)) > NAMED:
-            warn(f"{count} of {counted(len(self._jobs), 'image')} have unusual values; --json lists them all")
-
 
 def describe(image: ImageState) -> dict[str, Any]:
     """Returns the record of an image for the JSON."""
-    seconds = image.seconds | {"total": sum(image.seconds.values())}
+    seconds = {"read": image.read_seconds, "predict": sum(image.run_seconds), "write": image.finish_seconds or 0.0}
+    seconds["total"] = sum(seconds.values())
     # The key of the first releases, for models that have a class of that name; reports of others do not carry it.
     water = {"water_share": image.shares["water"]} if "water" in image.shares else {}
     return {

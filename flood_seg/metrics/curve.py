@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from flood_seg.classes import IGNORED
 from flood_seg.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 BINS = 2048
 LIMIT = 16.0  # logits beyond ±16 (probabilities within 1.1e-7 of 0 or 1) fall into the outer bins
@@ -92,24 +88,21 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.where(whole > 0, part / np.maximum(whole, 1), 1.0)
 
 
-def check_goal(goal: str) -> Callable[[Curve], tuple[np.ndarray, np.ndarray]]:
+def check_goal(goal: str) -> tuple[str, str | None, float]:
     """Parses the goal of a threshold.
 
     Returns:
-        a function from a curve to the score to maximize and to a mask of the thresholds that reach the goal.
+        the score to maximize; the score that has a lower bound, None: neither has; and the bound.
 
     Raises:
         UsageError: an invalid goal.
     """
-    everywhere: Callable[[Curve], np.ndarray] = lambda curve: np.ones_like(curve.f1, bool)  # noqa: E731
     if goal in ("f1", "iou"):
-        return lambda curve: (getattr(curve, goal), everywhere(curve))
+        return goal, None, 0.0
     found = re.fullmatch(r"(recall|precision)\s*>=\s*(0?\.\d+|0|1|1\.0+)", goal.strip())
     if not found:
         raise UsageError(f"--goal {goal}: give one of {GOALS}; quote it, since > is special in a shell")
-    name, bound = found[1], float(found[2])
-    other = "precision" if name == "recall" else "recall"
-    return lambda curve: (getattr(curve, other), getattr(curve, name) >= bound)
+    return "precision" if found[1] == "recall" else "recall", found[1], float(found[2])
 
 
 def best_threshold(curve: Curve, goal: str) -> float | None:
@@ -117,8 +110,11 @@ def best_threshold(curve: Curve, goal: str) -> float | None:
 
     Among equally good ones it is the median. Thresholds of 0 and 1 and those with a recall of 0 are excluded.
     """
-    value, reached = check_goal(goal)(curve)
-    inside = reached & (curve.recall > 0) & (curve.thresholds > 1e-6) & (curve.thresholds < 1 - 1e-6)
+    score, bounded, bound = check_goal(goal)
+    value: np.ndarray = getattr(curve, score)
+    inside = (curve.recall > 0) & (curve.thresholds > 1e-6) & (curve.thresholds < 1 - 1e-6)
+    if bounded:
+        inside &= getattr(curve, bounded) >= bound
     if not inside.any():
         return None
     best = np.flatnonzero(inside & (value >= value[inside].max() - 1e-12))

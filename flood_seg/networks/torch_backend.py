@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from flood_seg.errors import BackendError, ConfigError, did_you_mean
-from flood_seg.inference.backends.contract import Backend, enough_for
+from flood_seg.inference.backends.contract import Backend
 from flood_seg.inference.backends.streams import check_threads
 from flood_seg.inference.models import CHECKPOINT_FILE
 
@@ -67,8 +67,7 @@ class TorchBackend(Backend):
         """Maps float32 [batch, bands, height, width] to logits [batch, classes or 1, height, width]."""
         import torch
 
-        mode = torch.inference_mode(), torch.autocast(self._device, torch.bfloat16, enabled=self._half)
-        with enough_for(batch), mode[0], mode[1]:
+        with torch.inference_mode(), torch.autocast(self._device, torch.bfloat16, enabled=self._half):
             images = torch.from_numpy(batch).to(self._device, memory_format=torch.channels_last)
             logits = self._network(images).float().cpu().contiguous()
         return np.asarray(logits.numpy())

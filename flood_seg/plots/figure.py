@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, GREY, DARK = "#1669c1", "#d95f02", "#1b9e77", "#8796a5", "#333333"
@@ -30,6 +31,13 @@ def save_figure(figure: Figure, path: Path, dpi: int = DPI) -> Path:
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in a script that the font lacks
         figure.savefig(temporary, dpi=dpi)
     return path
+
+
+def integer_ticks(axis: Axis) -> None:
+    """Places the ticks of an axis of counts or epochs at integers, also where it spans only a few."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator("auto", steps=(1, 2, 5, 10), integer=True, min_n_ticks=1))
 
 
 def hide_spines(axes: Axes) -> None:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from flood_seg.plots.figure import BLUE, ORANGE, save_figure
+from flood_seg.plots.figure import BLUE, ORANGE, integer_ticks, save_figure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,14 +40,10 @@ def _plot_curves(rows: Sequence[Row], metric: str, parts: Sequence[str], path: P
     axes = figure.add_subplot()
     for part in parts:
         _draw_curve(axes, rows, metric, part)
-    axes.set(
-        xlabel="Epoch",
-        ylabel=TITLES[metric],
-        title=f"{TITLES[metric]}, {' and '.join(PARTS[p] for p in parts)}",
-    )
+    axes.set(xlabel="Epoch", ylabel=TITLES[metric], title=f"{TITLES[metric]}, {' and '.join(PARTS[p] for p in parts)}")
     if len(rows) == 1:
         axes.set_xlim(rows[0]["epoch"] - 0.5, rows[0]["epoch"] + 0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))  # a single epoch would get fractional ticks
+    integer_ticks(axes.xaxis)
     axes.grid(alpha=0.3)
     axes.margins(y=0.15)
     if parts != ["train"]:

@@ -39,12 +39,11 @@ def data_uri(content: bytes, kind: str = "image/jpeg") -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def chart(draw: Draw, width: float = 6.4, height: float = 4.0, *, fitted: bool = False) -> str:
+def chart(draw: Draw, height: float = 4.0, *, fitted: bool = False) -> str:
     """Returns a chart as SVG in a data URI.
 
     Args:
         draw: draws on an empty Matplotlib figure.
-        width: in inches.
         height: in inches.
         fitted: whether margins are fitted to long labels, which takes three times as long as fixed margins.
     """
@@ -53,20 +52,19 @@ def chart(draw: Draw, width: float = 6.4, height: float = 4.0, *, fitted: bool =
     # Text in the reader's own sans-serif font takes a tenth of the bytes of outlines.
     with rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10}):
         drawn = io.BytesIO()
-        _figure_of(draw, width, height, fitted=fitted).savefig(drawn, format="svg", metadata={"Date": None})
+        _figure_of(draw, height, fitted=fitted).savefig(drawn, format="svg", metadata={"Date": None})
     return data_uri(drawn.getvalue(), "image/svg+xml")
 
 
-def write_chart(path: Path, draw: Draw, width: float = 6.4, height: float = 4.0) -> None:
-    """Writes a chart as PNG; arguments as in `chart`."""
-    figure = _figure_of(draw, width, height, fitted=True)
-    save_figure(figure, path, dpi=130)
+def write_chart(path: Path, draw: Draw) -> None:
+    """Writes a chart as PNG; `draw` is as in `chart`."""
+    save_figure(_figure_of(draw, 4.0, fitted=True), path, dpi=130)
 
 
-def _figure_of(draw: Draw, width: float, height: float, *, fitted: bool) -> Figure:
+def _figure_of(draw: Draw, height: float, *, fitted: bool) -> Figure:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained" if fitted else None)
+    figure = Figure(figsize=(6.4, height), layout="constrained" if fitted else None)
     if not fitted:
         figure.subplots_adjust(0.11, 0.55 / height, 0.98, 1 - 0.12 / height)
     draw(figure)

@@ -45,32 +45,28 @@ def plot_samples(
         path: of the PNG file.
         spec: of the model.
     """
+    colors = class_colors(spec)
     figure = Figure(figsize=(9.6, 3.1 * len(images) + 0.5), layout="constrained")
     axes = figure.subplots(len(images), 3, squeeze=False)
     for row, (image, truth, predicted, title) in enumerate(zip(images, truths, predictions, titles, strict=True)):
-        panels = (image, *_draw_pair(image, truth, predicted, spec))
+        if spec.task == "multiclass":
+            panels = (image, *(draw_classes(image, mask, colors, 0.5, None) for mask in (truth, predicted)))
+        else:
+            panels = (
+                image,
+                draw_overlay(image, truth == 1, HIT, 0.45, OUTLINE),
+                draw_difference(image, truth, predicted),
+            )
         for cell, panel, name in zip(axes[row], panels, (title, "truth", "prediction"), strict=True):
             cell.imshow(panel)
             cell.set_title(_shorten(one_line(name)), fontsize=10, parse_math=False)  # file names may contain $
             cell.set_axis_off()
-    patches = [Patch(color=to_hex(color), label=name) for name, color in _legend(spec).items()]
+    legend = difference_legend(spec.class_names)
+    if spec.task == "multiclass":
+        legend = dict(zip(spec.class_names[1:], colors[1:], strict=True))
+    patches = [Patch(color=to_hex(color), label=name) for name, color in legend.items()]
     figure.legend(handles=patches, loc="outside lower center", ncols=4, frameon=False)
     return save_figure(figure, path)
-
-
-def _draw_pair(
-    image: np.ndarray, truth: np.ndarray, predicted: np.ndarray, spec: ModelSpec
-) -> tuple[np.ndarray, np.ndarray]:
-    if spec.task == "multiclass":
-        colors = class_colors(spec)
-        return tuple(draw_classes(image, mask, colors, 0.5, None) for mask in (truth, predicted))  # type: ignore[return-value]
-    return draw_overlay(image, truth == 1, HIT, 0.45, OUTLINE), draw_difference(image, truth, predicted)
-
-
-def _legend(spec: ModelSpec) -> dict[str, Color]:
-    if spec.task == "multiclass":
-        return dict(zip(spec.class_names[1:], class_colors(spec)[1:], strict=True))
-    return difference_legend(spec.class_names)
 
 
 def _shorten(title: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flood_seg.plots.figure import BAND_COLORS, BLUE, GREY, ORANGE, hide_spines
+from flood_seg.plots.figure import BAND_COLORS, BLUE, GREY, ORANGE, hide_spines, integer_ticks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,6 +40,7 @@ def draw_histogram(
         axes.axvline(median, color=ORANGE, label=f"median {median:.3g}")
         axes.legend()
     axes.set(xlabel=label, ylabel="count")
+    integer_ticks(axes.yaxis)
     hide_spines(axes)
 
 
@@ -56,10 +57,11 @@ def draw_classes(figure: Figure, classes: Mapping[str, Mapping[str, Any]], color
     shown = [GREY if color == "#000000" else color for color in colors]
     bars = left.barh(names, [one["share"] for one in classes.values()], color=shown)
     left.bar_label(bars, [f"{one['share']:.1%}" for one in classes.values()], padding=3)
-    left.set(title="share of all pixels", xlim=(0, 1.25))
+    left.set(title="share of all pixels", xlim=(0, 1.25), xticks=(0, 0.5, 1), xticklabels=("0%", "50%", "100%"))
     bars = right.barh(names, [one["images"] for one in classes.values()], color=shown)
     right.bar_label(bars, padding=3)
     right.set(title="images", xlim=(0, images * 1.25))
+    integer_ticks(right.xaxis)
     left.invert_yaxis()
     for axes in (left, right):
         hide_spines(axes)
@@ -90,4 +92,5 @@ def draw_region_areas(figure: Figure, areas: Sequence[int]) -> None:
     if areas:
         axes.hist(areas, bins=np.geomspace(min(areas), max(areas) + 1, 30).tolist(), color=BLUE, edgecolor="white")
     axes.set(xlabel="area of a region in pixels", ylabel="count", xscale="log")
+    integer_ticks(axes.yaxis)
     hide_spines(axes)

@@ -16,7 +16,7 @@ from flood_seg.console import counted, say, track, warn
 from flood_seg.errors import FloodSegError, ImageError
 from flood_seg.files import write_json
 from flood_seg.imaging.bands import BandSelection, band_files
-from flood_seg.imaging.values import check_statistics, unusual_values
+from flood_seg.inference.values import check_statistics, unusual_values
 from flood_seg.products.layers import LayerStatistics, write_layers
 from flood_seg.products.stac_item import make_item
 from flood_seg.scenes.cells import read_cells

@@ -165,6 +165,11 @@ class Grid:
         return cls(*axes)
 
     @property
+    def window(self) -> tuple[int, int]:
+        """Height and width of a window in pixels of the scene."""
+        return self.rows.size, self.cols.size
+
+    @property
     def window_count(self) -> int:
         """The number of windows."""
         return len(self.rows.starts) * len(self.cols.starts)

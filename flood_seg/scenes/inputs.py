@@ -6,7 +6,7 @@ import glob
 from pathlib import Path
 
 from flood_seg.errors import DataError, OutputError
-from flood_seg.imaging.source import gdal_name, image_suffixes, is_gdal_name
+from flood_seg.imaging.source import IMAGE_SUFFIXES, gdal_name, is_gdal_name
 
 LISTS = (".txt", ".lst")
 RASTERS = frozenset({".vrt", ".nc", ".img", ".ecw", ".hdf", ".h5", ".jp2", ".tif", ".tiff"})  # beside Pillow's formats
@@ -68,7 +68,7 @@ def _entry(line: str, folder: Path) -> list[Path]:
 
 
 def _is_scene(file: Path) -> bool:
-    return file.is_file() and not file.name.startswith(".") and file.suffix.lower() in RASTERS | image_suffixes()
+    return file.is_file() and not file.name.startswith(".") and file.suffix.lower() in RASTERS | IMAGE_SUFFIXES
 
 
 def _stem(scene: Path) -> str:

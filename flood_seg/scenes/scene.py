@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flood_seg.imaging.bands import BandSelection, read_bands
+from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.gdal import (
     ground_sample_distance,
     import_rasterio,
@@ -20,7 +20,8 @@ from flood_seg.imaging.gdal import (
 )
 from flood_seg.imaging.preprocess import resize_image, resize_valid, shrunk
 from flood_seg.imaging.raster import Raster, Window
-from flood_seg.imaging.source import ImageSource, image_suffixes, is_raster
+from flood_seg.imaging.read import read_bands
+from flood_seg.imaging.source import IMAGE_SUFFIXES, ImageSource, is_raster
 from flood_seg.resources import enough_memory
 from flood_seg.scenes.grid import Box
 
@@ -88,7 +89,7 @@ class Scene:
             ImageError: the file is missing or damaged, has not the bands, or is a photo of too many pixels.
             OutOfMemoryError: there is not enough memory for a photo.
         """
-        if path.suffix.lower() in image_suffixes() and not is_raster(path):
+        if path.suffix.lower() in IMAGE_SUFFIXES and not is_raster(path):
             with enough_memory(str(path), "convert it to GeoTIFF, which is read by windows, with gdal_translate"):
                 photo = read_bands(path, bands)
             height, width = photo.values.shape[:2]
@@ -121,8 +122,7 @@ class Scene:
             index = box.within(self.box)
             valid = None if self._photo.valid is None else self._photo.valid[index]
             return Raster(self._photo.values[index], self._photo.names, valid)
-        size = (self.height, self.width)
-        window = Window(box.row, box.col, box.height, box.width, 0, size, (0, 0, *size))
+        window = Window(box.row, box.col, box.height, box.width, (self.height, self.width))
         return read_bands(self.path, self.bands, window, self._opener)
 
     def preview(self, longest: int) -> Raster:
@@ -131,7 +131,7 @@ class Scene:
         if self._photo is not None:
             valid = None if self._photo.valid is None else resize_valid(self._photo.valid, height, width)
             return Raster(resize_image(self._photo.values, height, width), self._photo.names, valid)
-        window = Window(0, 0, height, width, 0, (height, width), (0, 0, height, width))
+        window = Window(0, 0, height, width, (height, width))
         return read_bands(self.path, self.bands, window, self._opener)
 
     def __enter__(self) -> Scene:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from flood_seg.errors import FloodSegError, ImageError
 from flood_seg.imaging.preprocess import preprocess
-from flood_seg.imaging.values import BandStatistics, check_statistics
+from flood_seg.inference.values import BandStatistics, check_statistics
 from flood_seg.scenes.stream import BlockSegmenter, pad
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ def segment_scene(
     Raises:
         OutputError: a block cannot be written.
     """
-    segmenter = BlockSegmenter(scene, predictor, grid, batch_size)
+    segmenter = BlockSegmenter(scene, predictor, grid)
     blocks = list(grid.blocks())
     todo = [block for block in blocks if block not in store]
     yield from ((block, None) for block in blocks if block not in set(todo))
     for attempt in range(ATTEMPTS):
         failed = []
-        for block, result in segmenter.run(todo):
+        for block, result in segmenter.segment(todo, batch_size):
             if isinstance(result, FloodSegError):
                 failed.append(block)
                 if attempt == ATTEMPTS - 1:
@@ -74,7 +74,7 @@ def check_scene(scene: Scene, predictor: Predictor, grid: Grid) -> None:
             continue
         dtype = raster.values.dtype
         if raster.valid is None or raster.valid.any():
-            parts.append(BandStatistics.of(preprocess(pad(raster, (grid.rows.size, grid.cols.size)), predictor.spec)))
+            parts.append(BandStatistics.of(preprocess(pad(raster.values, grid.window), predictor.spec)))
     if len(errors) == len(sampled):
         raise errors[0]
     if parts:

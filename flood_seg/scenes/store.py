@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flood_seg.files import atomic_path
-from flood_seg.imaging.values import BandStatistics
+from flood_seg.inference.values import BandStatistics
 from flood_seg.scenes.stream import BlockResult
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ IMAGE = "nvcr.io/nvidia/tritonserver"
 def command(config: TritonConfig, repository: Path, identity: str, *, detach: bool) -> list[str]:
     """Returns the `docker run` command: the repository mounted read-only, ports on the host's chosen address.
 
-    `identity` is the name that the server reports.
+    Detached, it ends when the container is running. `identity` is the name that the server reports.
     """
     ports = ((config.http_port, 8000), (config.grpc_port, 8001), (config.metrics_port, 8002))
     return [
@@ -30,18 +29,3 @@ def command(config: TritonConfig, repository: Path, identity: str, *, detach: bo
         f"--load-model={config.model_name}",
         "--disable-auto-complete-config",
     ]
-
-
-def start(config: TritonConfig, repository: Path, log: Path, identity: str, *, detach: bool) -> subprocess.Popen[bytes]:
-    """Starts the container; its image has been pulled before.
-
-    Attached, the process is `docker run`; detached, it ends when the container is running.
-    """
-    with log.open("wb") as file:
-        return subprocess.Popen(
-            command(config, repository, identity, detach=detach),
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches this process alone, which stops the container
-        )

@@ -6,7 +6,6 @@ The package's own Python interface is not used: it binds functions, and requires
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import sysconfig
 from importlib.util import find_spec
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 STUB = "triton_python_backend_stub"
 SERVER = "tritonserver"
 BACKENDS = "backends"  # the folder beside config.pbtxt
-REPOSITORY = "--model-repository="
+IDENTITY, REPOSITORY = "--id=", "--model-repository="  # by which a server's command line is recognized
 
 
 def is_available() -> bool:
@@ -61,12 +60,18 @@ def backend_files() -> dict[str, Path]:
     return {f"{BACKENDS}/python/{source.name}": source for source in sources}
 
 
-def command(config: TritonConfig, repository: Path, identity: str) -> list[str]:
-    """Returns the server's command line; `identity` is the name that it reports."""
+def command(config: TritonConfig, repository: Path, identity: str, *, detach: bool) -> list[str]:
+    """Returns the command line of the server under a supervisor, which leads their process group.
+
+    Attached, the server ends when this process ends, however it ends. `identity` is the name that the server reports.
+    """
     root = repository.resolve()
     return [
+        # -I -S: without the environment's packages, which the supervisor does not use.
+        *(sys.executable, "-I", "-S", supervisor.__file__),
+        *("0" if detach else str(os.getpid()), str(supervisor.GRACE_SECONDS)),
         str(server_folder() / "bin" / SERVER),
-        identity_flag(identity),
+        f"{IDENTITY}{identity}",
         f"{REPOSITORY}{root}",
         f"--backend-directory={root / config.model_name / BACKENDS}",
         "--model-control-mode=explicit",
@@ -80,11 +85,6 @@ def command(config: TritonConfig, repository: Path, identity: str) -> list[str]:
         f"--metrics-address={config.host}",
         f"--metrics-port={config.metrics_port}",
     ]
-
-
-def identity_flag(identity: str) -> str:
-    """Returns the argument by which a server's command line is recognized."""
-    return f"--id={identity}"
 
 
 def environment() -> dict[str, str]:
@@ -104,34 +104,12 @@ def environment() -> dict[str, str]:
 
 def _libpython() -> Path:
     name = f"libpython{sys.version_info.major}.{sys.version_info.minor}.so.1.0"
-    folders = [
-        Path(sys.base_prefix) / "lib",
-        Path(str(sysconfig.get_config_var("LIBDIR"))),
-        Path(sys.base_prefix, "lib64"),
-    ]
-    folders.append(Path("/usr/lib") / str(sysconfig.get_config_var("MULTIARCH")))
-    found = next((folder / name for folder in folders if (folder / name).is_file()), None)
+    library, architecture = (str(sysconfig.get_config_var(key)) for key in ("LIBDIR", "MULTIARCH"))
+    folders = (f"{sys.base_prefix}/lib", library, f"{sys.base_prefix}/lib64", f"/usr/lib/{architecture}")
+    found = next((path for folder in folders if (path := Path(folder, name)).is_file()), None)
     if found is None:
         raise ServerError(
             f"{name}: not found, and Triton's Python backend requires it; "
             "install it (Debian: libpython3-dev) or use a Python built with --enable-shared"
         )
     return found
-
-
-def start(config: TritonConfig, repository: Path, log: Path, identity: str, *, detach: bool) -> subprocess.Popen[bytes]:
-    """Starts the server under a supervisor, which leads their process group.
-
-    Attached, the server ends when this process ends, however it ends.
-    """
-    supervised = (supervisor.__file__, "0" if detach else str(os.getpid()), str(supervisor.GRACE_SECONDS))
-    with log.open("wb") as file:
-        return subprocess.Popen(
-            # -I -S: without the environment's packages, which the supervisor does not use.
-            [sys.executable, "-I", "-S", *supervised, *command(config, repository, identity)],
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )

@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import signal
+import subprocess
 import time
 import urllib.request
 from contextlib import contextmanager, suppress
@@ -22,7 +23,6 @@ from flood_seg.serving import docker, embedded
 from flood_seg.serving.processes import command_line, find, group_of, is_running
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
 
     from flood_seg.config.schema import TritonConfig
@@ -61,7 +61,16 @@ def start(triton: TritonConfig, runtime: str, root: Path, detach: bool) -> Serve
     """Starts a server on the repository `root`; see `wait_until_ready`."""
     log = root / f"{triton.container_name}.log"
     identity = f"{triton.container_name}-{secrets.token_hex(4)}"
-    process = (docker if runtime == "docker" else embedded).start(triton, root, log, identity, detach=detach)
+    command = (docker if runtime == "docker" else embedded).command(triton, root, identity, detach=detach)
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command,
+            env=None if runtime == "docker" else embedded.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches this process alone, which stops the server
+        )
     server = Server(triton, runtime, process, log, identity, record_of(triton))
     write_json(server.record, {"runtime": runtime, "pid": process.pid, "identity": identity})
     return server
@@ -202,7 +211,7 @@ def record_of(triton: TritonConfig) -> Path:
 def running(record: Path) -> int | None:
     """Returns the process id of the embedded server that a record names, if it is still running."""
     server = _read_embedded(record)
-    if server is None or embedded.identity_flag(server["identity"]) not in command_line(server["pid"]):
+    if server is None or f"{embedded.IDENTITY}{server['identity']}" not in command_line(server["pid"]):
         return None  # the process id may be another program's by now
     return int(server["pid"])
 

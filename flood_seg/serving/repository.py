@@ -47,12 +47,7 @@ class Serving:
 def write_repository(root: Path, name: str, model: Path, spec: ModelSpec, serving: Serving) -> Path:
     """Writes `root/name`: config.pbtxt, the model file (linked where the file system can, else copied), model.py.
 
-    Args:
-        root: the repository.
-        name: of the model.
-        model: an ONNX file, a TensorRT plan, or an OpenVINO .xml with its .bin beside it.
-        spec: the model's.
-        serving: how it is served.
+    The model is an ONNX file, a TensorRT plan, or an OpenVINO .xml with its .bin beside it.
 
     Returns:
         the model's folder.
@@ -104,11 +99,12 @@ def config_text(name: str, spec: ModelSpec, serving: Serving) -> str:
     from tritonclient.grpc import model_config_pb2
 
     config = model_config_pb2.ModelConfig(name=name, backend=serving.backend, max_batch_size=serving.max_batch_size)
+    sides = [spec.height, spec.width] if serving.backend == "tensorrt" else [-1, -1]  # a plan is built for one size
     for side, tensor, channels in (
         (config.input, spec.input_name, len(spec.bands)),
         (config.output, spec.output_name, spec.logit_channels),
     ):
-        side.add(name=tensor, data_type=model_config_pb2.TYPE_FP32, dims=[channels, *_sides(spec, serving)])
+        side.add(name=tensor, data_type=model_config_pb2.TYPE_FP32, dims=[channels, *sides])
     config.dynamic_batching.max_queue_delay_microseconds = serving.queue_delay_us
     kind = model_config_pb2.ModelInstanceGroup
     config.instance_group.add(count=serving.instances, kind=kind.KIND_GPU if serving.use_gpus else kind.KIND_CPU)
@@ -117,8 +113,3 @@ def config_text(name: str, spec: ModelSpec, serving: Serving) -> str:
         config.parameters[ENGINE_KEY].string_value = json.dumps(serving.engine)
     text: str = text_format.MessageToString(config)
     return text
-
-
-def _sides(spec: ModelSpec, serving: Serving) -> list[int]:
-    """Height and width: dynamic as in the ONNX file; a plan is built for one size."""
-    return [spec.height, spec.width] if serving.backend == "tensorrt" else [-1, -1]

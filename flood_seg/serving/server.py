@@ -49,7 +49,7 @@ def serve(
             lifecycle.wait_until_ready(server)
             for place in lifecycle.elsewhere(triton) if runtime == "embedded" else ():
                 warn(f"{triton.container_name}: another server of this name runs from {place}")
-            say(_describe(server, model, detach))
+            say(*_describe(server, model, detach))
             if detach:
                 return
             lifecycle.wait_until_ended(server)
@@ -80,17 +80,14 @@ def stop_server(triton: TritonConfig) -> None:
     elif left is not None:
         rest = f", and left processes, which were killed: {', '.join(map(str, left))}" if left else ""
         done = f"had ended already, not by --stop{rest}"
+    elif places := lifecycle.elsewhere(triton):
+        raise ServerError(
+            f"{name}: not running from triton.repository={triton.repository}, but from {', '.join(places)}"
+        )
     else:
-        raise ServerError(_no_such_server(triton))
+        raise ServerError(f"{name}: not running; check triton.repository and --container-name")
     record.unlink(missing_ok=True)
     say(f"{name}: {done}")
-
-
-def _no_such_server(triton: TritonConfig) -> str:
-    name, places = triton.container_name, lifecycle.elsewhere(triton)
-    if places:
-        return f"{name}: not running from triton.repository={triton.repository}, but from {', '.join(places)}"
-    return f"{name}: not running; check triton.repository and --container-name"
 
 
 def _choose_backend(backend: dict[str, Any], path: Path, given: str | None) -> dict[str, Any]:
@@ -125,7 +122,7 @@ def _check_free(triton: TritonConfig, runtime: str, root: Path) -> None:
     """Raises ServerError where the server's name or one of its ports is in use."""
     name = triton.container_name
     lifecycle.sweep(lifecycle.record_of(triton))
-    stopping = f"'flood-seg triton-server --stop --container-name {name}' stops it"
+    stopping = f"{_stop_command(triton)} stops it"
     if lifecycle.running(lifecycle.record_of(triton)):
         raise ServerError(f"{name}: is running already; {stopping}, --container-name chooses another name")
     if runtime == "docker" and (state := containers.state(name)):
@@ -178,15 +175,16 @@ def _plan(triton: TritonConfig, path: Path, engine: dict[str, Any], runtime: str
     return spec, Serving("python", engine=engine, beside=embedded.backend_files(), **batching)
 
 
-def _describe(server: lifecycle.Server, model: Path, detach: bool) -> str:
+def _describe(server: lifecycle.Server, model: Path, detach: bool) -> tuple[str, str]:
     triton = server.config
     place = "in NVIDIA's container" if server.runtime == "docker" else "embedded"
-    ending = (
-        f"'flood-seg triton-server --stop --container-name {triton.container_name}' stops it"
-        if detach
-        else "Ctrl-C stops it"
-    )
+    stopping = f"{_stop_command(triton)} stops it" if detach else "Ctrl-C stops it"
     return (
         f"Triton ({place}) serves {model} as {triton.model_name} on {triton.host}: HTTP {triton.http_port}, "
-        f"gRPC {triton.grpc_port}, metrics {triton.metrics_port}\nLog {server.log}; {ending}"
+        f"gRPC {triton.grpc_port}, metrics {triton.metrics_port}",
+        f"Log {server.log}; {stopping}",
     )
+
+
+def _stop_command(triton: TritonConfig) -> str:
+    return f"'flood-seg triton-server --stop --container-name {triton.container_name}'"

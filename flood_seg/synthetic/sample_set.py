@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from flood_seg.config.schema import SampleConfig
 from flood_seg.console import track
 from flood_seg.errors import DataError
 from flood_seg.files import check_writable, write_json, write_text
 from flood_seg.imaging.write import write_image
 from flood_seg.synthetic.scene import draw_scene
-
-if TYPE_CHECKING:
-    from flood_seg.config.schema import SampleConfig
 
 DRAWING_VERSION = 1  # raise it where a seed's scene changes
 README = """These photos are drawn by a program (flood-seg data sample). They are no real floods:
@@ -34,10 +32,13 @@ def write_sample(folder: Path, config: SampleConfig) -> None:
     check_writable(folder)
     record = {"drawing_version": DRAWING_VERSION, **asdict(config)}
     done = folder / "sample.json"
-    if _read(done) == record:
-        return
-    _refuse_foreign(folder)
-    write_text(folder / "README.txt", README)
+    with suppress(OSError, ValueError):
+        if json.loads(done.read_text(encoding="utf-8")) == record:
+            return
+    readme = folder / "README.txt"
+    if folder.exists() and any(folder.iterdir()) and not (readme.is_file() and readme.read_text("utf-8") == README):
+        raise DataError(f"{folder}: holds files that are not of the sample set; choose an empty or new folder")
+    write_text(readme, README)
     done.unlink(missing_ok=True)
     for old in [*folder.glob("images/[0-9]*.jpg"), *folder.glob("masks/[0-9]*.png")]:
         old.unlink()
@@ -46,16 +47,3 @@ def write_sample(folder: Path, config: SampleConfig) -> None:
         write_image(folder / "images" / f"{number:04d}.jpg", image)
         write_image(folder / "masks" / f"{number:04d}.png", mask)
     write_json(done, record)
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
-def _refuse_foreign(folder: Path) -> None:
-    ours = folder / "README.txt"
-    if folder.exists() and any(folder.iterdir()) and not (ours.is_file() and ours.read_text("utf-8") == README):
-        raise DataError(f"{folder}: holds files that are not of the sample set; choose an empty or new folder")

@@ -40,7 +40,7 @@ def draw_scene(seed: int, height: int, width: int) -> tuple[np.ndarray, np.ndarr
     """Draws a scene from above: fields, hedges, roads, houses and trees, partly under water.
 
     Args:
-        seed: another seed, another scene.
+        seed: of the random generator.
         height: in pixels.
         width: in pixels.
 
@@ -62,7 +62,7 @@ def draw_scene(seed: int, height: int, width: int) -> tuple[np.ndarray, np.ndarr
 
 
 def noise(random: np.random.Generator, shape: tuple[int, int], cells: float, octaves: int = 4) -> np.ndarray:
-    """Fractal noise, float32 [H, W] with mean 0 and standard deviation 1; `cells` across the shorter side at first."""
+    """Fractal noise, float32 [H, W], standardized; the first octave has `cells` across the shorter side."""
     total = np.zeros(shape, np.float32)
     for octave in range(octaves):
         step = min(shape) / (cells * 2**octave)
@@ -92,7 +92,7 @@ def _start(random: np.random.Generator, height: int, width: int) -> Canvas:
 
 
 def _draw_fields(canvas: Canvas) -> None:
-    """Strips of parcels, each with a crop, a furrow direction and a texture of its own; hedges between some."""
+    """Draws strips of parcels, each with its own crop, furrow direction and texture; hedges between some."""
     random, (height, width) = canvas.random, canvas.shape
     angle = random.uniform(0, np.pi)
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
@@ -191,7 +191,7 @@ def _ripples(canvas: Canvas) -> np.ndarray:
 
 
 def _draw_trees(canvas: Canvas) -> None:
-    """Scattered crowns and a wood or two, each with its shadow; crowns above the water are dry."""
+    """Draws scattered trees and woods with their shadows; crowns above the water are dry."""
     random, (height, width) = canvas.random, canvas.shape
     woods = noise(random, canvas.shape, 3, 3) > random.uniform(0.8, 2.6)
     spots = random.uniform(0, 1, (int(random.uniform(60, 420) / canvas.scale**1.2), 2)) * (width, height)
@@ -212,7 +212,7 @@ def _draw_trees(canvas: Canvas) -> None:
 
 
 def _draw_houses(canvas: Canvas, roads: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Houses along the roads and a few apart: a lit and a shaded half of the roof, and a shadow on the ground."""
+    """Draws houses along the roads and a few elsewhere: a lit and a shaded half of the roof, and a shadow."""
     random = canvas.random
     apart = [(random.uniform(0, 1, 2) * canvas.shape[::-1], np.array([1.0, 0.0])) for _ in range(random.integers(0, 5))]
     near = [roads[i] for i in random.permutation(len(roads))[: random.integers(0, 30)]] if roads else []
@@ -234,7 +234,7 @@ def _draw_houses(canvas: Canvas, roads: list[tuple[np.ndarray, np.ndarray]]) -> 
 
 
 def _tilt(random: np.random.Generator, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """In some scenes looks down at a slant: warps image and mask alike, cropping so that no border shows."""
+    """Simulates an oblique view in half of the scenes: warps image and mask alike, cropped so that no border shows."""
     if random.random() < 0.5:
         return image, mask
     height, width = mask.shape
@@ -250,7 +250,7 @@ def _tilt(random: np.random.Generator, image: np.ndarray, mask: np.ndarray) -> t
 
 
 def _expose(random: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """What light, air and camera do: exposure, colour temperature, haze, vignette, blur and sensor noise."""
+    """Simulates light, air and camera: exposure, colour temperature, haze, vignetting, blur and sensor noise."""
     height, width = image.shape[:2]
     warmth = random.normal(0, 0.05)
     result = image * random.uniform(0.75, 1.25) * np.array([1 + warmth, 1.0, 1 - warmth], np.float32)

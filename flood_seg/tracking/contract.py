@@ -27,12 +27,14 @@ class RunInfo:
         folder: where the run's files are written.
         params: the flattened configuration.
         git_commit: of the working directory; None: unknown.
+        resumable: whether the ids that the services give are saved in the folder.
     """
 
     name: str
     folder: Path
     params: dict[str, Any]
     git_commit: str | None
+    resumable: bool = True
 
     def known_id(self, service: str) -> str | None:
         """Returns the id that a service gave this run before it was resumed."""
@@ -40,8 +42,9 @@ class RunInfo:
         return file.read_text(encoding="utf-8").strip() if file.is_file() else None
 
     def keep_id(self, service: str, run_id: str) -> None:
-        """Saves the id that a service gave this run."""
-        write_text(self.folder / f"{service}_run_id.txt", f"{run_id}\n")
+        """Saves the id that a service gave this run, if the run can be resumed."""
+        if self.resumable:
+            write_text(self.folder / f"{service}_run_id.txt", f"{run_id}\n")
 
 
 class Tracker:

@@ -12,7 +12,8 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from flood_seg.files import atomic_path
-from flood_seg.training.run import BEST, LAST
+from flood_seg.inference.models import CHECKPOINT_FILE
+from flood_seg.training.run import LAST
 
 if TYPE_CHECKING:
     from pytorch_lightning import Trainer
@@ -37,7 +38,7 @@ class BestCheckpoint(ModelCheckpoint):
             return
         folder = Path(str(self.dirpath))
         if self.best_model_path and trainer.is_global_zero:
-            with atomic_path(folder / BEST) as temporary:
+            with atomic_path(folder / CHECKPOINT_FILE) as temporary:
                 temporary.symlink_to(Path(self.best_model_path).name)
         # Not by save_last, which writes only in epochs that save a best checkpoint.
         trainer.save_checkpoint(folder / LAST)

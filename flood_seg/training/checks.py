@@ -9,7 +9,7 @@ from flood_seg.console import warn
 from flood_seg.data.store import DecodingStore
 from flood_seg.errors import ConfigError, DataError, ImageError
 from flood_seg.imaging.preprocess import normalize
-from flood_seg.imaging.values import measure_shift
+from flood_seg.inference.values import measure_shift
 from flood_seg.resources import check_batch_memory
 from flood_seg.training.distributed import count_processes
 from flood_seg.training.speed import choose_accelerator

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import flood_seg.torchvision_compat  # noqa: F401 - before lightning
 
+import psutil
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.tuner.tuning import Tuner
 
 from flood_seg.console import say
 from flood_seg.errors import ConfigError
+from flood_seg.resources import peak_memory
 from flood_seg.training.speed import choose_accelerator, choose_precision
 
 if TYPE_CHECKING:
@@ -138,31 +140,13 @@ def _fits_gpu(step: Callable[[int], None]) -> Callable[[int], bool]:
 
 
 def _fits_cpu(step: Callable[[int], None]) -> Callable[[int], bool]:
-    before, needed = _memory("VmRSS"), [0.0]
+    before, needed = psutil.Process().memory_info().rss, [0.0]  # bytes
 
     def fits(size: int) -> bool:
-        if needed[0] * 2 > MAX_MEMORY_SHARE * _available():
+        if needed[0] * 2 > MAX_MEMORY_SHARE * psutil.virtual_memory().available:
             return False
         step(size)
-        needed[0] = max(_memory("VmHWM") - before, 1.0)
+        needed[0] = max(peak_memory() - before, 1 << 20)
         return True
 
     return fits
-
-
-def _memory(key: str) -> float:
-    """Returns memory of this process in MB; 0 where it is unknown."""
-    return _read(Path("/proc/self/status"), key)
-
-
-def _available() -> float:
-    """Returns the available memory of the machine in MB; infinity where it is unknown."""
-    return _read(Path("/proc/meminfo"), "MemAvailable") or float("inf")
-
-
-def _read(path: Path, key: str) -> float:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return 0.0
-    return next((float(line.split()[1]) / 1024 for line in lines if line.startswith(f"{key}:")), 0.0)

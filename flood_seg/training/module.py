@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from torch.optim import Optimizer
 
-    from flood_seg.data.dataset import Batch
+    from flood_seg.data.datamodule import Batch
 
 LOGGED_METRICS = ("iou", "f1", "accuracy", "precision", "recall", "image_iou")
 

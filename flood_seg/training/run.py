@@ -10,9 +10,9 @@ from pathlib import Path
 from flood_seg.config.saved import load_overrides
 from flood_seg.errors import ConfigError, OutputError
 from flood_seg.files import atomic_path
-from flood_seg.inference.models import run_folders
+from flood_seg.inference.models import CHECKPOINT_FILE, MODEL_FILE, run_folders
 
-BEST, LAST = "best.ckpt", "last.ckpt"
+LAST = "last.ckpt"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Run:
     @property
     def best(self) -> Path:
         """The best checkpoint."""
-        return self.folder / BEST
+        return self.folder / CHECKPOINT_FILE
 
     @property
     def last(self) -> Path:
@@ -54,7 +54,7 @@ class Run:
     @property
     def onnx(self) -> Path:
         """The exported model."""
-        return self.folder / "model.onnx"
+        return self.folder / MODEL_FILE
 
     def discard_empty(self) -> None:
         """Removes the folder, that of its date and that of all runs, if they are empty."""

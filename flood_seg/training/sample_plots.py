@@ -21,7 +21,7 @@ from flood_seg.plots.samples import plot_samples
 if TYPE_CHECKING:
     import pytorch_lightning as pl
 
-    from flood_seg.data.dataset import FloodDataset
+    from flood_seg.data.datamodule import FloodDataset
     from flood_seg.networks.network import PaddedNetwork
     from flood_seg.spec import ModelSpec
     from flood_seg.tracking.composite import Trackers

@@ -1,1 +1,1 @@
-"""The verbs, one module each: compose a configuration, call the packages below, report."""
+"""The verbs: compose a configuration, call the packages below, report."""

@@ -1,24 +1,23 @@
-"""What several verbs share: flags as overrides, paths, and flags that a verb cannot do without."""
+"""Shared by verbs: flags as overrides, paths, and required flags."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flood_seg.config.compose import compose
+from flood_seg.config.overrides import as_override
+from flood_seg.config.schema.workshop import DataToolsConfig
 from flood_seg.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from flood_seg.config.schema.workshop import DataToolsConfig
 
 PathLike = str | Path
 
 
 def as_overrides(flags: Mapping[str, object]) -> list[str]:
     """Returns `key=value` as Hydra reads it for each flag that was given; None is not given."""
-    from flood_seg.config.overrides import as_override
-
     return [as_override(key, value) for key, value in flags.items() if value is not None]
 
 
@@ -50,7 +49,4 @@ def compose_data(overrides: Sequence[str], data: PathLike | None = None) -> Data
     Raises:
         ConfigError: an unknown key or an impossible value.
     """
-    from flood_seg.config.compose import compose
-    from flood_seg.config.schema.workshop import DataToolsConfig
-
     return compose("data", [*overrides, *data_dir(data)], DataToolsConfig)

@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING
 
 from flood_seg.console import counted, say
 from flood_seg.errors import UsageError
+from flood_seg.skipped import EVERY
 from flood_seg.verbs.common import as_overrides, as_path, data_dir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flood_seg.config.schema import EvaluateConfig
-    from flood_seg.data.pairing import Pair
-    from flood_seg.evaluation.prediction_files import PredictionFiles
     from flood_seg.evaluation.result import EvaluationResult
-    from flood_seg.spec import ModelSpec
     from flood_seg.tracking.composite import Trackers
     from flood_seg.verbs.common import PathLike
 
@@ -72,8 +70,9 @@ def run_evaluation(
         DataError: no usable pair, no such part, or a mask has a value that the labels do not list.
         ModelError: the model's spec cannot be changed, or the other model does not fit this one.
     """
-    from flood_seg.data.layout import choose_part, find_samples
+    from flood_seg.data.layout import choose_part, find_samples, parts_of
     from flood_seg.evaluation.evaluate import evaluate as measure
+    from flood_seg.evaluation.prediction_files import PredictionFiles
     from flood_seg.evaluation.report import write_files
     from flood_seg.evaluation.show import show
     from flood_seg.files import check_writable
@@ -91,6 +90,7 @@ def run_evaluation(
         check_writable(out)
     elif options.files:
         raise UsageError("evaluation.files: requires --out FOLDER")
+    listing = f"{out / 'metrics.json'} lists each under faults" if out else f"--out FOLDER lists each, or {EVERY}"
     with ExitStack() as stack:
         trackers = _open_trackers(config, path, out) if config.logger else None
         if trackers:
@@ -101,10 +101,14 @@ def run_evaluation(
         predictor = Predictor(open_backend(engine, path), config.threshold, config.value_scale)
         description = predictor.backend.description
         say(f"{path}, {description}, on {counted(len(pairs), 'image')} of {config.datamodule.place}")
+        files = None
+        if out and options.files:
+            images = {pair.stem: pair.image for pair in found if pair.window is None}
+            files = PredictionFiles(out, options, predictor.spec, parts_of(config.datamodule, found), images)
         result = measure(
             predictor, pairs, config.datamodule, options, name=path, max_input_shift=config.max_input_shift,
-            at_network_size=at_network_size, value_scale=config.value_scale, listing=_listing(out),
-            files=_files(out, config, predictor.spec, found),
+            at_network_size=at_network_size, value_scale=config.value_scale, listing=listing,
+            files=files,
         )  # fmt: skip
         show(result, options)
         if out:
@@ -116,15 +120,6 @@ def run_evaluation(
     if save:
         _save(result, Path(path))
     return result
-
-
-def _files(out: Path | None, config: EvaluateConfig, spec: ModelSpec, pairs: list[Pair]) -> PredictionFiles | None:
-    from flood_seg.data.layout import parts_of
-    from flood_seg.evaluation.prediction_files import PredictionFiles
-
-    if out is None or not config.evaluation.files:
-        return None
-    return PredictionFiles(out, config.evaluation, spec, parts_of(config.datamodule, pairs))
 
 
 def _check_save(config: EvaluateConfig, path: str) -> None:
@@ -141,12 +136,6 @@ def _save(result: EvaluationResult, path: Path) -> None:
     found = result.record["found"]
     write_spec(path, replace(result.spec, **found))
     say(f"{path}: threshold {found['threshold']:.4f} and temperature {found['temperature']:.4f} written to its spec")
-
-
-def _listing(out: Path | None) -> str:
-    from flood_seg.skipped import EVERY
-
-    return f"{out / 'metrics.json'} lists each under faults" if out else f"--out FOLDER lists each, or {EVERY}"
 
 
 def _open_trackers(config: EvaluateConfig, model: str, out: Path | None) -> Trackers:

@@ -12,24 +12,21 @@ from flood_seg.console import say, track
 from flood_seg.errors import UsageError
 from flood_seg.files import check_name, check_suffix, check_writable
 from flood_seg.imaging.bands import BandSelection
-from flood_seg.imaging.gdal import import_rasterio
-from flood_seg.imaging.size import limit_megapixels
+from flood_seg.imaging.encoded import limit_megapixels
+from flood_seg.imaging.gdal import GEOTIFF, import_rasterio
 from flood_seg.imaging.video import is_video
 from flood_seg.inference.engines import choose_engine, open_backend, with_streams
-from flood_seg.inference.files import Job, not_done, plan, with_probabilities
+from flood_seg.inference.files import not_done, plan, with_probabilities
 from flood_seg.inference.models import choose_model
-from flood_seg.inference.predictor import Predictor, run_stages
-from flood_seg.inference.rendering import GEOTIFF
+from flood_seg.inference.predictor import Predictor
 from flood_seg.inference.report import Report
-from flood_seg.inference.segment import Segmenter
+from flood_seg.inference.segment import ImageState, Segmenter
 from flood_seg.resources import check_batch_memory
 from flood_seg.verbs.common import as_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from flood_seg.inference.backends.contract import Backend
-    from flood_seg.inference.segment import ImageState
     from flood_seg.verbs.common import PathLike
 
 
@@ -97,15 +94,9 @@ def segment_images(
     predictor = Predictor(backend, config.threshold, config.value_scale)
     segmenter = Segmenter(predictor, config.output, overlay)
     todo = not_done(jobs, overlay, BandSelection.of(predictor.spec), model) if config.skip_existing else jobs
+    images = [ImageState(job) for job in todo]
     head = {"model": model, "engine": backend.description, "threshold": predictor.threshold}
-    with Report(json, head, jobs, todo, segmenter.done, config.max_input_shift) as report:
-        for done in track(_segment(segmenter, backend, todo, config.batch_size), "Segmenting", len(todo)):
+    with Report(json, head, jobs, images, config.max_input_shift) as report:
+        for done in track(segmenter.each(images, config.batch_size), "Segmenting", len(images)):
             report.add(done)
     report.conclude(time.perf_counter() - started)
-
-
-def _segment(segmenter: Segmenter, backend: Backend, jobs: list[Job], batch_size: int) -> Iterator[ImageState]:
-    """Yields each image when its files are written, while the next ones are read and run."""
-    batches = [jobs[start : start + batch_size] for start in range(0, len(jobs), batch_size)]
-    for batch in run_stages(batches, segmenter.read, segmenter.run, segmenter.write, backend.concurrency):
-        yield from batch

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import time
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from flood_seg.console import say, track, warn
 from flood_seg.errors import ImageError, ModelError, UsageError
@@ -17,61 +18,41 @@ from flood_seg.imaging.display import class_colors
 from flood_seg.imaging.video import CODECS, VideoReader, VideoWriter, is_stream
 from flood_seg.inference.engines import open_backend
 from flood_seg.inference.models import choose_model
-from flood_seg.inference.predictor import Predictor, run_stages
+from flood_seg.inference.predictor import Predictor
 from flood_seg.inference.rendering import Renderer
+from flood_seg.inference.stages import Item, Stages
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy as np
 
-    from flood_seg.config.schema import InferConfig
+    from flood_seg.config.schema import InferConfig, OutputConfig
     from flood_seg.imaging.video import Frame
     from flood_seg.spec import ModelSpec
 
 
-class _State(NamedTuple):
-    """A frame between two stages: the network's input, then its output; or why there is none."""
+@dataclass
+class _FrameState(Item):
+    """A frame on its way: one without a mask, a black one for example, stays as it is and has no shares."""
 
     frame: Frame
-    tensor: np.ndarray | None
-    shift: float = 0.0
-    error: str = ""
+    overlay: np.ndarray | None = None
+    shares: dict[str, float] | None = None
 
 
-class _Done(NamedTuple):
-    frame: Frame
-    overlay: np.ndarray
-    shares: dict[str, float] | None
-    shift: float
-    error: str
+class _VideoStages(Stages[_FrameState]):
+    carried = (ImageError,)
 
+    def __init__(self, predictor: Predictor, output: OutputConfig) -> None:
+        super().__init__(predictor)
+        self._spec, self._renderer = predictor.spec, Renderer(predictor.spec, output)
 
-class _Stages:
-    """What is done to a frame: prepare, run, draw. A frame without a mask, a black one for example, stays as it is."""
+    def decode(self, item: _FrameState) -> np.ndarray:
+        return item.frame.image
 
-    def __init__(self, predictor: Predictor, renderer: Renderer) -> None:
-        self._predictor, self._renderer = predictor, renderer
-
-    def read(self, frame: Frame) -> _State:
-        try:
-            prepared = self._predictor.prepare(frame.image)
-        except ImageError as error:
-            return _State(frame, None, error=str(error))
-        return _State(frame, prepared.tensor, prepared.shift)
-
-    def run(self, state: _State) -> _State:
-        if state.tensor is None:
-            return state
-        return state._replace(tensor=self._predictor.backend.run(state.tensor[None])[0])
-
-    def finish(self, state: _State) -> _Done:
-        image = state.frame.image
-        if state.tensor is None:
-            return _Done(state.frame, image, None, 0.0, state.error)
-        prediction = self._predictor.finish(state.tensor, *image.shape[:2])
-        shares = prediction.shares(self._predictor.spec.class_names)
-        return _Done(state.frame, self._renderer.overlay(image, prediction.mask), shares, state.shift, "")
+    def conclude(self, item: _FrameState) -> None:
+        (prediction,) = item.predictions
+        item.overlay = self._renderer.overlay(item.frame.image, prediction.mask)
+        item.shares = prediction.shares(self._spec.class_names)
 
 
 Row = tuple[int, float, dict[str, float] | None]
@@ -113,7 +94,7 @@ def segment_video(
         say(f"Model {model} ({origin}), {backend.description}")
         predictor = Predictor(backend, config.threshold, config.value_scale)
         _check_rgb(predictor.spec, model)
-        rows, stopped = _segment(source, reader, predictor, Renderer(predictor.spec, config.output), config, out)
+        rows, stopped = _segment(source, reader, predictor, config, out)
     if all(shares is None for _, _, shares in rows):
         raise KeyboardInterrupt  # before the first mask
     if reader.count and options.max_frames is None and not stopped and reader.read < reader.count - 1:
@@ -130,10 +111,10 @@ def segment_video(
 
 
 def _segment(
-    source: str, reader: VideoReader, predictor: Predictor, renderer: Renderer, config: InferConfig, out: Path
+    source: str, reader: VideoReader, predictor: Predictor, config: InferConfig, out: Path
 ) -> tuple[list[Row], bool]:
     """Writes the overlay video; returns number, seconds and shares of each frame, and whether Ctrl-C ended it."""
-    options, stages = config.video, _Stages(predictor, renderer)
+    options = config.video
     rows: list[Row] = []
     failed: list[str] = []
     unusual, stopped = 0, False
@@ -142,10 +123,10 @@ def _segment(
     with ExitStack() as stack:
         temporary = stack.enter_context(atomic_path(out))
         writer = stack.enter_context(closing(VideoWriter(temporary, reader.fps / options.stride, reader.size)))
-        segmented = run_stages(frames, stages.read, stages.run, stages.finish, predictor.backend.concurrency)
+        segmented = _VideoStages(predictor, config.output).each(map(_FrameState, frames))
         try:
             for done in track(segmented, "Segmenting", total):
-                writer.write(done.overlay)
+                writer.write(done.frame.image if done.overlay is None else done.overlay)
                 rows.append((done.frame.number, done.frame.seconds, done.shares))
                 unusual += done.shift > config.max_input_shift
                 if done.error:
@@ -166,7 +147,10 @@ def _write_shares(out: Path, rows: list[Row], spec: ModelSpec) -> list[Path]:
     """Writes the share of each class over time as CSV, and as a plot where Matplotlib is installed."""
     names, table, plot = spec.class_names[1:], out.with_suffix(".csv"), out.with_suffix(".png")
     columns = ("frame", "seconds", *(f"{name}_share" for name in names))
-    cells = [(number, f"{seconds:.3f}", *_cells(shares, names)) for number, seconds, shares in rows]
+    cells = [
+        (number, f"{seconds:.3f}", *(None if shares is None else f"{shares[name]:.6f}" for name in names))
+        for number, seconds, shares in rows
+    ]
     write_csv(table, columns, cells)
     if find_spec("matplotlib") is None:
         return [table]
@@ -174,10 +158,6 @@ def _write_shares(out: Path, rows: list[Row], spec: ModelSpec) -> list[Path]:
 
     curves = {name: [math.nan if shares is None else shares[name] for _, _, shares in rows] for name in names}
     return [table, plot_shares([seconds for _, seconds, _ in rows], curves, class_colors(spec)[1:], plot)]
-
-
-def _cells(shares: dict[str, float] | None, names: Sequence[str]) -> list[str | None]:
-    return [None if shares is None else f"{shares[name]:.6f}" for name in names]
 
 
 def _check_options(config: InferConfig, json: Path | None) -> None:

@@ -10,8 +10,8 @@ from flood_seg.console import say, warn
 from flood_seg.errors import FloodSegError, PartialFailureError, UsageError
 from flood_seg.files import check_writable
 from flood_seg.imaging.bands import BandSelection
+from flood_seg.imaging.encoded import limit_megapixels
 from flood_seg.imaging.gdal import import_rasterio
-from flood_seg.imaging.size import limit_megapixels
 from flood_seg.inference.engines import choose_engine, open_backend, with_streams
 from flood_seg.inference.models import choose_model
 from flood_seg.inference.predictor import Predictor

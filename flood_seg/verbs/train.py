@@ -34,9 +34,8 @@ def train(
         FloodSegError: wrong input, detected before the first epoch where possible.
     """
     from flood_seg.config.compose import compose
-    from flood_seg.config.overrides import run_folder
+    from flood_seg.config.overrides import run_folder, sweep
     from flood_seg.config.schema import TrainConfig, check_choice
-    from flood_seg.config.sweep import sweep
 
     check_choice("--cfg", cfg or "job", ("job", "hydra", "all"))
     flags: dict[str, object] = {"datamodule.height": image_size, "datamodule.width": image_size}

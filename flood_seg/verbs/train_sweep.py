@@ -235,16 +235,16 @@ def _conclude(folder: Path, outcomes: list[Outcome], output_dir: Path) -> None:
     say(str(file))
     done = [outcome for outcome in outcomes if not outcome.error]
     if done:
-        _link_best(folder, Path(done[0].folder), output_dir)
+        _link_best(folder, Run(Path(done[0].folder)), output_dir)
     if len(done) < len(outcomes):
         raise PartialFailureError(
             f"{len(outcomes) - len(done)} of {len(outcomes)} runs failed; see {file}; the others are complete"
         )
 
 
-def _link_best(folder: Path, best: Path, output_dir: Path) -> None:
-    for file in ("model.onnx", "best.ckpt", "last.ckpt", "split.txt", "spec.json"):
-        if (best / file).exists():
-            with atomic_path(folder / file) as temporary:
-                temporary.symlink_to(os.path.relpath(best / file, folder))
-    link_latest(Run(best), output_dir)
+def _link_best(folder: Path, best: Run, output_dir: Path) -> None:
+    for file in (best.onnx, best.best, best.last, best.split, best.spec):
+        if file.exists():
+            with atomic_path(folder / file.name) as temporary:
+                temporary.symlink_to(os.path.relpath(file, folder))
+    link_latest(best, output_dir)

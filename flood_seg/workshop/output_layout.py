@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from flood_seg.config.schema import DataConfig
 from flood_seg.data.layout import find_samples, parts_of
+from flood_seg.data.pairing import Fault, Pair
 from flood_seg.errors import DataError, FindingsError, OutputError
 from flood_seg.files import check_writable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from flood_seg.config.schema import DataConfig
-    from flood_seg.data.pairing import Fault, Pair
+from flood_seg.imaging.decode import decode_bands
+from flood_seg.imaging.write import write_image
 
 IMAGES, MASKS = "images", "masks"
 
@@ -36,40 +34,47 @@ class OutputLocation:
     part: str | None
     name: str
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """Equal for locations that are one file on case-insensitive file systems."""
+        return self.part or "", self.name.casefold()
+
     def file(self, folder: str, suffix: str) -> Path:
         """Returns the sample's file in a folder such as `images` or `masks`."""
         return self.root / (self.part or "") / folder / f"{self.name}{suffix}"
 
 
-def _location_of(root: Path, pair: Pair, part: str | None) -> OutputLocation:
-    """Returns a sample's location; folders in the stem, but for the part's, are joined by underscores."""
-    stem = pair.stem.removeprefix(f"{pair.part}/") if pair.part else pair.stem
-    return OutputLocation(root, part, stem.replace("/", "_"))
+def write_upright(image: Path, place: OutputLocation, folder: str = IMAGES) -> Path:
+    """Writes an image that EXIF turns as it is seen, without loss as PNG; returns its file."""
+    values = decode_bands(image)[0]
+    target = place.file(folder, ".png")
+    write_image(target, values[:, :, 0] if values.shape[2] < 3 else values[:, :, :3])
+    return target
 
 
 def output_locations(root: Path, found: Sequence[tuple[Pair, str | None]]) -> list[OutputLocation]:
-    """Returns the location of each sample; where stems clash, they are replaced by the images' full names.
+    """Returns the location of each sample, named by its stem, with underscores for folders other than the part's.
+
+    Where stems clash, they are replaced by the images' full names.
 
     Raises:
         DataError: the full names clash, too.
     """
-    places = [_location_of(root, pair, part) for pair, part in found]
-    counts = Counter(map(_key, places))
+    places = []
+    for pair, part in found:
+        stem = pair.stem.removeprefix(f"{pair.part or ''}/")
+        places.append(OutputLocation(root, part, stem.replace("/", "_")))
+    counts = Counter(place.key for place in places)
     places = [
-        place if counts[_key(place)] == 1 else replace(place, name=f"{place.name}{pair.image.suffix}")
+        place if counts[place.key] == 1 else replace(place, name=f"{place.name}{pair.image.suffix}")
         for place, (pair, _) in zip(places, found, strict=True)
     ]
     seen = dict[tuple[str, str], Path]()
     for place, (pair, _) in zip(places, found, strict=True):
-        other = seen.setdefault(_key(place), pair.image)
+        other = seen.setdefault(place.key, pair.image)
         if other is not pair.image:
             raise DataError(f"{pair.image} and {other}: would both be written as {place.name}; rename one of them")
     return places
-
-
-def _key(place: OutputLocation) -> tuple[str, str]:
-    """Returns a key that is equal for locations that are one file on case-insensitive file systems."""
-    return place.part or "", place.name.casefold()
 
 
 def find_with_parts(config: DataConfig) -> tuple[list[tuple[Pair, str | None]], list[Fault]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,9 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from flood_seg.classes import IGNORED, to_rgb
+from flood_seg.classes import IGNORED, Color, to_rgb
+from flood_seg.config.schema import DataConfig
+from flood_seg.config.schema.workshop import OverlayConfig
 from flood_seg.console import counted, say
 from flood_seg.data.layout import choose_pairs
+from flood_seg.data.pairing import Pair
 from flood_seg.data.parallel import read_pairs
 from flood_seg.data.reading import SampleReader, resize_mask
 from flood_seg.errors import FindingsError
@@ -23,12 +27,6 @@ from flood_seg.metrics.confusion import confusion_matrix, image_ious
 from flood_seg.skipped import EVERY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from flood_seg.classes import Color
-    from flood_seg.config.schema import DataConfig
-    from flood_seg.config.schema.workshop import OverlayConfig
-    from flood_seg.data.pairing import Pair
     from flood_seg.inference.predictor import Predictor
 
 GAP_PIXELS, WHITE, INK = 6, (255, 255, 255), (26, 39, 51)
@@ -98,22 +96,18 @@ class _Drawer:
             LogitsError: the model answers NaN or infinity.
         """
         image, mask = self._reader.load(pair)
-        predicted = self._predictor.predict(image).mask if self._predictor else None
         height, width = shrunk(mask.shape, self._options.size)
         picture = to_picture(resize_image(image, height, width), self._reader.bands.names)
-        truth = resize_mask(mask, height, width)
-        opacity = self._options.opacity
-        if predicted is None or self._predictor is None:
-            share = float(((mask > 0) & (mask != IGNORED)).sum() / max((mask != IGNORED).sum(), 1))
-            return OverlayPicture(pair.stem, draw_classes(picture, truth, self._colors, opacity, None), f"{share:.0%}")
+        truth, opacity = resize_mask(mask, height, width), self._options.opacity
+        panels = [draw_classes(picture, truth, self._colors, opacity, None)]
+        if self._predictor is None:
+            share = ((mask > 0) & (mask != IGNORED)).sum() / max((mask != IGNORED).sum(), 1)
+            return OverlayPicture(pair.stem, panels[0], f"{share:.0%}")
+        spec, predicted = self._predictor.spec, self._predictor.predict(image).mask
         found = resize_mask(predicted, height, width)
-        spec = self._predictor.spec
+        panels.append(draw_classes(picture, found, self._colors, opacity, None))
+        panels.append(draw_difference(picture, truth, found, opacity))
         matrix = confusion_matrix(predicted, mask, len(spec.class_names))
-        panels = [
-            draw_classes(picture, truth, self._colors, opacity, None),
-            draw_classes(picture, found, self._colors, opacity, None),
-            draw_difference(picture, truth, found, opacity),
-        ]
         return OverlayPicture(pair.stem, _beside(panels), f"IoU {image_ious(matrix[None], spec.task)[0]:.3f}")
 
 

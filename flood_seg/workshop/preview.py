@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from flood_seg.classes import to_rgb
+from flood_seg.config.schema import AugmentationConfig, DataConfig
 from flood_seg.config.schema.checks import check_range
 from flood_seg.console import say
 from flood_seg.data.augmentation import build_augmentation
@@ -12,11 +13,6 @@ from flood_seg.data.datamodule import load_store
 from flood_seg.files import check_suffix, check_writable
 from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.display import to_picture
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from flood_seg.config.schema import AugmentationConfig, DataConfig
 
 MAX_SAMPLES = 400  # cells of a legible grid
 

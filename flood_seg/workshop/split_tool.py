@@ -6,30 +6,27 @@ import json
 import re
 import shlex
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flood_seg.classes import IGNORED
 from flood_seg.config.overrides import as_override
+from flood_seg.config.schema import DataConfig
+from flood_seg.config.schema.workshop import CheckConfig, SplitConfig
 from flood_seg.console import say, show_table
-from flood_seg.data.groups import read_groups
 from flood_seg.data.layout import find_samples, warn_of
+from flood_seg.data.pairing import Pair
 from flood_seg.data.parallel import read_pairs
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.split import Split, hash_name, write_split
+from flood_seg.data.tables import read_groups
 from flood_seg.errors import DataError, UsageError
 from flood_seg.files import check_suffix, check_writable
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from flood_seg.config.schema import DataConfig
-    from flood_seg.config.schema.workshop import CheckConfig, SplitConfig
-    from flood_seg.data.pairing import Pair
-
+Arrays = dict[str, np.ndarray]  # by stem
 TILE_NAME = re.compile(r"(_r\d+_c\d+|/r\d+c\d+)$")  # suffix of the names of tiles and windows
 
 
@@ -58,10 +55,10 @@ def split(
     check_writable(out, folder=bool(options.folds) or out.is_dir() or not out.suffix)
     pairs, faults = find_samples(data)
     warn_of(faults)
-    read = _SampleReading(data, task, options, pairs)
-    groups = _group(pairs, read, data, options, similarity)
+    weights, views = _read(data, task, options, pairs)
+    groups = _group([pair for pair in pairs if pair.stem in weights], views, data, options, similarity)
     if options.folds:
-        folds = assign(groups, read.weights, [1 / options.folds] * options.folds, seed)
+        folds = assign(groups, weights, [1 / options.folds] * options.folds, seed)
         splits = [
             Split(tuple(sorted(s for other in folds if other is not fold for s in other)), tuple(sorted(fold)))
             for fold in folds
@@ -69,52 +66,45 @@ def split(
         files = [out / f"fold_{number}.txt" for number in range(options.folds)]
     else:
         shares = [1 - options.val - options.test, options.val, options.test]
-        splits = [Split(*(tuple(sorted(part)) for part in assign(groups, read.weights, shares, seed)))]
+        splits = [Split(*(tuple(sorted(part)) for part in assign(groups, weights, shares, seed)))]
         files = [out / "split.txt" if out.is_dir() or not out.suffix else out]
     for file, parts in zip(files, splits, strict=True):
         write_split(file, parts)
-    _show(splits, files, read, options.groups)
+    _show(splits, files, data.classes(task).names, weights, options.groups)
     return splits
 
 
-class _SampleReading:
-    """Reads of the samples what the options need.
+def _read(data: DataConfig, task: str, options: SplitConfig, pairs: Sequence[Pair]) -> tuple[Arrays, Arrays]:
+    """Reads what the options need of the samples.
 
-    Attributes:
-        names: of the classes.
-        views: of each stem the image at 64×64, where near-duplicates are kept together.
-        weights: of each stem 1 and, with `split.stratify`, the share of each class.
+    Returns:
+        of each usable stem its weight: 1 and, with `split.stratify`, the share of each class; and the image at 64×64,
+        where near-duplicates are kept together.
     """
+    from flood_seg.workshop.check.examine import comparison_view
 
-    def __init__(self, data: DataConfig, task: str, options: SplitConfig, pairs: Sequence[Pair]) -> None:
-        self._place, self._reader, self._stratify = data.place, SampleReader.of(data, task), options.stratify
-        self.names = data.classes(task).names
-        self.views: dict[str, np.ndarray] = {}
-        self.weights = {pair.stem: np.ones(1) for pair in pairs}
-        self._needs_views = options.groups == "alike" and data.windows is None
-        if self._needs_views or self._stratify:
-            self._read(pairs)
+    needs_views = options.groups == "alike" and data.windows is None
+    if not needs_views and not options.stratify:
+        return {pair.stem: np.ones(1) for pair in pairs}, {}
+    reader, views = SampleReader.of(data, task), Arrays()
 
-    def _read(self, pairs: Sequence[Pair]) -> None:
-        self.weights = {pair.stem: weight for pair, weight in read_pairs(pairs, self._weigh, "Reading", threads=8)}
-        if not self.weights:
-            raise DataError(f"{self._place}: no pair could be read; flood-seg data check says why")
-
-    def _weigh(self, pair: Pair) -> np.ndarray:
-        """Returns the pair's weight; keeps its view."""
-        from flood_seg.workshop.check.examine import comparison_view
-
-        image, mask = self._reader.load(pair)
-        if self._needs_views:
-            self.views[pair.stem] = comparison_view(image, self._reader.bands.names)
-        if not self._stratify:
+    def weigh(pair: Pair) -> np.ndarray:
+        image, mask = reader.load(pair)
+        if needs_views:
+            views[pair.stem] = comparison_view(image, reader.bands.names)
+        if not options.stratify:
             return np.ones(1)
-        counts = np.bincount(mask[mask != IGNORED].ravel(), minlength=len(self.names))
+        counts = np.bincount(mask[mask != IGNORED].ravel(), minlength=len(reader.classes.names))
         return np.array([1.0, *(counts / max(mask.size, 1))])
+
+    weights = {pair.stem: weight for pair, weight in read_pairs(pairs, weigh, "Reading", threads=8)}
+    if not weights:
+        raise DataError(f"{data.place}: no pair could be read; flood-seg data check says why")
+    return weights, views
 
 
 def _group(
-    pairs: Sequence[Pair], read: _SampleReading, data: DataConfig, options: SplitConfig, similarity: CheckConfig
+    usable: Sequence[Pair], views: Arrays, data: DataConfig, options: SplitConfig, similarity: CheckConfig
 ) -> list[list[str]]:
     """Returns the stems of each group, which is of one part; a stem without a group is one of its own.
 
@@ -123,18 +113,15 @@ def _group(
     """
     from flood_seg.workshop.check.near_duplicates import connected_groups, find_near_duplicates
 
-    usable = [pair for pair in pairs if pair.stem in read.weights]
     place = {pair.stem: index for index, pair in enumerate(usable)}
     joined = list[tuple[int, int]]()
-    if read.views:
-        views = [read.views[pair.stem] for pair in usable]
-        joined += find_near_duplicates(views, similarity.duplicate_bits, similarity.duplicate_correlation)
+    if views:
+        shown = [views[pair.stem] for pair in usable]
+        joined += find_near_duplicates(shown, similarity.duplicate_bits, similarity.duplicate_correlation)
     keys = defaultdict[str, list[int]](list)
-    for stem, key in _keys(usable, options.groups, data.folders).items():
+    blocks = _blocks(usable, options.block) if options.block else {}
+    for stem, key in (*_keys(usable, options.groups, data.folders).items(), *blocks.items()):
         keys[key].append(place[stem])
-    if options.block:
-        for stem, key in _blocks(usable, options.block).items():
-            keys[key].append(place[stem])
     joined += [(members[0], other) for members in keys.values() for other in members[1:]]
     together = connected_groups(joined, len(usable))
     grouped = {index for group in together for index in group}
@@ -226,13 +213,13 @@ def _rank(group: Sequence[str], seed: int) -> bytes:
     return hash_name(f"{seed}:{min(group)}")
 
 
-def _show(splits: Sequence[Split], files: Sequence[Path], read: _SampleReading, groups: str) -> None:
+def _show(splits: Sequence[Split], files: Sequence[Path], names: Sequence[str], weights: Arrays, groups: str) -> None:
     rows = []
     for file, parts in zip(files, splits, strict=True):
         for part in ("train", "val", "test"):
             if stems := getattr(parts, part):
-                mean = np.mean([read.weights[stem] for stem in stems], axis=0)[1:]
-                shares = [f"{share:.1%} {name}" for name, share in zip(read.names, mean, strict=False) if share]
+                mean = np.mean([weights[stem] for stem in stems], axis=0)[1:]
+                shares = [f"{share:.1%} {name}" for name, share in zip(names, mean, strict=False) if share]
                 rows.append((file.name, part, len(stems), ", ".join(shares) or "not counted"))
     show_table(f"Split by {groups}", ("file", "part", "samples", "classes"), rows)
     hint = shlex.quote(as_override("datamodule.split_file", str(files[0])))

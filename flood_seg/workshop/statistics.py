@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 
 from flood_seg.classes import IGNORED
+from flood_seg.config.schema import DataConfig
 from flood_seg.data.layout import choose_split, find_samples, parts_of, warn_of
-from flood_seg.data.nodata import band_extremes, find_suspected_nodata
+from flood_seg.data.nodata import Extremes, band_extremes, find_suspected_nodata
+from flood_seg.data.pairing import Pair
 from flood_seg.data.parallel import read_pairs
 from flood_seg.data.reading import SampleReader, fill_up
 from flood_seg.data.stats import BandStats
 from flood_seg.errors import DataError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from flood_seg.config.schema import DataConfig
-    from flood_seg.data.nodata import Extremes
-    from flood_seg.data.pairing import Pair
 
 HISTOGRAM_BINS = 128  # of a band's values from 0 to `value_scale`
 MIN_REGION_PIXELS = 16  # smaller regions are noise of the annotation

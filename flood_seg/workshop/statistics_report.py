@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flood_seg.classes import IGNORED
+from flood_seg.classes import IGNORED, Classes
+from flood_seg.config.schema import DataConfig
 from flood_seg.console import say, show_table, warn
 from flood_seg.data.stats import write_stats
 from flood_seg.files import check_suffix, check_writable, write_json
 from flood_seg.plots.page import chart, write_chart, write_page
 from flood_seg.plots.statistics import draw_bands, draw_classes, draw_histogram, draw_image_sizes, draw_region_areas
-from flood_seg.workshop.statistics import measure_data_set
+from flood_seg.workshop.statistics import DataSetStatistics, measure_data_set
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from matplotlib.figure import Figure
-
-    from flood_seg.classes import Classes
-    from flood_seg.config.schema import DataConfig
-    from flood_seg.workshop.statistics import DataSetStatistics
 
 
 def stats(
@@ -116,7 +112,7 @@ def _charts(
     regions = [region for one in images for region in one.regions]
     return [
         ("sizes", "Image sizes", "One point per image.", lambda figure: draw_image_sizes(figure, sizes)),
-        ("aspect_ratios", "Aspect ratios", "Width divided by height; the network's input has one for all images.",
+        ("aspect_ratios", "Aspect ratios", "Width divided by height; that of the network's input is fixed.",
          lambda figure: draw_histogram(figure, [width / height for height, width in sizes], "width / height")),
         ("classes", "Classes", "Share of each class in all pixels, and number of images that contain it.",
          lambda figure: draw_classes(figure, record, classes.colors)),

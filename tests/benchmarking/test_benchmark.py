@@ -91,5 +91,5 @@ def test_an_engines_process_whose_memory_ends_says_so_in_a_line(tmp_path):
         def recv(self) -> object:
             raise MemoryError
 
-    _work(Pipe(), parse_engine(str(write_model(tmp_path / "red.onnx", red_spec()))), threads=0)
+    _work(Pipe(), parse_engine(str(write_model(tmp_path / "red.onnx", red_spec()))))
     assert isinstance(sent[-1], OutOfMemoryError) and "red.onnx; set smaller batches" in str(sent[-1])

@@ -42,6 +42,13 @@ from flood_seg.cli.table import VERBS
         ("flood-seg data from-coco co", []),
         ("flood-seg nothing x", []),
         ("flood-seg quantize quantize.f", ["quantize.form="]),
+        ("flood-seg train datamodule.cache=", [f"datamodule.cache={kept}" for kept in ("disk", "none", "ram")]),
+        ("flood-seg train task=", ["task=binary", "task=multiclass"]),
+        ("flood-seg train trainer.profiler=s", ["trainer.profiler=simple"]),
+        ("flood-seg data overlay overlay.part=t", ["overlay.part=test", "overlay.part=train"]),
+        ("flood-seg train datamodule.windows=", []),
+        ("flood-seg train trainer.seconds=", []),
+        ("flood-seg train nothing.cache=", []),
     ],
 )  # fmt: skip
 def test_a_word_may_become(line, words):

@@ -10,12 +10,11 @@ import torch
 
 from flood_seg.config.compose import compose
 from flood_seg.config.instantiate import instantiate
-from flood_seg.config.overrides import as_override, run_folder
+from flood_seg.config.overrides import as_override, run_folder, sweep
 from flood_seg.config.repository import configs_dir
 from flood_seg.config.saved import flatten, load_config, load_overrides, save_config
 from flood_seg.config.schema import EvaluateConfig, ExportConfig, InferConfig, QuantizeConfig, TrainConfig
 from flood_seg.config.schema.workshop import DataToolsConfig
-from flood_seg.config.sweep import sweep
 from flood_seg.errors import ConfigError
 
 CHOICES = [

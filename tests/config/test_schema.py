@@ -6,9 +6,10 @@ from typing import get_type_hints
 import pytest
 
 from flood_seg.config.compose import compose
-from flood_seg.config.defaults import SCHEMAS, defaults
+from flood_seg.config.defaults import defaults
 from flood_seg.config.repository import choices, configs_dir, shipped_values
 from flood_seg.config.schema import (
+    SCHEMAS,
     AugmentationConfig,
     DataConfig,
     EvaluateConfig,
@@ -16,7 +17,7 @@ from flood_seg.config.schema import (
     TrainerConfig,
     WindowsConfig,
 )
-from flood_seg.config.schema.fields import choices_of, nested_schema
+from flood_seg.config.schema.checks import choices_of, nested_schema
 from flood_seg.errors import ConfigError
 
 REMOVABLE_GROUPS = {"scheduler", "logger", "callbacks"}

@@ -15,14 +15,13 @@ from flood_seg.data.augmentation import build_augmentation
 from flood_seg.data.datamodule import FloodDataModule, load_store
 from flood_seg.data.layout import choose_split
 from flood_seg.errors import DataError
-from flood_seg.imaging.decode import read_image
 from flood_seg.imaging.preprocess import preprocess
 from flood_seg.inference.files import Job
 from flood_seg.inference.predictor import Predictor
-from flood_seg.inference.segment import Segmenter
+from flood_seg.inference.segment import ImageState, Segmenter
 from flood_seg.spec import ModelSpec
 from flood_seg.verbs.train_parts import make_spec as train_spec
-from tests.conftest import make_spec
+from tests.conftest import make_spec, read_image
 
 
 def open_module(folder: Path, **options: object) -> FloodDataModule:
@@ -74,9 +73,9 @@ def test_a_validation_sample_without_data_in_places_is_what_infer_feeds_too(pond
     segmenter = Segmenter(predictor, defaults(OutputConfig), overlay=False)
     for index, stem in enumerate(module.split.val):
         file = next((ponds / "images").glob(f"{stem}.*"))
-        (photo,) = segmenter.read([Job(file, file)])
+        (photo,) = segmenter.read([ImageState(Job(file, file))])
         sample = module.val_set[index]
-        np.testing.assert_array_equal(sample["image"].numpy(), photo.tensor)
+        np.testing.assert_array_equal(sample["image"].numpy(), photo.inputs[0])
         assert 0 < float((sample["mask"] == IGNORED).float().mean()) == pytest.approx(330 / 5120, abs=0.02)
     assert module.ignores
 

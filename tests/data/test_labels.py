@@ -65,7 +65,7 @@ def test_an_unlisted_value_names_file_value_and_pixels(tmp_path):
     values = VALUES[INDICES].astype(np.uint8)
     values[:2, :5], values[5, 5] = 7, 9
     Image.fromarray(values).save(tmp_path / "a.png")
-    with pytest.raises(DataError, match=r"a\.png: the value 7 stands in 10 pixels and 1 other values in 1,.*64 water"):
+    with pytest.raises(DataError, match=r"a\.png: the value 7 occurs in 10 pixels and 1 other values in 1,.*64 water"):
         read_classes(tmp_path / "a.png", BY_VALUE)
     lenient = parse_classes("multiclass", (), {64: "water", 128: "road"}, unlisted="ignore")
     found = read_classes(tmp_path / "a.png", lenient)
@@ -73,7 +73,7 @@ def test_an_unlisted_value_names_file_value_and_pixels(tmp_path):
 
 
 def test_an_unlisted_colour_is_written_as_one():
-    with pytest.raises(DataError, match="#010203 stands in 600"):
+    with pytest.raises(DataError, match="#010203 occurs in 600"):
         encode(Labels(np.full((20, 30, 3), (1, 2, 3), np.uint8)), BY_COLOR, "mask")
 
 
@@ -85,7 +85,7 @@ def test_values_are_merged_and_ignored():
 
 def test_fractions_and_negative_numbers_are_no_labels():
     for value in (0.5, -1.0, 1e9, np.inf):
-        with pytest.raises(DataError, match="stands in 1 pixels"):
+        with pytest.raises(DataError, match="occurs in 1 pixels"):
             encode(Labels(np.array([[0, value]], np.float32)), BY_VALUE, "mask")
 
 
@@ -121,9 +121,8 @@ def write_labels(path: Path, values: np.ndarray, **options: object) -> Path:
 
 
 def windows_of(height: int, width: int, size: int = 16) -> list[Window]:
-    whole = (0, 0, height, width)
     return [
-        Window(row, col, min(size, height - row), min(size, width - col), size, (height, width), whole)
+        Window(row, col, min(size, height - row), min(size, width - col), (height, width))
         for row in range(0, height, size)
         for col in range(0, width, size)
     ]
@@ -152,7 +151,7 @@ def test_a_class_may_have_a_negative_value(tmp_path):
     path = write_labels(tmp_path / "a.tif", values)
     assert read_classes(path, classes).tolist() == [[0, 1, 2, IGNORED]]
     assert classes.label_values == (0, 1, 2), "a predicted mask is a PNG"
-    with pytest.raises(DataError, match="value -2 stands in 1 pixels.*ignore_index=-2"):
+    with pytest.raises(DataError, match="value -2 occurs in 1 pixels.*ignore_index=-2"):
         read_classes(write_labels(tmp_path / "b.tif", values - (values == 1) * np.int16(3)), classes)
 
 
@@ -273,7 +272,7 @@ def test_evaluating_takes_an_ignore_index_of_its_own():
 def test_a_colour_of_16_bits_or_a_number_below_0_is_no_colour_that_labels_name():
     for value in (300, 65535, -1):
         values = np.full((2, 3, 3), value, np.int32 if value < 0 else np.uint16)
-        with pytest.raises(DataError, match="the value of over 8 bits stands in 6 pixels"):
+        with pytest.raises(DataError, match="the value of over 8 bits occurs in 6 pixels"):
             encode(Labels(values), BY_COLOR, "mask")
 
 

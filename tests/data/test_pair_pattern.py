@@ -12,7 +12,7 @@ from flood_seg.data.layout import choose_split, find_samples
 from flood_seg.data.reading import SampleReader
 from flood_seg.errors import ConfigError, DataError, ImageError
 from flood_seg.imaging.bands import BandSelection, sibling_files
-from flood_seg.workshop.label_coding import image_overrides
+from flood_seg.workshop.label_encoding import image_overrides
 
 PATTERN = "S2_after_{}.png:S2_mask_{}.png"
 

@@ -92,7 +92,7 @@ def test_a_file_of_other_bands_or_none_is_named(tmp_path):
         compose("train", [f"datamodule.stats_file='{path}'"], TrainConfig)
     with pytest.raises(ConfigError, match="4 bands, 3 values in mean"):
         compose("train", ["datamodule.bands=[r,g,b,n]"], TrainConfig)
-    with pytest.raises(ConfigError, match="mean=automatic: give a number a band, or auto"):
+    with pytest.raises(ConfigError, match="mean=automatic: give one number per band, or auto"):
         compose("train", ["datamodule.mean=automatic"], TrainConfig)
 
 
@@ -109,6 +109,7 @@ def write_nir(folder: Path) -> None:
                 out.write(array)
 
 
+@pytest.mark.usefixtures("no_curves")
 def test_bands_are_measured_without_a_mean_and_trained_on_without_being_named_again(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

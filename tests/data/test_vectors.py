@@ -72,7 +72,7 @@ def test_a_pixel_is_inside_where_its_centre_is(name, crs, kinds, image, tmp_path
 
 def test_a_window_is_cut_out_of_the_whole(image, tmp_path):
     labels = write_shapes(tmp_path / "masks" / "a.gpkg", kind=[1, 2])
-    window = Window(13, 21, 30, 40, 40, (HEIGHT, WIDTH), (0, 0, HEIGHT, WIDTH))
+    window = Window(13, 21, 30, 40, (HEIGHT, WIDTH))
     np.testing.assert_array_equal(draw_shapes(labels, image, TWO, "kind", window), EXPECTED[13:43, 21:61])
 
 
@@ -87,7 +87,7 @@ def test_without_a_field_all_shapes_are_the_foreground_and_pair_with_their_image
 def test_values_that_are_no_class_are_named_or_ignored(image, tmp_path):
     labels = write_shapes(tmp_path / "masks" / "a.gpkg", kind=["lake", "pond"])
     with pytest.raises(
-        DataError, match="a.gpkg: the value pond stands in 1 shapes, but the classes are background, lake"
+        DataError, match="a.gpkg: the value pond occurs in 1 shapes, but the classes are background, lake"
     ):
         draw_shapes(labels, image, TWO, "kind", None)
     lenient = parse_classes("multiclass", (), {1: "lake", 2: "road"}, unlisted="ignore")
@@ -120,7 +120,7 @@ def test_rows_that_run_northwards_lose_no_shape(tmp_path):
         out.write(np.full((1, HEIGHT, WIDTH), 90, np.uint8))
     labels = write_shapes(tmp_path / "masks" / "a.gpkg", kind=[1, 2])
     np.testing.assert_array_equal(draw_shapes(labels, tmp_path / "a.tif", TWO, "kind", None), EXPECTED[::-1])
-    window = Window(13, 21, 30, 40, 40, (HEIGHT, WIDTH), (0, 0, HEIGHT, WIDTH))
+    window = Window(13, 21, 30, 40, (HEIGHT, WIDTH))
     drawn = draw_shapes(labels, tmp_path / "a.tif", TWO, "kind", window)
     np.testing.assert_array_equal(drawn, EXPECTED[::-1][13:43, 21:61])
 
@@ -134,7 +134,7 @@ def test_shapes_beside_the_image_are_an_error_but_a_window_may_have_none(image, 
         out.write(source.read())
     with pytest.raises(ImageError, match=r"a\.gpkg: none of its 2 shapes lies on far\.tif; check the coordinate"):
         draw_shapes(labels, far, TWO, "kind", None)
-    window = Window(0, WIDTH - 5, 5, 5, 5, (HEIGHT, WIDTH), (0, 0, HEIGHT, WIDTH))
+    window = Window(0, WIDTH - 5, 5, 5, (HEIGHT, WIDTH))
     assert not draw_shapes(labels, image, TWO, "kind", window).any()
 
 
@@ -174,5 +174,5 @@ def test_shapes_without_area_are_counted_once(image, tmp_path, capsys):
 def test_a_shape_whose_class_is_missing_is_named(image, tmp_path):
     labels = tmp_path / "a.geojson"
     labels.write_text(json.dumps({"type": "FeatureCollection", "features": [feature(LAKE, 1), feature(ROAD, None)]}))
-    with pytest.raises(DataError, match="the value nan stands in 1 shapes"):
+    with pytest.raises(DataError, match="the value nan occurs in 1 shapes"):
         draw_shapes(labels, image, TWO, "kind", None)

@@ -13,7 +13,7 @@ from flood_seg.data.layout import choose_split, find_samples
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.windows import move
 from flood_seg.errors import DataError, ImageError
-from flood_seg.imaging.binary_mask import read_mask
+from flood_seg.imaging.binary_mask import read_binary_mask
 from flood_seg.training.history import read_history
 from flood_seg.verbs.train_run import run_training as train
 
@@ -134,6 +134,7 @@ def test_a_raster_too_small_for_two_blocks_is_one_line(tmp_path):
         find_samples(config_of(tmp_path))
 
 
+@pytest.mark.usefixtures("no_curves")
 def test_training_on_rasters_reads_windows_anew_each_epoch(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -175,7 +176,7 @@ def test_windows_of_a_mask_with_grey_edges_are_the_whole_masks(tmp_path):
     specks = np.random.default_rng(0).integers(0, 9, (1, 100, 130))
     redraw_mask(tmp_path / "masks" / "a.tif", lambda v: np.where(v > 0, 255 - specks, specks).astype(np.uint8))
     path, reader = tmp_path / "masks" / "a.tif", SampleReader.of(config_of(tmp_path), "binary")
-    whole = read_mask(path)
+    whole = read_binary_mask(path)
     assert 0.4 < whole.mean() < 0.6
     for pair in find_samples(config_of(tmp_path))[0]:
         (top, bottom), (left, right) = pair.window.slices

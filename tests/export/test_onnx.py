@@ -11,7 +11,7 @@ from flood_seg.export.onnx import export_onnx
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
 from flood_seg.networks.network import build_network
 from flood_seg.spec import METADATA_KEY
-from flood_seg.verbs.convert_to_onnx import convert_to_onnx
+from flood_seg.verbs.export import convert_to_onnx
 from tests.conftest import make_spec
 
 

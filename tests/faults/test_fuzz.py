@@ -36,16 +36,16 @@ from flood_seg.data.labels import encode
 from flood_seg.data.layout import find_samples
 from flood_seg.data.split import read_split
 from flood_seg.errors import ConfigError, DataError, FloodSegError, ModelError, UsageError
-from flood_seg.imaging.bands import BandSelection, read_bands
-from flood_seg.imaging.binary_mask import read_mask
-from flood_seg.imaging.decode import read_image
-from flood_seg.imaging.header import read_header
+from flood_seg.imaging.bands import BandSelection
+from flood_seg.imaging.binary_mask import read_binary_mask
 from flood_seg.imaging.label_values import Labels, read_labels
+from flood_seg.imaging.read import read_bands
 from flood_seg.imaging.source import ImageSource
 from flood_seg.spec import ModelSpec
 from flood_seg.workshop.convert.coco import from_coco
 from flood_seg.workshop.convert.cvat import from_cvat
-from tests.conftest import draw_pond, make_spec
+from flood_seg.workshop.header import read_header
+from tests.conftest import draw_pond, make_spec, read_image
 
 MOST_PIXELS = 1_000_000  # that a damaged header may promise here; the limit itself has tests of its own
 IMAGE, MASK = draw_pond(0, 40, 56)
@@ -68,7 +68,7 @@ def encoded(kind: str) -> bytes:
 
 
 KINDS = ("jpeg", "png", "mask", "palette", "alpha", "grey+alpha", "png16", "webp", "gif", "bmp", "tiff", "tif16", "jp2",
-         "ppm", "tga", "ico", "pcx")  # fmt: skip
+         "ppm", "dib", "avif", "mpo")  # fmt: skip
 WHOLE = {kind: encoded(kind) for kind in KINDS}
 
 
@@ -88,7 +88,7 @@ def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
 
 READERS: tuple[Callable[[Path], Any], ...] = (
     read_image,
-    read_mask,
+    read_binary_mask,
     lambda path: read_labels(path, by_color=True),
     lambda path: read_labels(path, by_color=False),
     lambda path: read_bands(path, BandSelection.of(defaults(DataConfig, bands=["1"], mean=[0.0], std=[1.0]))).values,

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from flood_seg.errors import ImageError
-from flood_seg.imaging.binary_mask import read_mask
+from flood_seg.imaging.binary_mask import read_binary_mask
 from tests.conftest import draw_pond
 
 PHOTO, MASK = draw_pond(0, 48, 64)
@@ -46,7 +46,7 @@ def wide_palette() -> Image.Image:
 def test_masks_of_all_kinds_read_as_0_and_1(tmp_path, image, suffix):
     path = tmp_path / f"mask.{suffix}"
     image.save(path)
-    mask = read_mask(path)
+    mask = read_binary_mask(path)
     assert mask.dtype == np.uint8
     np.testing.assert_array_equal(mask, WATER)
 
@@ -57,21 +57,21 @@ def test_grey_edges_are_split_at_half(tmp_path):
     Image.fromarray(values).save(tmp_path / "a.png")
     expected = np.zeros((20, 20), np.uint8)
     expected[:, 9:] = 1
-    np.testing.assert_array_equal(read_mask(tmp_path / "a.png"), expected)
+    np.testing.assert_array_equal(read_binary_mask(tmp_path / "a.png"), expected)
 
 
 def test_a_photo_in_place_of_a_mask_is_refused(tmp_path):
     Image.fromarray(PHOTO).save(tmp_path / "a.png")
     with pytest.raises(ImageError, match="mid-grey"):
-        read_mask(tmp_path / "a.png")
+        read_binary_mask(tmp_path / "a.png")
 
 
 def test_a_mask_of_dim_values_is_refused_instead_of_read_as_dry(tmp_path):
     Image.fromarray(MASK // 10).save(tmp_path / "a.png")
     with pytest.raises(ImageError, match="brightest value is 25"):
-        read_mask(tmp_path / "a.png")
+        read_binary_mask(tmp_path / "a.png")
 
 
 def test_an_empty_mask_stays_empty(tmp_path):
     Image.fromarray(MASK * 0).save(tmp_path / "a.png")
-    assert read_mask(tmp_path / "a.png").sum() == 0
+    assert read_binary_mask(tmp_path / "a.png").sum() == 0

@@ -14,15 +14,16 @@ from PIL import Image, ImageFile, ImageOps
 
 from flood_seg.errors import ImageError, OutOfMemoryError
 from flood_seg.imaging import decode as decode_module
-from flood_seg.imaging.bands import BandSelection, read_bands
-from flood_seg.imaging.binary_mask import read_mask
-from flood_seg.imaging.decode import decode_bands, read_image
-from flood_seg.imaging.header import read_header
+from flood_seg.imaging.bands import BandSelection
+from flood_seg.imaging.binary_mask import read_binary_mask
+from flood_seg.imaging.decode import decode_bands
+from flood_seg.imaging.encoded import limit_megapixels, peek_size
 from flood_seg.imaging.label_values import read_labels
 from flood_seg.imaging.raster import read_raster
-from flood_seg.imaging.size import limit_megapixels, peek_size
-from flood_seg.imaging.source import is_raster
-from tests.conftest import draw_pond
+from flood_seg.imaging.read import read_bands
+from flood_seg.imaging.source import IMAGE_SUFFIXES, PILLOW_FORMATS, SUFFIXES, is_image_file, is_raster
+from flood_seg.workshop.header import read_header
+from tests.conftest import draw_pond, read_image
 
 PHOTO, MASK = draw_pond(0, 48, 64)
 
@@ -77,7 +78,7 @@ def test_a_truncated_file_is_an_error_not_a_half_grey_photo(tmp_path, suffix):
 def test_what_is_no_image_is_named_in_one_line(tmp_path, content):
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
-    for read in (read_image, read_mask, read_header):
+    for read in (read_image, read_binary_mask, read_header):
         with pytest.raises(ImageError) as error:
             read(path)
         assert str(path) in str(error.value) and "\n" not in str(error.value)
@@ -111,7 +112,7 @@ def test_damaged_bytes_of_any_kind_give_an_image_or_one_line(tmp_path, format):
             0, 256, 4
         )
         whole.write_bytes(damaged.tobytes()[: len(data) if random.random() < 0.8 else random.integers(1, len(data))])
-        for read in (read_image, read_mask, read_header):
+        for read in (read_image, read_binary_mask, read_header):
             try:
                 read(whole)
             except (ImageError, OutOfMemoryError) as error:  # a size of a tag may be damaged
@@ -127,7 +128,7 @@ def png(width: int, height: int, *extra: bytes, rows: bytes = b"0") -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(extra) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-READERS = (read_image, read_mask, read_header, decode_bands, lambda path: read_labels(path, by_color=True))
+READERS = (read_image, read_binary_mask, read_header, decode_bands, lambda path: read_labels(path, by_color=True))
 
 
 def test_a_header_of_too_many_pixels_is_refused_with_its_figures(tmp_path):
@@ -201,9 +202,39 @@ def test_memory_that_ends_is_no_damaged_and_no_large_file(tmp_path, suffix, monk
 
     monkeypatch.setattr(decode_module.cv2, "imdecode", end)
     monkeypatch.setattr(ImageFile.ImageFile, "load", end_of_pillow)
-    for read in (read_image, read_mask, decode_bands):
+    for read in (read_image, read_binary_mask, decode_bands):
         with pytest.raises(OutOfMemoryError, match=rf"not enough memory for .*a\.{suffix}; close other programs"):
             read(path)
+
+
+@pytest.mark.parametrize("format", ["EPS", "ICNS", "TGA", "PCX"])
+def test_formats_beyond_the_listed_ones_are_refused_and_run_no_program(tmp_path, format, monkeypatch):
+    path = save(tmp_path / f"a.{format.lower()}", Image.fromarray(PHOTO), format)
+    monkeypatch.setattr("subprocess.check_call", lambda *_, **__: pytest.fail("a program was run"))
+    for read in (read_image, read_binary_mask, read_header):
+        with pytest.raises(ImageError, match=rf"^\S+{path.name}: not an image$"):
+            read(path)
+    assert path.suffix not in IMAGE_SUFFIXES and not is_image_file(path)
+
+
+@pytest.mark.parametrize("format", PILLOW_FORMATS)
+def test_each_listed_format_is_read_by_each_of_its_suffixes(tmp_path, format):
+    for suffix in SUFFIXES[format]:
+        assert suffix in IMAGE_SUFFIXES
+        path = save(tmp_path / f"a{suffix}", Image.fromarray(PHOTO), format)
+        assert is_image_file(path) and read_image(path).shape == PHOTO.shape
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+def test_a_tiff_is_read_as_it_is_stored_whatever_its_orientation_tag_says(tmp_path, orientation, compression):
+    options = {"compression": compression, "tiffinfo": {274: orientation}}
+    image = save(tmp_path / "a.tif", Image.fromarray(PHOTO), "TIFF", **options)
+    mask = save(tmp_path / "mask.tif", Image.fromarray(MASK), "TIFF", **options)
+    np.testing.assert_array_equal(read_bands(image, BandSelection()).values, PHOTO)  # by GDAL
+    np.testing.assert_array_equal(read_image(image), PHOTO)  # by Pillow
+    np.testing.assert_array_equal(read_binary_mask(mask), MASK > 0)
+    assert read_header(image).upright_size == PHOTO.shape[:2]
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])

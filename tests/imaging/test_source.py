@@ -13,20 +13,21 @@ from rasterio.transform import from_origin
 
 from flood_seg.errors import ImageError, OutOfMemoryError
 from flood_seg.imaging import decode as decode_module
-from flood_seg.imaging.bands import BandSelection, read_bands
-from flood_seg.imaging.binary_mask import read_mask
-from flood_seg.imaging.decode import decode_bands, read_image, read_photo
+from flood_seg.imaging.bands import BandSelection
+from flood_seg.imaging.binary_mask import read_binary_mask
+from flood_seg.imaging.decode import decode_bands, read_photo
+from flood_seg.imaging.encoded import limit_megapixels
 from flood_seg.imaging.gdal import open_raster
-from flood_seg.imaging.header import read_header
 from flood_seg.imaging.label_values import read_labels
 from flood_seg.imaging.raster import Window
-from flood_seg.imaging.size import limit_megapixels
+from flood_seg.imaging.read import read_bands
 from flood_seg.imaging.source import ImageInput, ImageSource
-from tests.conftest import draw_pond
+from flood_seg.workshop.header import read_header
+from tests.conftest import draw_pond, read_image
 
 IMAGE, MASK = draw_pond(0, 48, 64)
 NIR = BandSelection(("red", "green", "blue", "nir"), value_scale=10000.0)
-WINDOW = Window(8, 16, 24, 32, 32, (48, 64), (0, 0, 48, 64))
+WINDOW = Window(8, 16, 24, 32, (48, 64))
 
 
 def encode(image: Image.Image, form: str, **options: object) -> bytes:
@@ -76,7 +77,7 @@ READERS: dict[str, Callable[[ImageInput], object]] = {
     "bands of a photo": lambda given: read_bands(given, BandSelection()),
     "four bands": lambda given: read_bands(given, NIR),
     "channels": decode_bands,
-    "mask": read_mask,
+    "mask": read_binary_mask,
     "numbers": lambda given: read_labels(given, by_color=False),
     "colours": lambda given: read_labels(given, by_color=True),
     "header": read_header,

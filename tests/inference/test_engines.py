@@ -13,7 +13,6 @@ from flood_seg.inference.engines import (
     open_backend,
     parse_engine,
     short_name,
-    with_engine,
 )
 from tests.conftest import write_ponds
 from tests.inference.conftest import red_spec, write_model
@@ -53,9 +52,9 @@ def test_options_are_checked_as_on_the_command_line():
 
 
 def test_a_models_suffix_chooses_where_the_user_did_not():
-    assert with_engine(["threshold=0.3"], "best.ckpt") == ["backend=torch", "threshold=0.3"]
-    assert with_engine(["backend=openvino"], "model.onnx") == ["backend=openvino"]
-    assert with_engine([], None) == [] and with_engine([], "model.unknown") == []
+    assert choose_engine(["threshold=0.3"], "best.ckpt")[0] == ["backend=torch", "threshold=0.3"]
+    assert choose_engine(["backend=openvino"], "model.onnx")[0] == ["backend=openvino"]
+    assert choose_engine([], None)[0] == [] and choose_engine([], "model.unknown")[0] == []
 
 
 def test_a_model_may_be_given_with_its_engine():

@@ -15,10 +15,10 @@ from PIL import Image
 from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import InferConfig, OutputConfig
 from flood_seg.errors import ImageError, LogitsError, OutOfMemoryError, OutputError, PartialFailureError
-from flood_seg.imaging import bands as bands_module
-from flood_seg.inference import predictor as predictor_module
+from flood_seg.imaging import read as read_module
 from flood_seg.inference import rendering as rendering_module
 from flood_seg.inference import segment as segment_module
+from flood_seg.inference import stages as stages_module
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
 from flood_seg.verbs import infer as infer_module
 from flood_seg.verbs.infer import segment_images as infer
@@ -161,7 +161,7 @@ def test_however_many_photos_a_few_are_in_memory(overlay, allowed, red_model, tm
     (tmp_path / "in").mkdir()
     for number in range(20):
         Image.fromarray(PHOTO).save(tmp_path / "in" / f"{number:02d}.png")
-    read, alive, most = bands_module.read_photo, weakref.WeakSet(), []
+    read, alive, most = read_module.read_photo, weakref.WeakSet(), []
 
     class Photo(np.ndarray):
         __hash__ = object.__hash__
@@ -172,8 +172,8 @@ def test_however_many_photos_a_few_are_in_memory(overlay, allowed, red_model, tm
         most.append(len(alive))
         return image, None
 
-    monkeypatch.setattr(bands_module, "read_photo", counted)
-    monkeypatch.setattr(predictor_module, "cores", lambda: 2)
+    monkeypatch.setattr(read_module, "read_photo", counted)
+    monkeypatch.setattr(stages_module, "cores", lambda: 2)
     run(red_model, tmp_path / "in", overlay=overlay)
     assert len(most) == 20 and max(most) <= allowed
 

@@ -19,7 +19,7 @@ import flood_seg
 from flood_seg.classes import IGNORED
 from flood_seg.cli.main import main
 from flood_seg.imaging import gdal
-from flood_seg.imaging.binary_mask import read_mask
+from flood_seg.imaging.binary_mask import read_binary_mask
 from flood_seg.imaging.gdal import read_georeference
 from tests.inference.conftest import red_spec, write_model
 
@@ -74,7 +74,7 @@ def test_pixels_without_data_are_nodata(run, tmp_path):
     run(scene, "--out", tmp_path / "m.tif", "output.foreground_value=1", "output.probability=true")
     with rasterio.open(tmp_path / "m.tif") as mask, rasterio.open(tmp_path / "m_probability.tif") as probability:
         assert mask.nodata == 255 and (mask.read(1)[:100] == 255).all()
-        assert (read_mask(tmp_path / "m.tif")[:100] == IGNORED).all(), "as truth it counts nowhere either"
+        assert (read_binary_mask(tmp_path / "m.tif")[:100] == IGNORED).all(), "as truth it counts nowhere either"
         np.testing.assert_array_equal(mask.read(1)[100:], WATER[100:])
         assert (probability.crs, probability.transform) == (mask.crs, mask.transform)
         assert probability.dtypes == ("float32",) and np.isnan(probability.nodata)

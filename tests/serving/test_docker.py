@@ -117,6 +117,7 @@ def test_docker_is_taken_where_its_engine_answers_and_ctrl_c_stops_the_container
     folder, ((http, *_), options) = stand_in(), ports()
     process = start(folder, *options, "--docker-version", "25.01", "--use-gpus", "true")
     assert "Triton (in NVIDIA's container) serves m.onnx" in process.stdout.readline()
+    assert process.stdout.readline().endswith("; Ctrl-C stops it\n")
     with urllib.request.urlopen(f"http://127.0.0.1:{http}/v2/health/ready", timeout=5) as answer:
         assert answer.status == 200
     container = int((folder / "container.pid").read_text())
@@ -133,6 +134,9 @@ def test_detached_it_is_stopped_by_its_name(stand_in):
     folder, (_, options) = stand_in(), ports()
     process = start(folder, "--detach", *options)
     assert process.wait(20) == 0, process.stderr.read()
+    serves, log = process.stdout.read().splitlines()
+    assert "\\n" not in serves + log
+    assert log.startswith("Log triton") and log.endswith("--stop --container-name flood_seg_triton' stops it")
     container = int((folder / "container.pid").read_text())
     done = subprocess.run([sys.executable, "-m", "flood_seg", "triton-server", "--stop"], cwd=folder, check=False)
     assert done.returncode == 0 and has_ended(container, 5)

@@ -11,7 +11,7 @@ from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import DataConfig, EvaluateConfig, VerifyOptions
 from flood_seg.errors import DisagreementError
 from flood_seg.export.onnx import export_onnx
-from flood_seg.inference.engines import with_engine
+from flood_seg.inference.engines import choose_engine
 from flood_seg.networks.network import build_network
 from flood_seg.spec import METADATA_KEY
 from flood_seg.verbs.evaluate import run_evaluation as evaluate
@@ -56,7 +56,7 @@ def test_all_four_agree_and_another_model_does_not(folder, monkeypatch):
         assert all(model["agreement"]["probability"] < 1e-3 for model in record["models"][1:-1])
         confusions = []
         for model in ("best.ckpt", f"http://127.0.0.1:{http}"):
-            config = compose("evaluate", with_engine(["datamodule.data_dir=data"], model), EvaluateConfig)
+            config = compose("evaluate", choose_engine(["datamodule.data_dir=data"], model)[0], EvaluateConfig)
             confusions.append(evaluate(config, model).record["confusion"])
         assert sum(abs(a - b) for one, two in zip(*confusions, strict=True) for a, b in zip(one, two, strict=True)) <= 8
     finally:

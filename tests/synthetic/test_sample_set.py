@@ -6,7 +6,7 @@ import pytest
 
 from flood_seg.config.schema import SampleConfig
 from flood_seg.errors import DataError
-from flood_seg.imaging.binary_mask import read_mask
+from flood_seg.imaging.binary_mask import read_binary_mask
 from flood_seg.synthetic.sample_set import write_sample
 from flood_seg.synthetic.scene import draw_scene
 
@@ -51,7 +51,7 @@ def test_writing_is_done_once_and_again_where_parameters_change(tmp_path):
     folder = tmp_path / "sample"
     write_sample(folder, SampleConfig(3, 64, 64, 0))
     assert json.loads((folder / "sample.json").read_text())["count"] == 3
-    mask = read_mask(folder / "masks" / "0002.png")
+    mask = read_binary_mask(folder / "masks" / "0002.png")
     np.testing.assert_array_equal(mask * 255, draw_scene(2, 64, 64)[1])
     before = (folder / "images" / "0000.jpg").stat().st_mtime_ns
     write_sample(folder, SampleConfig(3, 64, 64, 0))

@@ -1,19 +1,19 @@
 """Every tracker for real, where it needs no network."""
 
 import json
-import os
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from flood_seg.cli.main import main
 from flood_seg.config.compose import compose
 from flood_seg.config.schema import TrainConfig
 from flood_seg.errors import ConfigError, OutputError, TrackingError
 from flood_seg.tracking.composite import Trackers, open_trackers
 from flood_seg.tracking.contract import RunInfo, Tracker
+from tests.processes import Forked
 from tests.training.conftest import run_training
 
 KEYS = ("WANDB_API_KEY", "WANDB_MODE", "COMET_API_KEY", "CLEARML_API_ACCESS_KEY", "CLEARML_CONFIG_FILE")
@@ -34,15 +34,15 @@ def nodes(*names: str, **changes: str) -> dict:
     return compose("train", overrides, TrainConfig).logger
 
 
-def test_a_service_without_a_key_says_so_before_anything_is_trained(nowhere, shared_ponds):
-    done = subprocess.run(
-        [sys.executable, "-m", "flood_seg", "train", "logger=[csv,wandb]", "model=tiny_unet", "datamodule.height=64",
-         f"datamodule.data_dir={shared_ponds}"],
-        cwd=nowhere, capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
+def test_a_service_without_a_key_says_so_before_anything_is_trained(nowhere, shared_ponds, monkeypatch, capfd):
+    monkeypatch.chdir(nowhere)
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", "logger=[csv,wandb]", "model=tiny_unet", "datamodule.height=64",
+              f"datamodule.data_dir={shared_ponds}"])  # fmt: skip
+    out, errors = capfd.readouterr()
     message = "logger.wandb: there is no key; run 'wandb login', set WANDB_API_KEY, or use logger.wandb.mode=offline"
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and message in done.stderr
-    assert "epoch" not in done.stdout
+    assert stopped.value.code == 2 and errors.count("\n") == 1 and message in errors
+    assert "epoch" not in out
 
 
 @pytest.mark.parametrize(
@@ -57,46 +57,39 @@ def test_so_do_the_others(name, message, nowhere):
         open_trackers(nodes(name), RunInfo("test", nowhere, {}, None))
 
 
-def work(folder: Path, name: str, runs: int = 1) -> subprocess.CompletedProcess:
-    """Runs of three epochs of metrics, pictures and a file, in a process of their own, which these services want."""
-    code = f"""
-from pathlib import Path
-import numpy as np
-from flood_seg.tracking.contract import RunInfo
-from flood_seg.tracking.composite import open_trackers
-from tests.tracking.test_composite import nodes
-folder = Path({str(folder)!r})
-(folder / "curve.png").write_bytes(b"a plot")
-nodes = nodes({name!r}, **{{"{name}.mode": "offline"}})
-for run in range({runs}):
-    trackers = open_trackers(nodes, RunInfo("test", folder, {{"optimizer.lr": 0.1}}, "abc"))
-    for epoch in range(3):
-        trackers.log_metrics({{"epoch": epoch, "val_iou": epoch / 4}}, 70 * epoch)
-        trackers.log_image("worst/1", np.full((20, 30, 3), 40, np.uint8), epoch)
-    trackers.log_artifacts({{"plots": [folder / "curve.png"], "onnx": []}})
-    trackers.close()
-    print("found", trackers.description)
-"""
-    root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True,
-                          timeout=110, check=False)  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "failed" not in done.stderr, done.stderr
-    return done
+def work(folder: Path, name: str, runs: int = 1) -> str:
+    """Returns what `track` says in a process of its own, which these services want."""
+    code, output = Forked(folder, track, folder, name, runs).finish()
+    assert code == 0 and "failed" not in output, output
+    return output
+
+
+def track(folder: Path, name: str, runs: int) -> None:
+    """Runs of three epochs of metrics, pictures and a file."""
+    (folder / "curve.png").write_bytes(b"a plot")
+    for _ in range(runs):
+        trackers = open_trackers(
+            nodes(name, **{f"{name}.mode": "offline"}), RunInfo("test", folder, {"optimizer.lr": 0.1}, "abc")
+        )
+        for epoch in range(3):
+            trackers.log_metrics({"epoch": epoch, "val_iou": epoch / 4}, 70 * epoch)
+            trackers.log_image("worst/1", np.full((20, 30, 3), 40, np.uint8), epoch)
+        trackers.log_artifacts({"plots": [folder / "curve.png"], "onnx": []})
+        trackers.close()
+        print("found", trackers.description)
 
 
 def test_wandb_offline_writes_a_folder_to_be_sent_later(nowhere):
-    done = work(nowhere, "wandb")
+    said = work(nowhere, "wandb")
     (run,) = nowhere.glob("wandb/offline-run-*")
-    assert f"wandb sync wandb/{run.name}" in done.stdout
+    assert f"wandb sync wandb/{run.name}" in said
     assert list(run.glob("*.wandb")) and len(list(run.glob("files/media/images/worst/*.png"))) == 3
 
 
 def test_comet_offline_writes_an_archive_with_all_in_it(nowhere):
-    done = work(nowhere, "comet")
+    said = work(nowhere, "comet")
     (archive,) = nowhere.glob("*.zip")
-    assert "comet upload" in done.stdout
+    assert "comet upload" in said
     with zipfile.ZipFile(archive) as opened:
         text = "\n".join(
             opened.read(name).decode(errors="ignore") for name in opened.namelist() if name.endswith(".json")
@@ -106,15 +99,16 @@ def test_comet_offline_writes_an_archive_with_all_in_it(nowhere):
 
 
 def test_clearml_offline_writes_an_archive_with_all_in_it_a_run_of_a_process(nowhere):
-    done = work(nowhere, "clearml", runs=2)
+    said = work(nowhere, "clearml", runs=2)
     archive, other = (nowhere / "home").glob(".clearml/cache/offline/*.zip")
-    assert archive.name in done.stdout and other.name in done.stdout
+    assert archive.name in said and other.name in said
     with zipfile.ZipFile(archive) as opened:
         metrics = opened.read("metrics.jsonl").decode()
         task = json.loads(opened.read("task.json"))
     assert "iou" in metrics and "optimizer.lr" in json.dumps(task)
 
 
+@pytest.mark.usefixtures("no_curves")
 def test_tensorboard_gets_curves_by_epoch_and_pictures_of_the_worst(shared_ponds, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

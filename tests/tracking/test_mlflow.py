@@ -20,16 +20,6 @@ from flood_seg.tracking.contract import RunInfo, git_commit
 from flood_seg.tracking.mlflow import MlflowTracker
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory) -> Path:
-    """A store with its tables, whose making takes seconds."""
-    file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(file.parent)
-        module.prepare(f"sqlite:///{file}", "another")
-    return file
-
-
 @pytest.fixture
 def store(empty_store, tmp_path, monkeypatch) -> str:
     """The address of a copy of it, in the working directory."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import flood_seg.torchvision_compat  # noqa: F401 - before what imports torchvision
@@ -31,10 +32,16 @@ def run_training(folder: Path, data: Path, *overrides: str) -> Summary:
     return train(compose("train", job, TrainConfig), job)
 
 
+@pytest.fixture(autouse=True)
+def _no_curves(no_curves: None) -> None:
+    """Of `finished_run`, which is made before any test's own fixtures, they are drawn."""
+
+
 @pytest.fixture(scope="session")
-def finished_run(tmp_path_factory: pytest.TempPathFactory, shared_ponds: Path) -> Summary:
+def finished_run(tmp_path_factory: pytest.TempPathFactory, shared_ponds: Path, empty_store: Path) -> Summary:
     """A run of two epochs with MLflow's embedded store."""
     folder = tmp_path_factory.mktemp("run")
+    shutil.copy(empty_store, folder)
     store = f"logger.mlflow.tracking_uri='sqlite:///{folder}/mlflow.db'"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)  # where MLflow keeps its artifacts

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -48,10 +50,10 @@ def find(monkeypatch, needs: float, available: float, most: int = 1000) -> tuple
     """With a machine of `available` MB, where a sample needs `needs`."""
     network, loss = Hungry(), torch.nn.Module()
     loss.forward = loss_of
-    monkeypatch.setattr(
-        finders, "_memory", lambda key: needs * max(network.sizes, default=0) if key == "VmHWM" else 0.0
-    )
-    monkeypatch.setattr(finders, "_available", lambda: available)
+    at_start = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=0))
+    monkeypatch.setattr(finders.psutil, "Process", lambda: at_start)
+    monkeypatch.setattr(finders.psutil, "virtual_memory", lambda: SimpleNamespace(available=available * 2**20))
+    monkeypatch.setattr(finders, "peak_memory", lambda: needs * max(network.sizes, default=0) * 2**20)
     config = compose("train", ["datamodule.height=32", "trainer.accelerator=cpu"], TrainConfig)
     return find_batch_size(
         config.trainer, config.datamodule, network, loss, min(most, config.tuner.max_batch_size)

@@ -1,15 +1,15 @@
 """A real process, a real SIGKILL in the middle of an epoch: the resumed run ends where an undisturbed one does."""
 
-import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from flood_seg.cli.main import main
 from flood_seg.training.history import read_history
+from tests.processes import Forked, start
 
 EPOCHS = 4
 OPTIONS = [
@@ -27,23 +27,11 @@ OPTIONS = [
 ]
 
 
-def start(folder: Path, data: Path, *overrides: str) -> subprocess.Popen:
-    folder.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "flood_seg", "train", *OPTIONS, f"datamodule.data_dir={data}", *overrides]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def run_folders(folder: Path, file: str = "") -> list[Path]:
+    return sorted((folder / "outputs").glob(f"2*/*/{file}"))
 
 
-def finish(process: subprocess.Popen) -> str:
-    out, _ = process.communicate(timeout=100)
-    assert process.returncode == 0, out
-    return out
-
-
-def run_folders(folder: Path) -> list[Path]:
-    return sorted((folder / "outputs").glob("2*/*"))
-
-
-def kill_in_the_middle_of_an_epoch(process: subprocess.Popen, folder: Path, after_epochs: int) -> None:
+def kill_in_the_middle_of_an_epoch(process: Forked, folder: Path, after_epochs: int) -> None:
     deadline = time.monotonic() + 100
     while time.monotonic() < deadline:
         done = [path for path in run_folders(folder) if (path / "last.ckpt").is_file()]
@@ -51,23 +39,29 @@ def kill_in_the_middle_of_an_epoch(process: subprocess.Popen, folder: Path, afte
             break
         time.sleep(0.02)
     time.sleep(0.05)  # the next epoch has begun
-    assert process.poll() is None, "it ended before it could be killed"
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.send(signal.SIGKILL)
+    assert process.finish()[0] == -signal.SIGKILL, "it ended before it could be killed"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
-def test_a_killed_and_resumed_run_ends_where_an_undisturbed_one_does(tmp_path, shared_ponds):
+def test_a_killed_and_resumed_run_ends_where_an_undisturbed_one_does(tmp_path, shared_ponds, monkeypatch, capsys):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    finish(start(whole, shared_ponds))
-    killed = start(broken, shared_ponds)
+    words = ["train", *OPTIONS, f"datamodule.data_dir={shared_ponds}"]
+    for folder in (whole, broken):
+        folder.mkdir()
+    monkeypatch.chdir(whole)
+    main(words)
+    killed = start(broken, *words)
     kill_in_the_middle_of_an_epoch(killed, broken, after_epochs=2)
     (folder,) = run_folders(broken)
     # As of a kill in the middle of a checkpoint, which is too short to be met here.
     for name in (f".last.{killed.pid}.part.ckpt", f".best.{killed.pid}.part.ckpt"):
         (folder / name).touch()
     assert len(read_history(folder / "history.csv")) < EPOCHS
-    out = finish(start(broken, shared_ponds, "resume=auto"))
+    monkeypatch.chdir(broken)
+    capsys.readouterr()
+    main([*words, "resume=auto"])
+    out = capsys.readouterr().out
     assert run_folders(broken) == [folder], "a resumed run stays in its folder"
     assert "epoch   0" not in out
     assert "removed 2 incomplete files of an interrupted run" in out and not list(folder.glob(".*.part*"))
@@ -80,11 +74,12 @@ def test_a_killed_and_resumed_run_ends_where_an_undisturbed_one_does(tmp_path, s
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for a single process")
 def test_ctrl_c_says_how_to_go_on(tmp_path, shared_ponds):
-    process = start(tmp_path / "run", shared_ponds, "trainer.max_epochs=500", "callbacks.early_stopping=null")
+    options = ["model=tiny_unet", "trainer.max_epochs=500", "callbacks.early_stopping=null"]
+    process = start(tmp_path, "train", *OPTIONS, f"datamodule.data_dir={shared_ponds}", *options)
     deadline = time.monotonic() + 100
-    while time.monotonic() < deadline and not list((tmp_path / "run").glob("outputs/2*/*/last.ckpt")):
+    while time.monotonic() < deadline and not run_folders(tmp_path, "last.ckpt"):
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
+    process.send(signal.SIGINT)
+    code, out = process.finish(60)
+    assert code == 130
     assert "flood-seg train resume=outputs" in out and "flood-seg: interrupted" in out and "Traceback" not in out

@@ -1,4 +1,3 @@
-import subprocess
 import sys
 
 import pytest
@@ -6,6 +5,7 @@ import torch
 
 from flood_seg.errors import BackendError
 from flood_seg.training import speed
+from tests.processes import Forked
 
 
 @pytest.mark.parametrize(
@@ -40,14 +40,21 @@ def test_an_accelerator_that_is_not_there_is_an_error_that_lists_what_is(monkeyp
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's settings")
-def test_keeping_freed_memory_changes_no_loss():
-    code = (
-        "import sys, torch; from flood_seg.training.speed import keep_freed_memory\n"
-        "if sys.argv[1] == 'keep': assert keep_freed_memory()\n"
-        "torch.manual_seed(0); n = torch.nn.Conv2d(3, 8, 3); o = torch.optim.SGD(n.parameters(), 0.1)\n"
-        "for _ in range(3):\n"
-        "    l = n(torch.randn(2, 3, 64, 64)).square().mean(); o.zero_grad(); l.backward(); o.step(); print(l.item())\n"
-    )
-    runs = [subprocess.run([sys.executable, "-c", code, how], capture_output=True, text=True, check=True).stdout
-            for how in ("keep", "leave")]  # fmt: skip
-    assert runs[0] == runs[1] and len(runs[0].splitlines()) == 3
+def test_keeping_freed_memory_changes_no_loss(tmp_path):
+    runs = [Forked(tmp_path, print_losses, keep) for keep in (True, False)]
+    (code, kept), (other, left) = (run.finish() for run in runs)
+    assert code == other == 0 and kept == left and len(kept.splitlines()) == 3
+
+
+def print_losses(keep: bool) -> None:
+    if keep:
+        assert speed.keep_freed_memory()
+    torch.manual_seed(0)
+    network = torch.nn.Conv2d(3, 8, 3)
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    for _ in range(3):
+        loss = network(torch.randn(2, 3, 64, 64)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        print(loss.item())

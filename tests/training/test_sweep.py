@@ -1,48 +1,60 @@
-"""Hydra's own sweepers and launchers, in real processes."""
+"""Hydra's own sweepers and launchers."""
 
 import csv
-import os
+import shutil
 import signal
-import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from flood_seg.cli.main import main
 from flood_seg.config.compose import compose
+from flood_seg.config.overrides import sweep
 from flood_seg.config.schema import TrainConfig
-from flood_seg.config.sweep import sweep
 from flood_seg.errors import ConfigError, FloodSegError
 from flood_seg.training.history import read_history
 from flood_seg.training.run import new_folder
 from flood_seg.verbs.train_sweep import run_sweep
+from tests.processes import start
 
 OPTIONS = ["model=tiny_unet", "datamodule.height=64", "datamodule.batch_size=4", "trainer.precision=32-true",
            "trainer.max_epochs=1", "augmentation=none"]  # fmt: skip
 
 
-def command(data: Path, *overrides: str) -> list[str]:
-    return [sys.executable, "-m", "flood_seg", "train", "-m", *OPTIONS, f"datamodule.data_dir={data}", *overrides]
+Run = Callable[..., tuple[str, list[dict[str, str]], Path]]
 
 
-def run(folder: Path, data: Path, *overrides: str, code: int = 0) -> tuple[str, list[dict[str, str]], Path]:
-    done = subprocess.run(
-        command(data, *overrides), cwd=folder, capture_output=True, text=True, timeout=110, check=False
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    (table,) = folder.glob("outputs/*/*/sweep.csv")
-    with table.open(newline="") as file:
-        return done.stdout + done.stderr, list(csv.DictReader(file)), table.parent
+@pytest.fixture
+def run(shared_ponds, tmp_path, monkeypatch, capfd) -> Run:
+    """Sweeps in `tmp_path`; returns what was said, the rows of the table and its folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def sweep_here(*overrides: str, code: int = 0) -> tuple[str, list[dict[str, str]], Path]:
+        found = 0
+        try:
+            main(["train", "-m", *OPTIONS, f"datamodule.data_dir={shared_ponds}", *overrides])
+        except SystemExit as stopped:
+            found = stopped.code
+        out = "".join(capfd.readouterr())
+        assert found == code, out
+        (table,) = tmp_path.glob("outputs/*/*/sweep.csv")
+        with table.open(newline="") as file:
+            return out, list(csv.DictReader(file)), table.parent
+
+    return sweep_here
 
 
 def test_two_sweeps_within_a_second_have_a_folder_each(tmp_path):
     assert len({new_folder(tmp_path) for _ in range(3)}) == 3
 
 
-def test_runs_side_by_side_share_one_store_and_are_compared_the_best_first(shared_ponds, tmp_path):
+def test_runs_side_by_side_share_one_store_and_are_compared_the_best_first(run, tmp_path, empty_store):
+    shutil.copy(empty_store, tmp_path)
     options = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "optimizer.lr=1e-3,5e-3", "run_name=lr"]
-    out, rows, folder = run(tmp_path, shared_ponds, *options)
+    out, rows, folder = run(*options)
     assert {row["overrides"] for row in rows} == {"optimizer.lr=0.001", "optimizer.lr=0.005"}
     ious = [float(row["val IoU"]) for row in rows]
     assert ious == sorted(ious, reverse=True) and out.index(rows[0]["overrides"]) >= 0
@@ -62,11 +74,11 @@ def test_runs_side_by_side_share_one_store_and_are_compared_the_best_first(share
     }
 
 
-def test_a_search_learns_from_the_validation_iou(shared_ponds, tmp_path):
+def test_a_search_learns_from_the_validation_iou(run, tmp_path):
     options = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", "optimizer.lr=tag(log,interval(1e-4,1e-2))",
                "hydra.sweeper.sampler.seed=1", "logger=none"]  # fmt: skip
     storage = f"hydra.sweeper.storage='sqlite:///{tmp_path}/study.db'"
-    _, rows, _ = run(tmp_path, shared_ponds, *options, storage, "hydra.sweeper.study_name=lr")
+    _, rows, _ = run(*options, storage, "hydra.sweeper.study_name=lr")
     import optuna
 
     study = optuna.load_study(study_name="lr", storage=f"sqlite:///{tmp_path}/study.db")
@@ -76,9 +88,9 @@ def test_a_search_learns_from_the_validation_iou(shared_ponds, tmp_path):
     assert all(1e-4 <= trial.params["optimizer.lr"] <= 1e-2 for trial in study.trials)
 
 
-def test_a_run_that_fails_does_not_lose_the_others_and_they_may_lie_deeper(shared_ponds, tmp_path):
+def test_a_run_that_fails_does_not_lose_the_others_and_they_may_lie_deeper(run, tmp_path):
     options = ["datamodule.val_split=0.001,0.2", "logger=none", "hydra.sweep.subdir='a/${hydra.job.num}'"]
-    out, rows, folder = run(tmp_path, shared_ponds, *options, code=2)
+    out, rows, folder = run(*options, code=2)
     assert {Path(row["folder"]).relative_to(folder.relative_to(tmp_path)) for row in rows} == {Path("a/0"), Path("a/1")}
     assert (folder / "model.onnx").resolve() == (tmp_path / rows[0]["folder"] / "model.onnx").resolve()
     assert [row["best epoch"] for row in rows] == ["0", "failed"] and "leaves an empty validation part" in rows[1][
@@ -98,9 +110,8 @@ def test_a_run_that_fails_does_not_lose_the_others_and_they_may_lie_deeper(share
         ("hydra/sweeper=optun", "Available options in 'hydra/sweeper': basic optuna$"),
     ],
 )
-def test_a_run_that_cannot_be_is_found_before_the_first_one_starts(wrong, message, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # where MLflow's file is made
-    overrides = [*OPTIONS, f"output_dir={tmp_path}", wrong]
+def test_a_run_that_cannot_be_is_found_before_the_first_one_starts(wrong, message, tmp_path):
+    overrides = [*OPTIONS, "logger=none", f"output_dir={tmp_path}", wrong]
     configs = [compose("train", job, TrainConfig) for job in sweep(overrides)]
     with pytest.raises(FloodSegError, match=message) as error:
         run_sweep(overrides, configs)
@@ -110,15 +121,13 @@ def test_a_run_that_cannot_be_is_found_before_the_first_one_starts(wrong, messag
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for a single process")
 def test_ctrl_c_ends_the_sweep_and_not_the_run_alone(shared_ponds, tmp_path):
     options = ["trainer.max_epochs=500,600", "callbacks.early_stopping=null", "logger=none"]
-    process = subprocess.Popen(
-        command(shared_ponds, *options), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    process = start(tmp_path, "train", "-m", *OPTIONS, f"datamodule.data_dir={shared_ponds}", *options)
     deadline = time.monotonic() + 100
     while time.monotonic() < deadline and not list(tmp_path.glob("outputs/*/*/0/last.ckpt")):
         time.sleep(0.1)
-    os.kill(process.pid, signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == 130 and b"Traceback" not in out
+    process.send(signal.SIGINT)
+    code, out = process.finish(60)
+    assert code == 130 and "Traceback" not in out
     assert not list(tmp_path.glob("outputs/*/*/1"))
 
 

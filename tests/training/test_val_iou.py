@@ -6,7 +6,7 @@ import pytest
 
 from flood_seg.config.compose import compose
 from flood_seg.config.schema import EvaluateConfig
-from flood_seg.inference.engines import with_engine
+from flood_seg.inference.engines import choose_engine
 from flood_seg.networks.checkpoint import read_checkpoint
 from flood_seg.verbs.evaluate import run_evaluation as evaluate
 from tests.training.conftest import run_training
@@ -15,7 +15,7 @@ from tests.training.conftest import run_training
 def at_network_size(run: Path, data: Path, *overrides: str) -> dict:
     model = str(run / "best.ckpt")
     options = [f"datamodule.data_dir='{data}'", f"datamodule.split_file='{run}/split.txt'", *overrides]
-    return evaluate(compose("evaluate", with_engine(options, model), EvaluateConfig), model, None, True).record
+    return evaluate(compose("evaluate", choose_engine(options, model)[0], EvaluateConfig), model, None, True).record
 
 
 @pytest.mark.parametrize(("precision", "batch"), [("32-true", 3), ("bf16-mixed", 1)])
@@ -30,7 +30,7 @@ def test_they_agree_exactly_whatever_precision_and_batch(shared_ponds, tmp_path,
 def test_at_each_photos_own_size_the_figure_is_another(shared_ponds, finished_run):
     model = str(finished_run.run_dir / "best.ckpt")
     options = [f"datamodule.data_dir='{shared_ponds}'", f"datamodule.split_file='{finished_run.run_dir}/split.txt'"]
-    config = compose("evaluate", with_engine(options, model), EvaluateConfig)
+    config = compose("evaluate", choose_engine(options, model)[0], EvaluateConfig)
     own = evaluate(config, model, None, False).record
     count = own["images"]
     assert sum(map(sum, own["confusion"])) == count * 64 * 80

@@ -36,7 +36,7 @@ def split(config: DataToolsConfig, out: Path) -> list[Split]:
     return split_tool.split(config.datamodule, config.task, config.seed, config.split, config.check, out)
 
 
-def tile(config: DataToolsConfig, out: Path, *arguments: Any) -> list[tiling.Cut]:
+def tile(config: DataToolsConfig, out: Path, *arguments: Any) -> list[tiling.TiledImage]:
     return tiling.tile(config.datamodule, config.task, config.tile, out, *arguments)
 
 

@@ -8,7 +8,15 @@ these objects (`flood_seg.config.compose.compose`). `dict[str, Any]` groups are 
 
 from flood_seg.config.schema.checks import check_choice, check_finite, check_range, check_seed
 from flood_seg.config.schema.data import AUTO, DataConfig, SampleConfig, WindowsConfig
-from flood_seg.config.schema.export import ExportConfig, QuantizeConfig, QuantizeOptions, TensorRtConfig, TensorRtExport
+from flood_seg.config.schema.export import (
+    ExportConfig,
+    QuantizeConfig,
+    QuantizeOptions,
+    TensorRtConfig,
+    TensorRtExport,
+    TritonConfig,
+    TritonServerConfig,
+)
 from flood_seg.config.schema.inference import (
     BenchmarkConfig,
     BenchmarkOptions,
@@ -19,7 +27,7 @@ from flood_seg.config.schema.inference import (
     VerifyConfig,
     VerifyOptions,
 )
-from flood_seg.config.schema.serving import TritonConfig, TritonServerConfig
+from flood_seg.config.schema.scenes import MapConfig, MapOptions
 from flood_seg.config.schema.training import (
     AugmentationConfig,
     ModelConfig,
@@ -28,35 +36,28 @@ from flood_seg.config.schema.training import (
     TunerConfig,
     monitors,
 )
+from flood_seg.config.schema.workshop import DataToolsConfig
+
+# The schema of each file of configs/.
+SCHEMAS: dict[str, type] = {
+    "train": TrainConfig,
+    "data": DataToolsConfig,
+    "infer": InferConfig,
+    "map": MapConfig,
+    "evaluate": EvaluateConfig,
+    "export": ExportConfig,
+    "convert_to_trt": TensorRtConfig,
+    "quantize": QuantizeConfig,
+    "verify": VerifyConfig,
+    "benchmark": BenchmarkConfig,
+    "triton_server": TritonServerConfig,
+}
 
 __all__ = [
-    "AUTO",
-    "AugmentationConfig",
-    "BenchmarkConfig",
-    "BenchmarkOptions",
-    "DataConfig",
-    "EvaluateConfig",
-    "EvaluationOptions",
-    "ExportConfig",
-    "InferConfig",
-    "ModelConfig",
+    "AUTO", "SCHEMAS", "AugmentationConfig", "BenchmarkConfig", "BenchmarkOptions", "DataConfig", "DataToolsConfig",
+    "EvaluateConfig", "EvaluationOptions", "ExportConfig", "InferConfig", "MapConfig", "MapOptions", "ModelConfig",
     "OutputConfig",
-    "QuantizeConfig",
-    "QuantizeOptions",
-    "SampleConfig",
-    "TensorRtConfig",
-    "TensorRtExport",
-    "TrainConfig",
-    "TrainerConfig",
-    "TritonConfig",
-    "TritonServerConfig",
-    "TunerConfig",
-    "VerifyConfig",
-    "VerifyOptions",
-    "WindowsConfig",
-    "check_choice",
-    "check_finite",
-    "check_range",
-    "check_seed",
-    "monitors",
-]
+    "QuantizeConfig", "QuantizeOptions", "SampleConfig", "TensorRtConfig", "TensorRtExport", "TrainConfig",
+    "TrainerConfig", "TritonConfig", "TritonServerConfig", "TunerConfig", "VerifyConfig", "VerifyOptions",
+    "WindowsConfig", "check_choice", "check_finite", "check_range", "check_seed", "monitors",
+]  # fmt: skip

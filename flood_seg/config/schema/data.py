@@ -9,14 +9,13 @@ from typing import Any, Literal
 
 from flood_seg.classes import Classes, parse_classes
 from flood_seg.config.repository import shipped_values
-from flood_seg.config.schema.checks import check_range, check_seed, check_workers
+from flood_seg.config.schema.checks import check_choices, check_range, check_seed, check_workers, closed_choices
 from flood_seg.config.schema.extra_val import read_extra_sets
-from flood_seg.config.schema.fields import check_choices, closed_choices
 from flood_seg.errors import ConfigError
 from flood_seg.files import regular
 
 AUTO = "auto"  # mean and std that are measured
-BANDS, VALUE_SCALE = ("red", "green", "blue"), 255.0  # where neither the configuration nor stats_file says them
+BANDS, VALUE_SCALE = ("red", "green", "blue"), 255.0  # if neither the configuration nor stats_file sets them
 Part = Literal["auto", "train", "val", "test", "all"]
 Cache = Literal["ram", "disk", "none"]
 
@@ -70,9 +69,9 @@ class DataConfig:
     sample: SampleConfig | None
     height: int
     width: int
-    bands: list[str]  # empty until it is checked, then BANDS
+    bands: list[str]  # empty in configs/; BANDS unless stats_file names others
     band_sources: dict[str, str] | None
-    value_scale: float  # until it is checked, then VALUE_SCALE
+    value_scale: float  # 0 in configs/; VALUE_SCALE unless stats_file gives another
     nodata: float | None
     mean: Any  # numbers, or AUTO until they are measured
     std: Any
@@ -143,7 +142,9 @@ class DataConfig:
             return
         for name, values in (("mean", self.mean), ("std", self.std)):
             if not isinstance(values, list) or not all(isinstance(value, int | float) for value in values):
-                raise ConfigError(f"datamodule.{name}={values}: give a number a band, or {AUTO} for mean and std both")
+                raise ConfigError(
+                    f"datamodule.{name}={values}: give one number per band, or {AUTO} for mean and std both"
+                )
         if not len(self.bands) == len(self.mean) == len(self.std):
             raise ConfigError(
                 f"datamodule: {len(self.bands)} bands, {len(self.mean)} values in mean and {len(self.std)} in std; "
@@ -163,7 +164,7 @@ class DataConfig:
             )
 
     def extra(self, name: str) -> DataConfig:
-        """Returns the configuration of a further validation set: this one, but for what `extra_val` says."""
+        """Returns the configuration of a further validation set: this one with the keys that `extra_val` replaces."""
         own: dict[str, Any] = dict.fromkeys(("sample", "split_file", "pairs_file", "extra_val", "stats_file"))
         return replace(self, **(own | {"extra_val_only": False} | self.extra_val[name]))
 
@@ -172,10 +173,10 @@ class DataConfig:
         if unknown := sorted(set(self.band_sources or ()) - set(self.bands)):
             raise ConfigError(f"datamodule.band_sources.{unknown[0]}: is none of the bands, {', '.join(self.bands)}")
         if len(set(self.bands)) < len(self.bands):
-            raise ConfigError(f"datamodule.bands: one stands twice among {', '.join(self.bands)}")
+            raise ConfigError(f"datamodule.bands: a band occurs twice in {', '.join(self.bands)}")
 
     def _read_stats(self, path: Path) -> None:
-        """Takes bands, scale, mean and std from what `data stats --write-config` wrote; none may contradict it."""
+        """Takes bands, scale, mean and std from a file of `data stats --write-config`; no key may contradict it."""
         import yaml
 
         key = f"datamodule.stats_file={path}"
@@ -203,7 +204,7 @@ class DataConfig:
 
     @property
     def place(self) -> str:
-        """The same for people."""
+        """The folders as text, for messages."""
         return ", ".join(str(folder) for folder in self.folders)
 
     def classes(self, task: str) -> Classes:

@@ -11,7 +11,7 @@ from flood_seg.errors import ConfigError, did_you_mean
 
 # The names that a part's folder may have.
 ALIASES = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
-# What a further validation set may say of itself; all else it shares with the data set.
+# The keys that a further validation set may set; it shares all others with the data set.
 EXTRA_KEYS = ("data_dir", "images_dir", "masks_dir", "mask_suffix", "pair_pattern", "pairs_file", "split_file",
               "labels", "max_label", "ignore_index", "unlisted", "band_sources", "nodata")  # fmt: skip
 KEY = "datamodule.extra_val"
@@ -19,19 +19,19 @@ LIST_SUFFIX = ".txt"
 
 
 def part_of_folder(folder: Path) -> str | None:
-    """Returns the part that a folder's own name says: train, val or test."""
+    """Returns the part that a folder is named after: train, val or test."""
     return next((part for part, names in ALIASES.items() if folder.name in names), None)
 
 
 def read_extra_sets(given: Any) -> dict[str, dict[str, Any]]:
-    """Returns the sets by their names, each with what it says of itself.
+    """Returns the sets by their names, each with the keys that it sets.
 
     Args:
         given: `{name: {data_dir: FOLDER, ...}}`, a folder, a list of folders, or a text file that lists them, one per
             line and relative to the file.
 
     Raises:
-        ConfigError: none of these, a name that cannot be part of a metric's, a folder twice, an unknown key.
+        ConfigError: none of these, a name that cannot be part of a metric's name, a folder twice, an unknown key.
     """
     if isinstance(given, str):
         given = _read_list(Path(given)) if given.endswith(LIST_SUFFIX) or Path(given).is_file() else [given]
@@ -67,7 +67,7 @@ def _named(folders: list[Any]) -> dict[str, str]:
 
 
 def _parts(folder: str) -> list[str]:
-    """The names of a path that tell sets apart, as words: `data/rain/val` is data and rain."""
+    """The parts of a path that identify a set, as words: `data/rain/val` is data and rain."""
     path = Path(folder)
     named = [re.sub(r"\W+", "_", name).strip("_") for name in path.parts]
     words = [name for name in named if name] or [re.sub(r"\W+", "_", path.absolute().name)]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from flood_seg.config.schema.checks import check_choice, check_range
+from flood_seg.config.schema.checks import check_choice, check_choices, check_range, closed_choices
 from flood_seg.config.schema.data import DataConfig, Part
-from flood_seg.config.schema.fields import check_choices, closed_choices
 from flood_seg.errors import ConfigError
 
 
@@ -50,7 +49,7 @@ class VideoConfig:
 
 
 def _check_use(config: InferConfig | EvaluateConfig) -> None:
-    """Checks what `infer` and `evaluate` may say otherwise than the model's record, and the limit of its warning."""
+    """Checks the keys that replace values of the model's spec, and the limit of the warning about unusual values."""
     check_range("threshold", 0.5 if config.threshold is None else config.threshold, 0, 1)
     check_range("value_scale", 1 if config.value_scale is None else config.value_scale, 0, open_low=True)
     check_range("max_input_shift", config.max_input_shift, 0)

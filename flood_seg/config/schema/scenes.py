@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from flood_seg.config.schema.checks import check_range
-from flood_seg.config.schema.fields import check_choices, closed_choices
+from flood_seg.config.schema.checks import check_choices, check_range, closed_choices
 from flood_seg.errors import ConfigError
 
 ProbabilityType = Literal["uint8", "float16", "float32", "none"]

@@ -5,9 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from flood_seg.config.schema.checks import check_choice, check_range, check_seed, check_workers
+from flood_seg.config.schema.checks import (
+    check_choice,
+    check_choices,
+    check_range,
+    check_seed,
+    check_workers,
+    closed_choices,
+)
 from flood_seg.config.schema.data import DataConfig
-from flood_seg.config.schema.fields import check_choices, closed_choices
 from flood_seg.errors import ConfigError
 from flood_seg.spec import Task
 
@@ -20,7 +26,7 @@ MAX_RUN_NAME_BYTES = 200  # file systems allow 255, and files of the run are nam
 
 @dataclass
 class ModelConfig:
-    """Which network, and what its encoder starts from."""
+    """The network, and the initial weights of its encoder."""
 
     architecture: str
     encoder: str
@@ -38,7 +44,7 @@ class ModelConfig:
 class AugmentationConfig:
     """Parameters of the training augmentation; every probability lies in [0, 1] and 0 switches a step off.
 
-    Crop, rotation, perspective and flips are drawn apart and applied as one warp.
+    Crop, rotation, perspective and flips are drawn independently and applied as one warp.
     """
 
     enabled: bool
@@ -75,7 +81,7 @@ class AugmentationConfig:
 @closed_choices
 @dataclass
 class TrainerConfig:
-    """How long and on what to train; the names are Lightning's where Lightning has them."""
+    """Duration, devices and precision of training; names as in Lightning's Trainer where it has the parameter."""
 
     max_epochs: int
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
@@ -115,7 +121,7 @@ class TrainerConfig:
 
 @dataclass
 class TunerConfig:
-    """What is found by trying before the training."""
+    """The search for a learning rate and a batch size before training."""
 
     find_lr: bool
     min_lr: float

@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from flood_seg.config.schema.checks import check_range, check_workers
+from flood_seg.config.schema.checks import check_choices, check_range, check_workers, closed_choices
 from flood_seg.config.schema.data import Part
-from flood_seg.config.schema.fields import check_choices, closed_choices
 from flood_seg.config.schema.training import TrainConfig
 from flood_seg.errors import ConfigError
 
 
 @dataclass
 class CheckConfig:
-    """What `data check` calls wrong."""
+    """Thresholds of `data check`."""
 
     duplicate_bits: int
     duplicate_correlation: float
@@ -30,9 +29,8 @@ class CheckConfig:
 
     def __post_init__(self) -> None:
         check_range("check.duplicate_bits", self.duplicate_bits, 0, 32)
-        for name in ("duplicate_correlation", "mask_agreement", "lossy_share", "misfit_share"):
-            check_range(f"check.{name}", getattr(self, name), 0, 1)
-        for name in ("swap_warning", "swap_error", "misfit_warning"):
+        shares = ("duplicate_correlation", "mask_agreement", "lossy_share", "misfit_share")
+        for name in (*shares, "swap_warning", "swap_error", "misfit_warning"):
             check_range(f"check.{name}", getattr(self, name), 0, 1)
         self.fix_swaps = _stems("check.fix_swaps", self.fix_swaps)
         check_range("check.thumbnail", self.thumbnail, 32, 2048)
@@ -46,7 +44,7 @@ def _stems(key: str, value: Any) -> bool | list[str]:
     stems = [value] if isinstance(value, str) else list(value) if isinstance(value, (list, tuple)) else [value]
     for stem in stems:
         if not isinstance(stem, str):
-            raise ConfigError(f"{key}: {stem!r} is no text; a stem of digits is quoted in a yaml: ['0014', '0015']")
+            raise ConfigError(f"{key}: {stem!r} is not text; a stem of digits is quoted in a yaml: ['0014', '0015']")
     return stems
 
 
@@ -119,7 +117,7 @@ class SplitConfig:
 @closed_choices
 @dataclass
 class CocoConfig:
-    """How masks become polygons and the other way round."""
+    """How masks are converted to polygons, and polygons to masks."""
 
     shape: Literal["auto", "polygon", "rle"]
     instances: Literal["component", "class"]

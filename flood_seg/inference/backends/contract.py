@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from flood_seg.errors import ModelError
 from flood_seg.inference.models import MODEL_FILE
-from flood_seg.resources import enough_memory
 from flood_seg.spec import ModelSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import numpy as np
-
-LESS_MEMORY = "close other programs, or set backend.streams=1 backend.threads=1"
 
 
 class Backend(Protocol):
@@ -80,51 +76,41 @@ class Tensor:
     shape: tuple[object, ...]
 
 
-def parse_spec(where: str, text: str | None) -> ModelSpec:
+def parse_spec(where: str, text: str | None, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> ModelSpec:
     """Parses the ModelSpec that an artefact carries.
 
     Raises:
-        ModelError: there is none, or it cannot be read.
+        ModelError: there is none, it cannot be read, or the model has not its one input and one output, float32 in
+            NCHW.
     """
     if text is None:
         raise ModelError(
             f"{where}: carries no ModelSpec, so its mean, std and classes are unknown; "
             "export it with 'flood-seg convert-to-onnx --ckpt ...'"
         )
-    return ModelSpec.from_json(text, where)
-
-
-def check_tensors(where: str, spec: ModelSpec, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
-    """Raises ModelError unless the model has the spec's one input and one output, float32 in NCHW."""
-    _check_only(where, "takes", inputs, Tensor(spec.input_name, "float32", (None, len(spec.bands))), spec)
-    _check_only(where, "answers", outputs, Tensor(spec.output_name, "float32", (None, spec.logit_channels)), spec)
-
-
-def _check_only(where: str, verb: str, tensors: Sequence[Tensor], expected: Tensor, spec: ModelSpec) -> None:
-    shape = (*expected.shape, spec.height, spec.width)
-    matches = [
-        (tensor.name, tensor.dtype, len(tensor.shape)) == (expected.name, expected.dtype, len(shape))
-        and all(_matches(size, required) for size, required in zip(tensor.shape, shape, strict=True))
-        for tensor in tensors
-    ]
-    if matches != [True]:
-        found = ", ".join(f"{tensor.name}: {tensor.dtype} {list(tensor.shape)}" for tensor in tensors)
-        raise ModelError(
-            f"{where}: {verb} {found}; its ModelSpec says {expected.name}: float32 "
-            f"['batch', {shape[1]}, {spec.height}, {spec.width}]; export it again with 'flood-seg convert-to-onnx'"
-        )
+    spec = ModelSpec.from_json(text, where)
+    for verb, tensors, name, channels in (
+        ("takes", inputs, spec.input_name, len(spec.bands)),
+        ("answers", outputs, spec.output_name, spec.logit_channels),
+    ):
+        shape = (None, channels, spec.height, spec.width)
+        matches = [
+            (tensor.name, tensor.dtype, len(tensor.shape)) == (name, "float32", len(shape))
+            and all(_matches(size, required) for size, required in zip(tensor.shape, shape, strict=True))
+            for tensor in tensors
+        ]
+        if matches != [True]:
+            found = ", ".join(f"{tensor.name}: {tensor.dtype} {list(tensor.shape)}" for tensor in tensors)
+            raise ModelError(
+                f"{where}: {verb} {found}; its ModelSpec says {name}: float32 "
+                f"['batch', {channels}, {spec.height}, {spec.width}]; export it again with 'flood-seg convert-to-onnx'"
+            )
+    return spec
 
 
 def _matches(size: object, required: object) -> bool:
     dynamic = not isinstance(size, int) or size < 0
     return dynamic or required in (None, size)
-
-
-def enough_for(batch: np.ndarray) -> AbstractContextManager[None]:
-    """Returns a context in which an engine that lacks the memory for a batch raises OutOfMemoryError."""
-    count, _, height, width = batch.shape
-    what = f"a batch of {count} at the network's {width}×{height}"
-    return enough_memory(what, f"set a smaller batch_size, {LESS_MEMORY}")
 
 
 def first_line(error: Exception | str) -> str:

@@ -7,17 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from flood_seg.errors import BackendError, ConfigError, ModelError, OutOfMemoryError, did_you_mean
-from flood_seg.inference.backends.contract import (
-    LESS_MEMORY,
-    Backend,
-    Tensor,
-    check_tensors,
-    enough_for,
-    first_line,
-    parse_spec,
-)
+from flood_seg.inference.backends.contract import Backend, Tensor, first_line, parse_spec
 from flood_seg.inference.backends.streams import Streams, check_threads
-from flood_seg.resources import cores, is_out_of_memory
+from flood_seg.resources import LESS_MEMORY, cores, is_out_of_memory
 from flood_seg.spec import METADATA_KEY
 
 if TYPE_CHECKING:
@@ -25,22 +17,12 @@ if TYPE_CHECKING:
 
     from flood_seg.spec import ModelSpec
 
-PROVIDERS = {
-    "tensorrt": "TensorrtExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "cpu": "CPUExecutionProvider",
-}
+PROVIDERS = {"tensorrt": "TensorrtExecutionProvider", "cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
 FATAL = 4  # log severity: the runtime's own log lines repeat its exceptions
 
 
 class OnnxRuntimeBackend(Backend):
-    """Runs an ONNX file.
-
-    Attributes:
-        spec: what the file's metadata says of the model.
-        description: the engine and the execution provider in use.
-        concurrency: how many threads may call `run` at once.
-    """
+    """Runs an ONNX file."""
 
     suffixes = (".onnx",)
     triton_platform = "onnxruntime"
@@ -76,11 +58,12 @@ class OnnxRuntimeBackend(Backend):
         # A session without threads of its own runs on its callers', so that one serves them all.
         others = (session if share == 1 else _create(model, used, share) for _ in range(1, self.concurrency))
         self._sessions = Streams([session, *others])
-        self.spec = _read_spec(model, session)
+        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        self.spec = parse_spec(str(model), text, _tensors(session.get_inputs()), _tensors(session.get_outputs()))
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Maps float32 [batch, bands, height, width] to logits [batch, classes or 1, height, width]."""
-        with enough_for(batch), self._sessions.take() as session:
+        with self._sessions.take() as session:
             (logits,) = session.run([self.spec.output_name], {self.spec.input_name: batch})
         return np.asarray(logits)
 
@@ -120,9 +103,11 @@ def _create(model: Path, provider: str, threads: int) -> Any:
     # Threads that spin while they wait take the core from whatever else runs: beside a busy process, opening the model
     # took 105 ms with and 81 ms without, the first photo 290 and 235 ms. The other options' defaults were the best.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # What TensorRT does not support of a graph runs on CUDA, not on the CPU.
+    providers = [PROVIDERS[name] for name in (provider, *(["cuda"] if provider == "tensorrt" else []))]
     try:
         # Without fallback: a provider that fails, at the start or later, must not leave the work to the CPU.
-        session = onnxruntime.InferenceSession(str(model), options, providers=_in_order(provider), enable_fallback=0)
+        session = onnxruntime.InferenceSession(str(model), options, providers=providers, enable_fallback=0)
     except Exception as error:  # the runtime's exceptions share no base of their own
         if is_out_of_memory(error):
             raise OutOfMemoryError(f"{model}: not enough memory to load it; {LESS_MEMORY}") from error
@@ -135,17 +120,6 @@ def _create(model: Path, provider: str, threads: int) -> Any:
             "fix the driver or set backend.provider=cpu"
         )
     return session
-
-
-def _in_order(provider: str) -> list[str]:
-    """Returns the providers to try in order: what TensorRT does not support of a graph runs on CUDA, not on the CPU."""
-    return [PROVIDERS[name] for name in ((provider, "cuda") if provider == "tensorrt" else (provider,))]
-
-
-def _read_spec(model: Path, session: Any) -> ModelSpec:
-    spec = parse_spec(str(model), session.get_modelmeta().custom_metadata_map.get(METADATA_KEY))
-    check_tensors(str(model), spec, _tensors(session.get_inputs()), _tensors(session.get_outputs()))
-    return spec
 
 
 def _tensors(nodes: list[Any]) -> list[Tensor]:

@@ -10,23 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flood_seg.errors import BackendError, ConfigError, ModelError, OutOfMemoryError, did_you_mean
-from flood_seg.inference.backends.contract import (
-    LESS_MEMORY,
-    Backend,
-    Tensor,
-    check_tensors,
-    enough_for,
-    first_line,
-    parse_spec,
-)
+from flood_seg.inference.backends.contract import Backend, Tensor, first_line, parse_spec
 from flood_seg.inference.backends.streams import Streams, check_threads
-from flood_seg.resources import is_out_of_memory
+from flood_seg.resources import LESS_MEMORY, is_out_of_memory
 from flood_seg.spec import METADATA_KEY
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flood_seg.spec import ModelSpec
 
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 # Compiled for exact sizes a model is 20 to 30 % faster than with dynamic ones; compiling takes a quarter of a second.
@@ -48,13 +39,7 @@ def openvino_core() -> Any:
 
 
 class OpenVinoBackend(Backend):
-    """Runs an ONNX file, or the .xml and .bin that `flood-seg quantize --out model.xml` writes.
-
-    Attributes:
-        spec: what the file's metadata says of the model.
-        description: the engine, device and precision in use.
-        concurrency: how many threads may call `run` at once.
-    """
+    """Runs an ONNX file, or the .xml and .bin that `flood-seg quantize --out model.xml` writes."""
 
     suffixes = (".xml",)
 
@@ -86,7 +71,9 @@ class OpenVinoBackend(Backend):
         self._device = _find_device(self._core, device)
         precision = _find_precision(self._core, self._device, precision)
         self._model = _read_model(self._core, model)
-        self.spec = _read_spec(model, self._model)
+        place = ["framework", METADATA_KEY]  # where OpenVINO keeps the metadata of an ONNX file
+        text = self._model.get_rt_info(place).astype(str) if self._model.has_rt_info(place) else None
+        self.spec = parse_spec(str(model), text, _tensors(self._model.inputs), _tensors(self._model.outputs))
         self.description = f"openvino {device} {precision}"
         self.concurrency = max(1, streams)
         self._options = {"NUM_STREAMS": str(self.concurrency), "INFERENCE_PRECISION_HINT": PRECISIONS[precision]}
@@ -97,7 +84,7 @@ class OpenVinoBackend(Backend):
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Maps float32 [batch, bands, height, width] to logits [batch, classes or 1, height, width]."""
-        with enough_for(batch), self._requests(batch.shape).take() as request:
+        with self._requests(batch.shape).take() as request:
             return np.asarray(request.infer([batch], share_inputs=True)[0])
 
     def _requests(self, shape: tuple[int, ...]) -> Streams[Any]:
@@ -116,7 +103,7 @@ class OpenVinoBackend(Backend):
             compiled = self._core.compile_model(model, self._device, self._options)
         except RuntimeError as error:
             if is_out_of_memory(error):
-                raise MemoryError from error
+                raise
             raise BackendError(f"backend.device={self._device}: {_reason(error)}") from error
         return Streams(compiled.create_infer_request() for _ in range(self.concurrency))
 
@@ -169,14 +156,6 @@ def _reason(error: Exception) -> str:
     """Returns the last line: OpenVINO's messages begin with locations in its source."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith(("Exc", "Check"))]
     return lines[-1][:200] if lines else first_line(error)
-
-
-def _read_spec(path: Path, model: Any) -> ModelSpec:
-    place = ["framework", METADATA_KEY]  # where OpenVINO keeps the metadata of an ONNX file
-    text = model.get_rt_info(place).astype(str) if model.has_rt_info(place) else None
-    spec = parse_spec(str(path), text)
-    check_tensors(str(path), spec, _tensors(model.inputs), _tensors(model.outputs))
-    return spec
 
 
 def _tensors(ports: list[Any]) -> list[Tensor]:

@@ -110,12 +110,7 @@ def gpu(device: int) -> tuple[str, str] | None:
 
 
 class TensorRtBackend(Backend):
-    """Runs a plan.
-
-    Attributes:
-        spec: what the record beside the plan says of the model.
-        description: the engine, precision and GPU in use.
-    """
+    """Runs a plan."""
 
     suffixes = (".plan", ".engine", ".trt")
     triton_platform = "tensorrt"

@@ -9,19 +9,19 @@ import os
 import re
 import threading
 import time
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 
 from flood_seg.config.schema.checks import check_range, check_workers
 from flood_seg.errors import ConfigError, FloodSegError, ServerError, UsageError, did_you_mean
-from flood_seg.inference.backends.contract import Backend, Tensor, check_tensors, first_line, parse_spec
+from flood_seg.inference.backends.contract import Backend, Tensor, first_line, parse_spec
 from flood_seg.spec import METADATA_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from flood_seg.spec import ModelSpec
 
@@ -115,13 +115,7 @@ def join_address(url: str, model: str | None) -> str:
 
 
 class TritonBackend(Backend):
-    """Runs a model on a Triton server.
-
-    Attributes:
-        spec: from the model's configuration on the server.
-        description: the protocol.
-        concurrency: how many requests may be in progress at once; as many threads may call `run`.
-    """
+    """Runs a model on a Triton server."""
 
     schemes = SCHEMES
 
@@ -279,9 +273,7 @@ def _read_spec(where: str, config: Any) -> ModelSpec:
         raise ServerError(
             f"{where}: the answer is not the configuration of a Triton model; check that this is a Triton server"
         ) from error
-    spec = parse_spec(where, text)
-    check_tensors(where, spec, inputs, outputs)
-    return spec
+    return parse_spec(where, text, inputs, outputs)
 
 
 def _tensors(config: dict[str, Any], side: str) -> list[Tensor]:
@@ -293,17 +285,40 @@ def _tensors(config: dict[str, Any], side: str) -> list[Tensor]:
     ]
 
 
-class _Client(Protocol):
+class _Client(ABC):
     """The requests of either protocol; `seconds` limit a request as a whole."""
 
-    def config(self, seconds: float) -> Any: ...
+    def __init__(self, address: Address, triton: Any, client: Any) -> None:
+        self._address, self._triton, self._client = address, triton, client
 
-    def index(self, seconds: float) -> dict[str, str]: ...
+    @abstractmethod
+    def _send(self, request: str, seconds: float, *arguments: Any, **options: Any) -> Any:
+        """Calls that method of Triton's client."""
 
-    def infer(self, batch: np.ndarray, spec: ModelSpec, seconds: float) -> np.ndarray: ...
+    def config(self, seconds: float) -> Any:
+        return self._send("get_model_config", seconds, self._address.model)
+
+    def index(self, seconds: float) -> dict[str, str]:
+        models = self._send("get_model_repository_index", seconds)
+        return {node["name"]: " ".join(filter(None, (node.get("state"), node.get("reason")))) for node in models}
+
+    def infer(self, batch: np.ndarray, spec: ModelSpec, seconds: float) -> np.ndarray:
+        tensor = self._triton.InferInput(spec.input_name, list(batch.shape), "FP32")
+        tensor.set_data_from_numpy(batch)
+        outputs = [self._triton.InferRequestedOutput(spec.output_name)]
+        answer = self._send("infer", seconds, self._address.model, [tensor], outputs=outputs)
+        logits = answer.as_numpy(spec.output_name)
+        expected = (len(batch), spec.logit_channels)
+        if logits is None or logits.ndim != 4 or logits.shape[:2] != expected or logits.dtype != np.float32:
+            found = "no such tensor" if logits is None else f"{logits.dtype} {list(logits.shape)}"
+            raise ServerError(
+                f"{self._address}: answers {found} where '{spec.output_name}' is to be float32 "
+                f"[{expected[0]}, {expected[1]}, height, width]; serve the model again with 'flood-seg triton-server'"
+            )
+        return np.asarray(logits)
 
 
-class _HttpClient:
+class _HttpClient(_Client):
     def __init__(self, address: Address, timeout: float, headers: dict[str, str], authority: bytes | None) -> None:
         import tritonclient.http as triton
 
@@ -313,40 +328,27 @@ class _HttpClient:
 
             context = ssl.create_default_context(cadata=authority.decode("ascii", "replace"))
             options["ssl_context_factory"] = lambda: context
-        self._triton, self._address, self._headers = triton, address, headers
-        self._client = triton.InferenceServerClient(
+        client = triton.InferenceServerClient(
             address.host, connection_timeout=timeout, network_timeout=timeout, ssl=address.tls, **options
         )
+        super().__init__(address, triton, client)
+        self._headers = headers
 
-    def config(self, seconds: float) -> Any:
-        with _within(seconds):
-            return self._client.get_model_config(self._address.model, headers=self._headers)
+    def _send(self, request: str, seconds: float, *arguments: Any, **options: Any) -> Any:
+        """Ends a request that takes longer: the client's own timeouts restart with each byte that arrives."""
+        import gevent
 
-    def index(self, seconds: float) -> dict[str, str]:
-        with _within(seconds):
-            return _states(self._client.get_model_repository_index(headers=self._headers))
-
-    def infer(self, batch: np.ndarray, spec: ModelSpec, seconds: float) -> np.ndarray:
-        with _within(seconds):
-            return _infer(self._triton, self._client, self._address, batch, spec, headers=self._headers)
-
-
-@contextmanager
-def _within(seconds: float) -> Iterator[None]:
-    """Ends a request that takes longer: the client's own timeouts restart with each byte that arrives."""
-    import gevent
-
-    timeout = gevent.Timeout(seconds)  # no Exception, so that no library in between catches it
-    try:
-        with timeout:
-            yield
-    except gevent.Timeout as error:
-        if error is not timeout:
-            raise
-        raise TimeoutError from error
+        timeout = gevent.Timeout(seconds)  # no Exception, so that no library in between catches it
+        try:
+            with timeout:
+                return getattr(self._client, request)(*arguments, headers=self._headers, **options)
+        except gevent.Timeout as error:
+            if error is not timeout:
+                raise
+            raise TimeoutError from error
 
 
-class _GrpcClient:
+class _GrpcClient(_Client):
     def __init__(self, address: Address, timeout: float, headers: dict[str, str], authority: bytes | None) -> None:
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its lines on stderr repeat its exceptions
         import tritonclient.grpc as triton
@@ -356,39 +358,12 @@ class _GrpcClient:
             import grpc
 
             options["creds"] = grpc.ssl_channel_credentials(authority)
-        self._triton, self._address = triton, address
+        super().__init__(address, triton, triton.InferenceServerClient(address.host, ssl=address.tls, **options))
         self._headers = {name.lower(): value for name, value in headers.items()}  # gRPC requires lower case
-        self._client = triton.InferenceServerClient(address.host, ssl=address.tls, **options)
 
-    def config(self, seconds: float) -> Any:
-        options = {"headers": self._headers, "as_json": True, "client_timeout": seconds}
-        return self._client.get_model_config(self._address.model, **options).get("config")
-
-    def index(self, seconds: float) -> dict[str, str]:
-        options = {"headers": self._headers, "as_json": True, "client_timeout": seconds}
-        return _states(self._client.get_model_repository_index(**options).get("models", []))
-
-    def infer(self, batch: np.ndarray, spec: ModelSpec, seconds: float) -> np.ndarray:
-        options = {"headers": self._headers, "client_timeout": seconds}
-        return _infer(self._triton, self._client, self._address, batch, spec, **options)
-
-
-def _infer(
-    triton: Any, client: Any, address: Address, batch: np.ndarray, spec: ModelSpec, **options: Any
-) -> np.ndarray:
-    tensor = triton.InferInput(spec.input_name, list(batch.shape), "FP32")
-    tensor.set_data_from_numpy(batch)
-    outputs = [triton.InferRequestedOutput(spec.output_name)]
-    logits = client.infer(address.model, [tensor], outputs=outputs, **options).as_numpy(spec.output_name)
-    expected = (len(batch), spec.logit_channels)
-    if logits is None or logits.ndim != 4 or logits.shape[:2] != expected or logits.dtype != np.float32:
-        found = "no such tensor" if logits is None else f"{logits.dtype} {list(logits.shape)}"
-        raise ServerError(
-            f"{address}: answers {found} where '{spec.output_name}' is to be float32 "
-            f"[{expected[0]}, {expected[1]}, height, width]; serve the model again with 'flood-seg triton-server'"
-        )
-    return np.asarray(logits)
-
-
-def _states(models: list[dict[str, str]]) -> dict[str, str]:
-    return {node["name"]: " ".join(filter(None, (node.get("state"), node.get("reason")))) for node in models}
+    def _send(self, request: str, seconds: float, *arguments: Any, **options: Any) -> Any:
+        options |= {"headers": self._headers, "client_timeout": seconds}
+        if request == "infer":
+            return self._client.infer(*arguments, **options)
+        answer = getattr(self._client, request)(*arguments, **options, as_json=True)
+        return answer.get("config") if request == "get_model_config" else answer.get("models", [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,10 +43,12 @@ def upload(overrides: Sequence[str] = (), *, data: PathLike | None = None, name:
     params = {"data": str(folder), "samples": len(pairs), "unpaired_files": len(faults)}
     place = new_folder(Path(config.output_dir))
     try:
-        trackers = open_trackers(config.logger, RunInfo(f"dataset {name}", place, params, git_commit()))
+        info = RunInfo(f"dataset {name}", place, params, git_commit(), resumable=False)
+        trackers = open_trackers(config.logger, info)
         chosen = [tracker for tracker in trackers.trackers if tracker.stores_files]
         if not chosen:
             trackers.close(failed=True)
+            shutil.rmtree(place)
             raise UsageError(f"logger={'+'.join(config.logger) or 'none'}: stores no files; give logger=mlflow, wandb, "
                              "clearml or comet")  # fmt: skip
         for tracker in chosen:

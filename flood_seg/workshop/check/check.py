@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flood_seg.config.schema import DataConfig
+from flood_seg.config.schema.workshop import CheckConfig
 from flood_seg.console import counted
 from flood_seg.data.nodata import find_suspected_nodata
 from flood_seg.data.parallel import parallel_map
@@ -21,9 +23,10 @@ from flood_seg.workshop.check.fix import check_fixable, choose_swaps, write_fixe
 from flood_seg.workshop.check.mask_image_fit import CUES, fit_scores
 from flood_seg.workshop.check.near_duplicates import connected_groups, find_near_duplicates, orientations
 from flood_seg.workshop.check.report import show, write_report
-from flood_seg.workshop.check.result import CheckResult, SwapDetectability
+from flood_seg.workshop.check.result import CheckResult
 from flood_seg.workshop.check.swapped_pairs import (
     MIN_IMAGES,
+    SwapDetectability,
     find_misfits,
     find_poor_fits,
     find_swaps,
@@ -31,12 +34,6 @@ from flood_seg.workshop.check.swapped_pairs import (
     weigh_cues,
 )
 from flood_seg.workshop.output_layout import find_with_parts
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from flood_seg.config.schema import DataConfig
-    from flood_seg.config.schema.workshop import CheckConfig
 
 BLOCK_IMAGES = 2000  # in the order of their stems, whose masks are compared with each other's images
 
@@ -155,7 +152,7 @@ def _compare_images(result: CheckResult, options: CheckConfig) -> None:
 
 def _compare_masks(result: CheckResult, options: CheckConfig) -> None:
     """Compares masks with each other's images, block by block, and the masks of near-duplicates with each other."""
-    usable = [one for one in result.samples.values() if one.view is not None and _is_comparable(one)]
+    usable = [one for one in result.samples.values() if one.view is not None and one.is_varied]
     for start in range(0, len(usable), BLOCK_IMAGES):
         _compare_block(usable[start : start + BLOCK_IMAGES], result, options)
     swapped = {stem for swap in result.swaps for stem in swap}
@@ -171,22 +168,12 @@ def _compare_masks(result: CheckResult, options: CheckConfig) -> None:
             result.findings.append(Finding("contradiction", (first, second), file, text))
 
 
-def _comparison_mask(one: ExaminedPair) -> np.ndarray | None:
-    """Returns the input of `fit_scores`: the indices of several classes, otherwise the share of the foreground."""
-    return one.mask_view if one.class_view is None else one.class_view
-
-
-def _is_comparable(one: ExaminedPair) -> bool:
-    mask = _comparison_mask(one)
-    return mask is not None and bool((mask != mask.flat[0]).any())
-
-
 def _compare_block(block: Sequence[ExaminedPair], result: CheckResult, options: CheckConfig) -> None:
     if len(block) < MIN_IMAGES:
         result.detectability += [SwapDetectability(len(block), {}, 0.0)] if block else []
         return
     evidence = weigh_cues(fit_scores([one.view for one in block if one.view is not None],
-                          [mask for one in block if (mask := _comparison_mask(one)) is not None]))  # fmt: skip
+                          [mask for one in block if (mask := one.comparison_mask) is not None]))  # fmt: skip
     scores = evidence.scores
     found = power(scores, options.swap_warning) if scores is not None else 0.0
     result.detectability.append(SwapDetectability(len(block), dict(zip(CUES, evidence.separation, strict=True)), found))

@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from flood_seg.classes import IGNORED
+from flood_seg.config.schema.workshop import CheckConfig
 from flood_seg.data.labels import encode
-from flood_seg.data.nodata import band_extremes
-from flood_seg.data.pairing import VECTORS
-from flood_seg.data.reading import check_aspect, fit_mask, resize_mask
+from flood_seg.data.nodata import Extremes, band_extremes
+from flood_seg.data.pairing import VECTORS, Pair
+from flood_seg.data.reading import SampleReader, check_aspect, fit_mask, resize_mask
 from flood_seg.errors import DataError, ImageError, OutOfMemoryError
-from flood_seg.imaging.bands import read_bands
 from flood_seg.imaging.binary_mask import decide_mask, decide_window
 from flood_seg.imaging.display import to_picture
-from flood_seg.imaging.header import Header, read_header
-from flood_seg.imaging.label_values import Labels, read_labels, read_mask_values
+from flood_seg.imaging.label_values import read_labels, read_mask_values
 from flood_seg.imaging.preprocess import shrink
 from flood_seg.imaging.raster import Raster
+from flood_seg.imaging.read import read_bands
 from flood_seg.imaging.source import LOSSY
 from flood_seg.plots.page import encode_thumbnail
 from flood_seg.workshop.check.findings import Finding
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from flood_seg.config.schema.workshop import CheckConfig
-    from flood_seg.data.nodata import Extremes
-    from flood_seg.data.pairing import Pair
-    from flood_seg.data.reading import SampleReader
+from flood_seg.workshop.header import Header, read_header
 
 VIEW_SIZE = 64  # pixels
 
@@ -69,6 +62,17 @@ class ExaminedPair:
     photo: bytes = b""
     mask: bytes = b""
     extremes: Extremes = field(default_factory=list)
+
+    @property
+    def comparison_mask(self) -> np.ndarray | None:
+        """The input of `fit_scores`: the indices of several classes, otherwise the share of the foreground."""
+        return self.mask_view if self.class_view is None else self.class_view
+
+    @property
+    def is_varied(self) -> bool:
+        """Whether there is a mask of more than one value."""
+        mask = self.comparison_mask
+        return mask is not None and bool((mask != mask.flat[0]).any())
 
     def add(self, kind: str, file: Path, text: str) -> None:
         """Adds a finding of this pair."""
@@ -135,12 +139,15 @@ def _examine_image(seen: ExaminedPair, reader: SampleReader) -> Raster | None:
 
 def _examine_mask(seen: ExaminedPair, reader: SampleReader, options: CheckConfig) -> np.ndarray | None:
     """Returns class indices, uint8 [H, W]."""
-    path = seen.pair.mask
+    path, window, classes = seen.pair.mask, seen.pair.window, reader.classes
     try:
         if path.suffix.lower() in VECTORS:
             return reader.read_mask(seen.pair)
         header = seen.mask_header = _read_header(seen, path)
-        labels = _read_values(seen, reader)
+        if classes.values:
+            labels = read_labels(path, window, by_color=classes.by_color)
+        else:
+            labels = read_mask_values(path, window)
     except (ImageError, OutOfMemoryError) as error:
         seen.add("unreadable", path, _brief(error, path))
         return None
@@ -148,28 +155,18 @@ def _examine_mask(seen: ExaminedPair, reader: SampleReader, options: CheckConfig
         seen.add("labels", path, _brief(error, path))
         return None
     try:
-        mask = encode(labels, reader.classes, path.name) if reader.classes.values else _binary_mask(seen, labels)
+        if classes.values:
+            mask = encode(labels, classes, path.name)
+        else:
+            mask = decide_mask(labels, path.name) if window is None else decide_window(labels, path)
     except DataError as error:
         seen.add("labels", path, _brief(error, path))
         return None
     if header.format in LOSSY:
         seen.add("lossy", path, f"is {header.format}, which changes values")
-    elif not reader.classes.values:
+    elif not classes.values:
         _find_intermediate_values(seen, labels.values, mask, options)
     return mask
-
-
-def _read_values(seen: ExaminedPair, reader: SampleReader) -> Labels:
-    path, window = seen.pair.mask, seen.pair.window
-    if reader.classes.values:
-        return read_labels(path, window, by_color=reader.classes.by_color)
-    return read_mask_values(path, window)
-
-
-def _binary_mask(seen: ExaminedPair, labels: Labels) -> np.ndarray:
-    if seen.pair.window is None:
-        return decide_mask(labels, seen.pair.mask.name)
-    return decide_window(labels, seen.pair.mask)
 
 
 def _find_intermediate_values(seen: ExaminedPair, values: np.ndarray, mask: np.ndarray, options: CheckConfig) -> None:

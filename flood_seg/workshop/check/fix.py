@@ -7,37 +7,32 @@ exchanged only on request, and a label that does not cover its image is not exte
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 
-from flood_seg.classes import IGNORED
+from flood_seg.classes import IGNORED, Classes
 from flood_seg.config.overrides import as_override
+from flood_seg.config.schema import DataConfig
 from flood_seg.console import counted, say, track
 from flood_seg.data.pairing import VECTORS
+from flood_seg.data.reading import SampleReader
 from flood_seg.data.split import Split, write_split
 from flood_seg.errors import DataError, OutputError, UsageError, did_you_mean
 from flood_seg.files import copy_file, write_json
 from flood_seg.imaging.bands import plain_source, sibling_files
-from flood_seg.imaging.binary_mask import read_mask
-from flood_seg.imaging.decode import decode_bands
-from flood_seg.imaging.gdal import create_raster, open_raster
+from flood_seg.imaging.binary_mask import read_binary_mask
+from flood_seg.imaging.gdal import open_raster, write_geotiff
 from flood_seg.imaging.label_values import read_labels
 from flood_seg.imaging.postprocess import to_labels
 from flood_seg.imaging.source import SUFFIXES, is_raster
 from flood_seg.imaging.write import write_image
-from flood_seg.workshop.output_layout import IMAGES, MASKS, OutputLocation, check_empty, output_locations
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from flood_seg.classes import Classes
-    from flood_seg.config.schema import DataConfig
-    from flood_seg.data.reading import SampleReader
-    from flood_seg.workshop.check.examine import ExaminedPair
-    from flood_seg.workshop.check.result import CheckResult
+from flood_seg.workshop.check.examine import ExaminedPair
+from flood_seg.workshop.check.result import CheckResult
+from flood_seg.workshop.output_layout import IMAGES, MASKS, OutputLocation, check_empty, output_locations, write_upright
 
 # Findings that cannot be fixed; the sample is left out.
 UNFIXABLE = frozenset({"unreadable", "labels"})
@@ -78,10 +73,8 @@ def choose_swaps(result: CheckResult, wanted: bool | list[str]) -> list[tuple[st
         return [swap for swap in result.swaps if wanted and swap in sure]
     known = {stem for swap in result.swaps for stem in swap}
     if unknown := [stem for stem in wanted if stem not in known]:
-        found = ", ".join(" and ".join(swap) for swap in result.swaps[:3]) or "none"
-        more = ", ..." if len(result.swaps) > 3 else ""
         raise DataError(
-            f"check.fix_swaps: {unknown[0]} is in no pair of swapped masks; pairs found: {found}{more}"
+            f"check.fix_swaps: {unknown[0]} is in no pair of swapped masks; pairs found: {_names(result.swaps)}"
             f"{did_you_mean(unknown[0], known)}; no copy is written"
         )
     return [swap for swap in result.swaps if set(swap) & set(wanted)]
@@ -122,18 +115,16 @@ def write_fixed(result: CheckResult, reader: SampleReader, root: Path, swaps: Se
     left = len(changes) - mended
     say(f"{root}: {counted(len(kept), 'pair')} copied, {mended} of them fixed, {left} left out; {root / 'fixes.json'}")
     if unchanged:
-        say(_left_alone(unchanged))
+        say(f"not exchanged: the masks of {counted(len(unchanged), 'pair')} that fit better when exchanged "
+            f"({_names(unchanged)}); check them, then exchange those that are swapped by "
+            f"check.fix_swaps=[{','.join(unchanged[0])}]")  # fmt: skip
     sources = {name: plain_source(str(source)) for name, source in reader.bands.sources.items()}
     if sources != dict(reader.bands.sources):  # all files of a sample have one stem in the copy
         say(f"read the copy with {shlex.quote(as_override('datamodule.band_sources', sources))}")
 
 
-def _left_alone(swaps: Sequence[tuple[str, str]]) -> str:
-    names = ", ".join(" and ".join(swap) for swap in swaps[:3]) + (", ..." if len(swaps) > 3 else "")
-    return (
-        f"not exchanged: the masks of {counted(len(swaps), 'pair')} that fit better when exchanged ({names}); "
-        f"check them, then exchange those that are swapped by check.fix_swaps=[{','.join(swaps[0])}]"
-    )
+def _names(swaps: Sequence[tuple[str, str]]) -> str:
+    return (", ".join(" and ".join(swap) for swap in swaps[:3]) or "none") + (", ..." if len(swaps) > 3 else "")
 
 
 def _dropped(result: CheckResult, partners: dict[str, str]) -> dict[str, str]:
@@ -172,16 +163,12 @@ def _copy_image(seen: ExaminedPair, place: OutputLocation, reader: SampleReader)
     file = seen.pair.image
     for folder, sibling in sibling_files(file, reader.bands).items():
         _copy(sibling, place.file(folder, sibling.suffix))
-    if "exif" in _kinds_of(seen, file):  # written without loss
-        write_image(place.file(IMAGES, ".png"), _writable(decode_bands(file)[0]))
+    if "exif" in _kinds_of(seen, file):
+        write_upright(file, place)
         return ["image turned upright"]
     suffix = _right_suffix(file, seen)
     _copy(file, place.file(IMAGES, suffix))
     return [f"image renamed to {suffix}"] if suffix != file.suffix else []
-
-
-def _writable(values: np.ndarray) -> np.ndarray:
-    return values[:, :, 0] if values.shape[2] == 1 else values[:, :, :3]
 
 
 def _right_suffix(file: Path, seen: ExaminedPair) -> str:
@@ -216,7 +203,7 @@ def _copy_mask(seen: ExaminedPair, source: ExaminedPair, place: OutputLocation, 
     if values.shape[:2] != seen.size:
         values = cv2.resize(values, seen.size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
     if is_raster(file):
-        _write_raster(values, seen.pair.image, place.file(MASKS, ".tif"), nodata)
+        write_geotiff(place.file(MASKS, ".tif"), np.atleast_3d(values), _grid(seen.pair.image), nodata, ())
     else:
         write_image(place.file(MASKS, ".png"), values)
     return [f"mask rewritten ({', '.join(sorted(kinds & {*REWRITTEN_MASKS, 'exif'})) or 'size'})"]
@@ -239,7 +226,7 @@ def _coverage(mask: Path, image: Path) -> float:
 def _values(file: Path, classes: Classes) -> tuple[np.ndarray, int | None]:
     """Returns a mask's values, and the one among them that means no data; None: there is none."""
     if not classes.values:
-        mask, unknown = read_mask(file), classes.unused_value()
+        mask, unknown = read_binary_mask(file), classes.unused_value()
         values = to_labels(mask, [*classes.label_values, *[unknown] * 254])
         return values, unknown if (mask == IGNORED).any() else None
     labels = read_labels(file, by_color=classes.by_color)
@@ -264,13 +251,6 @@ def _grid(image: Path) -> dict[str, Any]:
         return {"height": source.height, "width": source.width, "crs": source.crs, "transform": source.transform}
 
 
-def _write_raster(values: np.ndarray, image: Path, target: Path, nodata: int | None) -> None:
-    bands = values[:, :, None] if values.ndim == 2 else values
-    profile = _grid(image) | {"driver": "GTiff", "count": bands.shape[2], "dtype": values.dtype, "compress": "deflate"}
-    with create_raster(target, profile | {"nodata": nodata}) as out:
-        out.write(np.moveaxis(bands, 2, 0))
-
-
 def _warp(mask: Path, image: Path, target: Path, classes: Classes) -> None:
     """Warps a label to the grid of its image (nearest neighbour); where it does not reach there is no data."""
     from rasterio.enums import Resampling
@@ -283,7 +263,4 @@ def _warp(mask: Path, image: Path, target: Path, classes: Classes) -> None:
         with WarpedVRT(source, resampling=Resampling.nearest, **options) as warped:
             values = warped.read()
         covered = source.nodata is None and not (values == outside).any()
-        profile = grid | {"driver": "GTiff", "count": source.count, "dtype": source.dtypes[0],
-                          "nodata": None if covered else outside, "compress": "deflate"}  # fmt: skip
-        with create_raster(target, profile) as out:
-            out.write(values)
+    write_geotiff(target, np.moveaxis(values, 0, 2), grid, None if covered else outside, ())

@@ -7,13 +7,10 @@ estimates that on the data set itself.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 CUES = ("outlines", "colors")
 BATCH_MASKS = 512  # masks that are regressed at once

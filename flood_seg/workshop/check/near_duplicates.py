@@ -6,13 +6,10 @@ flipped and rotated copies are found. Hashes alone match many images of low cont
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 HASH_BITS = 64
 BLOCK_IMAGES = 2048  # compared with all images in one matrix product

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
-from flood_seg.classes import to_rgb
+from flood_seg.classes import Classes, Color, to_rgb
 from flood_seg.console import counted, say, show_table
 from flood_seg.data.reading import resize_mask
 from flood_seg.files import write_json
 from flood_seg.imaging.display import draw_classes
 from flood_seg.plots.page import data_uri, encode_thumbnail, write_page
 from flood_seg.workshop.check.findings import FINDING_KINDS, SEVERITIES, Finding
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from flood_seg.classes import Classes, Color
-    from flood_seg.workshop.check.result import CheckResult
+from flood_seg.workshop.check.result import CheckResult
 
 MAX_LISTED = 3  # findings of a kind on the screen
 OPACITY = 0.4
@@ -35,24 +30,19 @@ def show(checked: CheckResult, place: str) -> None:
         say(line)
     if not checked.findings:
         return
-    counts = Counter(finding.kind for finding in checked.findings)
-    rows = [
-        (kind.severity, kind.title, counts[name], _examples(checked, name))
-        for name, kind in FINDING_KINDS.items()
-        if counts[name]
-    ]
+    kinds = [(kind, found) for name, kind in FINDING_KINDS.items() if (found := checked.of_kind(name))]
+    rows = [(kind.severity, kind.title, len(found), _examples(found)) for kind, found in kinds]
     show_table("Findings", ("severity", "finding", "count", "samples"), rows)
-    serious = [finding for finding in checked.findings if finding.severity != "note"]
-    if serious:
-        named = [several[:MAX_LISTED] for kind in counts if (several := [one for one in serious if one.kind == kind])]
-        shown = [
-            (finding.severity, FINDING_KINDS[finding.kind].title, finding.file, finding.text)
-            for several in named
-            for finding in several
-        ]
+    shown = [
+        (kind.severity, kind.title, finding.file, finding.text)
+        for kind, found in kinds
+        if kind.severity != "note"
+        for finding in found[:MAX_LISTED]
+    ]
+    if shown:
         show_table("Errors and warnings", ("severity", "finding", "file", "details"), shown)
-        if len(serious) > len(shown):
-            say(f"and {len(serious) - len(shown)} more of these kinds; report.json lists each")
+        if more := checked.count("error") + checked.count("warning") - len(shown):
+            say(f"and {more} more of these kinds; report.json lists each")
 
 
 def _totals(checked: CheckResult) -> str:
@@ -64,8 +54,8 @@ def _detectability(checked: CheckResult) -> list[str]:
     return list(dict.fromkeys(trial.describe() for trial in checked.detectability))
 
 
-def _examples(checked: CheckResult, kind: str, count: int = 4) -> str:
-    stems = [finding.stems[0] for finding in checked.findings if finding.kind == kind]
+def _examples(findings: Sequence[Finding], count: int = 4) -> str:
+    stems = [finding.stems[0] for finding in findings]
     return ", ".join(stems[:count]) + (", ..." if len(stems) > count else "")
 
 
@@ -91,13 +81,12 @@ def write_report(checked: CheckResult, place: str, classes: Classes, listed: int
         "findings": [{"severity": finding.severity, **asdict(finding)} for finding in checked.findings],
     }
     write_json(folder / "report.json", record)
-    found = [name for name in FINDING_KINDS if any(finding.kind == name for finding in checked.findings)]
     colors = [to_rgb(color) for color in classes.colors]
     write_page(
         folder / "report.html", "check.html",
         title=f"Check of {place}", checked=checked, totals=_totals(checked),
         detectability=_detectability(checked),
-        sections=[_section(checked, name, listed, colors) for name in found],
+        sections=[_section(checked, name, listed, colors) for name in FINDING_KINDS if checked.of_kind(name)],
         legend=list(zip(classes.names, classes.colors, strict=True))[1:],
     )  # fmt: skip
     say(f"{folder / 'report.html'}, {folder / 'report.json'}")
@@ -105,7 +94,7 @@ def write_report(checked: CheckResult, place: str, classes: Classes, listed: int
 
 def _section(checked: CheckResult, name: str, listed: int, colors: Sequence[Color]) -> dict[str, Any]:
     """Returns the page's section of a kind of finding."""
-    findings = [finding for finding in checked.findings if finding.kind == name]
+    findings = checked.of_kind(name)
     entries = [{"finding": finding, "pictures": _pictures(checked, finding, colors)} for finding in findings[:listed]]
     return {"name": name, "kind": FINDING_KINDS[name], "count": len(findings), "entries": entries}
 

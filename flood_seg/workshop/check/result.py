@@ -1,40 +1,12 @@
-"""What a check of a data set found."""
+"""The result of a check of a data set."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from flood_seg.console import counted
-from flood_seg.workshop.check.swapped_pairs import MIN_IMAGES
-
-if TYPE_CHECKING:
-    from flood_seg.workshop.check.examine import ExaminedPair
-    from flood_seg.workshop.check.findings import Finding
-
-
-@dataclass(frozen=True)
-class SwapDetectability:
-    """How well swapped masks can be detected in a block of a data set.
-
-    Attributes:
-        masks: number of masks that were compared with each other's images.
-        separation: of each cue, the share of other combinations that the median own pair fits better than.
-        power: the share of exchanges of two masks that would be found.
-    """
-
-    masks: int
-    separation: dict[str, float]
-    power: float
-
-    def describe(self) -> str:
-        """Returns one line for people."""
-        if not self.separation:
-            few = counted(self.masks, "mask")
-            return f"swapped masks cannot be detected among {few}: at least {MIN_IMAGES} are required"
-        if not self.power:
-            return "swapped masks cannot be detected: masks fit their own images hardly better than others"
-        return f"swapped masks: an exchange of two would be detected with a probability of {self.power:.0%}"
+from flood_seg.workshop.check.examine import ExaminedPair
+from flood_seg.workshop.check.findings import Finding
+from flood_seg.workshop.check.swapped_pairs import SwapDetectability
 
 
 @dataclass
@@ -62,3 +34,7 @@ class CheckResult:
     def count(self, severity: str) -> int:
         """Returns how many findings are of a severity."""
         return sum(finding.severity == severity for finding in self.findings)
+
+    def of_kind(self, kind: str) -> list[Finding]:
+        """Returns the findings of a kind."""
+        return [finding for finding in self.findings if finding.kind == kind]

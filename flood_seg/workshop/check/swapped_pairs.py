@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flood_seg.console import counted
+
 MIN_IMAGES = 10  # fewer images give no null distribution
 # Half of the own pairs must fit better than this share of all other combinations. Masks of what the images do not show
 # reach 0.5 by nature and 0.85 by chance in sets of twelve, those of faint shores on open water 0.97, all others 0.99.
@@ -54,6 +56,30 @@ class Mismatch:
     second: int
     gain: float
     chance: float
+
+
+@dataclass(frozen=True)
+class SwapDetectability:
+    """How well swapped masks can be detected in a block of a data set.
+
+    Attributes:
+        masks: number of masks that were compared with each other's images.
+        separation: of each cue, the share of other combinations that the median own pair fits better than.
+        power: the share of exchanges of two masks that would be found.
+    """
+
+    masks: int
+    separation: dict[str, float]
+    power: float
+
+    def describe(self) -> str:
+        """Returns one line for people."""
+        if not self.separation:
+            few = counted(self.masks, "mask")
+            return f"swapped masks cannot be detected among {few}: at least {MIN_IMAGES} are required"
+        if not self.power:
+            return "swapped masks cannot be detected: masks fit their own images hardly better than others"
+        return f"swapped masks: an exchange of two would be detected with a probability of {self.power:.0%}"
 
 
 def weigh_cues(fit_scores: np.ndarray) -> Evidence:

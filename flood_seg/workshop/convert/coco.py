@@ -1,26 +1,31 @@
-"""COCO's instances: polygons, run lengths (RLE) for shapes with holes, crowds for what counts nowhere."""
+"""COCO's instances: polygons, run-length encodings (RLE) for shapes with holes, crowds for ignored pixels."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from flood_seg.classes import BACKGROUND, IGNORED
+from flood_seg.config.schema import DataConfig
+from flood_seg.config.schema.workshop import CocoConfig
 from flood_seg.console import counted, say, track
-from flood_seg.errors import DataError, FindingsError
+from flood_seg.errors import DataError
 from flood_seg.files import write_json
 from flood_seg.workshop.convert.instances import Entry, draw_annotation, is_crowd, read_instances
-from flood_seg.workshop.convert.samples import SetWriter, Tally, copy_image, find_file, index_classes, read_samples
-from flood_seg.workshop.convert.shapes import Area, Shape, count_lost, encode_rle, to_shapes, use_polygon
+from flood_seg.workshop.convert.samples import (
+    DataSetWriter,
+    ExportSample,
+    ExportSamples,
+    Notes,
+    export_image,
+    find_file,
+    index_classes,
+)
+from flood_seg.workshop.convert.shapes import Area, Shape, count_lost, to_shapes, use_polygon
 from flood_seg.workshop.output_layout import all_or_nothing
-
-if TYPE_CHECKING:
-    from flood_seg.config.schema import DataConfig
-    from flood_seg.config.schema.workshop import CocoConfig
-    from flood_seg.workshop.convert.samples import PlacedSample
 
 DEFAULT_NAME = "annotations"
 NO_PIXEL = "{} of %d annotations cover no pixel of their image and are not drawn"
@@ -33,21 +38,19 @@ def to_coco(data: DataConfig, task: str, options: CocoConfig, out: Path) -> list
         the JSON files.
 
     Raises:
-        FindingsError, OutputError, UsageError: as `read_samples`.
+        FindingsError: some samples could not be used; the rest is done.
+        OutputError: `out` holds files.
+        UsageError: as `ExportSamples`.
     """
     names = data.classes(task).names
-    records: dict[str | None, dict[str, Any]] = {}
-    tally, findings = Tally(), None
+    records, notes = dict[str | None, dict[str, Any]](), Notes()
     with all_or_nothing(out):
-        try:
-            for sample in read_samples(data, task, out):
-                _add(records.setdefault(sample.part, _empty(names)), sample, options, tally)
-        except FindingsError as error:  # what could be read is worth having though something else could not
-            findings = error
+        samples = ExportSamples(data, task, out)
+        for sample in samples:
+            _add(records.setdefault(sample.place.part, _empty(names)), sample, options, notes)
         files = [_write(out, part, record) for part, record in records.items()]
-    tally.show()
-    if findings:
-        raise findings
+    notes.show()
+    samples.raise_failed()
     return files
 
 
@@ -57,14 +60,14 @@ def _empty(names: tuple[str, ...]) -> dict[str, Any]:
     return {"info": info, "licenses": [], "categories": categories, "images": [], "annotations": []}
 
 
-def _add(record: dict[str, Any], sample: PlacedSample, options: CocoConfig, tally: Tally) -> None:
+def _add(record: dict[str, Any], sample: ExportSample, options: CocoConfig, notes: Notes) -> None:
     """Copies a sample's image and adds its annotations to the record."""
-    file = copy_image(sample.pair.image, sample.place)
+    file = export_image(sample.pair.image, sample.place)
     number = len(record["images"]) + 1
     height, width = sample.mask.shape
     record["images"].append({"id": number, "file_name": file.name, "height": height, "width": width})
     shapes = to_shapes(sample.mask, options)
-    count_lost(tally, sample.mask, shapes, options, file.name)
+    count_lost(notes, sample.mask, shapes, options, file.name)
     for shape in shapes:
         record["annotations"].append(_annotation(shape, number, len(record["annotations"]) + 1, options))
 
@@ -79,7 +82,8 @@ def _write(out: Path, part: str | None, record: dict[str, Any]) -> Path:
 def _annotation(shape: Shape, image: int, number: int, options: CocoConfig) -> dict[str, Any]:
     from pycocotools import mask as coco_mask
 
-    encoded = encode_rle(shape.area)
+    encoded = coco_mask.encode(np.asfortranarray(shape.area, np.uint8))
+    encoded["counts"] = encoded["counts"].decode()  # as JSON takes it
     polygon, crowd = use_polygon(shape, options), shape.index == IGNORED
     outlines = [[float(side) for point in ring for side in point] for ring in shape.outlines]
     return {
@@ -96,8 +100,8 @@ def _annotation(shape: Shape, image: int, number: int, options: CocoConfig) -> d
 def from_coco(annotations: Path, images: Path, out: Path, part: str | None = None) -> None:
     """Writes `images/` and `masks/` of COCO's instances.
 
-    Larger shapes are drawn first, so that a small one on a large one is seen; crowds count nowhere. What is not taken
-    as it stands is counted.
+    Larger shapes are drawn first, so that they do not hide smaller ones; the pixels of crowds are ignored. Deviations
+    from the annotations are counted and reported.
 
     Args:
         annotations: the JSON file.
@@ -106,7 +110,7 @@ def from_coco(annotations: Path, images: Path, out: Path, part: str | None = Non
         part: train, val or test: a folder below `out`; None: none.
 
     Raises:
-        DataError: the file is no JSON of COCO's.
+        DataError: the file is not JSON of COCO instances.
         OutputError: `out`, or the part's folder, holds files.
         FindingsError: some entries could not be used; the rest is done.
     """
@@ -118,14 +122,14 @@ def from_coco(annotations: Path, images: Path, out: Path, part: str | None = Non
     background = named if isinstance(named, str) and named else BACKGROUND
     classes, index = index_classes([str(one["name"]) for one in categories], background)
     of_category = {one["id"]: index[str(one["name"])] for one in categories}
-    writer = SetWriter(out, classes, background=background, part=part)
+    writer = DataSetWriter(out, classes, background=background, part=part)
     with all_or_nothing(writer.folder):
         _write_all(record, images, of_category, writer, part)
         writer.finish()
 
 
 def _write_all(
-    record: dict[str, Any], images: Path, of_category: dict[Any, int], writer: SetWriter, part: str | None
+    record: dict[str, Any], images: Path, of_category: dict[Any, int], writer: DataSetWriter, part: str | None
 ) -> None:
     of_image = defaultdict[Any, list[Entry]](list)
     for one in record["annotations"]:
@@ -142,19 +146,19 @@ def _write_all(
         if size is None:
             continue
         if not found:
-            writer.tally.note(f"{{}} of {len(files)} images have no annotation and are background alone", name)
+            writer.notes.add(f"{{}} of {len(files)} images have no annotation and are background alone", name)
         mask = _draw(found, name, size, of_category, writer)
         empty = empty and not mask.any()
         writer.add(file, mask, part, name)
     for number, lost in of_image.items():
         writer.fail(f"{counted(len(lost), 'annotation')} of image {number!r}, which is not among the images")
-    if empty and writer.tally.count(NO_PIXEL):
+    if empty and writer.notes.count(NO_PIXEL):
         writer.fail("all masks are background alone, though there are annotations; are their coordinates in pixels?")
-    writer.tally.total = len(record["annotations"])
+    writer.notes.total = len(record["annotations"])
 
 
-def _by_file(entries: list[Entry], of_image: dict[Any, list[Entry]], writer: SetWriter) -> dict[str, list[Entry]]:
-    """Returns the entries of each file name; those whose number says two files are left out."""
+def _by_file(entries: list[Entry], of_image: dict[Any, list[Entry]], writer: DataSetWriter) -> dict[str, list[Entry]]:
+    """Returns the entries of each file name; entries whose id belongs to several files are left out."""
     names, files = defaultdict[Any, set[str]](set), defaultdict[str, list[Entry]](list)
     for entry in entries:
         names[entry["id"]].add(str(entry["file_name"]))
@@ -168,12 +172,12 @@ def _by_file(entries: list[Entry], of_image: dict[Any, list[Entry]], writer: Set
     twice = [name for name, found in files.items() if len(found) > 1]
     if twice:
         text = "{} images are listed more than once; their annotations are put together"
-        writer.tally.note(text, twice[0], len(twice))
+        writer.notes.add(text, twice[0], len(twice))
     return files
 
 
 def _draw(
-    found: list[Entry], name: str, size: tuple[int, int], of_category: dict[Any, int], writer: SetWriter
+    found: list[Entry], name: str, size: tuple[int, int], of_category: dict[Any, int], writer: DataSetWriter
 ) -> np.ndarray:
     """Returns class indices, uint8 [H, W]."""
     mask, areas = np.zeros(size, np.uint8), []
@@ -184,14 +188,14 @@ def _draw(
             continue
         try:
             crowd = is_crowd(one)
-            area = Area.of(draw_annotation(one, *size, writer.tally, where))
+            area = Area.of(draw_annotation(one, *size, writer.notes, where))
         except (ValueError, TypeError, KeyError) as error:
             writer.fail(f"{where} cannot be drawn ({error})")
             continue
         if not area.pixels:
-            writer.tally.note(NO_PIXEL, where)
+            writer.notes.add(NO_PIXEL, where)
         if crowd:
-            writer.tally.note("{} of %d annotations are crowds, which count nowhere; their pixels are ignored", where)
+            writer.notes.add("{} of %d annotations are crowds, which count nowhere; their pixels are ignored", where)
         areas.append((crowd, -area.pixels, of_category[one["category_id"]], area))
     for crowd, _, place, area in sorted(areas, key=lambda one: one[:2]):
         area.draw(mask, IGNORED if crowd else place)

@@ -5,23 +5,25 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flood_seg.classes import IGNORE, IGNORED
+from flood_seg.config.schema import DataConfig
 from flood_seg.config.schema.extra_val import ALIASES
+from flood_seg.config.schema.workshop import CocoConfig
 from flood_seg.console import counted, one_line, say, track
-from flood_seg.errors import DataError, FindingsError
+from flood_seg.errors import DataError
 from flood_seg.files import atomic_path, encodable
 from flood_seg.workshop.convert.samples import (
-    SetWriter,
-    Tally,
+    DataSetWriter,
+    ExportSample,
+    ExportSamples,
+    Notes,
     check_file,
-    copy_image,
+    export_image,
     find_file,
     index_classes,
-    read_samples,
 )  # fmt: skip
 from flood_seg.workshop.convert.shapes import (
     Area,
@@ -36,11 +38,6 @@ from flood_seg.workshop.convert.shapes import (
 )  # fmt: skip
 from flood_seg.workshop.output_layout import all_or_nothing
 
-if TYPE_CHECKING:
-    from flood_seg.config.schema import DataConfig
-    from flood_seg.config.schema.workshop import CocoConfig
-    from flood_seg.workshop.convert.samples import PlacedSample
-
 ANNOTATIONS_FILE = "annotations.xml"
 AREA_TAGS = ("polygon", "mask", "box", "ellipse")
 
@@ -49,49 +46,48 @@ def to_cvat(data: DataConfig, task: str, options: CocoConfig, out: Path) -> Path
     """Writes `images/` (or `train/images/`, ...) and `annotations.xml`.
 
     Raises:
-        FindingsError, OutputError, UsageError: as `read_samples`.
+        FindingsError: some samples could not be used; the rest is done.
+        OutputError: `out` holds files.
+        UsageError: as `ExportSamples`.
     """
     classes = data.classes(task)
     root = _head([*zip(classes.names, classes.colors, strict=True)][1:])
     named = dict(enumerate(classes.names)) | {IGNORED: IGNORE}
-    tally, findings = Tally(), None
+    notes = Notes()
     with all_or_nothing(out):
-        try:
-            for sample in read_samples(data, task, out):
-                _add_image(root, sample, named, options, tally)
-        except FindingsError as error:  # what could be read is worth having though something else could not
-            findings = error
+        samples = ExportSamples(data, task, out)
+        for sample in samples:
+            _add_image(root, sample, named, options, notes)
         if count := len(root.findall("image")):
             ElementTree.indent(root)
             with atomic_path(out / ANNOTATIONS_FILE) as temporary:
                 ElementTree.ElementTree(root).write(temporary, encoding="utf-8", xml_declaration=True)
             say(f"{out / ANNOTATIONS_FILE}: {counted(count, 'image')}")
-    tally.show()
-    if findings:
-        raise findings
+    notes.show()
+    samples.raise_failed()
     return out / ANNOTATIONS_FILE
 
 
 def _add_image(
-    root: ElementTree.Element, sample: PlacedSample, named: dict[int, str], options: CocoConfig, tally: Tally
+    root: ElementTree.Element, sample: ExportSample, named: dict[int, str], options: CocoConfig, notes: Notes
 ) -> None:
     """Copies a sample's image and adds it with its shapes to the document."""
     _check_xml(sample.pair.image)
-    file = copy_image(sample.pair.image, sample.place)
+    file = export_image(sample.pair.image, sample.place)
     height, width = sample.mask.shape
     size = {"width": str(width), "height": str(height)}
     number = str(len(root.findall("image")))
     image = ElementTree.SubElement(root, "image", {"id": number, "name": file.name, **size})
-    if sample.part:
-        image.set("subset", sample.part)
+    if sample.place.part:
+        image.set("subset", sample.place.part)
     shapes = to_shapes(sample.mask, options)
-    count_lost(tally, sample.mask, shapes, options, file.name)
+    count_lost(notes, sample.mask, shapes, options, file.name)
     for shape in shapes:
         _add(image, shape, named[shape.index], options)
 
 
 def _check_xml(path: Path) -> None:
-    """Raises DataError where XML 1.0 has no way to write a file's name."""
+    """Raises DataError where XML 1.0 cannot represent a file's name."""
     if encodable(one_line(path.name)) != path.name:
         raise DataError(f"{path}: XML cannot hold this name, not all of it is UTF-8 text; rename the file")
 
@@ -144,7 +140,7 @@ def from_cvat(annotations: Path, images: Path, out: Path) -> None:
     if not images.is_dir():
         raise DataError(f"{images}: no such folder; give --images the folder of the images")
     classes, index = index_classes(_labels(root, found))
-    writer = SetWriter(out, classes)
+    writer = DataSetWriter(out, classes)
     with all_or_nothing(out):
         _count_others(found, writer)
         files = _by_file(found, images, writer)
@@ -162,22 +158,22 @@ def _read(path: Path) -> ElementTree.Element:
 
 
 def _labels(root: ElementTree.Element, images: list[ElementTree.Element]) -> list[str]:
-    """Returns the labels as the file lists them, but for those of a skeleton's points, then those that it only uses."""
+    """Returns the listed labels except those of a skeleton's points, then labels of shapes that are not listed."""
     listed = [label.findtext("name") for label in root.findall(".//labels/label") if label.find("parent") is None]
     used = sorted({shape.get("label") or "" for image in images for shape in image if shape.tag in AREA_TAGS})
     return [name for name in dict.fromkeys([*listed, *used]) if name]
 
 
-def _count_others(images: list[ElementTree.Element], writer: SetWriter) -> None:
-    """Counts the shapes that are no areas, and the images that are of no part where others are of one."""
+def _count_others(images: list[ElementTree.Element], writer: DataSetWriter) -> None:
+    """Counts shapes that are not areas, and images without a part where others have one."""
     for image in images:
         for shape in image:
             if shape.tag not in AREA_TAGS:
-                writer.tally.note(f"{{}} <{shape.tag}> shapes are not areas and are not drawn", str(image.get("name")))
+                writer.notes.add(f"{{}} <{shape.tag}> shapes are not areas and are not drawn", str(image.get("name")))
     outside = [image for image in images if _part(image) is None]
     if len(outside) < len(images):
         for image in outside:
-            writer.tally.note(
+            writer.notes.add(
                 "{} images are of a subset that is none of train, val and test; training does not read them",
                 str(image.get("name")),
             )
@@ -189,7 +185,7 @@ def _part(image: ElementTree.Element) -> str | None:
 
 
 def _by_file(
-    entries: list[ElementTree.Element], images: Path, writer: SetWriter
+    entries: list[ElementTree.Element], images: Path, writer: DataSetWriter
 ) -> dict[Path, list[ElementTree.Element]]:
     """Returns the entries of each file."""
     files = defaultdict[Path, list[ElementTree.Element]](list)
@@ -206,12 +202,12 @@ def _by_file(
             continue
         files[file].append(image)
         if len(files[file]) > 1:
-            writer.tally.note("{} images are listed again; their shapes are put together", name)
+            writer.notes.add("{} images are listed again; their shapes are put together", name)
     return files
 
 
 def _write(
-    file: Path, entries: list[ElementTree.Element], index: dict[str, int], count: int, writer: SetWriter
+    file: Path, entries: list[ElementTree.Element], index: dict[str, int], count: int, writer: DataSetWriter
 ) -> None:
     """Draws the shapes of an image and writes both."""
     name = str(entries[0].get("name"))
@@ -225,12 +221,12 @@ def _write(
         return
     shapes = [shape for image in entries for shape in image if shape.tag in AREA_TAGS]
     if not shapes:
-        writer.tally.note(f"{{}} of {count} images have no area and are background alone", name)
+        writer.notes.add(f"{{}} of {count} images have no area and are background alone", name)
     writer.add(file, _draw(shapes, name, size, index, writer), _part(entries[0]), name)
 
 
 def _draw(
-    shapes: list[ElementTree.Element], name: str, size: tuple[int, int], index: dict[str, int], writer: SetWriter
+    shapes: list[ElementTree.Element], name: str, size: tuple[int, int], index: dict[str, int], writer: DataSetWriter
 ) -> np.ndarray:
     """Returns class indices, uint8 [H, W]."""
     mask, drawn = np.zeros(size, np.uint8), []
@@ -244,16 +240,16 @@ def _draw(
             writer.fail(f"{name}: a {shape.tag} cannot be drawn ({error})")
             continue
         if not drawn[-1][2].pixels:
-            writer.tally.note("{} areas cover no pixel of their image and are not drawn", name)
+            writer.notes.add("{} areas cover no pixel of their image and are not drawn", name)
         if drawn[-1][1] == IGNORED:
-            writer.tally.note(f"{{}} areas are labelled {IGNORE}, and count nowhere", name)
+            writer.notes.add(f"{{}} areas are labelled {IGNORE}, and count nowhere", name)
     for _, place, area in sorted(drawn, key=lambda one: one[0]):
         area.draw(mask, place)
     return mask
 
 
 def _area(shape: ElementTree.Element, height: int, width: int) -> np.ndarray:
-    """Draws one of the areas that CVAT knows; raises ValueError where it is none."""
+    """Draws an area as bool [height, width]; raises ValueError where its attributes are invalid."""
     if shape.tag == "polygon":
         points = [float(side) for point in str(shape.get("points")).split(";") for side in point.split(",")]
         return draw_polygons([points], height, width)

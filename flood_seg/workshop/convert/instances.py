@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from flood_seg.errors import DataError
-from flood_seg.workshop.convert.samples import check_file
+from flood_seg.workshop.convert.samples import Notes, check_file
 from flood_seg.workshop.convert.shapes import check_numbers, decompress_runs, draw_box, draw_polygons, draw_runs
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from flood_seg.workshop.convert.samples import Tally
 
 Entry = dict[str, Any]
 ID_TYPES = (int, float, str)
@@ -26,7 +22,7 @@ REQUIRED_KEYS: dict[str, dict[str, Any]] = {
 
 
 def read_instances(path: Path) -> Entry:
-    """Returns COCO's record with its lists of categories, images and annotations, whose keys are there and of a type.
+    """Returns COCO's record of categories, images and annotations; checks the required keys and their types.
 
     Raises:
         DataError: the file is no JSON of COCO's instances.
@@ -52,22 +48,22 @@ def _check(one: Any, keys: dict[str, Any], where: str) -> None:
 
 
 def is_crowd(one: Entry) -> bool:
-    """Whether an annotation is a crowd; raises ValueError where it says neither 0 nor 1."""
+    """Whether an annotation is a crowd; raises ValueError where `iscrowd` is neither 0 nor 1."""
     crowd = one.get("iscrowd") or 0
     if crowd not in (0, 1):
         raise ValueError(f"iscrowd is {crowd!r}")
     return bool(crowd)
 
 
-def draw_annotation(one: Entry, height: int, width: int, tally: Tally, where: str) -> np.ndarray:
-    """Draws polygons or run lengths, or the box where there is nothing else.
+def draw_annotation(one: Entry, height: int, width: int, notes: Notes, where: str) -> np.ndarray:
+    """Draws polygons or run lengths, or the box of an annotation without a segmentation.
 
     Args:
         one: the annotation.
         height: of the image.
         width: of the image.
-        tally: counts what is only a box, and polygons that are none.
-        where: what to call the annotation.
+        notes: counts annotations that are only a box, and polygons of too few points.
+        where: name of the annotation in messages.
 
     Returns:
         bool [height, width].
@@ -83,18 +79,18 @@ def draw_annotation(one: Entry, height: int, width: int, tally: Tally, where: st
     rings = [ring for ring in segmentation or [] if not isinstance(ring, list) or ring]
     if not rings:
         area = _draw_box(one, height, width)
-        tally.note("{} of %d annotations have only a box; drawn as rectangles", where)
+        notes.add("{} of %d annotations have only a box; drawn as rectangles", where)
         return area
     if not all(isinstance(ring, list) for ring in rings):
         raise ValueError("its segmentation is no list of polygons")
-    usable = [ring for ring in rings if len(ring) >= 6] or rings  # if none is, the error says why
+    usable = [ring for ring in rings if len(ring) >= 6] or rings  # if none is, drawing raises the error
     area = draw_polygons(usable, height, width)
-    tally.note("{} polygons of fewer than 3 points left out of annotations of several", where, len(rings) - len(usable))
+    notes.add("{} polygons of fewer than 3 points left out of annotations of several", where, len(rings) - len(usable))
     return area
 
 
 def _draw_box(one: Entry, height: int, width: int) -> np.ndarray:
-    """Draws the box, turned by CVAT's attribute where there is one."""
+    """Draws the box, rotated by CVAT's attribute `rotation` if it has one."""
     box = one.get("bbox")
     if not isinstance(box, list) or len(box) != 4:
         raise ValueError("it has no segmentation, and no bbox of 4 numbers")

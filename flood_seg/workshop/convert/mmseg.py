@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from flood_seg.classes import IGNORE, IGNORED, to_rgb
+from flood_seg.config.schema import DataConfig
 from flood_seg.console import counted, say
 from flood_seg.data.split import random_split
-from flood_seg.errors import DataError, FindingsError, UsageError
+from flood_seg.errors import DataError, UsageError
 from flood_seg.files import write_json
 from flood_seg.imaging.write import write_image
-from flood_seg.workshop.convert.samples import SetWriter, Tally, copy_image, read_samples
-from flood_seg.workshop.output_layout import OutputLocation, all_or_nothing, find_with_parts
-
-if TYPE_CHECKING:
-    from flood_seg.config.schema import DataConfig
-    from flood_seg.workshop.convert.samples import PlacedSample
+from flood_seg.workshop.convert.samples import DataSetWriter, ExportSamples, Notes, export_image
+from flood_seg.workshop.output_layout import OutputLocation, all_or_nothing
 
 IMAGES, MASKS, CLASSES = "img_dir", "ann_dir", "classes.json"
 
@@ -26,66 +22,59 @@ IMAGES, MASKS, CLASSES = "img_dir", "ann_dir", "classes.json"
 def to_mmseg(data: DataConfig, task: str, seed: int, out: Path) -> None:
     """Writes `img_dir/{train,val,test}`, `ann_dir/{train,val,test}` and `classes.json`.
 
-    Where nothing says which part a sample is of, `datamodule.val_split` of them are drawn for validation.
+    Without parts in the layout or a split file, a share of `datamodule.val_split` is drawn for validation.
 
     Raises:
-        FindingsError, OutputError, UsageError: as `read_samples`.
+        FindingsError: some samples could not be used; the rest is done.
+        OutputError: `out` holds files.
+        UsageError: as `ExportSamples`.
     """
-    classes = data.classes(task)
-    placed, _ = find_with_parts(data)
-    drawn = None
-    if not any(part for _, part in placed):
-        drawn = set(random_split([pair.stem for pair, _ in placed], data.val_split, seed).val)
-
-    def part_of(sample: PlacedSample) -> str | None:
-        return sample.part if drawn is None else "val" if sample.pair.stem in drawn else "train"
-
-    left_out, count, findings = Tally(), 0, None
+    classes, notes, count = data.classes(task), Notes(), 0
     with all_or_nothing(out):
-        try:
-            for sample in read_samples(data, task, out):
-                part = part_of(sample)
-                if part is None:
-                    left_out.note("{} samples left out, which datamodule.split_file does not name", sample.pair.stem)
-                    continue
-                copy_image(sample.pair.image, OutputLocation(out, None, sample.place.name), f"{IMAGES}/{part}")
-                write_image(out / MASKS / part / f"{sample.place.name}.png", sample.mask)
-                count += 1
-        except FindingsError as error:  # what could be read is worth having though something else could not
-            findings = error
+        samples = ExportSamples(data, task, out)
+        parts = {pair.stem: part for pair, part in samples.placed}
+        if not any(parts.values()):
+            drawn = random_split(parts, data.val_split, seed)
+            parts.update(dict.fromkeys(drawn.train, "train") | dict.fromkeys(drawn.val, "val"))
+        for sample in samples:
+            part, name = parts[sample.pair.stem], sample.place.name
+            if part is None:
+                notes.add("{} samples left out, which datamodule.split_file does not name", sample.pair.stem)
+                continue
+            export_image(sample.pair.image, OutputLocation(out, None, name), f"{IMAGES}/{part}")
+            write_image(out / MASKS / part / f"{name}.png", sample.mask)
+            count += 1
         palette = [list(to_rgb(color)) for color in classes.colors]
         write_json(out / CLASSES, {"classes": list(classes.names), "palette": palette, "ignore_index": IGNORED})
-    left_out.show()
+    notes.show()
     say(f"{out}: {counted(count, 'sample')} in {IMAGES} and {MASKS}")
-    if findings:
-        raise findings
+    samples.raise_failed()
 
 
 def from_mmseg(data: DataConfig, task: str, out: Path) -> None:
-    """Writes images/ and masks/ of MMSegmentation's folders, or of any layout that training takes.
+    """Writes images/ and masks/ of MMSegmentation's folders, or of any layout that training reads.
 
     Raises:
-        UsageError: nothing says what the masks' values mean.
-        FindingsError, OutputError, UsageError: as `read_samples`.
+        UsageError: the classes of the masks' values are unknown.
+        FindingsError: some samples could not be used; the rest is done.
+        OutputError: `out` holds files.
+        UsageError: as `ExportSamples`.
     """
     data, task = _with_classes(data, task)
     names = data.classes(task).names
-    writer, findings = SetWriter(out, names[1:], background=names[0]), None
+    writer = DataSetWriter(out, names[1:], background=names[0])
     with all_or_nothing(out):
-        try:
-            for sample in read_samples(data, task, out):
-                writer.add(sample.pair.image, sample.mask, sample.part, f"{sample.place.name}.png")
-        except FindingsError as error:
-            findings = error
+        samples = ExportSamples(data, task, out)
+        for sample in samples:
+            writer.add(sample.pair.image, sample.mask, sample.place.part, f"{sample.place.name}.png")
         writer.finish()
-        if findings:
-            raise findings
+        samples.raise_failed()
 
 
 def _with_classes(data: DataConfig, task: str) -> tuple[DataConfig, str]:
     """Returns data set and task with the classes of `classes.json`, where the configuration names none."""
     named = data.labels or data.max_label is not None or data.ignore_index is not None
-    if named or not (data.folders[0] / data.images_dir).is_dir():  # reading says what is missing
+    if named or not (data.folders[0] / data.images_dir).is_dir():  # reading raises the error
         return data, task
     path = data.folders[0] / CLASSES
     if not path.is_file():

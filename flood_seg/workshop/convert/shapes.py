@@ -1,27 +1,23 @@
-"""Class indices as shapes, and shapes as class indices.
+"""Converts class indices to shapes, and shapes to class indices.
 
-Polygons run along the edges of pixels, where (0, 0) is the outer corner of the first one, so that drawing one again
-gives the very pixels that it was made of.
+Polygons run along the edges of pixels, where (0, 0) is the outer corner of the first one, so that drawing one
+reproduces exactly the pixels that it was made of.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from flood_seg.classes import IGNORED
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from flood_seg.config.schema.workshop import CocoConfig
-    from flood_seg.workshop.convert.samples import Tally
+from flood_seg.config.schema.workshop import CocoConfig
+from flood_seg.workshop.convert.samples import Notes
 
 Ring = list[tuple[float, float]]
-MAX_COORDINATE_PIXELS = 1e6  # pixels
+MAX_COORDINATE_PIXELS = 1e6
 
 
 @dataclass(frozen=True)
@@ -29,10 +25,10 @@ class Shape:
     """A connected area, or all areas of a class.
 
     Attributes:
-        index: of the class; `IGNORED` where nothing is counted.
+        index: of the class; `IGNORED` for ignored pixels.
         area: its pixels, bool [H, W].
         outlines: outer rings, (x, y) without the first point again.
-        holes: whether it has some, which polygons of COCO and CVAT cannot say.
+        holes: whether it has some, which polygons of COCO and CVAT cannot represent.
     """
 
     index: int
@@ -43,11 +39,11 @@ class Shape:
 
 @dataclass(frozen=True)
 class Area:
-    """The pixels of a shape, cut to where they are: a thousand shapes on a large image fit into memory.
+    """The pixels of a shape, cropped to its bounding box: a thousand shapes on a large image fit into memory.
 
     Attributes:
-        place: of the cut in the image.
-        inside: bool, of the cut.
+        place: the bounding box in the image, as slices.
+        inside: bool, of the size of the bounding box.
         pixels: how many are inside.
     """
 
@@ -57,15 +53,14 @@ class Area:
 
     @classmethod
     def of(cls, area: np.ndarray) -> Area:
-        """Cuts bool [H, W]."""
-        rows, columns = (np.flatnonzero(area.any(axis=axis)) for axis in (1, 0))
-        if not rows.size:
-            return cls((slice(0), slice(0)), area[:0, :0], 0)
-        place = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        """Crops bool [H, W]."""
+        from scipy.ndimage import find_objects
+
+        place = next(iter(find_objects(area.astype(np.uint8))), (slice(0), slice(0)))
         return cls(place, area[place].copy(), int(area.sum()))
 
     def draw(self, mask: np.ndarray, index: int) -> None:
-        """Gives the pixels of a mask, uint8 [H, W], a class index."""
+        """Sets the pixels in a mask, uint8 [H, W], to a class index."""
         mask[self.place][self.inside] = index
 
 
@@ -99,34 +94,26 @@ def _components(area: np.ndarray, options: CocoConfig) -> list[Shape]:
     return parts
 
 
-def count_lost(tally: Tally, mask: np.ndarray, shapes: Sequence[Shape], options: CocoConfig, where: str) -> None:
-    """Counts what the options make the shapes of a mask, class indices uint8 [H, W], leave out or add."""
+def count_lost(notes: Notes, mask: np.ndarray, shapes: Sequence[Shape], options: CocoConfig, where: str) -> None:
+    """Counts pixels that the shapes of a mask, class indices uint8 [H, W], leave out or add because of the options."""
     small = int(np.count_nonzero(mask)) - sum(int(shape.area.sum()) for shape in shapes)
-    tally.note(f"{{}} pixels in areas of less than coco.min_area={options.min_area} left out", where, small)
+    notes.add(f"{{}} pixels in areas of less than coco.min_area={options.min_area} left out", where, small)
     holes = sum(use_polygon(shape, options) and shape.holes for shape in shapes)
-    tally.note("{} shapes have holes, which are filled since coco.shape=polygon; auto keeps them", where, holes)
+    notes.add("{} shapes have holes, which are filled since coco.shape=polygon; auto keeps them", where, holes)
 
 
 def use_polygon(shape: Shape, options: CocoConfig) -> bool:
-    """Whether a shape is written as polygons: where none of its holes would be lost, or where that is wanted."""
+    """Whether a shape is written as polygons: where it has no holes to lose, or where the options request it."""
     if shape.index == IGNORED or options.shape == "rle":
         return False
     return options.shape == "polygon" or not shape.holes
-
-
-def encode_rle(area: np.ndarray) -> dict[str, Any]:
-    """Returns COCO's compressed run lengths of bool [H, W], as JSON takes them."""
-    from pycocotools import mask as coco_mask
-
-    encoded = coco_mask.encode(np.asfortranarray(area, np.uint8))
-    return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode()}
 
 
 def draw_polygons(rings: Sequence[Sequence[float]], height: int, width: int) -> np.ndarray:
     """Draws polygons, each x, y, x, y, ... of three points or more, as bool [height, width].
 
     Raises:
-        ValueError: there is none, or one is no list of finite coordinates near the image.
+        ValueError: there is none, or one is not a list of finite coordinates near the image.
     """
     from pycocotools import mask as coco_mask
 
@@ -152,7 +139,7 @@ def draw_box(sides: Sequence[float], rotation: float, height: int, width: int) -
         width: of the image.
 
     Raises:
-        ValueError: a number is not finite or far away.
+        ValueError: a number is not finite, or far outside of any image.
     """
     check_numbers([*sides, rotation])
     left, top, right, bottom = sides
@@ -173,7 +160,7 @@ def draw_ellipse(ellipse: Sequence[float], rotation: float, height: int, width: 
         width: of the image.
 
     Raises:
-        ValueError: a number is not finite or far away.
+        ValueError: a number is not finite, or far outside of any image.
     """
     check_numbers([*ellipse, rotation])
     x, y, rx, ry = ellipse
@@ -185,16 +172,16 @@ def draw_ellipse(ellipse: Sequence[float], rotation: float, height: int, width: 
 
 
 def _turn(degrees: float) -> tuple[float, float]:
-    """Returns cosine and sine; exact of right angles, after which boxes still lie along the edges of pixels."""
-    quarters = {0.0: (1.0, 0.0), 90.0: (0.0, 1.0), 180.0: (-1.0, 0.0), 270.0: (0.0, -1.0)}
-    return quarters.get(degrees % 360) or (math.cos(math.radians(degrees)), math.sin(math.radians(degrees)))
+    """Returns cosine and sine, exact for right angles, so that boxes still run along the edges of pixels."""
+    radians = math.radians(degrees)
+    return round(math.cos(radians), 15), round(math.sin(radians), 15)
 
 
 def draw_runs(counts: Sequence[int], height: int, width: int) -> np.ndarray:
     """Draws run lengths, background first, column by column, as bool [height, width].
 
     Raises:
-        ValueError: they are no such lengths, or are of another size.
+        ValueError: they are not such lengths, or of another size.
     """
     if not all(isinstance(run, int) and run >= 0 for run in counts):
         raise ValueError("its run lengths are no whole numbers from 0 on")
@@ -206,8 +193,8 @@ def draw_runs(counts: Sequence[int], height: int, width: int) -> np.ndarray:
 def decompress_runs(text: str) -> list[int]:
     """Returns the run lengths of COCO's compressed form; pycocotools crashes where such a text is damaged.
 
-    A number is written in digits of five bits, the lowest first, the last one with its sign; from the fourth on it is
-    the difference from the last but one.
+    A number is written in digits of five bits, the lowest first, the last one with its sign; from the fourth number
+    on it is the difference from the one before the previous.
 
     Raises:
         ValueError: the text is damaged.
@@ -231,7 +218,7 @@ def decompress_runs(text: str) -> list[int]:
 
 
 def check_numbers(values: Sequence[float]) -> None:
-    """Raises ValueError where one is no number, not finite, or so far away that drawing would take forever."""
+    """Raises ValueError where a value is not a finite number, or so large that drawing would not end."""
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"{value!r} is no number")

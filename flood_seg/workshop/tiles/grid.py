@@ -1,20 +1,17 @@
-"""Where tiles lie in an image, and which part of each is its own where they overlap."""
+"""Computes the positions of tiles in an image, and the part that each contributes where they overlap."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 Span = tuple[int, int]  # first pixel, and last plus one
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A part of an image, in pixels; a padded one reaches over the image's lower or right end."""
+    """A part of an image, in pixels; a padded one extends beyond the image's lower or right edge."""
 
     row: int
     col: int
@@ -23,13 +20,13 @@ class Tile:
 
 
 def starts(length: int, size: int, overlap: int, edge: str) -> list[int]:
-    """Returns where tiles of `size` begin along an axis of `length` pixels.
+    """Returns the offsets of tiles along an axis.
 
     Args:
         length: of the image's side.
         size: of a tile's side.
         overlap: of neighbours, less than `size`.
-        edge: `shift`: the last one ends with the image; `pad` and `crop`: it may reach over.
+        edge: `shift`: the last one ends with the image; `pad` and `crop`: it may extend beyond it.
     """
     step = size - overlap
     count = max(1, -(-(length - overlap) // step))
@@ -40,7 +37,7 @@ def starts(length: int, size: int, overlap: int, edge: str) -> list[int]:
 
 
 def tile_rows(shape: tuple[int, int], size: int, overlap: int, edge: str) -> list[list[Tile]]:
-    """Returns the tiles of an image of (height, width), a list a row of them."""
+    """Returns the tiles of an image of (height, width), one list per row of tiles."""
     height, width = shape
     rows = []
     for row in starts(height, size, overlap, edge):
@@ -53,7 +50,7 @@ def tile_rows(shape: tuple[int, int], size: int, overlap: int, edge: str) -> lis
 
 
 def own_spans(spans: Sequence[Span], length: int) -> dict[Span, Span]:
-    """Returns the part of each span that is its own: overlaps are halved between neighbours.
+    """Returns the part that each span contributes: overlaps are halved between neighbours.
 
     Args:
         spans: of the tiles along one axis, in any order, with repetitions.

@@ -1,12 +1,13 @@
 """Puts the predictions of tiles back together, each as large as the image that it was cut from.
 
-Where tiles overlap, each keeps the half that is nearer to its middle: predictions are worst at a tile's edges.
+Where tiles overlap, each contributes the half nearer to its centre: predictions are worst at a tile's edges.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,24 +21,16 @@ from flood_seg.workshop.tiles.grid import own_spans
 from flood_seg.workshop.tiles.tile import GDAL_CACHE_BYTES, INDEX
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rasterio.io import DatasetWriter
 
 Key = tuple[str, str]  # part and name of a tile
 
-SOURCE_FIELDS: dict[str, Any] = {"source": str, "file": str, "height": int, "width": int, "crs": str | None,
-                             "transform": list | None}  # fmt: skip
-TILE_FIELDS: dict[str, Any] = {
-    "tile": str,
-    "source": str,
-    "part": str,
-    "row": int,
-    "col": int,
-    "height": int,
-    "width": int,
-}
-BLOCK_PIXELS = 512  # pixels a side of the blocks that are written; memory holds a row of them
+# The types of the entries in the index, of images and of tiles.
+SOURCE_FIELDS: dict[str, Any] = {
+    "source": str, "file": str, "height": int, "width": int, "crs": str | None, "transform": list | None,
+}  # fmt: skip
+TILE_FIELDS = dict.fromkeys(("tile", "source", "part"), str) | dict.fromkeys(("row", "col", "height", "width"), int)
+BLOCK_PIXELS = 512  # side of the blocks that are written; a row of them is held in memory
 
 
 def mosaic(tiles: Path, predictions: Path, out: Path, compress: str = "deflate") -> list[Path]:
@@ -161,7 +154,7 @@ def _key(line: dict[str, Any]) -> Key:
 
 
 def _profile(source: dict[str, Any], first: Path, compress: str) -> dict[str, Any]:
-    """Returns rasterio's profile of a mosaic, which is of the kind of its first prediction."""
+    """Returns rasterio's profile of a mosaic, with the bands and type of its first prediction."""
     from rasterio.crs import CRS
     from rasterio.errors import CRSError
     from rasterio.transform import Affine

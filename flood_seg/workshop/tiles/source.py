@@ -1,11 +1,11 @@
-"""An image to cut: a raster that is read in parts, or a decoded image that is held as a whole."""
+"""Reads parts of an image: of a raster from its file, of a photo from memory."""
 
 from __future__ import annotations
 
 import threading
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,56 +13,46 @@ from flood_seg.imaging.decode import decode_bands
 from flood_seg.imaging.gdal import import_rasterio, open_raster, raster_errors
 from flood_seg.imaging.raster import equals
 from flood_seg.imaging.source import is_raster
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from flood_seg.workshop.tiles.grid import Tile
-
-
-class Source(Protocol):
-    """Gives parts of an image."""
-
-    shape: tuple[int, int]
-    profile: dict[str, Any]  # of GDAL, for files of the same kind; empty for a decoded image
-
-    def read(self, part: Tile) -> tuple[np.ndarray, np.ndarray | None]:
-        """Returns a part that lies inside: any dtype [bands, H, W], and where it has data, bool [H, W]; None: all."""
-
-    def keeps_validity(self, suffix: str) -> bool:
-        """Whether a tile of this suffix says by its own values where it has data."""
+from flood_seg.workshop.tiles.grid import Tile
 
 
 class PhotoSource:
-    """An image that is decoded once and held in memory."""
+    """An image that is decoded once and held in memory.
 
-    profile: dict[str, Any]
+    Attributes:
+        shape: (height, width).
+        profile: of GDAL, for files of the same kind; empty.
+        suffix: of tiles in the format `auto`.
+        band_names: none.
+        band_colors: none.
+    """
+
+    suffix = ".png"
+    band_names: tuple[str | None, ...] = ()
+    band_colors: tuple[Any, ...] = ()
 
     def __init__(self, path: Path) -> None:
         values, _ = decode_bands(path)
         self._values = np.moveaxis(values, 2, 0)
-        self.shape, self.profile = values.shape[:2], {}
+        self.shape, self.profile = values.shape[:2], dict[str, Any]()
 
-    def read(self, part: Tile) -> tuple[np.ndarray, np.ndarray | None]:
-        """See Source."""
+    def read(self, part: Tile) -> tuple[np.ndarray, np.ndarray]:
+        """Returns a part inside the image: any dtype [bands, H, W], and where it has data, bool [H, W]."""
         rows, cols = slice(part.row, part.row + part.height), slice(part.col, part.col + part.width)
-        return self._values[:, rows, cols], None
+        return self._values[:, rows, cols], np.ones((part.height, part.width), bool)
 
     def keeps_validity(self, suffix: str) -> bool:
-        """See Source."""
+        """Whether the values of a tile with this suffix show which pixels have data."""
         return True
 
 
-@dataclass(frozen=True)
-class BandDescriptions:
-    """Names and colour interpretations of a raster's bands."""
-
-    names: tuple[str | None, ...]
-    colors: tuple[Any, ...]
-
-
 class RasterSource:
-    """A raster of any size; each thread reads it by a handle of its own, since GDAL's are for one thread."""
+    """A raster of any size; each thread has its own handle, since GDAL's handles are not thread-safe.
+
+    Attributes: as of `PhotoSource`; the bands' names and colour interpretations are the file's.
+    """
+
+    suffix = ".tif"
 
     def __init__(self, path: Path, stack: ExitStack, nodata: float | None = None) -> None:
         """Opens the raster; its handles are closed with `stack`.
@@ -74,10 +64,10 @@ class RasterSource:
         """
         self._nodata = nodata
         self._path, self._stack, self._local, self._lock = path, stack, threading.local(), threading.Lock()
-        with open_raster(path):  # says what is wrong with it
+        with open_raster(path):  # reports what is wrong with it
             source = self._handle()
         self.shape = (source.height, source.width)
-        self.bands = BandDescriptions(source.descriptions, source.colorinterp)
+        self.band_names, self.band_colors = source.descriptions, source.colorinterp
         self.profile = {
             "driver": "GTiff", "count": source.count, "dtype": source.dtypes[0], "nodata": source.nodata,
             "crs": source.crs, "transform": source.transform,
@@ -100,33 +90,31 @@ class RasterSource:
                 self._stack.callback(handle.close)
         return self._local.handle
 
-    def read(self, part: Tile) -> tuple[np.ndarray, np.ndarray | None]:
-        """See Source; raises ImageError where the file is damaged there."""
-        with raster_errors(self._path):
-            return self._read(part)
-
-    def _read(self, part: Tile) -> tuple[np.ndarray, np.ndarray | None]:
+    def read(self, part: Tile) -> tuple[np.ndarray, np.ndarray]:
+        """See PhotoSource; raises ImageError where the file is damaged there."""
         window = (part.row, part.row + part.height), (part.col, part.col + part.width)
-        handle = self._handle()
-        values = handle.read(window=window)
-        valid = None
-        for band in range(1, len(values) + 1) if not self._whole else ():  # one at a time: masks are as large as bands
-            there = handle.read_masks(band, window=window) > 0
-            valid = there if valid is None else valid & there
-        if self._nodata is not None:
-            there = ~equals(values, self._nodata).any(axis=0)
-            valid = there if valid is None else valid & there
-        if values.dtype.kind == "f":
-            finite = np.isfinite(values).all(axis=0)
-            valid = finite if valid is None else valid & finite
+        with raster_errors(self._path):
+            handle = self._handle()
+            values = handle.read(window=window)
+            valid = np.ones(values.shape[1:], bool)
+            if not self._whole:
+                for band in range(1, len(values) + 1):  # one at a time: masks are as large as bands
+                    valid &= handle.read_masks(band, window=window) > 0
+            if self._nodata is not None:
+                valid &= ~equals(values, self._nodata).any(axis=0)
+            if values.dtype.kind == "f":
+                valid &= np.isfinite(values).all(axis=0)
         return values, valid
 
     def keeps_validity(self, suffix: str) -> bool:
-        """See Source."""
+        """See PhotoSource."""
         return suffix == ".tif" and self._by_values
 
 
-def open_source(path: Path, stack: ExitStack, nodata: float | None = None) -> PhotoSource | RasterSource:
+Source = PhotoSource | RasterSource
+
+
+def open_source(path: Path, stack: ExitStack, nodata: float | None = None) -> Source:
     """Opens an image for cutting; `nodata`: as of `RasterSource`.
 
     Raises:

@@ -313,7 +313,7 @@ def test_stems_on_the_command_line_reach_the_check_as_texts(folder):
 
 
 def test_a_stem_that_a_yaml_made_a_number_is_refused():
-    with pytest.raises(ConfigError, match="check.fix_swaps: 12 is no text; a stem of digits is quoted in a yaml"):
+    with pytest.raises(ConfigError, match="check.fix_swaps: 12 is not text; a stem of digits is quoted in a yaml"):
         defaults(CheckConfig, fix_swaps=[12])
 
 

@@ -302,3 +302,18 @@ def test_what_a_signed_label_ignores_stays_ignored_in_every_format_and_back(tmp_
         np.testing.assert_array_equal(
             np.array(Image.open(path)), np.where(signed[path.stem] < 0, 255, signed[path.stem])
         )
+
+
+@pytest.mark.parametrize("convert", [to_coco, to_cvat, to_mmseg])
+def test_images_that_exif_turns_are_written_upright(water, tmp_path, convert):
+    root, _ = water
+    with Image.open(root / "images" / "0.png") as opened:
+        upright = np.asarray(opened)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter clockwise to be seen
+    Image.fromarray(np.ascontiguousarray(np.rot90(upright))).save(root / "images" / "0.png", exif=exif)
+    convert(config_of(root), tmp_path / "out")
+    (written,) = (path for path in (tmp_path / "out").rglob("0.png") if "ann_dir" not in path.parts)
+    with Image.open(written) as opened:
+        assert opened.getexif().get(0x0112, 1) == 1
+        np.testing.assert_array_equal(np.asarray(opened), upright)

@@ -1,9 +1,11 @@
 """Cutting and putting together, against plain windows of rasterio."""
 
+import contextlib
 import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ from flood_seg.data.reading import SampleReader
 from flood_seg.errors import DataError, FindingsError, OutputError, UsageError
 from flood_seg.workshop.tiles.grid import own_spans, starts
 from flood_seg.workshop.tiles.mosaic import mosaic
-from tests.workshop.tools import tile
+from tests.workshop.tools import check, tile
 
 GRID = {"driver": "GTiff", "crs": "EPSG:32632", "transform": from_origin(500_000, 5_500_000, 0.5, 0.5)}
 
@@ -301,3 +303,31 @@ def test_tiles_declare_the_nodata_value_that_the_configuration_names(tmp_path):
     assert cut.skipped == 1 and [line["data_share"] for line in cut.tiles] == [0.99, 1.0]
     with rasterio.open(tmp_path / "out" / "images" / f"{cut.tiles[0]['tile']}.tif") as one:
         assert one.nodata == -9999 and (one.read(1)[:, 50] == -9999).all()
+
+
+@pytest.mark.parametrize("source", ["../nir", "{absolute}", "../shared/nir"])
+def test_bands_from_outside_of_the_data_set_are_written_inside_the_output_folder(tmp_path, source):
+    source = source.format(absolute=tmp_path / "elsewhere" / "nir")
+    folder = tmp_path / "set" / source
+    write_scene(tmp_path / "set" / "images" / "a.tif", 64, 64, 3)
+    write_scene(folder / "a.tif", 64, 64, 1)
+    (tmp_path / "set" / "masks").mkdir()
+    Image.fromarray(np.kron([[0, 255], [255, 0]], np.ones((32, 32))).astype(np.uint8)).save(
+        tmp_path / "set" / "masks" / "a.png"
+    )
+    options = ["datamodule.bands=[red,green,blue,nir]", f"datamodule.band_sources={{nir:'{source}'}}"]
+    config = config_of(tmp_path / "set", *options, "datamodule.value_scale=4000", "tile.size=32", "tile.empty=1")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.tif")}
+    tile(config, tmp_path / "work" / "tiles")
+    with contextlib.suppress(FindingsError):
+        check(config, tmp_path / "work" / "report", tmp_path / "work" / "fixed")
+    written = {path for path in tmp_path.rglob("*.tif")} - set(before)
+    assert all(path.read_bytes() == content for path, content in before.items())
+    tops = {path.relative_to(tmp_path / "work").parts[0] for path in written}
+    assert tops == {"tiles", "fixed"}
+    (bands,) = {path.parent.name for path in written} - {"images", "masks"}
+    copy = replace(config.datamodule, data_dir=str(tmp_path / "work" / "fixed"), band_sources={"nir": bands})
+    (pair,), _ = find_samples(copy)
+    (original,), _ = find_samples(config.datamodule)
+    read = SampleReader.of(copy, config.task).load(pair)[0]
+    np.testing.assert_array_equal(read, SampleReader.of(config.datamodule, config.task).load(original)[0])

@@ -3,7 +3,7 @@ import pytest
 
 from flood_seg.errors import ImageError
 from flood_seg.imaging.preprocess import preprocess
-from flood_seg.imaging.values import measure_shift
+from flood_seg.inference.values import measure_shift
 from tests.conftest import draw_pond, make_spec
 
 PHOTO = draw_pond(0, 64, 64)[0]

@@ -1,4 +1,4 @@
-"""The size that a file's first bytes say, and whether an image of it may be decoded.
+"""Encoded images before they are decoded: whether they are small enough, and what PNG files hold.
 
 A file of 2.6 MB can say that it is 30000×30000 and take gigabytes to decode, so that its header is asked first, in
 every format the same.
@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
 from collections.abc import Callable
 from functools import partial
 
 from flood_seg.errors import ImageError
-from flood_seg.imaging.source import detect_format
+from flood_seg.imaging.source import PNG_SIGNATURE, detect_format
 
 MAX_MEGAPIXELS = 400.0  # more than any camera's; a larger header is a mistake or an attack
 # Of the process and of those that it starts, of which some get no configuration: workers that load data.
 _VARIABLE = "FLOOD_SEG_MAX_MEGAPIXELS"
 _NO_SIZE = frozenset({0x01, *range(0xD0, 0xD9)})  # JPEG markers without a length
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # those that begin a frame: C0 to CF but for tables
+# Of a PNG, beside the critical chunks, whose names begin with a capital: transparency and orientation.
+KEPT_CHUNKS = (b"tRNS", b"eXIf")
 
 
 def limit_megapixels(megapixels: float) -> None:
@@ -107,3 +110,48 @@ _PARSERS: dict[str, Callable[[bytes], tuple[int, int] | None]] = {
     "GIF": partial(_pair, "<HH", offset=6),
     "BMP": _of_bmp,
 }
+
+
+def has_palette(data: bytes) -> bool:
+    """Whether the pixels of a PNG are indices of a palette (colour type 3)."""
+    return data[25:26] == b"\x03"
+
+
+def has_alpha_channel(data: bytes) -> bool:
+    """Whether a PNG has an alpha channel (colour types 4 and 6)."""
+    return data[25:26] in (b"\x04", b"\x06")
+
+
+def has_transparent_color(data: bytes) -> bool:
+    """Whether a colour or an index of a PNG is transparent."""
+    return b"tRNS" in data[: data.find(b"IDAT")]
+
+
+def has_16_bits(data: bytes) -> bool:
+    """Whether a PNG has 16 bits a channel."""
+    return data[24:25] == b"\x10"
+
+
+def plain_png(data: bytes) -> bytes | None:
+    """Returns a PNG without the chunks that do not change its pixels; None where it is damaged.
+
+    libpng writes to stderr, past everything that could catch it, of each damaged chunk and of each odd colour profile.
+    All checksums are verified: 12 megapixels in 27 MB took 30 ms, decoding them 500 ms.
+    """
+    view, place = memoryview(data), len(PNG_SIGNATURE)
+    kept: list[bytes | memoryview] = [PNG_SIGNATURE]
+    while place + 12 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, place)
+        end = place + 12 + length
+        if end > len(data) or (len(kept) == 1) != (name == b"IHDR"):
+            return None
+        if zlib.crc32(view[place + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
+            return None
+        if name == b"IHDR" and 0 in struct.unpack_from(">II", data, place + 8):
+            return None
+        if name[:1].isupper() or name in KEPT_CHUNKS:
+            kept.append(view[place:end])
+        place = end
+        if name == b"IEND":
+            return data if sum(map(len, kept)) == place else b"".join(kept)
+    return None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flood_seg.imaging import png
 from flood_seg.imaging.decode import enough_to_decode, exif_orientation, open_with_pillow, read_encoded
+from flood_seg.imaging.encoded import has_16_bits
 from flood_seg.imaging.gdal import open_raster
 from flood_seg.imaging.source import SUFFIXES, ImageInput, ImageSource, detect_format, is_raster
 
@@ -61,11 +61,11 @@ def read_header(given: ImageInput) -> Header:
 def _of_photo(source: ImageSource) -> Header:
     with enough_to_decode(source):
         data = read_encoded(source)
-        with open_with_pillow(source, data, load=False) as opened:
+        with open_with_pillow(source, data) as opened:
             orientation, size, form = exif_orientation(opened), (opened.height, opened.width), str(opened.format)
             mode = "L" if opened.mode.startswith("I") else opened.mode
             # Pillow says RGB of a PNG of 16 bits a channel.
-            deep = mode != opened.mode or (detect_format(data) == "PNG" and png.has_16_bits(data))
+            deep = mode != opened.mode or (detect_format(data) == "PNG" and has_16_bits(data))
     return Header(form, mode, "16 bit" if deep else "8 bit", size, orientation)
 
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from flood_seg.data.groups import read_groups
 from flood_seg.data.pairing import Pair
+from flood_seg.data.tables import read_groups
 from flood_seg.errors import DataError, UsageError
 
 PAIRS = [Pair(f"{event}/{n}", Path(f"{event}/images/{n}.jpg"), Path("m.png")) for event in ("ahr", "po") for n in "12"]

@@ -1,31 +1,26 @@
 """Class values of written masks, and the overrides with which training reads them.
 
 The values do not depend on whether any pixel is ignored, so that the parts of a data set, written one after the other,
-have the same coding.
+have the same encoding.
 """
 
 from __future__ import annotations
 
 import re
-import shlex
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from flood_seg.classes import IGNORE, IGNORED
+import numpy as np
+
+from flood_seg.classes import IGNORE, IGNORED, Classes
 from flood_seg.config.defaults import defaults
 from flood_seg.config.overrides import as_override
 from flood_seg.config.schema.data import AUTO, DataConfig
 from flood_seg.errors import DataError
 from flood_seg.imaging.bands import plain_source
 from flood_seg.imaging.postprocess import to_labels
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-    from pathlib import Path
-
-    import numpy as np
-
-    from flood_seg.classes import Classes
 
 BINARY_VALUES = (0, 255)
 # Ignored pixels of masks with 0 and 255: read without labels, they are background or an error, never foreground.
@@ -37,7 +32,7 @@ IMAGE_KEYS = ("bands", "band_sources", "value_scale", "nodata", "mean", "std", "
 
 
 @dataclass(frozen=True)
-class Coding:
+class LabelEncoding:
     """Values of the classes in written masks.
 
     Attributes:
@@ -53,19 +48,17 @@ class Coding:
     ignored: int
 
     @classmethod
-    def of(cls, classes: Classes, task: str) -> Coding:
-        """Returns a coding that keeps the values of the masks where a PNG can hold them."""
+    def of(cls, classes: Classes, task: str) -> LabelEncoding:
+        """Returns an encoding that keeps the values of the masks where a PNG can hold them."""
         values = classes.label_values
-        if max(values) > MAX_PNG_VALUE:
-            values = tuple(range(len(classes.names)))
         taken = {value for group in classes.values for value in group if isinstance(value, int)} | set(values)
         listed = [value for value in classes.ignored if isinstance(value, int) and 0 <= value <= MAX_PNG_VALUE]
         ignored = listed[0] if listed and not classes.by_color else _unused_value(values, taken)
         return cls(task, classes.names, values, ignored)
 
     @classmethod
-    def of_names(cls, names: Sequence[str]) -> Coding:
-        """Returns the coding of classes without values: 0 and 255 for two classes, otherwise the class indices.
+    def of_names(cls, names: Sequence[str]) -> LabelEncoding:
+        """Returns the encoding of classes without values: 0 and 255 for two classes, otherwise the class indices.
 
         Raises:
             DataError: there is no foreground class, or more classes than 8 bits can hold besides the ignored value.
@@ -74,10 +67,9 @@ class Coding:
             raise DataError("there is no class besides the background, so the masks would be empty")
         if len(names) > IGNORED:
             raise DataError(f"{len(names) - 1} classes; a mask holds at most {IGNORED - 1} besides the background")
-        values = BINARY_VALUES if len(names) == 2 else tuple(range(len(names)))
-        return cls(
-            "binary" if len(names) == 2 else "multiclass", tuple(names), values, _unused_value(values, set(values))
-        )
+        binary = len(names) == 2
+        values = BINARY_VALUES if binary else tuple(range(len(names)))
+        return cls("binary" if binary else "multiclass", tuple(names), values, _unused_value(values, values))
 
     def encode(self, mask: np.ndarray) -> np.ndarray:
         """Returns the values of class indices, uint8 [H, W]: uint8, or uint16 where 8 bits are too few."""
@@ -102,8 +94,8 @@ class Coding:
 
 def _unused_value(values: Sequence[int], taken: Collection[int]) -> int:
     """Returns a value that no class has: 255, or mid-grey between 0 and 255; of 16 bits where 8 have none."""
-    wished = MID_GREY if 255 in values else IGNORED
-    candidates: list[int] = [wished, *range(254, -1, -1), *range(256, MAX_PNG_VALUE + 1)]
+    preferred = MID_GREY if 255 in values else IGNORED
+    candidates: list[int] = [preferred, *range(254, -1, -1), *range(256, MAX_PNG_VALUE + 1)]
     return next(value for value in candidates if value not in taken)
 
 
@@ -121,8 +113,3 @@ def image_overrides(config: DataConfig) -> list[str]:
     if config.mean == AUTO and not {"bands", "value_scale"} & set(found):
         found = {name: value for name, value in found.items() if name not in ("mean", "std")}  # defaults of training
     return [as_override(f"datamodule.{name}", value) for name, value in found.items()]
-
-
-def on_command_line(overrides: Sequence[str]) -> str:
-    """Returns overrides quoted for a shell."""
-    return shlex.join(overrides)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from flood_seg.imaging.postprocess import resize_logits
-
-if TYPE_CHECKING:
-    from flood_seg.inference.backends.contract import Backend
+from flood_seg.inference.backends.contract import Backend
 
 STRIDE = 32  # sizes are multiples of it, as most encoders require
 
@@ -59,6 +56,18 @@ class Augmentations:
         if not self.orientations:
             return [(0, False)]
         return [(turns, flip) for turns in (range(4) if square else (0, 2)) for flip in (False, True)]
+
+
+class AugmentedBackend(Backend):
+    """Runs a model on the augmentations of each image; returns the means of their logits."""
+
+    def __init__(self, backend: Backend, augmentations: Augmentations) -> None:
+        self._backend, self._augmentations = backend, augmentations
+        self.spec, self.description, self.concurrency = backend.spec, backend.description, backend.concurrency
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        """Maps float32 [batch, bands, height, width] to logits [batch, classes or 1, height, width]."""
+        return np.stack([self._augmentations.run(self._backend, tensor) for tensor in batch])
 
 
 def _scaled(tensor: np.ndarray, scale: float) -> np.ndarray:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from flood_seg.inference.tta import Augmentations
+from flood_seg.evaluation.tta import Augmentations
 
 
 class Corner:

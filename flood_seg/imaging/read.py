@@ -1,0 +1,152 @@
+"""Reads the bands of an image, or of a window of it, in their order: the entry for photos and rasters alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flood_seg.errors import ImageError
+from flood_seg.imaging.bands import PHOTO_SCALE, RGB, BandSelection, find_sibling
+from flood_seg.imaging.decode import check_range_used, decode_bands, read_photo
+from flood_seg.imaging.gdal import has_rasterio, open_raster
+from flood_seg.imaging.preprocess import resize_image, resize_valid
+from flood_seg.imaging.raster import Raster, Window, clean, read_raster
+from flood_seg.imaging.source import ImageInput, ImageSource, is_raster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from flood_seg.imaging.raster import Opener
+
+MAX_TRANSLUCENT = 0.1  # share of an alpha channel's pixels; where more are translucent, it is another band
+
+
+def read_bands(
+    given: ImageInput, bands: BandSelection, window: Window | None = None, opener: Opener = open_raster
+) -> Raster:
+    """Reads an image's bands, uint8, uint16 or float32 [H, W, bands] with raw values, upright.
+
+    Pixels have no data, and are 0 in all bands, where the file says so by a nodata value or a mask, where a band has
+    `bands.nodata` or is not finite, and where an alpha channel that is none of the bands is 0.
+
+    Args:
+        given: a file, or encoded bytes; bands in sibling folders belong to files alone.
+        bands: which, and where they are.
+        window: the part that is read; None: all.
+        opener: opens the files of rasters; one that keeps them open saves time where many windows are read.
+
+    Raises:
+        ImageError: a file is missing or damaged, has not the bands, or is of another shape than the image.
+        OutOfMemoryError: there is not enough memory.
+    """
+    source = ImageSource.of(given)
+    if bands.is_photo and window is None and not (has_rasterio() and is_raster(source)):
+        return _read_photo(source, bands)
+    image = _read_file(source, bands, window, opener)
+    places = _places(source, image, bands)
+    channels = {name: image.values[:, :, place] for name, place in places.items()}
+    valid = [image.valid, _opaque(image, places.values()) if places else None]
+    for folder, numbers in bands.in_siblings.items():
+        file = _sibling(source, folder)
+        layer = _fitted(_read_file(file, bands, window, opener), image.values.shape[:2], source, folder)
+        for name, number in numbers.items():
+            channels[name] = _numbered(layer, number, file)
+        valid += [layer.valid, _opaque(layer, [number - 1 for number in numbers.values()])]
+    values = np.ascontiguousarray(np.stack([channels[name] for name in bands.names], axis=2))
+    known = [where for where in valid if where is not None]
+    return clean(values, bands.names, np.logical_and.reduce(known)) if known else Raster(values, bands.names)
+
+
+def _read_photo(source: ImageSource, bands: BandSelection) -> Raster:
+    values, alpha = read_photo(source)
+    if alpha is None and bands.nodata is None:  # as good as every photo
+        return Raster(values, RGB)
+    return clean(values, RGB, None if alpha is None else _visible(alpha), bands.nodata)
+
+
+def _read_file(source: ImageSource, bands: BandSelection, window: Window | None, opener: Opener) -> Raster:
+    if window or is_raster(source):
+        layer = read_raster(source, window, bands.nodata, opener)
+    else:
+        layer = clean(*decode_bands(source), nodata=bands.nodata)
+    if bands.value_scale == PHOTO_SCALE and layer.values.dtype == np.uint16 and set(bands.names) <= set(RGB):
+        reduced = (layer.values >> 8).astype(np.uint8)
+        if not window:  # which may hold nothing but dark water
+            check_range_used(reduced[:, :, [name != "alpha" for name in layer.names]], source)  # opaque is no light
+        return Raster(reduced, layer.names, layer.valid)
+    return layer
+
+
+def _opaque(layer: Raster, used: Iterable[int]) -> np.ndarray | None:
+    """Where an alpha channel that no band is made of is not transparent, bool [H, W]; None: there is none."""
+    place = layer.names.index("alpha") if "alpha" in layer.names else -1
+    return None if place < 0 or place in used else _visible(layer.values[:, :, place])
+
+
+def _visible(alpha: np.ndarray) -> np.ndarray | None:
+    """Returns where alpha is above 0, bool [H, W]; None: everywhere, or it is another band.
+
+    GDAL calls the fourth band of 8 bits alpha unless it is told otherwise, near infrared too, which is 0 on clear
+    water. What is transparent in some places is opaque in nearly all others; near infrared has every value.
+    """
+    shown = alpha > 0
+    if shown.all() or alpha.dtype.kind != "u" or np.mean(shown & (alpha < np.iinfo(alpha.dtype).max)) > MAX_TRANSLUCENT:
+        return None
+    return np.asarray(shown)
+
+
+def _places(source: ImageSource, layer: Raster, bands: BandSelection) -> dict[str, int]:
+    """Returns the channel of each band in the image's own file: by number, the others by name, else by their order.
+
+    Order decides where as many channels as names are left; beside numbers, only of channels without a name in the file.
+    """
+    names, count = bands.in_own_file, layer.values.shape[2]
+    numbered = {name: str(bands.sources.get(name, name)) for name in names}
+    places = {name: int(number) - 1 for name, number in numbered.items() if number.isdigit()}
+    for name, place in places.items():
+        if not 0 <= place < count:
+            raise ImageError(
+                f"{source}: has {count} bands; there is no band {place + 1} ({name}); see datamodule.bands"
+            )
+    rest = [name for name in names if name not in places]
+    if all(name.lower() in layer.names for name in rest):
+        return places | {name: layer.names.index(name.lower()) for name in rest}
+    left = [place for place in range(count) if place not in places.values()]
+    if len(rest) == len(left) and not (places and any(layer.names[place] for place in left)):
+        return places | dict(zip(rest, left, strict=True))
+    if tuple(names) == RGB and count == 1:
+        return dict.fromkeys(names, 0)
+    there = ", ".join(name or str(number) for number, name in enumerate(layer.names, 1))
+    raise ImageError(
+        f"{source}: has {count} bands ({there}), not {', '.join(rest)}; choose by number, as in "
+        f"'datamodule.band_sources={{{rest[0]}:1}}'"
+    )
+
+
+def _sibling(source: ImageSource, folder: str) -> ImageSource:
+    if not isinstance(source.content, Path):
+        raise ImageError(f"{source}: its bands in the folder {folder} are files beside an image file; give its path")
+    return ImageSource(find_sibling(source.content, folder))
+
+
+def _fitted(layer: Raster, size: tuple[int, ...], source: ImageSource, folder: str) -> Raster:
+    """Resizes a layer of another resolution to the image's."""
+    height, width = layer.values.shape[:2]
+    if (height, width) == size:
+        return layer
+    ratio = (width / height) / (size[1] / size[0])
+    if max(ratio, 1 / ratio) > 1.01:
+        raise ImageError(
+            f"{source}: is {size[1]}×{size[0]}, its bands in {folder} are of another shape, {width}×{height}"
+        )
+    valid = None if layer.valid is None else resize_valid(layer.valid, *size)
+    return Raster(resize_image(layer.values, *size), layer.names, valid)
+
+
+def _numbered(layer: Raster, number: int, source: ImageSource) -> np.ndarray:
+    count = layer.values.shape[2]
+    if not 1 <= number <= count:
+        raise ImageError(f"{source}: has {count} bands; there is no band {number}; see datamodule.band_sources")
+    return layer.values[:, :, number - 1]
