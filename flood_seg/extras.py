@@ -79,6 +79,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "flood_seg.metrics.calibration": ("train", "data"),
     "flood_seg.networks": ("train",),
     "flood_seg.plots": ("train", "data"),
+    "flood_seg.products": ("geo", "data"),
+    "flood_seg.scenes": ("geo", "data"),
     "flood_seg.serving.repository": ("triton", "serve"),
     "flood_seg.torchvision_compat": ("train",),
     "flood_seg.tracking": ("train",),
