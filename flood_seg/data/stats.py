@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ from flood_seg.data.reading import SampleReader
 from flood_seg.data.store import cache_folder, cache_key
 from flood_seg.errors import DataError
 from flood_seg.files import cached_json, write_text
+from flood_seg.imaging.gdal import ground_sample_distance, has_rasterio, open_raster
+from flood_seg.imaging.source import is_raster
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from flood_seg.config.schema import DataConfig
     from flood_seg.data.nodata import Extremes, SuspectedNodata
     from flood_seg.data.pairing import Pair
+
+SAMPLED_PLACES = 32  # images whose ground sample distance is looked up
 
 
 @dataclass
@@ -142,3 +147,31 @@ def write_stats(path: Path, total: BandStats, data: DataConfig) -> None:
     }
     write_text(path, yaml.safe_dump(record, sort_keys=False))
     say(f"{path}: train with {shlex.quote(as_override('datamodule.stats_file', str(path)))}")
+
+
+def measure_ground_sample_distance(pairs: Sequence[Pair], height: int, width: int) -> float | None:
+    """Measures how large a pixel of the network's input is on the ground.
+
+    Args:
+        pairs: of the training part; some of them are opened.
+        height: of the input, in pixels.
+        width: of the input, in pixels.
+
+    Returns:
+        the median in metres; None: most images are not georeferenced.
+    """
+    if not has_rasterio():
+        return None
+    sampled = pairs[:: max(1, len(pairs) // SAMPLED_PLACES)]
+    distances = [_distance(pair, height * width) for pair in sampled]
+    known = [distance for distance in distances if distance]
+    return float(np.median(known)) if 2 * len(known) > len(sampled) else None
+
+
+def _distance(pair: Pair, pixels: int) -> float | None:
+    if not is_raster(pair.image):
+        return None
+    with open_raster(pair.image) as dataset:
+        distance = ground_sample_distance(dataset)
+        covered = pair.window.size**2 if pair.window else dataset.height * dataset.width
+    return distance and distance * math.sqrt(covered / pixels)

@@ -22,7 +22,7 @@ from flood_seg.data.augmentation import build_augmentation, left_out
 from flood_seg.data.datamodule import FloodDataModule, load_store
 from flood_seg.data.layout import choose_split
 from flood_seg.data.split import Split, write_split
-from flood_seg.data.stats import measure_bands
+from flood_seg.data.stats import measure_bands, measure_ground_sample_distance
 from flood_seg.errors import ConfigError, DataError, FloodSegError
 from flood_seg.export.onnx import export_onnx
 from flood_seg.files import clear_leftovers, write_text
@@ -171,12 +171,14 @@ def _load_data(config: TrainConfig) -> tuple[TrainConfig, FloodDataModule, Model
     if config.trainer.overfit_batches:
         few = split.train[: config.trainer.overfit_batches * config.datamodule.batch_size]
         split = Split(few, few)
+    parts = set(split.train)
+    training = [pair for pair in store.pairs if pair.stem in parts]
     if config.datamodule.mean == AUTO:
-        parts = set(split.train)
-        training = [pair for pair in store.pairs if pair.stem in parts]
         mean, std = measure_bands(config.datamodule, config.task, training)
         config = replace(config, datamodule=replace(config.datamodule, mean=mean, std=std))
-    spec = make_spec(config)
+    size = (config.datamodule.height, config.datamodule.width)
+    distance = config.datamodule.ground_sample_distance or measure_ground_sample_distance(training, *size)
+    spec = replace(make_spec(config), ground_sample_distance=distance)
     bands = BandSelection.of(config.datamodule)
     augmentation = build_augmentation(config.augmentation, bands)
     if line := left_out(config.augmentation, bands):

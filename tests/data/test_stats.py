@@ -3,14 +3,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from PIL import Image
 
 from flood_seg.cli import main as cli
 from flood_seg.config.compose import compose
 from flood_seg.config.schema import TrainConfig
 from flood_seg.config.schema.workshop import DataToolsConfig
-from flood_seg.data.stats import BandStats
+from flood_seg.data.pairing import Pair, SampleWindow
+from flood_seg.data.stats import BandStats, measure_ground_sample_distance
 from flood_seg.errors import ConfigError
 from flood_seg.spec import ModelSpec
+from tests.scenes.conftest import write_scene
 from tests.workshop.tools import stats
 
 
@@ -132,3 +135,17 @@ def test_bands_are_measured_without_a_mean_and_trained_on_without_being_named_ag
               "datamodule.batch_size=2", "model=tiny_unet", "trainer.max_epochs=1", "logger=none"])  # fmt: skip
     spec = ModelSpec.from_json((tmp_path / "outputs/latest/spec.json").read_text())
     assert spec.bands == ("red", "green", "blue", "nir") and spec.mean == tuple(data.mean)
+
+
+WINDOW = SampleWindow(0, 0, 64, 64, (128, 256), 64, (0, 0, 128, 256))
+
+
+@pytest.mark.parametrize(("window", "expected"), [(None, 1.0), (WINDOW, 0.5)])
+def test_ground_sample_distance(window, expected, tmp_path):
+    scene = write_scene(tmp_path / "a.tif", np.ones((128, 256, 3), np.uint8))  # 0.5 m
+    Image.new("RGB", (64, 64)).save(tmp_path / "b.png")
+    placed = Pair("a", scene, tmp_path / "a.png", None, window)
+    photo = Pair("b", tmp_path / "b.png", tmp_path / "b.png")
+    size = (64, 128) if window is None else (64, 64)
+    assert measure_ground_sample_distance([placed, placed, photo], *size) == pytest.approx(expected)
+    assert measure_ground_sample_distance([placed, photo, photo], *size) is None

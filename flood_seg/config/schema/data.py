@@ -72,6 +72,7 @@ class DataConfig:
     bands: list[str]  # empty in configs/; BANDS unless stats_file names others
     band_sources: dict[str, str] | None
     value_scale: float  # 0 in configs/; VALUE_SCALE unless stats_file gives another
+    ground_sample_distance: float | None
     nodata: float | None
     mean: Any  # numbers, or AUTO until they are measured
     std: Any
@@ -110,6 +111,7 @@ class DataConfig:
         check_workers("datamodule.num_workers", self.num_workers or 0)
         check_range("datamodule.value_scale", self.value_scale, 0, open_low=True)
         check_range("datamodule.max_megapixels", self.max_megapixels, 0, open_low=True)
+        check_range("datamodule.ground_sample_distance", self.ground_sample_distance or 1, 0, open_low=True)
         check_choices("datamodule", self)
         if self.nodata is not None and not math.isfinite(self.nodata):
             raise ConfigError(f"datamodule.nodata={self.nodata}: NaN and infinity are no data anyway; leave it out")
