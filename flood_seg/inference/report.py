@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flood_seg.console import counted, say, warn
 from flood_seg.errors import FloodSegError, OutputError, PartialFailureError
 from flood_seg.files import write_json
+from flood_seg.imaging.source import is_raster
 from flood_seg.inference.values import unusual_values
 from flood_seg.skipped import EVERY, NAMED, LeftOut
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from flood_seg.inference.files import Job
     from flood_seg.inference.segment import ImageState
 
+UNUSUAL, REDUCED = "have unusual values", "are much larger than the network's input"  # kinds of warnings
+MAX_REDUCTION = 4.0  # of a raster to the network's size, without a warning
+
 
 class Report:
     """Collects the result of each image.
@@ -26,14 +30,15 @@ class Report:
     As a context manager it writes the JSON in the end, also where the work is stopped by an error or Ctrl-C: then the
     JSON says why, and a line on stderr how to continue.
 
-    with Report(path, head, jobs, images, max_shift=2.0) as report:
+    with Report(path, head, jobs, images, max_shift=2.0, network=(384, 384)) as report:
         report.add(image)
     report.conclude(seconds)
     """
 
     def __init__(
-        self, path: Path | None, head: dict[str, Any], jobs: list[Job], images: list[ImageState], max_shift: float
-    ) -> None:
+        self, path: Path | None, head: dict[str, Any], jobs: list[Job], images: list[ImageState], max_shift: float,
+        network: tuple[int, int],
+    ) -> None:  # fmt: skip
         """Takes the subject of the report.
 
         Args:
@@ -42,11 +47,14 @@ class Report:
             jobs: all images.
             images: those whose files are not there already; reported are the ones that have been written until then.
             max_shift: the `input_shift` above which a warning is given.
+            network: height and width of the network's input, in pixels.
         """
-        self._path, self._jobs, self._images, self._max_shift = path, jobs, images, max_shift
+        self._path, self._jobs, self._images = path, jobs, images
+        self._max_shift, self._network = max_shift, network
         self._head = head | {"skipped": len(jobs) - len(images)}
         self._left_out = LeftOut(f"{path} lists each under failed" if path else f"--json FILE lists each, or {EVERY}")
-        self._records, self._failures, self._unusual = list[dict[str, Any]](), list[FloodSegError](), list[str]()
+        self._records, self._failures = list[dict[str, Any]](), list[FloodSegError]()
+        self._warnings: dict[str, list[str]] = {UNUSUAL: [], REDUCED: []}
 
     def __enter__(self) -> Report:
         return self
@@ -59,7 +67,13 @@ class Report:
                 self._left_out.add(str(image.job.image), str(image.error), str(image.error))
             return
         if image.shift > self._max_shift:
-            self._unusual.append(f"{image.job.image}: {unusual_values(image.shift, self._max_shift)}")
+            self._warnings[UNUSUAL].append(f"{image.job.image}: {unusual_values(image.shift, self._max_shift)}")
+        factor = max(side / own for side, own in zip(image.size, self._network, strict=True))
+        if factor > MAX_REDUCTION and is_raster(image.job.image):
+            self._warnings[REDUCED].append(
+                f"{image.job.image}: {image.size[1]}×{image.size[0]} is reduced {factor:.0f} times to the network's "
+                "size; flood-seg map segments scenes by windows"
+            )
         if len(self._jobs) == 1:
             say(_line(describe(image)))
 
@@ -79,7 +93,8 @@ class Report:
     def _write(self, stopped: str | None) -> None:
         self._records = [describe(image) for image in self._images if image.finish_seconds is not None]
         if self._path:
-            lists = {"images": self._records, "failed": [str(one) for one in self._failures], "warnings": self._unusual}
+            warnings = [line for lines in self._warnings.values() for line in lines]
+            lists = {"images": self._records, "failed": [str(one) for one in self._failures], "warnings": warnings}
             write_json(self._path, self._head | lists | {"stopped": stopped})
 
     def conclude(self, seconds: float) -> None:
@@ -89,10 +104,11 @@ class Report:
             FloodSegError: the only image has failed; its error.
             PartialFailureError: some of several have.
         """
-        for line in self._unusual[:NAMED]:
-            warn(line)
-        if (count := len(self._unusual)) > NAMED:
-            warn(f"{count} of {counted(len(self._jobs), 'image')} have unusual values; --json lists them all")
+        for kind, lines in self._warnings.items():
+            for line in lines[:NAMED]:
+                warn(line)
+            if len(lines) > NAMED:
+                warn(f"{len(lines)} of {counted(len(self._jobs), 'image')} {kind}; --json lists them all")
         failed, skipped = len(self._failures), self._head["skipped"]
         if len(self._jobs) == 1:
             if failed:

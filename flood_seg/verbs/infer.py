@@ -96,7 +96,7 @@ def segment_images(
     todo = not_done(jobs, overlay, BandSelection.of(predictor.spec), model) if config.skip_existing else jobs
     images = [ImageState(job) for job in todo]
     head = {"model": model, "engine": backend.description, "threshold": predictor.threshold}
-    with Report(json, head, jobs, images, config.max_input_shift) as report:
+    with Report(json, head, jobs, images, config.max_input_shift, (spec.height, spec.width)) as report:
         for done in track(segmenter.each(images, config.batch_size), "Segmenting", len(images)):
             report.add(done)
     report.conclude(time.perf_counter() - started)

@@ -22,6 +22,7 @@ from flood_seg.imaging import gdal
 from flood_seg.imaging.binary_mask import read_binary_mask
 from flood_seg.imaging.gdal import read_georeference
 from tests.inference.conftest import red_spec, write_model
+from tests.scenes.conftest import write_scene
 
 VALUES = np.random.default_rng(0).integers(0, 256, (300, 272, 3), np.uint8)
 PLACE = {"crs": "EPSG:32632", "transform": Affine(0.5, 0.1, 500000, 0.1, -0.5, 5400000)}
@@ -241,3 +242,16 @@ def test_a_video_has_no_such_files(run, tmp_path, capsys):
     with pytest.raises(SystemExit):
         run(tmp_path / "v.mp4", "output.probability=true")
     assert "leave them out" in capsys.readouterr().err
+
+
+def test_a_raster_much_larger_than_the_network_is_reported_with_map(red_model, tmp_path, capsys):
+    scene = write_scene(tmp_path / "scene.tif", np.full((300, 200, 3), 200, np.uint8))
+    photo = tmp_path / "photo.png"
+    Image.fromarray(np.full((300, 200, 3), 200, np.uint8)).save(photo)
+    run = ["infer", "--onnx", str(red_model), "--json", str(tmp_path / "r.json"), "--image"]
+    main([*run, str(photo)])
+    assert "map" not in capsys.readouterr().err
+    main([*run, str(scene)])
+    line = f"{scene}: 200×300 is reduced 5 times to the network's size; flood-seg map segments scenes by windows"
+    assert line in capsys.readouterr().err
+    assert json.loads((tmp_path / "r.json").read_text())["warnings"] == [line]
