@@ -22,7 +22,6 @@ from flood_seg.imaging import gdal
 from flood_seg.imaging.binary_mask import read_binary_mask
 from flood_seg.imaging.gdal import read_georeference
 from tests.inference.conftest import red_spec, write_model
-from tests.scenes.conftest import write_scene
 
 VALUES = np.random.default_rng(0).integers(0, 256, (300, 272, 3), np.uint8)
 PLACE = {"crs": "EPSG:32632", "transform": Affine(0.5, 0.1, 500000, 0.1, -0.5, 5400000)}
