@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flood_seg.config.schema.scenes import VECTORS
 from flood_seg.console import warn
 from flood_seg.imaging.gdal import open_raster, read_georeference
 from flood_seg.products.class_means import mean_over
@@ -58,6 +59,8 @@ def write_areas(folder: Path, spec: ModelSpec, options: MapOptions) -> dict[str,
         OutputError: a file cannot be written.
         OutOfMemoryError: there are too many polygons.
     """
+    for suffix in set(VECTORS) - set(options.vectors):  # of an earlier run, with other polygons
+        (folder / f"areas.{suffix}").unlink(missing_ok=True)
     if not options.vectors:
         return {}
     mask = folder / "mask.tif"
@@ -68,35 +71,23 @@ def write_areas(folder: Path, spec: ModelSpec, options: MapOptions) -> dict[str,
         georeference = read_georeference(mask, *size)
         ground = Ground.of(georeference)
         polygons = traced.select((traced.classes != UNOBSERVED)[traced.ring_polygons])
-        touching = _touches_edge(polygons, traced, size)
         areas, lengths = _measure(polygons, ground, size)
-        kept = polygons.without_holes(areas) >= options.min_area
-        chosen = kept[polygons.ring_polygons]
-        polygons, touching, areas, lengths = polygons.select(chosen), touching[kept], areas[chosen], lengths[chosen]
-        probabilities = _mean_probability(folder / "probability.tif", polygons, spec, options)
-        chosen = ~_small_holes(polygons, areas, options.min_hole)
+        large = polygons.without_holes(areas) >= options.min_area
+        touching = _touches_edge(polygons, traced, size)[large]
+        chosen = large[polygons.ring_polygons]
         polygons, areas, lengths = polygons.select(chosen), areas[chosen], lengths[chosen]
+        # Of the pixels that have the class, so before holes are filled.
+        probabilities = _mean_probability(folder / "probability.tif", polygons, spec, options)
+        if options.min_hole:
+            chosen = ~_small_holes(polygons, areas, options.min_hole)
+            polygons, areas, lengths = polygons.select(chosen), areas[chosen], lengths[chosen]
         if options.smooth or options.simplify:
             polygons = reshape(polygons, options.smooth, options.simplify, size)
             areas, lengths = _measure(polygons, ground, size)
-        nothing = np.full(len(polygons), np.nan)
-        fields = {
-            "class": np.array(spec.class_names, object)[polygons.classes],
-            "area_m2": polygons.without_holes(areas) if ground else nothing,
-            **({} if ground else {"area_px": polygons.without_holes(areas)}),
-            "perimeter_m": polygons.per_polygon(lengths) if ground else nothing,
-            "mean_probability": probabilities,
-            "touches_edge": touching,
-        }
-        cols, rows = polygons.vertices.T
-        place = georeference.get("transform")
-        located = polygons.geometries(np.column_stack(to_map(place, cols, rows) if place else (cols, -rows)))
-        crs = georeference["crs"].to_wkt() if place and georeference["crs"] else None
-        for suffix in options.vectors:
-            if suffix in IN_WGS84 and not crs:
-                warn(f"{folder / f'areas.{suffix}'}: is not written, since it is in WGS 84 and the scene has no CRS")
-                continue
-            write_vectors(folder / f"areas.{suffix}", located, fields, crs)
+        fields = {"class": np.array(spec.class_names, object)[polygons.classes]}
+        fields |= _sizes(polygons, areas, lengths, ground)
+        fields |= {"mean_probability": probabilities, "touches_edge": touching}
+        _write_files(folder, polygons, fields, georeference, options.vectors)
     return _summary(polygons.classes, fields["area_m2"], spec)
 
 
@@ -146,6 +137,31 @@ def _mean_probability(path: Path, polygons: Polygons, spec: ModelSpec, options: 
     with open_raster(path) as dataset:
         bands = polygons.classes if spec.task == "binary" else polygons.classes + 1
         return mean_over(dataset, bands, polygons)
+
+
+def _sizes(polygons: Polygons, areas: np.ndarray, lengths: np.ndarray, ground: Ground | None) -> dict[str, np.ndarray]:
+    """Returns the fields of the size of each polygon, by the measures of rings."""
+    area, perimeter = polygons.without_holes(areas), polygons.per_polygon(lengths)
+    if ground:
+        return {"area_m2": area, "perimeter_m": perimeter}
+    unknown = np.full(len(polygons), np.nan)
+    return {"area_m2": unknown, "area_px": area, "perimeter_m": unknown}
+
+
+def _write_files(
+    folder: Path, polygons: Polygons, fields: dict[str, np.ndarray], georeference: dict[str, Any], formats: list[str]
+) -> None:
+    place, crs = georeference.get("transform"), georeference.get("crs")
+    cols, rows = polygons.vertices.T
+    # As GIS draw rasters without a place: rows count downwards from 0.
+    located = polygons.geometries(np.column_stack(to_map(place, cols, rows) if place else (cols, -rows)))
+    known = crs.to_wkt() if place and crs else None
+    for path in (folder / f"areas.{suffix}" for suffix in formats):
+        if path.suffix[1:] in IN_WGS84 and not known:
+            path.unlink(missing_ok=True)
+            warn(f"{path}: is not written, since it is in WGS 84 and the scene has no CRS")
+        else:
+            write_vectors(path, located, fields, known)
 
 
 def _summary(classes: np.ndarray, areas: np.ndarray, spec: ModelSpec) -> dict[str, ClassAreas]:

@@ -38,7 +38,7 @@ def mean_over(dataset: DatasetReader, bands: np.ndarray, polygons: Polygons) -> 
             rows, cols, owners, signs = edges.within(*part)
             means += np.bincount(owners, sums[rows, cols] * signs, len(polygons))
         means[bands == band] *= dataset.scales[band - 1]
-    return means / areas
+    return np.asarray(means / areas)
 
 
 def _sums_to_the_left(dataset: DatasetReader, band: int) -> Iterator[tuple[tuple[int, int], np.ndarray]]:

@@ -96,7 +96,7 @@ class _Corners:
     def limit(self, points: np.ndarray) -> np.ndarray:
         """Returns moved corners, float64 [corners, 2], not farther from their places than they may be."""
         reach = np.where(self.before == self.after, 0, REACH)[:, None]
-        return np.clip(points, self.places - reach, self.places + reach)
+        return np.asarray(np.clip(points, self.places - reach, self.places + reach))
 
 
 def _outwards(polygons: Polygons, areas: np.ndarray, corners: _Corners) -> np.ndarray:

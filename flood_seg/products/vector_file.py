@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,8 @@ def write_vectors(path: Path, polygons: np.ndarray, fields: Mapping[str, np.ndar
     from pyogrio.raw import write
 
     errors = (DataLayerError, DataSourceError, FeatureError, GeometryError)
-    with atomic_path(path) as temporary, _without_date():
+    with atomic_path(path) as temporary, _without_date(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="'crs' was not provided")
         try:
             write(
                 temporary, shapely.to_wkb(polygons), list(fields.values()), list(fields), layer=path.stem,

@@ -240,7 +240,7 @@ def test_a_smooth_disc_is_round(tmp_path: Path) -> None:
     mask = rows**2 + cols**2 < 40**2
     _, (shape,), _ = areas(tmp_path, mask, "smooth=3")
     radii = np.hypot(*(shapely.get_coordinates(shape) - [500_101, 5_600_000 - 101]).T) / 2
-    assert radii.std() < 0.15 and radii.mean() == pytest.approx(np.sqrt(mask.sum() / np.pi), abs=0.01)
+    assert radii.std() < 0.15 and radii.mean() == pytest.approx(np.sqrt(mask.sum() / np.pi), abs=0.02)
     assert shapely.length(shape) / 2 == pytest.approx(2 * np.pi * 40, rel=0.01)  # 27 % more along pixels
 
 
@@ -326,6 +326,13 @@ def test_the_same_polygons_make_the_same_bytes(suffix: str, tmp_path: Path) -> N
     write_areas(tmp_path, WATER, chosen)
     assert path.read_bytes() == first
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(["mask.tif", path.name])
+
+
+def test_files_of_an_earlier_run_go(tmp_path: Path) -> None:
+    write_layers(tmp_path, ponds(60, 70), **UTM)
+    write_areas(tmp_path, WATER, options("probability=none", "vectors=[fgb,kml]"))
+    write_areas(tmp_path, WATER, options("probability=none"))
+    assert sorted(file.name for file in tmp_path.glob("areas*")) == ["areas.gpkg"]
 
 
 def test_no_format(tmp_path: Path) -> None:
