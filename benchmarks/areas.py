@@ -41,8 +41,8 @@ def draw(folder: Path) -> None:
         coarse = random.normal(size=(SIDE // cell + 3, SIDE // cell + 3)).astype(np.float32)
         return np.asarray(cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC))
 
-    values = noise(60) + 0.03 * noise(6)
-    probability = (200 / (1 + np.exp(-4 * (values - 0.7)))).astype(np.uint8)
+    values = noise(50) + 0.01 * noise(4)
+    probability = (200 / (1 + np.exp(-4 * (values - 0.4)))).astype(np.uint8)
     grid = {"crs": "EPSG:32632", "transform": from_origin(5e5, 5.6e6, 0.2, 0.2), "nodata": 255}
     for name, band in (("mask", (probability > 100).astype(np.uint8)), ("probability", probability)):
         with rasterio.open(folder / "plain.tif", "w", driver="GTiff", height=SIDE, width=SIDE, count=1, dtype="uint8",
