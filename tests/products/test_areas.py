@@ -98,7 +98,7 @@ def test_squares_with_a_hole(tmp_path: Path) -> None:
         ("EPSG:32633", from_origin(300_000, 6_700_000, 500, 500)),
         ("EPSG:4326", from_origin(-3, 52, 0.01, 0.01)),
         ("EPSG:4326", Affine(0.001, 0.0004, 170, 0.0003, -0.001, -40)),
-        ("EPSG:2154", Affine.translation(7e5, 6.6e6) * Affine.rotation(30) * Affine.scale(10, -10)),
+        ("EPSG:2154", Affine(8.66, 5.0, 7e5, 5.0, -8.66, 6.6e6)),
         ("EPSG:3857", from_origin(1_200_000, 8_400_000, 30, 30)),
     ],
 )
