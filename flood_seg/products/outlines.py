@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,7 +52,7 @@ def smooth(polygons: Polygons, length: float, size: tuple[int, int]) -> Polygons
     dense = polygons.subdivided(1)
     corners = _Corners.of(dense, size)
     points = corners.places
-    for _ in range(round(2 * length**2)):  # each adds a variance of half a pixel
+    for _ in range(math.ceil(2 * length**2)):  # each adds a variance of half a pixel
         points = corners.limit(points / 2 + (points[corners.before] + points[corners.after]) / 4)
     areas = dense.without_holes(np.abs(dense.ring_areas))
     for _ in range(ROUNDS):
