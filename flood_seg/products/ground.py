@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from affine import Affine
 
     from flood_seg.scenes.grid import Box
 
@@ -40,6 +43,19 @@ class Ground:
         area, _ = self._geod.polygon_area_perimeter(longitudes, latitudes)
         return float(abs(area)) / (box.height * box.width)
 
+    def measure(self, vertices: np.ndarray, rings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the geodesic area of rings in m² and their length in m, float64 [rings].
+
+        Args:
+            vertices: float64 [vertices, 2], column and row; each ring ends with its first vertex.
+            rings: int64 [rings + 1], first vertex of each ring, and the end.
+        """
+        longitudes, latitudes = self._to_geodetic.transform(*to_map(self._transform, *vertices.T))
+        parts = [slice(start, stop - 1) for start, stop in pairwise(rings.tolist())]
+        found = [self._geod.polygon_area_perimeter(longitudes[part], latitudes[part]) for part in parts]
+        areas, lengths = np.array(found, np.float64).reshape(-1, 2).T
+        return np.abs(areas), lengths
+
     def footprint(self, box: Box) -> dict[str, Any]:
         """Returns the outline of a rectangle as a GeoJSON polygon in WGS 84, counter-clockwise."""
         import shapely
@@ -53,5 +69,10 @@ class Ground:
         zero, one = np.zeros(EDGE_POINTS), np.ones(EDGE_POINTS)
         cols = box.col + box.width * np.concatenate([steps, one, 1 - steps, zero])
         rows = box.row + box.height * np.concatenate([zero, steps, one, 1 - steps])
-        a, b, c, d, e, f = self._transform[:6]
-        return a * cols + b * rows + c, d * cols + e * rows + f
+        return to_map(self._transform, cols, rows)
+
+
+def to_map(transform: Affine, cols: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the coordinates of columns and rows in the CRS that a transform leads to."""
+    a, b, c, d, e, f = transform[:6]
+    return a * cols + b * rows + c, d * cols + e * rows + f

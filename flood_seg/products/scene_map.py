@@ -17,6 +17,7 @@ from flood_seg.errors import FloodSegError, ImageError
 from flood_seg.files import write_json
 from flood_seg.imaging.bands import BandSelection, band_files
 from flood_seg.inference.values import check_statistics, unusual_values
+from flood_seg.products.areas import write_areas
 from flood_seg.products.layers import LayerStatistics, write_layers
 from flood_seg.products.stac_item import make_item
 from flood_seg.scenes.cells import read_cells
@@ -28,6 +29,7 @@ from flood_seg.scenes.store import BlockStore
 if TYPE_CHECKING:
     from flood_seg.config.schema.scenes import MapOptions
     from flood_seg.inference.predictor import Predictor
+    from flood_seg.products.areas import ClassAreas
     from flood_seg.scenes.grid import Block
 
 SCALE_WARNING = 2.0  # a scene whose ground sample distance differs from the model's by more than this factor
@@ -124,7 +126,7 @@ def signature(job: SceneMap, model: MapModel, options: MapOptions) -> dict[str, 
 
 
 def run_map(job: SceneMap, model: MapModel, options: MapOptions, batch_size: int, max_shift: float) -> bool:
-    """Writes the layers of a scene.
+    """Writes the layers and areas of a scene.
 
     Returns:
         whether anything was left to do.
@@ -157,7 +159,8 @@ def run_map(job: SceneMap, model: MapModel, options: MapOptions, batch_size: int
     statistics = write_layers(
         cells, spec, model.predictor.threshold, job.folder, size, job.scene.georeference, options.probability
     )
-    _report(job, model, state, statistics, shift, time.perf_counter() - started)
+    areas = write_areas(job.folder, spec, options)
+    _report(job, model, state, statistics, areas, shift, time.perf_counter() - started)
     if not job.failed:
         shutil.rmtree(work)
     return True
@@ -204,7 +207,13 @@ def _shift(job: SceneMap, model: MapModel, store: BlockStore, max_shift: float) 
 
 
 def _report(
-    job: SceneMap, model: MapModel, state: dict[str, Any], statistics: LayerStatistics, shift: float, seconds: float
+    job: SceneMap,
+    model: MapModel,
+    state: dict[str, Any],
+    statistics: LayerStatistics,
+    polygons: dict[str, ClassAreas],
+    shift: float,
+    seconds: float,
 ) -> None:
     total = job.scene.height * job.scene.width
     spec = model.predictor.spec
@@ -214,6 +223,7 @@ def _report(
     figures = {
         "shares": shares,
         "area_m2": {name: round(areas[number], 2) for name, number in by_class.items()} if areas else None,
+        "polygons": {name: found.count for name, found in polygons.items()},
         "expected_shares": {name: statistics.expected[number] / total for name, number in by_class.items()},
         "unobserved_share": statistics.unobserved / total,
         "threshold": model.predictor.threshold,

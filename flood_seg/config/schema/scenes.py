@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from flood_seg.config.schema.checks import check_choices, check_range, closed_choices
+from flood_seg.config.schema.checks import check_choice, check_choices, check_range, closed_choices
 from flood_seg.errors import ConfigError
 
 ProbabilityType = Literal["uint8", "float16", "float32", "none"]
+VECTORS = ("gpkg", "fgb", "geojson", "kml")
 AUTO, NATIVE = "auto", "native"  # of map.scale
 SCALES = (1 / 32, 32.0)  # a window of 384 pixels is then at most 12,288 pixels of the scene wide
 
@@ -22,6 +23,11 @@ class MapOptions:
     overlap: float
     block_size: int
     probability: ProbabilityType
+    vectors: list[str]
+    min_area: float
+    min_hole: float
+    simplify: float
+    smooth: float
 
     def __post_init__(self) -> None:
         check_choices("map", self)
@@ -33,6 +39,12 @@ class MapOptions:
             except ValueError:
                 raise ConfigError(f"map.scale={self.scale}: give auto, native or a number, for example 0.5") from None
             check_range("map.scale", factor, *SCALES)
+        for name in self.vectors:
+            check_choice("map.vectors", name, VECTORS)
+        for key in ("min_area", "min_hole"):
+            check_range(f"map.{key}", getattr(self, key), 0)
+        check_range("map.simplify", self.simplify, 0, 100)
+        check_range("map.smooth", self.smooth, 0, 10)
 
 
 @dataclass
