@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from flood_seg.errors import ImageError
@@ -173,6 +174,6 @@ def clean(
         valid = finite if valid is None else valid & finite
     if valid is not None and valid.all():
         valid = None
-    if valid is not None:
-        values[~valid] = 0
+    if valid is not None:  # faster than by a mask in NumPy
+        values = cv2.copyTo(values, valid.view(np.uint8)).reshape(values.shape)
     return Raster(values, names, valid)
