@@ -33,7 +33,8 @@ PICTURE = 1024  # height and width of the pictures that the scene is a mosaic of
 def write_mosaic(path: Path, side: int, images: Path | None) -> None:
     """Writes a GeoTIFF of photos, or of synthetic scenes, side by side."""
     files = sorted(images.iterdir()) if images else []
-    pictures = [cv2.imread(str(file))[:, :, ::-1] for file in files[:100]]
+    decoded = [cv2.imread(str(file)) for file in files[:100]]
+    pictures = [picture[:, :, ::-1] for picture in decoded if picture is not None]
     pictures = pictures or [draw_scene(seed, PICTURE, PICTURE)[0] for seed in range(12)]
     pictures = [cv2.resize(picture, (PICTURE, PICTURE), interpolation=cv2.INTER_AREA) for picture in pictures]
     place = {"crs": "EPSG:32632", "transform": from_origin(500_000, 5_500_000, 0.1, 0.1)}
