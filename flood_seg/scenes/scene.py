@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.gdal import (
@@ -34,10 +37,15 @@ if TYPE_CHECKING:
 
 
 class KeptOpen:
-    """Opens raster files as `open_raster`, once for each thread, and keeps them open until `close`."""
+    """Opens raster files as `open_raster`, once for each thread, and keeps them open until `close`.
 
-    def __init__(self) -> None:
-        self._local, self._opened = threading.local(), list[Any]()
+    A georeferenced file that lies elsewhere than the scene, in another CRS for example, is warped to the scene's grid
+    as it is read.
+    """
+
+    def __init__(self, grid: Mapping[str, Any] | None = None) -> None:
+        """Takes the scene's crs, transform, width and height; None: nothing is warped."""
+        self._local, self._opened, self._grid = threading.local(), list[Any](), grid
 
     @contextmanager
     def __call__(self, given: ImageInput) -> Iterator[DatasetReader]:
@@ -46,14 +54,30 @@ class KeptOpen:
         assert isinstance(source.content, Path)
         known: dict[str, DatasetReader] = self._local.__dict__
         if source.name not in known:
-            known[source.name] = open_file(source.content)
-            self._opened.append(known[source.name])
+            dataset = open_file(source.content)
+            self._opened.append(dataset)
+            known[source.name] = self._warped(dataset)
         with raster_errors(source):
             yield known[source.name]
 
+    def _warped(self, dataset: DatasetReader) -> DatasetReader:
+        from rasterio.enums import Resampling
+        from rasterio.transform import array_bounds
+        from rasterio.vrt import WarpedVRT
+
+        if self._grid is None or dataset.crs is None:
+            return dataset
+        bounds = array_bounds(self._grid["height"], self._grid["width"], self._grid["transform"])
+        pixel = math.sqrt(abs(self._grid["transform"].determinant))
+        if dataset.crs == self._grid["crs"] and np.allclose(dataset.bounds, bounds, rtol=0, atol=pixel / 2):
+            return dataset
+        warped: DatasetReader = WarpedVRT(dataset, resampling=Resampling.bilinear, **self._grid)
+        self._opened.append(warped)
+        return warped
+
     def close(self) -> None:
         """Closes the files of all threads."""
-        for dataset in self._opened:
+        for dataset in reversed(self._opened):
             dataset.close()
 
 
@@ -99,7 +123,10 @@ class Scene:
         with open_raster(path) as dataset:
             size = ground_sample_distance(dataset)
             georeference = read_georeference(path, *dataset.shape)
-            return cls(path, dataset.height, dataset.width, bands, georeference, size, _time(dataset.tags()))
+            grid = georeference | {"height": dataset.height, "width": dataset.width}
+            opener = KeptOpen(grid if "transform" in grid and grid["crs"] and not grid.get("rpcs") else None)
+            time = _time(dataset.tags())
+            return cls(path, dataset.height, dataset.width, bands, georeference, size, time, _opener=opener)
 
     @property
     def name(self) -> str:

@@ -6,6 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
+from pyproj import Transformer
+from rasterio.transform import from_bounds
+from rasterio.warp import transform_bounds
 
 from flood_seg.errors import FloodSegError, ImageError
 from flood_seg.imaging.bands import BandSelection
@@ -182,3 +186,24 @@ def test_a_scene_on_another_scale_is_refused(smoothing_backend: OnnxRuntimeBacke
         pytest.raises(FloodSegError, match="value_scale=1"),
     ):
         check_scene(scene, predictor, Grid.of((200, 200), (64, 64), 0.25, 100))
+
+
+def test_bands_in_another_crs_are_warped_to_the_scene(tmp_path: Path) -> None:
+    """A ramp from west to east, stored in degrees at another resolution, read on the scene's grid."""
+    for folder in ("images", "ramp"):
+        (tmp_path / folder).mkdir()
+    scene_file = write_scene(tmp_path / "images" / "a.tif", noise(120, 160))
+    with rasterio.open(scene_file) as scene:
+        west, south, east, north = transform_bounds(scene.crs, "EPSG:4326", *scene.bounds)
+    margin = 0.0005
+    place = from_bounds(west - margin, south - margin, east + margin, north + margin, 900, 900)
+    longitudes = west - margin + (np.arange(900) + 0.5) * place.a
+    ramp = np.broadcast_to(((longitudes - west) / (east - west) * 200).clip(0, 255), (900, 900)).astype(np.float32)
+    write_scene(tmp_path / "ramp" / "a.tif", ramp[:, :, None], crs="EPSG:4326", transform=place)
+    bands = BandSelection(("red", "green", "blue", "ramp"), {"ramp": "ramp"})
+    with Scene.open(scene_file, bands) as opened:
+        found = opened.read(Box(20, 40, 64, 100)).values[:, :, 3]
+    to_degrees = Transformer.from_crs("EPSG:32632", "EPSG:4326", always_xy=True)
+    x = 500_000 + (40 + np.arange(100) + 0.5) * 0.5
+    longitude, _ = to_degrees.transform(x, np.full(100, 5_000_000 - (20 + 32) * 0.5))
+    np.testing.assert_allclose(found[32], (longitude - west) / (east - west) * 200, atol=1.0)
