@@ -40,12 +40,14 @@ audit: $(filter .uv/bin/uv,$(UV)) ## list known vulnerabilities of the locked ve
 	sed '/--hash/d; s/ *\\$$//' requirements.lock | $(UV) tool run --quiet pip-audit@2.10.1 --requirement /dev/stdin \
 		--no-deps --disable-pip --vulnerability-service osv --progress-spinner off
 
-demo: setup ## train on synthetic scenes, export to ONNX and segment one scene (under 4 minutes)
+demo: setup ## train on synthetic scenes, export to ONNX, segment one scene and map another (under 4 minutes)
 	$(RUN) flood-seg train +experiment=demo output_dir=$(DEMO)/outputs plots_dir=$(DEMO)/plots datamodule.data_dir=$(DEMO)/data
 	$(RUN) flood-seg convert-to-onnx --onnx $(DEMO)/model.onnx output_dir=$(DEMO)/outputs
 	$(RUN) flood-seg data sample --out $(DEMO)/new datamodule.sample.count=4 datamodule.sample.seed=1 datamodule.sample.height=600 datamodule.sample.width=800
 	$(RUN) flood-seg infer --onnx $(DEMO)/model.onnx --image $(DEMO)/new/images/0000.jpg --out $(DEMO)/water.png --overlay
-	@echo "Look at $(DEMO)/water_overlay.jpg, $(DEMO)/water.png and $(DEMO)/plots."
+	$(RUN) flood-seg data sample --out $(DEMO)/scenes datamodule.sample.count=2 datamodule.sample.seed=2 datamodule.sample.height=2000 datamodule.sample.width=2000 datamodule.sample.ground_sample_distance=0.25
+	$(RUN) flood-seg map --model $(DEMO)/model.onnx --image $(DEMO)/scenes/images/0000.tif --out $(DEMO)/map map.scale=0.25
+	@echo "Look at $(DEMO)/water_overlay.jpg, $(DEMO)/water.png, $(DEMO)/map/map.html and $(DEMO)/plots."
 
 test: setup ## run the tests
 	$(PYTEST) --durations=12

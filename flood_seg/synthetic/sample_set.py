@@ -6,11 +6,14 @@ import json
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from flood_seg.config.schema import SampleConfig
 from flood_seg.console import track
 from flood_seg.errors import DataError
 from flood_seg.files import check_writable, write_json, write_text
+from flood_seg.imaging.bands import RGB
+from flood_seg.imaging.gdal import write_geotiff
 from flood_seg.imaging.write import write_image
 from flood_seg.synthetic.scene import draw_scene
 
@@ -18,6 +21,9 @@ DRAWING_VERSION = 1  # raise it where a seed's scene changes
 README = """These photos are drawn by a program (flood-seg data sample). They are no real floods:
 they serve to try and to test the tool. A model that was trained on them knows nothing of real water.
 """
+
+
+ORIGIN = (500_000.0, 5_500_000.0)  # of the first georeferenced scene, in UTM zone 32N; the others lie east of it
 
 
 def write_sample(folder: Path, config: SampleConfig) -> None:
@@ -40,10 +46,23 @@ def write_sample(folder: Path, config: SampleConfig) -> None:
         raise DataError(f"{folder}: holds files that are not of the sample set; choose an empty or new folder")
     write_text(readme, README)
     done.unlink(missing_ok=True)
-    for old in [*folder.glob("images/[0-9]*.jpg"), *folder.glob("masks/[0-9]*.png")]:
+    for old in [*folder.glob("images/[0-9]*.[jt]*"), *folder.glob("masks/[0-9]*.png")]:
         old.unlink()
     for number in track(range(config.count), "Drawing scenes", config.count):
         image, mask = draw_scene(config.seed * 1_000_000 + number, config.height, config.width)
-        write_image(folder / "images" / f"{number:04d}.jpg", image)
+        if config.ground_sample_distance:
+            place = _place(number, config.width, config.ground_sample_distance)
+            write_geotiff(folder / "images" / f"{number:04d}.tif", image, place, None, RGB)
+        else:
+            write_image(folder / "images" / f"{number:04d}.jpg", image)
         write_image(folder / "masks" / f"{number:04d}.png", mask)
     write_json(done, record)
+
+
+def _place(number: int, width: int, distance: float) -> dict[str, Any]:
+    from rasterio.crs import CRS
+    from rasterio.transform import from_origin
+
+    east, north = ORIGIN
+    west = east + number * width * distance
+    return {"crs": CRS.from_epsg(32632), "transform": from_origin(west, north, distance, distance)}

@@ -28,9 +28,11 @@ class SampleConfig:
     height: int
     width: int
     seed: int
+    ground_sample_distance: float | None
 
     def __post_init__(self) -> None:
         check_range("datamodule.sample.count", self.count, 2)
+        check_range("datamodule.sample.ground_sample_distance", self.ground_sample_distance or 1, 0, open_low=True)
         check_range("datamodule.sample.height", self.height, 64)
         check_range("datamodule.sample.width", self.width, 64)
         check_seed("datamodule.sample.seed", self.seed)
