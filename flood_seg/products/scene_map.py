@@ -152,8 +152,13 @@ def run_map(job: SceneMap, model: MapModel, options: MapOptions, batch_size: int
         if error:
             job.failed[block] = error
     if len(job.failed) == job.grid.block_count:
+        shutil.rmtree(work)
         raise next(iter(job.failed.values()))
-    shift = _shift(job, model, store, max_shift)
+    try:
+        shift = _shift(job, model, store, max_shift)
+    except FloodSegError:  # of no use to another run
+        shutil.rmtree(work)
+        raise
     spec, size = model.predictor.spec, (job.scene.height, job.scene.width)
     cells = read_cells(job.grid, store)
     statistics = write_layers(

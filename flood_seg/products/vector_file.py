@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 IN_WGS84 = ("geojson", "kml")  # GDAL transforms to it, and cuts polygons of GeoJSON at the antimeridian
 _FORMATS: dict[str, dict[str, Any]] = {
-    "gpkg": {"driver": "GPKG"},
+    "gpkg": {"driver": "GPKG", "dataset_options": {"VERSION": "1.2"}},  # that GDAL 2.2 and later read
     "fgb": {"driver": "FlatGeobuf"},
     "geojson": {"driver": "GeoJSON", "layer_options": {"RFC7946": "YES"}},
     "kml": {"driver": "KML", "dataset_options": {"NameField": "class"}},

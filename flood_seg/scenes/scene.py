@@ -53,11 +53,11 @@ class KeptOpen:
         source = ImageSource.of(given)
         assert isinstance(source.content, Path)
         known: dict[str, DatasetReader] = self._local.__dict__
-        if source.name not in known:
-            dataset = open_file(source.content)
-            self._opened.append(dataset)
-            known[source.name] = self._warped(dataset)
-        with raster_errors(source):
+        with raster_errors(source), import_rasterio().Env():  # by which GDAL's warnings are not printed
+            if source.name not in known:
+                dataset = open_file(source.content)
+                self._opened.append(dataset)
+                known[source.name] = self._warped(dataset)
             yield known[source.name]
 
     def _warped(self, dataset: DatasetReader) -> DatasetReader:
