@@ -19,6 +19,7 @@ from flood_seg.imaging.bands import BandSelection, band_files
 from flood_seg.inference.values import check_statistics, unusual_values
 from flood_seg.products.areas import write_areas
 from flood_seg.products.layers import LayerStatistics, write_layers
+from flood_seg.products.page.page import write_page
 from flood_seg.products.stac_item import make_item
 from flood_seg.scenes.cells import read_cells
 from flood_seg.scenes.grid import Grid
@@ -165,6 +166,8 @@ def run_map(job: SceneMap, model: MapModel, options: MapOptions, batch_size: int
         cells, spec, model.predictor.threshold, job.folder, size, job.scene.georeference, options.probability
     )
     areas = write_areas(job.folder, spec, options)
+    if options.page:
+        _write_page(job, model, statistics)
     _report(job, model, state, statistics, areas, shift, time.perf_counter() - started)
     if not job.failed:
         shutil.rmtree(work)
@@ -209,6 +212,13 @@ def _shift(job: SceneMap, model: MapModel, store: BlockStore, max_shift: float) 
         job.warnings.append(f"{job.scene.path}: {unusual_values(shift, max_shift)}")
         warn(job.warnings[-1])
     return shift
+
+
+def _write_page(job: SceneMap, model: MapModel, statistics: LayerStatistics) -> None:
+    notes = [warning.removeprefix(f"{job.scene.path}: ") for warning in job.warnings]
+    if job.failed:
+        notes.append(f"incomplete, {len(job.failed)} of {counted(job.grid.block_count, 'block')} failed")
+    write_page(job.folder, job.scene, model.name, model.predictor, statistics, notes)
 
 
 def _report(

@@ -28,6 +28,7 @@ class MapOptions:
     min_hole: float
     simplify: float
     smooth: float
+    page: bool
 
     def __post_init__(self) -> None:
         check_choices("map", self)

@@ -1,0 +1,1 @@
+"""The web map of a scene: one HTML file that needs no network."""

@@ -1,0 +1,128 @@
+"""Writes map.html, the web map of a scene. It holds all that it shows: its policy forbids every request."""
+
+from __future__ import annotations
+
+import html
+import json
+from base64 import b64encode
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+from flood_seg.classes import to_hex
+from flood_seg.files import write_text
+from flood_seg.imaging.display import class_colors
+from flood_seg.products.page.frame import Frame
+from flood_seg.products.page.pictures import mask_picture, probability_picture, ramp, scene_picture
+from flood_seg.products.page.polygons import read_polygons
+from flood_seg.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flood_seg.inference.predictor import Predictor
+    from flood_seg.products.layers import LayerStatistics
+    from flood_seg.scenes.scene import Scene
+
+PAGE = "map.html"
+
+
+def write_page(
+    folder: Path,
+    scene: Scene,
+    model: str,
+    predictor: Predictor,
+    statistics: LayerStatistics,
+    warnings: Sequence[str] = (),
+) -> None:
+    """Writes the web map of a scene from its layers.
+
+    Args:
+        folder: of mask.tif, maybe probability.tif and areas.gpkg, and of the page.
+        scene: that was mapped.
+        model: its file or address.
+        predictor: the loaded model.
+        statistics: of the layers.
+        warnings: that the reader should know of.
+
+    Raises:
+        ImageError: the scene or a layer cannot be read.
+        OutputError: the page cannot be written.
+    """
+    frame = Frame(scene)
+    left, bottom, right, top = frame.bounds
+    spec, total = predictor.spec, scene.height * scene.width
+    areas = statistics.square_metres or [None] * len(spec.class_names)
+    colors = [to_hex(color) for color in class_colors(spec)]
+    content = {
+        "name": scene.name,
+        "facts": _facts(scene, frame, model, predictor),
+        "warnings": list(warnings),
+        "georeferenced": frame.ground is not None,
+        "bounds": [[bottom, left], [top, right]],
+        "outline": frame.outline[:, ::-1].tolist(),
+        "classes": [
+            {"name": name, "color": color, "share": pixels / total, "area": area}
+            for name, color, pixels, area in zip(spec.class_names, colors, statistics.pixels, areas, strict=True)
+        ],
+        "unobserved": statistics.unobserved / total,
+        "threshold": predictor.threshold if spec.task == "binary" else None,
+        "version": __version__,
+    }
+    content["pictures"] = [
+        {"title": "Scene", "source": scene_picture(scene, frame), "opacity": 100, "shown": True},
+        {"title": "Result", "source": mask_picture(folder / "mask.tif", spec, frame), "opacity": 60, "shown": True},
+    ]
+    if (path := folder / "probability.tif").is_file():
+        title = f"Probability of {spec.class_names[1]}" if spec.task == "binary" else "Probability of the result"
+        picture = {"title": title, "source": probability_picture(path, frame), "opacity": 80, "shown": False}
+        content["pictures"].append(picture)
+        content["ramp"] = [[*map(int, color[:3]), round(color[3] / 255, 3)] for color in ramp()[::5]]
+    if (path := folder / "areas.gpkg").is_file():
+        drawn = read_polygons(path, spec.class_names, frame)
+        content["polygons"] = {"file": path.name, "total": drawn.total, "features": drawn.features}
+    write_text(folder / PAGE, _render(content))
+
+
+def _facts(scene: Scene, frame: Frame, model: str, predictor: Predictor) -> list[tuple[str, str]]:
+    size = f"{scene.width} × {scene.height} pixels"
+    if scene.ground_sample_distance:
+        size += f" of {scene.ground_sample_distance:.3g} m"
+    facts = [("Model", "/".join(Path(model).parts[-2:])), ("Size", size)]
+    if predictor.spec.task == "binary":
+        facts.append(("Threshold", f"{predictor.threshold:.3g}"))
+    if scene.time:
+        facts.append(("Acquired", _text(scene.time)))
+    facts.append(("Processed", _text(datetime.now(UTC))))
+    return [*facts, ("CRS", frame.ground.crs.name if frame.ground else "not georeferenced")]
+
+
+def _text(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M} UTC"
+
+
+def _render(content: dict[str, Any]) -> str:
+    """Fills the template; no text of `content` can end the element that it is in or become a script."""
+    parts = files("flood_seg.products.page")
+    texts = {
+        name: parts.joinpath(file).read_text(encoding="utf-8")
+        for name, file in {
+            "leaflet": "leaflet/leaflet.js", "leaflet_style": "leaflet/leaflet.css", "license": "leaflet/LICENSE",
+            "script": "map.js", "style": "map.css",
+        }.items()
+    }  # fmt: skip
+    texts["leaflet"] = texts["leaflet"].partition("//# sourceMappingURL")[0]  # developer tools would ask for it
+    return Template(parts.joinpath("map.html").read_text(encoding="utf-8")).substitute(
+        texts,
+        title=html.escape(content["name"]),
+        data=json.dumps(content, separators=(",", ":")).replace("<", "\\u003c"),
+        script_hashes=" ".join(_hash(texts[name]) for name in ("leaflet", "script")),
+    )
+
+
+def _hash(script: str) -> str:
+    """Returns the source expression by which a policy allows one script alone."""
+    return f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"

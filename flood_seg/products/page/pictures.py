@@ -1,0 +1,111 @@
+"""The rasters of a web map as pictures in data URIs: the scene, the mask and the probability."""
+
+from __future__ import annotations
+
+import io
+from base64 import b64encode
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from flood_seg.imaging.display import class_colors, to_picture
+from flood_seg.imaging.gdal import open_raster
+from flood_seg.imaging.preprocess import shrunk
+from flood_seg.products.layers import NODATA, mask_values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from flood_seg.products.page.frame import Frame
+    from flood_seg.scenes.scene import Scene
+    from flood_seg.spec import ModelSpec
+
+SIZES = (2048, 1448, 1024, 724, 512)  # pixels of a picture's longer side; the first one whose file is small enough
+SCENE_BYTES, MASK_BYTES, PROBABILITY_BYTES = 2_000_000, 1_000_000, 1_500_000
+WEBP_QUALITY = 82
+OPAQUE_FROM = 0.2  # probability; below, the ramp fades to transparent, so that the scene stays visible
+
+
+def scene_picture(scene: Scene, frame: Frame) -> str:
+    """Returns the scene, transparent where it has no data, as WebP.
+
+    Raises:
+        ImageError: the scene cannot be read.
+    """
+
+    def draw(longest: int) -> bytes:
+        raster = scene.preview(longest)
+        height, width = raster.values.shape[:2]
+        valid = np.ones((height, width), bool) if raster.valid is None else raster.valid
+        picture = np.dstack([to_picture(raster.values, scene.bands.names), np.uint8(255) * valid])
+        return _encode(Image.fromarray(frame.place(picture, longest)), "WEBP", quality=WEBP_QUALITY, method=4)
+
+    return _data_uri("image/webp", draw, SCENE_BYTES)
+
+
+def mask_picture(path: Path, spec: ModelSpec, frame: Frame) -> str:
+    """Returns mask.tif in the colours of the classes, transparent where it is background, as PNG; raises as below."""
+    palette = np.zeros((256, 4), np.uint8)
+    values = list(mask_values(spec))[1:]
+    palette[values, :3], palette[values, 3] = class_colors(spec)[1:], 255
+
+    def draw(longest: int) -> bytes:
+        with open_raster(path) as dataset:
+            mask = dataset.read(1, out_shape=shrunk(dataset.shape, longest))
+        return _paletted(frame.place(mask, longest, NODATA), palette)
+
+    return _data_uri("image/png", draw, MASK_BYTES)
+
+
+def probability_picture(path: Path, frame: Frame) -> str:
+    """Returns probability.tif, of several classes the largest probability, by `ramp`, as PNG.
+
+    Raises:
+        ImageError: the file cannot be read.
+    """
+    from rasterio.enums import Resampling
+
+    palette = np.zeros((256, 4), np.uint8)
+    palette[:101] = ramp()
+
+    def draw(longest: int) -> bytes:
+        with open_raster(path) as dataset:
+            shape = (dataset.count, *shrunk(dataset.shape, longest))
+            layer = dataset.read(out_shape=shape, resampling=Resampling.average, masked=True)
+            percent = layer.max(axis=0).astype(np.float32) * (100 * dataset.scales[0])
+        return _paletted(frame.place(percent.round().astype(np.uint8).filled(NODATA), longest, NODATA), palette)
+
+    return _data_uri("image/png", draw, PROBABILITY_BYTES)
+
+
+def ramp() -> np.ndarray:
+    """Returns the colours of 0 to 100 %, uint8 [101, 4] RGBA: viridis, perceptually uniform and safe for CVD."""
+    percent = np.arange(101)
+    levels = np.rint(percent * 2.55).astype(np.uint8)[:, None]
+    colors = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGBA)[:, 0]
+    colors[:, 3] = np.rint(255 * np.minimum(1, percent / (100 * OPAQUE_FROM)))
+    return np.asarray(colors)
+
+
+def _paletted(values: np.ndarray, palette: np.ndarray) -> bytes:
+    picture = Image.fromarray(values)
+    picture.putpalette(palette.tobytes(), "RGBA")
+    return _encode(picture, "PNG", compress_level=9)
+
+
+def _encode(picture: Image.Image, form: str, **options: int) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, form, **options)
+    return file.getvalue()
+
+
+def _data_uri(media_type: str, draw: Callable[[int], bytes], limit: int) -> str:
+    content = b""
+    for longest in SIZES:
+        content = draw(longest)
+        if len(content) <= limit:
+            break
+    return f"data:{media_type};base64,{b64encode(content).decode()}"
