@@ -73,21 +73,22 @@ class Frame:
         """
         if not self.ground:
             return values
-        from affine import Affine
+        from rasterio import Affine
         from rasterio.enums import Resampling
         from rasterio.transform import from_bounds
         from rasterio.warp import reproject
 
         height, width = self.picture_size(longest)
-        stretch = Affine.scale(self._size[1] / values.shape[1], self._size[0] / values.shape[0])
+        down, across = self._size[0] / values.shape[0], self._size[1] / values.shape[1]
+        a, b, c, d, e, f = self._georeference["transform"][:6]
         bands = np.moveaxis(np.atleast_3d(values), 2, 0)
         placed = np.full((len(bands), height, width), nodata or 0, np.uint8)
         special: dict[str, Any] = {"src_nodata": nodata, "dst_nodata": nodata, "resampling": Resampling.nearest}
         if nodata is None:  # so that what has no data does not darken its neighbours
             special = {"src_alpha": len(bands), "dst_alpha": len(bands), "resampling": Resampling.bilinear}
         reproject(
-            np.ascontiguousarray(bands), placed, src_transform=self._georeference["transform"] * stretch,
-            src_crs=self._georeference["crs"], dst_crs="EPSG:3857",
+            np.ascontiguousarray(bands), placed, src_crs=self._georeference["crs"],
+            src_transform=Affine(a * across, b * down, c, d * across, e * down, f), dst_crs="EPSG:3857",
             dst_transform=from_bounds(*self._mercator_bounds(), width, height), **special,
         )  # fmt: skip
         return np.moveaxis(placed, 0, 2) if values.ndim == 3 else placed[0]
@@ -106,8 +107,8 @@ class Frame:
             transformed = Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(x, y)
             return self._unwrapped(np.column_stack(transformed))
         if transform := self._georeference.get("transform"):
-            columns, rows = ~transform * (x, y)
-            return np.column_stack([columns, -rows])
+            a, b, c, d, e, f = (~transform)[:6]
+            return np.column_stack([a * x + b * y + c, -(d * x + e * y + f)])
         return points
 
     def _unwrapped(self, points: np.ndarray) -> np.ndarray:

@@ -33,6 +33,54 @@ function row(name, ...cells) {
   return element("tr", {}, element("th", { scope: "row" }, ...[name].flat()), ...cells.map((cell) => element("td", {}, cell)));
 }
 
+// Header and legend, first, since they decide how much space is left to the map.
+
+fill("name", data.name);
+fill("facts", ...data.facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
+fill("warnings", ...data.warnings.map((text) => element("li", {}, text)));
+
+function classRow(name, color, share, square) {
+  const swatch = element("span", { className: color ? "swatch" : "swatch none" });
+  if (color) swatch.style.background = color;
+  return row([swatch, name], percent(share), ...(data.georeferenced ? [square === null ? "" : area(square)] : []));
+}
+
+const heads = ["Class", "Share", ...(data.georeferenced ? ["Area"] : [])];
+const rows = data.classes.map(({ name, color, share, area: square }, number) =>
+  classRow(name, number ? color : null, share, square));
+rows.push(rows.shift()); // the background, which is not drawn, comes after the other classes
+if (data.unobserved) rows.push(classRow("no data", null, data.unobserved, null));
+fill("legend", element("table", {},
+  element("thead", {}, element("tr", {}, ...heads.map((head) => element("th", { scope: "col" }, head)))),
+  element("tbody", {}, ...rows)));
+
+if (data.ramp) {
+  const bar = element("div", { className: "ramp" });
+  bar.style.background = `linear-gradient(to right, ${data.ramp.map((color) => `rgba(${color})`)})`;
+  const ticks = element("div", { className: "ticks" }, ...[0, 50, 100].map((value) => {
+    const tick = element("span", {}, `${value} %`);
+    tick.style.left = `${value}%`;
+    return tick;
+  }));
+  fill("legend", element("h3", {}, data.pictures[2].title), bar, ticks);
+  if (data.threshold !== null) {
+    const mark = element("i");
+    mark.style.left = `${100 * data.threshold}%`;
+    bar.append(mark);
+    fill("legend", element("p", { className: "note" }, `The mark is the threshold, ${number(100 * data.threshold)} %.`));
+  }
+}
+if (data.polygons) {
+  const { features, total, file } = data.polygons;
+  const smaller = total > features.length
+    ? `Drawn are the ${number(features.length)} largest of ${number(total)} polygons` +
+      (features.length ? `, those of ${area(features.at(-1).properties.area)} and more` : "") + `; ${file} holds all.`
+    : `${number(total)} polygons.`;
+  fill("legend", element("p", { className: "note" }, `${smaller} Outlines are simplified; figures are those of ${file}.`));
+}
+if (!data.georeferenced) fill("legend", element("p", { className: "note" }, "The scene is not georeferenced: no scale, no north, areas in pixels."));
+fill("credits", `flood-seg ${data.version} · Leaflet ${L.version}`);
+
 // The map.
 
 const bounds = L.latLngBounds(data.bounds);
@@ -52,7 +100,7 @@ function showScene() {
 
 showScene();
 const fitted = map.getZoom();
-map.setMinZoom(fitted - 2);
+map.setMinZoom(fitted - 2).setMaxZoom(fitted + 6);
 
 function control(position, content, className) {
   const made = L.control({ position });
@@ -108,7 +156,7 @@ if (data.polygons) {
   const name = pane(number);
   const style = ({ properties }) => ({ color: data.classes[properties.class].color, weight: 1.5, fillOpacity: 0 });
   const layer = L.geoJSON(data.polygons.features, { pane: name, renderer: L.canvas({ pane: name, padding: 0.3 }), style });
-  layer.bindPopup(popup);
+  layer.bindPopup(popup, { autoPanPaddingTopLeft: [56, 10], autoPanPaddingBottomRight: [56, 10] });
   layer.on("popupopen", ({ popup: { _source: source } }) => source?.setStyle({ weight: 3, fillOpacity: 0.25 }));
   layer.on("popupclose", ({ popup: { _source: source } }) => source && layer.resetStyle(source));
   controls.push(addLayer(number, "Polygons", layer, 100, true));
@@ -134,9 +182,10 @@ if (data.georeferenced) {
   control("topright", [arrow.content], "north");
 }
 
-const position = element("span", { textContent: data.georeferenced ? "WGS 84" : "not georeferenced: pixels" });
+const position = element("span");
 control("bottomright", [position], "position");
-map.on("mousemove click", ({ latlng: { lat, lng } }) => {
+
+function showPosition({ lat, lng }) {
   if (!data.georeferenced) {
     position.textContent = `column ${Math.floor(lng)}, row ${Math.floor(-lat)}`;
     return;
@@ -144,54 +193,9 @@ map.on("mousemove click", ({ latlng: { lat, lng } }) => {
   const longitude = L.Util.wrapNum(lng, [-180, 180], true);
   position.textContent = `${Math.abs(lat).toFixed(5)}° ${lat < 0 ? "S" : "N"}, ` +
     `${Math.abs(longitude).toFixed(5)}° ${longitude < 0 ? "W" : "E"} (WGS 84)`;
-});
-
-// Header and legend.
-
-fill("name", data.name);
-fill("facts", ...data.facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
-fill("warnings", ...data.warnings.map((text) => element("li", {}, text)));
-
-function classRow(name, color, share, square) {
-  const swatch = element("span", { className: color ? "swatch" : "swatch none" });
-  if (color) swatch.style.background = color;
-  return row([swatch, name], percent(share), ...(data.georeferenced ? [square === null ? "" : area(square)] : []));
 }
 
-const heads = ["Class", "Share", ...(data.georeferenced ? ["Area"] : [])];
-const rows = data.classes.map(({ name, color, share, area: square }, number) =>
-  classRow(name, number ? color : null, share, square));
-rows.push(rows.shift()); // the background, which is not drawn, comes after the other classes
-if (data.unobserved) rows.push(classRow("no data", null, data.unobserved, null));
-fill("legend", element("table", {},
-  element("thead", {}, element("tr", {}, ...heads.map((head) => element("th", { scope: "col" }, head)))),
-  element("tbody", {}, ...rows)));
-
-if (data.ramp) {
-  const bar = element("div", { className: "ramp" });
-  bar.style.background = `linear-gradient(to right, ${data.ramp.map((color) => `rgba(${color})`)})`;
-  const ticks = element("div", { className: "ticks" }, ...[0, 50, 100].map((value) => {
-    const tick = element("span", {}, `${value} %`);
-    tick.style.left = `${value}%`;
-    return tick;
-  }));
-  fill("legend", element("h3", {}, data.pictures[2].title), bar, ticks);
-  if (data.threshold !== null) {
-    const mark = element("i");
-    mark.style.left = `${100 * data.threshold}%`;
-    bar.append(mark);
-    fill("legend", element("p", { className: "note" }, `The mark is the threshold, ${number(100 * data.threshold)} %.`));
-  }
-}
-if (data.polygons) {
-  const { features, total, file } = data.polygons;
-  const smaller = total > features.length
-    ? `Drawn are the ${number(features.length)} largest of ${number(total)} polygons` +
-      (features.length ? `, those of ${area(features.at(-1).properties.area)} and more` : "") + `; ${file} holds all.`
-    : `${number(total)} polygons.`;
-  fill("legend", element("p", { className: "note" }, `${smaller} Outlines are simplified; figures are those of ${file}.`));
-}
-if (!data.georeferenced) fill("legend", element("p", { className: "note" }, "The scene is not georeferenced: no scale, no north, areas in pixels."));
-fill("credits", `flood-seg ${data.version} · Leaflet ${L.version}`);
+showPosition(map.getCenter());
+map.on("mousemove click", ({ latlng }) => showPosition(latlng));
 
 document.body.dataset.ready = "true";

@@ -97,7 +97,7 @@ def _facts(scene: Scene, frame: Frame, model: str, predictor: Predictor) -> list
     if scene.time:
         facts.append(("Acquired", _text(scene.time)))
     facts.append(("Processed", _text(datetime.now(UTC))))
-    return [*facts, ("CRS", frame.ground.crs.name if frame.ground else "not georeferenced")]
+    return [*facts, ("CRS", frame.ground.crs.name) if frame.ground else ("Location", "not georeferenced")]
 
 
 def _text(time: datetime) -> str:
