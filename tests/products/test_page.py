@@ -185,6 +185,16 @@ def test_a_scene_without_a_place_is_shown_in_pixels(smoothing_model: Path, tmp_p
     assert shapely.from_geojson(json.dumps(feature["geometry"])).bounds == (10, -50, 30, -20)
 
 
+def test_a_damaged_scene_has_a_page_without_its_picture(smoothing_model: Path, tmp_path: Path) -> None:
+    scene = write_scene(tmp_path / "scene.tif", noise(600, 600), compress="deflate")
+    scene.write_bytes(scene.read_bytes()[: scene.stat().st_size * 3 // 4])
+    with pytest.raises(SystemExit):
+        run(smoothing_model, scene, tmp_path / "map", "map.block_size=128")
+    data = data_of(tmp_path / "map" / "map.html")
+    assert [one["title"] for one in data["pictures"]] == ["Result", "Probability of water"]
+    assert "blocks failed" in data["warnings"][-2] and "damaged" in data["warnings"][-1]
+
+
 def test_the_file_stays_small(tmp_path: Path) -> None:
     """Noise, which hardly can be compressed, and more polygons than a page takes."""
     size = 2200
@@ -192,7 +202,7 @@ def test_the_file_stays_small(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     write_scene(tmp_path / "mask.tif", random.integers(0, 2, (size, size, 1), np.uint8), nodata=255)
     write_scene(tmp_path / "probability.tif", random.random((size, size, 1), np.float32), nodata=np.nan)
-    angles = np.linspace(0, 2 * np.pi, 200, endpoint=False)
+    angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)
     polygons = []
     for number in range(5200):
         x, y = 500_000 + number % 72 * 15, 5_000_000 - number // 72 * 15

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flood_seg.imaging.preprocess import shrunk
-from flood_seg.products.ground import Ground
+from flood_seg.products.ground import Ground, to_map
 
 if TYPE_CHECKING:
     from flood_seg.scenes.scene import Scene
@@ -107,8 +107,8 @@ class Frame:
             transformed = Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(x, y)
             return self._unwrapped(np.column_stack(transformed))
         if transform := self._georeference.get("transform"):
-            a, b, c, d, e, f = (~transform)[:6]
-            return np.column_stack([a * x + b * y + c, -(d * x + e * y + f)])
+            columns, rows = to_map(~transform, x, y)
+            return np.column_stack([columns, -rows])
         return points
 
     def _unwrapped(self, points: np.ndarray) -> np.ndarray:

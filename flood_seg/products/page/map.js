@@ -56,13 +56,13 @@ fill("legend", element("table", {},
 
 if (data.ramp) {
   const bar = element("div", { className: "ramp" });
-  bar.style.background = `linear-gradient(to right, ${data.ramp.map((color) => `rgba(${color})`)})`;
+  bar.style.background = `linear-gradient(to right, ${data.ramp.colors.map((color) => `rgba(${color})`)})`;
   const ticks = element("div", { className: "ticks" }, ...[0, 50, 100].map((value) => {
     const tick = element("span", {}, `${value} %`);
     tick.style.left = `${value}%`;
     return tick;
   }));
-  fill("legend", element("h3", {}, data.pictures[2].title), bar, ticks);
+  fill("legend", element("h3", {}, data.ramp.title), bar, ticks);
   if (data.threshold !== null) {
     const mark = element("i");
     mark.style.left = `${100 * data.threshold}%`;

@@ -13,6 +13,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.classes import to_hex
+from flood_seg.errors import ImageError
 from flood_seg.files import write_text
 from flood_seg.imaging.display import class_colors
 from flood_seg.products.page.frame import Frame
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from flood_seg.inference.predictor import Predictor
     from flood_seg.products.layers import LayerStatistics
     from flood_seg.scenes.scene import Scene
+    from flood_seg.spec import ModelSpec
 
 PAGE = "map.html"
 
@@ -41,7 +43,7 @@ def write_page(
     """Writes the web map of a scene from its layers.
 
     Args:
-        folder: of mask.tif, maybe probability.tif and areas.gpkg, and of the page.
+        folder: of mask.tif, maybe probability.tif and a vector layer, and of the page.
         scene: that was mapped.
         model: its file or address.
         predictor: the loaded model.
@@ -49,42 +51,54 @@ def write_page(
         warnings: that the reader should know of.
 
     Raises:
-        ImageError: the scene or a layer cannot be read.
+        ImageError: a layer cannot be read.
         OutputError: the page cannot be written.
     """
-    frame = Frame(scene)
+    frame, spec = Frame(scene), predictor.spec
     left, bottom, right, top = frame.bounds
-    spec, total = predictor.spec, scene.height * scene.width
-    areas = statistics.square_metres or [None] * len(spec.class_names)
-    colors = [to_hex(color) for color in class_colors(spec)]
+    notes, pictures = list(warnings), []
+    try:
+        pictures.append(_picture("Scene", scene_picture(scene, frame), 100))
+    except ImageError:  # the layers have what could be read
+        notes.append("the scene cannot be shown, its file is damaged")
+    pictures.append(_picture("Result", mask_picture(folder / "mask.tif", spec, frame), 60))
     content = {
         "name": scene.name,
         "facts": _facts(scene, frame, model, predictor),
-        "warnings": list(warnings),
+        "warnings": notes,
         "georeferenced": frame.ground is not None,
         "bounds": [[bottom, left], [top, right]],
         "outline": frame.outline[:, ::-1].tolist(),
-        "classes": [
-            {"name": name, "color": color, "share": pixels / total, "area": area}
-            for name, color, pixels, area in zip(spec.class_names, colors, statistics.pixels, areas, strict=True)
-        ],
-        "unobserved": statistics.unobserved / total,
+        "pictures": pictures,
+        "classes": _classes(spec, statistics, scene.height * scene.width),
+        "unobserved": statistics.unobserved / (scene.height * scene.width),
         "threshold": predictor.threshold if spec.task == "binary" else None,
         "version": __version__,
     }
-    content["pictures"] = [
-        {"title": "Scene", "source": scene_picture(scene, frame), "opacity": 100, "shown": True},
-        {"title": "Result", "source": mask_picture(folder / "mask.tif", spec, frame), "opacity": 60, "shown": True},
-    ]
     if (path := folder / "probability.tif").is_file():
         title = f"Probability of {spec.class_names[1]}" if spec.task == "binary" else "Probability of the result"
-        picture = {"title": title, "source": probability_picture(path, frame), "opacity": 80, "shown": False}
-        content["pictures"].append(picture)
-        content["ramp"] = [[*map(int, color[:3]), round(color[3] / 255, 3)] for color in ramp()[::5]]
-    if (path := folder / "areas.gpkg").is_file():
+        pictures.append(_picture(title, probability_picture(path, frame), 80, shown=False))
+        steps = [[*map(int, color[:3]), round(color[3] / 255, 3)] for color in ramp()[::5]]
+        content["ramp"] = {"title": title, "colors": steps}
+    vectors = [folder / f"areas.{suffix}" for suffix in ("gpkg", "fgb", "geojson")]
+    if path := next((path for path in vectors if path.is_file()), None):
         drawn = read_polygons(path, spec.class_names, frame)
         content["polygons"] = {"file": path.name, "total": drawn.total, "features": drawn.features}
     write_text(folder / PAGE, _render(content))
+
+
+def _picture(title: str, source: str, opacity: int, *, shown: bool = True) -> dict[str, Any]:
+    return {"title": title, "source": source, "opacity": opacity, "shown": shown}
+
+
+def _classes(spec: ModelSpec, statistics: LayerStatistics, total: int) -> list[dict[str, Any]]:
+    areas = statistics.square_metres or [None] * len(statistics.pixels)
+    return [
+        {"name": name, "color": to_hex(color), "share": pixels / total, "area": area}
+        for name, color, pixels, area in zip(
+            spec.class_names, class_colors(spec), statistics.pixels, areas, strict=True
+        )
+    ]
 
 
 def _facts(scene: Scene, frame: Frame, model: str, predictor: Predictor) -> list[tuple[str, str]]:

@@ -93,7 +93,7 @@ def ramp() -> np.ndarray:
 def _paletted(values: np.ndarray, palette: np.ndarray) -> bytes:
     picture = Image.fromarray(values)
     picture.putpalette(palette.tobytes(), "RGBA")
-    return _encode(picture, "PNG", compress_level=9)
+    return _encode(picture, "PNG", compress_level=6)
 
 
 def _encode(picture: Image.Image, form: str, **options: int) -> bytes:
