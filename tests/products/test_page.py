@@ -95,6 +95,22 @@ def test_a_page_holds_the_layers_and_the_legend(smoothing_model: Path, tmp_path:
     assert set(np.unique(picture(data, 1)[..., 3])) == {0, 255}
 
 
+def test_of_several_classes_the_probability_is_that_of_the_result(tmp_path: Path) -> None:
+    spec = make_spec(task="multiclass", class_names=("none", "road", "house"), label_values=(0, 7, 9))
+    photo = tmp_path / "photo.png"
+    Image.fromarray(noise()).save(photo)
+    data = run(write_smoothing_model(tmp_path / "model.onnx", spec), photo, tmp_path / "map")
+    assert (data["threshold"], data["ramp"]["title"]) == (None, "Probability of the result")
+    with rasterio.open(tmp_path / "map" / "mask.tif") as mask, rasterio.open(tmp_path / "map/probability.tif") as layer:
+        classes, probabilities = mask.read(1), layer.read() * 0.005
+    colors = [tuple(bytes.fromhex(one["color"][1:])) for one in data["classes"]]
+    result = picture(data, 1)
+    assert (result[classes == 0, 3] == 0).all()
+    assert (result[classes == 7, :3] == colors[1]).all() and (result[classes == 9, :3] == colors[2]).all()
+    certain = picture(data, 2)[probabilities.max(axis=0) > 0.996]
+    assert len(certain) and (certain == [253, 231, 37, 255]).all(axis=1).mean() > 0.99  # the end of viridis
+
+
 def test_no_page_where_it_is_switched_off(smoothing_model: Path, tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "scene.tif", noise())
     main(["map", "--model", str(smoothing_model), "--image", str(scene), "--out", str(tmp_path), "map.page=false"])

@@ -81,9 +81,9 @@ def write_page(
         steps = [[*map(int, color[:3]), round(color[3] / 255, 3)] for color in ramp()[::5]]
         content["ramp"] = {"title": title, "colors": steps}
     vectors = [folder / f"areas.{suffix}" for suffix in ("gpkg", "fgb", "geojson")]
-    if path := next((path for path in vectors if path.is_file()), None):
-        drawn = read_polygons(path, spec.class_names, frame)
-        content["polygons"] = {"file": path.name, "total": drawn.total, "features": drawn.features}
+    if vector := next((path for path in vectors if path.is_file()), None):
+        drawn = read_polygons(vector, spec.class_names, frame)
+        content["polygons"] = {"file": vector.name, "total": drawn.total, "features": drawn.features}
     write_text(folder / PAGE, _render(content))
 
 
@@ -92,7 +92,7 @@ def _picture(title: str, source: str, opacity: int, *, shown: bool = True) -> di
 
 
 def _classes(spec: ModelSpec, statistics: LayerStatistics, total: int) -> list[dict[str, Any]]:
-    areas = statistics.square_metres or [None] * len(statistics.pixels)
+    areas: Sequence[float | None] = statistics.square_metres or [None] * len(statistics.pixels)
     return [
         {"name": name, "color": to_hex(color), "share": pixels / total, "area": area}
         for name, color, pixels, area in zip(
