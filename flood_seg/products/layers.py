@@ -83,6 +83,7 @@ def write_layers(
     statistics = LayerStatistics([0] * len(spec.class_names), 0, [0.0] * len(spec.class_names))
     if ground := Ground.of(georeference):
         statistics.square_metres = [0.0] * len(spec.class_names)
+    (folder / "probability.tif").unlink(missing_ok=True)  # of an earlier run
     with ExitStack() as stack:
         mask = _Layer(stack, folder / "mask.tif", common | {"count": 1, "dtype": "uint8", "nodata": NODATA}, "mode")
         layers = [mask]

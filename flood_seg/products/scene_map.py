@@ -19,7 +19,7 @@ from flood_seg.imaging.bands import BandSelection, band_files
 from flood_seg.inference.values import check_statistics, unusual_values
 from flood_seg.products.areas import write_areas
 from flood_seg.products.layers import LayerStatistics, write_layers
-from flood_seg.products.page.page import write_page
+from flood_seg.products.page.page import PAGE, write_page
 from flood_seg.products.stac_item import make_item
 from flood_seg.scenes.cells import read_cells
 from flood_seg.scenes.grid import Grid
@@ -166,6 +166,7 @@ def run_map(job: SceneMap, model: MapModel, options: MapOptions, batch_size: int
         cells, spec, model.predictor.threshold, job.folder, size, job.scene.georeference, options.probability
     )
     areas = write_areas(job.folder, spec, options)
+    (job.folder / PAGE).unlink(missing_ok=True)  # of an earlier run
     if options.page:
         _write_page(job, model, statistics)
     _report(job, model, state, statistics, areas, shift, time.perf_counter() - started)

@@ -111,10 +111,15 @@ def test_of_several_classes_the_probability_is_that_of_the_result(tmp_path: Path
     assert len(certain) and (certain == [253, 231, 37, 255]).all(axis=1).mean() > 0.99  # the end of viridis
 
 
-def test_no_page_where_it_is_switched_off(smoothing_model: Path, tmp_path: Path) -> None:
+def test_files_that_are_switched_off_are_removed(smoothing_model: Path, tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "scene.tif", noise())
-    main(["map", "--model", str(smoothing_model), "--image", str(scene), "--out", str(tmp_path), "map.page=false"])
-    assert (tmp_path / "mask.tif").is_file() and not (tmp_path / "map.html").exists()
+    run(smoothing_model, scene, tmp_path / "map")
+    data = run(smoothing_model, scene, tmp_path / "map", "map.probability=none", "map.vectors=[]")
+    assert [one["title"] for one in data["pictures"]] == ["Scene", "Result"]
+    assert "ramp" not in data and "polygons" not in data
+    arguments = ["--model", str(smoothing_model), "--image", str(scene), "--out", str(tmp_path / "map")]
+    main(["map", *arguments, "map.page=false", "map.probability=none", "map.vectors=[]"])
+    assert sorted(path.name for path in (tmp_path / "map").iterdir()) == ["item.json", "mask.tif"]
 
 
 TURNED = Affine(0.45, 0.21, 500_000, 0.21, -0.45, 5_000_000)
