@@ -179,6 +179,14 @@ def check_lossless(path: Path, what: str = "mask") -> None:
         raise OutputError(f"{path}: '{path.suffix}' does not store the {what} exactly; give a .png or .tif")
 
 
+def utm_32n(west: float, north: float, distance: float) -> dict[str, Any]:
+    """Returns a place in UTM zone 32N, as `read_georeference` does, by its upper left corner and the size of a pixel."""
+    from rasterio.crs import CRS
+    from rasterio.transform import from_origin
+
+    return {"crs": CRS.from_epsg(32632), "transform": from_origin(west, north, distance, distance)}
+
+
 def write_geotiff(
     path: Path,
     bands: np.ndarray,

@@ -6,14 +6,13 @@ import json
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from flood_seg.config.schema import SampleConfig
 from flood_seg.console import track
 from flood_seg.errors import DataError
 from flood_seg.files import check_writable, write_json, write_text
 from flood_seg.imaging.bands import RGB
-from flood_seg.imaging.gdal import write_geotiff
+from flood_seg.imaging.gdal import utm_32n, write_geotiff
 from flood_seg.imaging.write import write_image
 from flood_seg.synthetic.scene import draw_scene
 
@@ -51,18 +50,10 @@ def write_sample(folder: Path, config: SampleConfig) -> None:
     for number in track(range(config.count), "Drawing scenes", config.count):
         image, mask = draw_scene(config.seed * 1_000_000 + number, config.height, config.width)
         if config.ground_sample_distance:
-            place = _place(number, config.width, config.ground_sample_distance)
+            distance = config.ground_sample_distance
+            place = utm_32n(ORIGIN[0] + number * config.width * distance, ORIGIN[1], distance)
             write_geotiff(folder / "images" / f"{number:04d}.tif", image, place, None, RGB)
         else:
             write_image(folder / "images" / f"{number:04d}.jpg", image)
         write_image(folder / "masks" / f"{number:04d}.png", mask)
     write_json(done, record)
-
-
-def _place(number: int, width: int, distance: float) -> dict[str, Any]:
-    from rasterio.crs import CRS
-    from rasterio.transform import from_origin
-
-    east, north = ORIGIN
-    west = east + number * width * distance
-    return {"crs": CRS.from_epsg(32632), "transform": from_origin(west, north, distance, distance)}
