@@ -59,6 +59,7 @@ __all__ = [
     "AUTO", "SCHEMAS", "AugmentationConfig", "BenchmarkConfig", "BenchmarkOptions", "DataConfig", "DataToolsConfig",
     "EvaluateConfig", "EvaluationOptions", "ExportConfig", "InferConfig", "MapConfig", "MapOptions", "ModelConfig",
     "OutputConfig", "QuantizeConfig", "QuantizeOptions", "SampleConfig", "SceneConfig", "TensorRtConfig",
-    "TensorRtExport", "TrainConfig", "TrainerConfig", "TritonConfig", "TritonServerConfig", "TunerConfig", "VerifyConfig", "VerifyOptions",
-    "WindowsConfig", "check_choice", "check_finite", "check_range", "check_seed", "monitors",
+    "TensorRtExport", "TrainConfig", "TrainerConfig", "TritonConfig", "TritonServerConfig", "TunerConfig",
+    "VerifyConfig", "VerifyOptions", "WindowsConfig", "check_choice", "check_finite", "check_range", "check_seed",
+    "monitors",
 ]  # fmt: skip

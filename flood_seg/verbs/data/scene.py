@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,7 +89,7 @@ def scene(
 
 def _with_catalog(overrides: Sequence[str], collection: str | None) -> Sequence[str]:
     """Adds the catalogue that has a collection, the default one if possible, where none is chosen."""
-    if collection is None or any(override.lstrip("+").startswith("catalog") for override in overrides):
+    if collection is None or any(re.match(r"\+*catalog(=|\.url=|\.collections\b)", one) for one in overrides):
         return overrides
     default = next(entry["catalog"] for entry in shipped_values("scene")["defaults"] if entry != "_self_")
     known = {name: list(shipped_values(f"catalog/{name}")["collections"]) for name in choices("catalog")}

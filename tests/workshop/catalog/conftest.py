@@ -107,13 +107,15 @@ def write_cog(path: Path, values: np.ndarray, left: float = LEFT, top: float = T
     return path
 
 
-def item(name: str, when: str, assets: dict[str, tuple[Path, str]], **properties: object) -> dict:
+def item(
+    name: str, when: str, assets: dict[str, tuple[Path, str]], collection: str = "sentinel-2-l2a", **properties: object
+) -> dict:
     """A STAC Item whose outline is that of its first file; `assets` are files and their addresses."""
     with rasterio.open(next(iter(assets.values()))[0]) as first:
         west, south, east, north = transform_bounds(first.crs, "EPSG:4326", *first.bounds, densify_pts=21)
     ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
     return {
-        "type": "Feature", "stac_version": "1.0.0", "id": name, "collection": "sentinel-2-l2a", "links": [],
+        "type": "Feature", "stac_version": "1.0.0", "id": name, "collection": collection, "links": [],
         "geometry": {"type": "Polygon", "coordinates": [ring]}, "bbox": [west, south, east, north],
         "properties": {"datetime": when, "platform": "sentinel-2a"} | properties,
         "assets": {key: {"href": href} for key, (_, href) in assets.items()},
@@ -192,7 +194,12 @@ def world(tmp_path_factory: pytest.TempPathFactory):
         (folder / "broken/nir.tif").write_bytes((folder / "tile/nir.tif").read_bytes()[:1_200_000])
         applied = {"s2:processing_baseline": "05.00", "earthsearch:boa_offset_applied": True}
         signed = {"red": asset(write_cog(folder / "signed/red.tif", noise["red"]))}
+        photo = random.integers(0, 255, (4, 300, 400), np.uint8)
+        drone = {"image": asset(write_cog(folder / "drone/image.tif", photo, pixel=0.5, nodata=None))}
+        stored = {"red": (folder / "tile/red.tif", "s3://eodata/red.tif")}
         items = [
+            item("drone", "2021-07-15T12:00:00Z", drone, "drone"),
+            item("stored", "2024-07-15T10:36:29Z", stored, **applied),
             item("clear", "2021-07-15T10:36:29Z", tile, **applied, **{"eo:cloud_cover": 10}),
             item("cloudy", "2021-07-10T10:36:29Z", tile, **applied, **{"eo:cloud_cover": 80}),
             item("new_baseline", "2022-07-15T10:36:29Z", tile, **{"s2:processing_baseline": "04.00"}),

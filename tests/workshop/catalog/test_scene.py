@@ -11,6 +11,10 @@ import pytest
 import rasterio
 from rasterio.warp import transform_bounds
 
+from flood_seg.cli.main import main
+from flood_seg.config.compose import compose
+from flood_seg.config.repository import choices
+from flood_seg.config.schema import SceneConfig
 from flood_seg.errors import DataError, FloodSegError, PartialFailureError, UsageError
 from flood_seg.imaging.bands import BandSelection
 from flood_seg.scenes.scene import Scene
@@ -228,6 +232,13 @@ def test_a_wrong_vector_file_is_named(tmp_path):
             scene(aoi=file, date="2021-07-15")
 
 
+@pytest.mark.parametrize("catalog", choices("catalog"))
+def test_every_catalogue_composes_with_each_of_its_collections(catalog):
+    for collection in compose("scene", [f"catalog={catalog}"], SceneConfig).catalog.collections:
+        config = compose("scene", [f"catalog={catalog}", f"scene.collection={collection}"], SceneConfig)
+        assert set(config.bands) <= set(config.collection.assets)
+
+
 def test_a_dry_run_lists_and_writes_nothing(world, tmp_path, capsys):
     get(world, tmp_path / "out", dry_run=True)
     assert not (tmp_path / "out").exists()
@@ -272,3 +283,42 @@ def test_an_interrupted_download_leaves_nothing(world, tmp_path):
         world.files.delay = 0
     assert running.returncode == 130 and errors == "flood-seg: interrupted\n"
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_another_collection_is_described_on_the_command_line(world, tmp_path):
+    """As docs/maps.md does: bands of one file, and no nodata value."""
+    described = (
+        "+catalog.collections.drone={bands:[red,green],assets:{red:'image:1',green:'image:2'},categorical:[],"
+        "resolution:0.5,dtype:uint8,nodata:0,gain:1,offset:0,offset_from:{},offset_applied:null}"
+    )
+    box = transform_bounds(UTM, "EPSG:4326", 700_000, 5_599_950, 700_050, 5_599_990)
+    out = tmp_path / "a.tif"
+    main(["data", "scene", f"catalog.url={world.url}", "--collection", "drone", described, "--bbox", text(box),
+          "--date", "2021-07-15", "--out", str(out), "catalog.collections.drone.bands=[green,red]"])  # fmt: skip
+    with rasterio.open(out) as made:
+        assert made.descriptions == ("green", "red") and made.dtypes == ("uint8", "uint8") and made.res == (0.5, 0.5)
+        for number, place in ((1, 2), (2, 1)):
+            expected = stored(world.folder / "drone/image.tif", made.bounds, place)
+            empty = (stored(world.folder / "drone/image.tif", made.bounds, [1, 2]) == 0).any(axis=0)
+            np.testing.assert_array_equal(made.read(number), np.where(empty, 0, expected))
+
+
+def test_an_object_store_is_read_with_gdals_options(world, tmp_path, monkeypatch):
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host = ":".join(map(str, server.get_host_and_port()))
+        store = boto3.client("s3", endpoint_url=f"http://{host}", region_name="us-east-1")
+        store.create_bucket(Bucket="eodata")
+        store.upload_file(str(world.folder / "tile/red.tif"), "eodata", "red.tif")
+        keys = f"+catalog.gdal={{AWS_S3_ENDPOINT:'{host}',AWS_HTTPS:'NO',AWS_VIRTUAL_HOSTING:'FALSE'}}"
+        out = get(world, tmp_path / "a.tif", keys, date="2024-07-15", bands="red")
+    finally:
+        server.stop()
+    with rasterio.open(out) as made:
+        np.testing.assert_array_equal(made.read(1), stored(world.folder / "tile/red.tif", made.bounds))
