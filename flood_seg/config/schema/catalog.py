@@ -19,7 +19,7 @@ class CollectionConfig:
     categorical: list[str]
     resolution: float
     dtype: Literal["uint8", "uint16", "int16", "float32"]
-    nodata: float
+    nodata: float | None
     gain: float
     offset: float
     offset_from: dict[str, str]

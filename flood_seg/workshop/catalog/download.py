@@ -31,7 +31,8 @@ def download(
 ) -> tuple[PixelGrid, float]:
     """Writes the bands of an area as a GeoTIFF with named bands, nodata, time and the items that it is made of.
 
-    A pixel is that of the first item that has data there in all bands.
+    A pixel is that of the first item that has data there in all bands. Of a collection without nodata value, where 0 is
+    a value of dark water, it has data in any band: only what lies outside of a file is 0 in all of them.
 
     Args:
         acquisition: its items, the preferred one first.
@@ -90,11 +91,12 @@ def _mosaic(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the bands of a window, `collection.dtype` [bands, height, width], and where there is data."""
     shape = (int(window.height), int(window.width))
-    values = np.full((len(items[0]), *shape), collection.nodata, collection.dtype)
+    values = np.full((len(items[0]), *shape), collection.nodata or 0, collection.dtype)
     filled = np.zeros(shape, bool)
+    combine = np.logical_or if collection.nodata is None else np.logical_and
     for files in items:
         read = list(threads.map(lambda file: file.read(grid, window), files))
-        new = np.logical_and.reduce([valid for _, valid in read]) & ~filled
+        new = combine.reduce([valid for _, valid in read]) & ~filled
         for band, file, (stored, _) in zip(values, files, read, strict=True):
             band[new] = scaled(stored[new], file, collection)
         filled |= new

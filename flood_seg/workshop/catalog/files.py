@@ -40,14 +40,14 @@ class PixelGrid:
     def over(cls, area: Area, dataset: DatasetReader, resolution: float) -> PixelGrid:
         """Lays a grid over an area: in the UTM zone of a file, and in line with its pixels.
 
-        A file in degrees has no such zone: the grid is then in the zone of the area's centre.
+        A file in degrees or feet has no such zone: the grid is then in the zone of the area's centre.
         """
         from rasterio.crs import CRS
         from rasterio.transform import from_origin
         from rasterio.warp import transform_bounds
 
         crs, left, top = dataset.crs, dataset.transform.c, dataset.transform.f
-        if crs.is_geographic:
+        if crs.is_geographic or crs.linear_units_factor[1] != 1:
             zone = int(((area.west + area.east) / 2 + 180) // 6) % 60 + 1
             crs, left, top = CRS.from_epsg((32700 if area.south + area.north < 0 else 32600) + zone), 0, 0
         west, south, east, north = transform_bounds(WGS84, crs, *area, densify_pts=21)
@@ -80,7 +80,7 @@ class BandFile:
         gain: the value is the stored one times this ...
         offset: ... plus this.
         categorical: whether its values are classes.
-        nodata: the value that stands for no data where the file does not say so.
+        nodata: the value that stands for no data where the file does not say so; None: all values are data.
         options: of GDAL.
     """
 
@@ -92,7 +92,7 @@ class BandFile:
     gain: float
     offset: float
     categorical: bool
-    nodata: float
+    nodata: float | None
     options: dict[str, Any]
 
     def __str__(self) -> str:
@@ -128,7 +128,8 @@ class BandFile:
         of a categorical band.
 
         Returns:
-            the stored values [height, width], and where there is data, bool [height, width].
+            the stored values [height, width], 0 outside of a file without nodata value, and where they are neither 0
+            there nor the nodata value, bool [height, width].
 
         Raises:
             ImageError: the file is missing, damaged, or cannot be fetched.
@@ -144,7 +145,7 @@ class BandFile:
                 resampling=Resampling.nearest if self.categorical or grid.holds(dataset) else Resampling.bilinear,
             ) as warped:  # fmt: skip
                 values = warped.read(self.number, window=window)
-        valid = ~equals(values, nodata)
+        valid = ~equals(values, nodata or 0)
         return values, valid & np.isfinite(values) if values.dtype.kind == "f" else valid
 
 

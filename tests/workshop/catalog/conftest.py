@@ -38,8 +38,10 @@ class RangeHandler(SimpleHTTPRequestHandler):
 
     def _answer(self, body: bool) -> None:
         path, _, query = self.path.partition("?")
-        if path == "/token/sentinel-2-l2a":
-            return self._send(200, b'{"token": "sig=secret"}', {}, body)
+        if path.startswith("/token/"):
+            return self._send(
+                200, f'{{"token": "{TOKEN if path.endswith("l2a") else "sig=old_secret"}"}}'.encode(), {}, body
+            )
         file = Path(self.directory) / path.lstrip("/")
         if path.startswith("/signed/") and query != TOKEN:
             return self._send(403, b"no token", {}, body)

@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pystac
 import pytest
 import rasterio
+import shapely
 from rasterio.warp import transform_bounds
 
 from flood_seg.cli.main import main
@@ -19,6 +21,8 @@ from flood_seg.errors import DataError, FloodSegError, PartialFailureError, Usag
 from flood_seg.imaging.bands import BandSelection
 from flood_seg.scenes.scene import Scene
 from flood_seg.verbs.data.scene import scene
+from flood_seg.workshop.catalog.area import Area
+from flood_seg.workshop.catalog.search import group
 
 UTM = "EPSG:32632"
 INSIDE = transform_bounds(UTM, "EPSG:4326", 703_004, 5_595_004, 706_996, 5_598_996)  # in the tile, near its middle
@@ -145,7 +149,6 @@ def test_a_linear_scale_is_applied(world, tmp_path):
 
 def test_the_box_of_a_vector_file_is_the_area(world, tmp_path):
     import pyogrio.raw
-    import shapely
 
     triangle = shapely.to_wkb(shapely.Polygon([(703_000, 5_595_000), (707_000, 5_595_000), (703_000, 5_599_000)]))
     aoi = tmp_path / "area.gpkg"
@@ -232,6 +235,25 @@ def test_a_wrong_vector_file_is_named(tmp_path):
             scene(aoi=file, date="2021-07-15")
 
 
+def test_acquisitions_are_separate_and_their_best_and_latest_tile_comes_first():
+    def tile(name: str, hour: int, west: float, east: float, **properties: object) -> pystac.Item:
+        outline = shapely.geometry.mapping(shapely.box(west, 50, east, 51))
+        return pystac.Item(name, outline, None, datetime(2026, 1, 14, hour, tzinfo=UTC), properties)
+
+    down, up = {"sat:orbit_state": "descending"}, {"sat:orbit_state": "ascending"}
+    items = [
+        tile("down_left", 5, 7, 7.25, **down, **{"eo:cloud_cover": 0}),
+        tile("down_right_v1", 5, 7.25, 8, **down, **{"eo:cloud_cover": 40}),
+        tile("down_right_v2", 5, 7.25, 8, **down, **{"eo:cloud_cover": 40}),
+        tile("up", 17, 7.5, 9, **up),
+        tile("touching", 5, 8, 9, **down),
+    ]
+    later, earlier = group(items, Area(7, 50, 8, 51))
+    assert [one.id for one in later.items] == ["up"] and later.cloud is None and later.coverage == pytest.approx(50)
+    assert [one.id for one in earlier.items] == ["down_right_v2", "down_right_v1", "down_left"]
+    assert earlier.coverage == pytest.approx(100) and earlier.cloud == pytest.approx(40 * 1.5 / 1.75)
+
+
 @pytest.mark.parametrize("catalog", choices("catalog"))
 def test_every_catalogue_composes_with_each_of_its_collections(catalog):
     for collection in compose("scene", [f"catalog={catalog}"], SceneConfig).catalog.collections:
@@ -289,7 +311,7 @@ def test_another_collection_is_described_on_the_command_line(world, tmp_path):
     """As docs/maps.md does: bands of one file, and no nodata value."""
     described = (
         "+catalog.collections.drone={bands:[red,green],assets:{red:'image:1',green:'image:2'},categorical:[],"
-        "resolution:0.5,dtype:uint8,nodata:0,gain:1,offset:0,offset_from:{},offset_applied:null}"
+        "resolution:0.5,dtype:uint8,nodata:null,gain:1,offset:0,offset_from:{},offset_applied:null}"
     )
     box = transform_bounds(UTM, "EPSG:4326", 700_000, 5_599_950, 700_050, 5_599_990)
     out = tmp_path / "a.tif"
@@ -299,8 +321,8 @@ def test_another_collection_is_described_on_the_command_line(world, tmp_path):
         assert made.descriptions == ("green", "red") and made.dtypes == ("uint8", "uint8") and made.res == (0.5, 0.5)
         for number, place in ((1, 2), (2, 1)):
             expected = stored(world.folder / "drone/image.tif", made.bounds, place)
-            empty = (stored(world.folder / "drone/image.tif", made.bounds, [1, 2]) == 0).any(axis=0)
-            np.testing.assert_array_equal(made.read(number), np.where(empty, 0, expected))
+            np.testing.assert_array_equal(made.read(number), expected)
+            assert (expected == 0).any() and made.nodata is None
 
 
 def test_an_object_store_is_read_with_gdals_options(world, tmp_path, monkeypatch):
@@ -322,3 +344,15 @@ def test_an_object_store_is_read_with_gdals_options(world, tmp_path, monkeypatch
         server.stop()
     with rasterio.open(out) as made:
         np.testing.assert_array_equal(made.read(1), stored(world.folder / "tile/red.tif", made.bounds))
+
+
+@pytest.mark.parametrize(("date", "band"), [("2021-07-20", "nir"), ("2021-07-20", "blue"), ("2023-07-20", "red")])
+def test_of_a_broken_file_the_command_prints_one_line(world, tmp_path, date, band):
+    done = subprocess.run(
+        [sys.executable, "-m", "flood_seg", "data", "scene", f"catalog.url={world.url}", "--bbox", text(INSIDE),
+         "--date", date, "--bands", band, "--out", str(tmp_path / "out"), "scene.retries=1",
+         f"catalog.token_url='{world.files.url}/token/wrong'"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert "secret" not in done.stderr
