@@ -47,7 +47,7 @@ def keys(choice: Path) -> str:
     """Returns `key: value` of each setting, by their dotted names."""
     shown, path = [], list[str]()
     for line in choice.read_text("utf-8").splitlines():
-        found = re.match(r"( *)(?:- )?([\w.@/ ]+): ?(.*)$", line)
+        found = re.match(r"( *)(?:- )?([\w.@/ -]+): ?(.*)$", line)
         if line.lstrip().startswith(("#", "- ")) or found is None:
             continue
         depth, key, value = len(found[1]) // 2, found[2], re.sub(r"\s+#.*", "", found[3])

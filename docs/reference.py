@@ -107,7 +107,7 @@ def _keys(lines: list[str]) -> Iterator[_Key]:
     path: list[str] = []
     comment: list[str] = []
     for line in lines:
-        found = re.match(r"( *)([\w.@/]+): ?(.*)$", line)
+        found = re.match(r"( *)([\w.@/-]+): ?(.*)$", line)
         if line.lstrip().startswith("#"):
             comment.append(line.strip("# "))
         elif found is None:

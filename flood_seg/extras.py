@@ -38,6 +38,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "pyogrio": ("geo", "data"),
     "pyproj": ("geo", "data"),
     "pystac": ("geo", "data"),
+    "pystac_client": ("geo", "data"),
     "pytorch_lightning": ("train",),
     "pytriton": ("serve",),
     "rasterio": ("geo", "data"),
@@ -91,6 +92,10 @@ MODULES: dict[str, tuple[str, ...]] = {
     "flood_seg.training": ("train",),
     "flood_seg.verbs.train_parts": ("train",),
     "flood_seg.verbs.train_run": ("train",),
+    "flood_seg.workshop.catalog": (
+        "geo",
+        "data",
+    ),
     "flood_seg.workshop.check": ("data",),
     "flood_seg.workshop.convert": ("data",),
     "flood_seg.workshop.download": ("data",),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SHORT_FLAGS = {"-m": "--multirun"}
 HELP_FLAGS = ("-h", "--help")
-OVERRIDE = re.compile(r"(\+\+?|~)?[A-Za-z_][\w./@]*(=.*)?", re.DOTALL)
+OVERRIDE = re.compile(r"(\+\+?|~)?[A-Za-z_][\w./@-]*(=.*)?", re.DOTALL)
 BOOLEANS = {"true": "True", "false": "False", "1": "True", "0": "False"}
 
 

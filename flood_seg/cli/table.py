@@ -420,6 +420,27 @@ VERBS = (
         keys=("logger",),
     ),
     Verb(
+        "data scene", "flood_seg.verbs.data.scene:scene",
+        "Find satellite scenes of an area in a public catalogue, and download the area of them as GeoTIFF.",
+        (
+            "flood-seg data scene --bbox 7.0,50.3,7.2,50.5 --date 2021-07-10/2021-07-20 --out scenes",
+            "flood-seg data scene --aoi area.gpkg --date 2021-07-15 --collection sentinel-1-rtc --out radar.tif",
+            "flood-seg data scene --aoi area.gpkg --date 2021-06-01/.. --bands red,green,blue,nir,scl --count 5",
+        ),
+        (
+            Flag("bbox", "the area: west,south,east,north in degrees"),
+            Flag("aoi", "or a vector file, of whose shapes the bounding box is the area"),
+            Flag("date", "a date, 2026-01-14, or the first and the last one, 2026-01-14/2026-02-01"),
+            Flag("collection", "sentinel-2-l2a, sentinel-1-rtc, landsat-c2-l2 or naip (default: sentinel-2-l2a)"),
+            Flag("bands", "names with commas, for example red,green,blue,nir (default: the collection's)"),
+            Flag("cloud", "largest cloud cover in percent (default: 30)", int),
+            Flag("count", "number of dates, the newest ones (default: 1)", int),
+            Flag("out", "a .tif file, or a folder of one file per date", default="scenes"),
+            Flag("dry-run", "only list what is found", bool, False),
+        ),
+        config="scene", overrides="catalog=CATALOGUE, catalog.* and scene.*; see configs/scene.yaml",
+    ),
+    Verb(
         "data sample", "flood_seg.verbs.data.create:sample", "Draw synthetic flood scenes with masks.",
         ("flood-seg data sample --out data/sample datamodule.sample.count=40",),
         (Flag("out", "folder of images/ and masks/", default="data/sample"),),

@@ -14,7 +14,7 @@ from flood_seg.cli.table import VERBS
     ("line", "words"),
     [
         ("flood-seg tr", ["train", "triton-client", "triton-server"]),
-        ("flood-seg data s", ["sample", "split", "stats"]),
+        ("flood-seg data s", ["sample", "scene", "split", "stats"]),
         ("flood-seg infer --o", ["--onnx", "--out", "--overlay"]),
         ("flood-seg train mod", ["model.", "model="]),
         ("flood-seg train model=mob", ["model=mobilenet_unet"]),

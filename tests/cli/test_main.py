@@ -48,6 +48,8 @@ FROZEN = {
     "data from-mmseg": {"data": None, "out": "data/raw"},
     "data download": {"out": "data/raw", "name": None},
     "data upload": {"data": None, "name": None},
+    "data scene": {"bbox": None, "aoi": None, "date": None, "collection": None, "bands": None, "cloud": None,
+                   "count": None, "out": "scenes", "dry-run": False},
     "data sample": {"out": "data/sample"},
 }  # fmt: skip
 

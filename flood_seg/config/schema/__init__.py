@@ -6,6 +6,7 @@ these objects (`flood_seg.config.compose.compose`). `dict[str, Any]` groups are 
 (loss, optimizer, scheduler, callbacks, logger, backend).
 """
 
+from flood_seg.config.schema.catalog import SceneConfig
 from flood_seg.config.schema.checks import check_choice, check_finite, check_range, check_seed
 from flood_seg.config.schema.data import AUTO, DataConfig, SampleConfig, WindowsConfig
 from flood_seg.config.schema.export import (
@@ -44,6 +45,7 @@ SCHEMAS: dict[str, type] = {
     "data": DataToolsConfig,
     "infer": InferConfig,
     "map": MapConfig,
+    "scene": SceneConfig,
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
     "convert_to_trt": TensorRtConfig,
@@ -56,8 +58,8 @@ SCHEMAS: dict[str, type] = {
 __all__ = [
     "AUTO", "SCHEMAS", "AugmentationConfig", "BenchmarkConfig", "BenchmarkOptions", "DataConfig", "DataToolsConfig",
     "EvaluateConfig", "EvaluationOptions", "ExportConfig", "InferConfig", "MapConfig", "MapOptions", "ModelConfig",
-    "OutputConfig",
-    "QuantizeConfig", "QuantizeOptions", "SampleConfig", "TensorRtConfig", "TensorRtExport", "TrainConfig",
-    "TrainerConfig", "TritonConfig", "TritonServerConfig", "TunerConfig", "VerifyConfig", "VerifyOptions",
-    "WindowsConfig", "check_choice", "check_finite", "check_range", "check_seed", "monitors",
+    "OutputConfig", "QuantizeConfig", "QuantizeOptions", "SampleConfig", "SceneConfig", "TensorRtConfig",
+    "TensorRtExport", "TrainConfig", "TrainerConfig", "TritonConfig", "TritonServerConfig", "TunerConfig",
+    "VerifyConfig", "VerifyOptions", "WindowsConfig", "check_choice", "check_finite", "check_range", "check_seed",
+    "monitors",
 ]  # fmt: skip
