@@ -180,7 +180,7 @@ def check_lossless(path: Path, what: str = "mask") -> None:
 
 
 def utm_32n(west: float, north: float, distance: float) -> dict[str, Any]:
-    """Returns a place in UTM zone 32N, as `read_georeference` does, by its upper left corner and the size of a pixel."""
+    """Returns a place in UTM zone 32N, as `read_georeference`, by the upper left corner and the size of a pixel."""
     from rasterio.crs import CRS
     from rasterio.transform import from_origin
 
