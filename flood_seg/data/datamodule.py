@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from flood_seg.console import say, show_table
 from flood_seg.data.layout import choose_part, find_samples
 from flood_seg.data.pairing import Fault
+from flood_seg.data.prepare import prepare_data
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.split import Split
 from flood_seg.data.store import SampleStore, cache_folder, cache_key, open_store
@@ -125,10 +126,6 @@ def load_store(config: DataConfig, task: str, part: str | None = None) -> Sample
         DataError: a folder is missing, no pair is usable, one is faulty and `on_bad_sample` is `fail`, or a mask has a
             value that the labels do not list.
     """
-    if config.sample is not None:
-        from flood_seg.synthetic.sample_set import write_sample
-
-        write_sample(config.folders[0], config.sample)
     pairs, unpaired = find_samples(config, part)
     reader, folder = SampleReader.of(config, task), cache_folder(config.cache_dir)
     store = open_store(pairs, reader, config.height, config.width, config.cache, folder)
@@ -155,6 +152,7 @@ def _report_faults(faults: list[Fault], usable: int, config: DataConfig) -> None
 def _whole_set(config: DataConfig, spec: ModelSpec, name: str) -> FloodDataset:
     """Returns a further validation set: its validation part if a split file or the layout has one, else all of it."""
     say(f"Validation set {name}:")
+    prepare_data(config)
     store = load_store(config, spec.task, part="val")
     chosen = {pair.stem for pair in choose_part(config, store.pairs, "auto")}
     return FloodDataset(store, [i for i, pair in enumerate(store.pairs) if pair.stem in chosen], spec)

@@ -21,6 +21,7 @@ from flood_seg.console import counted, say, warn
 from flood_seg.data.augmentation import build_augmentation, left_out
 from flood_seg.data.datamodule import FloodDataModule, load_store
 from flood_seg.data.layout import choose_split
+from flood_seg.data.prepare import prepare_data
 from flood_seg.data.split import Split, write_split
 from flood_seg.data.stats import measure_bands, measure_ground_sample_distance
 from flood_seg.errors import ConfigError, DataError, FloodSegError
@@ -32,6 +33,7 @@ from flood_seg.networks.checkpoint import load_network
 from flood_seg.plots.confusion import plot_confusion, show_classes
 from flood_seg.plots.history import plot_history
 from flood_seg.spec import ModelSpec
+from flood_seg.synthetic.sample_set import write_sample
 from flood_seg.tracking.composite import Trackers, open_trackers
 from flood_seg.tracking.contract import RunInfo, git_commit
 from flood_seg.training.checks import check_batches, check_values, warn_of_absent_classes
@@ -164,6 +166,9 @@ def _open_run(config: TrainConfig, overrides: list[str]) -> tuple[TrainConfig, l
 
 def _load_data(config: TrainConfig) -> tuple[TrainConfig, FloodDataModule, ModelSpec]:
     """Returns the configuration with the mean and standard deviation in use, the data, and the spec of the model."""
+    if config.datamodule.sample is not None:
+        write_sample(config.datamodule.folders[0], config.datamodule.sample)
+    prepare_data(config.datamodule)
     store = load_store(config.datamodule, config.task)
     split = choose_split(config.datamodule, store.pairs, config.seed)
     if not split.train:
