@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from flood_seg.console import say, show_table
 from flood_seg.data.layout import choose_part, find_samples
 from flood_seg.data.pairing import Fault
+from flood_seg.data.prepare import prepare_data
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.split import Split
 from flood_seg.data.store import SampleStore, cache_folder, cache_key, open_store
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     from flood_seg.spec import ModelSpec
 
 
-class Batch(TypedDict):
-    """A sample, or a batch of them with a leading axis.
+class NetworkSample(TypedDict):
+    """A sample as the network takes it.
 
     image: float32 [bands, height, width], resized and normalized as by `preprocess`;
     mask: uint8 [height, width] class indices, `IGNORED` for pixels excluded from loss and metrics;
@@ -47,7 +48,7 @@ class Batch(TypedDict):
     index: torch.Tensor
 
 
-class FloodDataset(Dataset[Batch]):
+class FloodDataset(Dataset[NetworkSample]):
     """Samples of a store; augmented ones depend on (seed, epoch, index) alone.
 
     So an epoch's samples are the same in however many workers, and in a resumed run.
@@ -83,7 +84,7 @@ class FloodDataset(Dataset[Batch]):
         augmented = self.augmentation(image=image, mask=mask)
         return augmented["image"], augmented["mask"]
 
-    def __getitem__(self, key: int | tuple[int, int]) -> Batch:
+    def __getitem__(self, key: int | tuple[int, int]) -> NetworkSample:
         """Returns a sample; the key is an index, or (epoch, index) as `EpochSampler` gives it."""
         epoch, index = key if isinstance(key, tuple) else (0, key)
         image, mask = self.raw(epoch, index)
@@ -125,10 +126,6 @@ def load_store(config: DataConfig, task: str, part: str | None = None) -> Sample
         DataError: a folder is missing, no pair is usable, one is faulty and `on_bad_sample` is `fail`, or a mask has a
             value that the labels do not list.
     """
-    if config.sample is not None:
-        from flood_seg.synthetic.sample_set import write_sample
-
-        write_sample(config.folders[0], config.sample)
     pairs, unpaired = find_samples(config, part)
     reader, folder = SampleReader.of(config, task), cache_folder(config.cache_dir)
     store = open_store(pairs, reader, config.height, config.width, config.cache, folder)
@@ -155,6 +152,7 @@ def _report_faults(faults: list[Fault], usable: int, config: DataConfig) -> None
 def _whole_set(config: DataConfig, spec: ModelSpec, name: str) -> FloodDataset:
     """Returns a further validation set: its validation part if a split file or the layout has one, else all of it."""
     say(f"Validation set {name}:")
+    prepare_data(config)
     store = load_store(config, spec.task, part="val")
     chosen = {pair.stem for pair in choose_part(config, store.pairs, "auto")}
     return FloodDataset(store, [i for i, pair in enumerate(store.pairs) if pair.stem in chosen], spec)
@@ -210,14 +208,14 @@ class FloodDataModule(pl.LightningDataModule):
         name = cache_key(chosen, reader, config.height, config.width)
         return np.array(cached_json(cache_folder(config.cache_dir) / f"{name}.pixels.json", count))
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> DataLoader[NetworkSample]:
         """Shuffled, augmented batches; a last batch of one sample is dropped, since BatchNorm cannot use it."""
         sampler = EpochSampler(len(self.train_set), self.seed, *self._rank())
         count, size = len(sampler), self.config.batch_size
         drop_last = count > size and count % size == 1
         return self._loader(self.train_set, sampler=sampler, drop_last=drop_last)
 
-    def val_dataloader(self) -> list[DataLoader[Batch]]:
+    def val_dataloader(self) -> list[DataLoader[NetworkSample]]:
         """A loader for each of `val_sets`: every sample once, in alphabetical order of the stems.
 
         Of several processes each has its share, some one more than others; no sample is counted twice.
@@ -229,7 +227,7 @@ class FloodDataModule(pl.LightningDataModule):
         """Returns this process's number and how many there are."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
-    def _loader(self, dataset: FloodDataset, **options: object) -> DataLoader[Batch]:
+    def _loader(self, dataset: FloodDataset, **options: object) -> DataLoader[NetworkSample]:
         on_gpu = self.trainer is not None and self.trainer.accelerator.__class__.__name__ == "CUDAAccelerator"
         workers = self.config.num_workers
         if workers is None:

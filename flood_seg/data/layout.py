@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flood_seg.config.schema.extra_val import ALIASES, part_of_folder
-from flood_seg.data.dvc import ensure_here
 from flood_seg.data.pairing import Fault, Pair, find_pairs
 from flood_seg.data.split import PARTS, Split, parts_split, random_split, read_split
 from flood_seg.data.tables import read_pairs_table
 from flood_seg.errors import DataError
-from flood_seg.imaging.encoded import limit_megapixels
 from flood_seg.imaging.source import is_image_file
 from flood_seg.skipped import CHECK, LeftOut
 
@@ -44,10 +42,8 @@ def find_samples(config: DataConfig, part: str | None = None) -> Found:
         the pairs in the order of their stems, and a fault for each file without a partner.
 
     Raises:
-        DataError: a folder or the table is missing, empty or cannot be read; see also `ensure_here`, `cut_windows`.
+        DataError: a folder or the table is missing, empty or cannot be read; see also `cut_windows`.
     """
-    ensure_here(config.folders, config.dvc_pull)
-    limit_megapixels(config.max_megapixels)  # here, since whatever reads a data set begins by finding its files
     pairs, faults = _find_files(config)
     if part := part or ("train" if config.extra_val_only else None):
         pairs = [replace(pair, part=pair.part or part) for pair in pairs]
@@ -107,8 +103,7 @@ def _holds_images(folder: Path) -> bool:
 
 
 def has_masks(config: DataConfig) -> bool:
-    """Whether any of `config.data_dir` has masks besides images; raises as `ensure_here`."""
-    ensure_here(config.folders, config.dvc_pull)
+    """Whether any of `config.data_dir` has masks besides images."""
     parts = any(_part_folders(folder, part, config) for folder in config.folders for part in ALIASES)
     return bool(config.pairs_file) or parts or any((folder / config.masks_dir).is_dir() for folder in config.folders)
 

@@ -14,7 +14,7 @@ from flood_seg.data.labels import read_classes
 from flood_seg.data.pairing import VECTORS
 from flood_seg.errors import ConfigError, ImageError
 from flood_seg.imaging.bands import BandSelection
-from flood_seg.imaging.preprocess import resize_image
+from flood_seg.imaging.preprocess import resize_image, same_aspect
 from flood_seg.imaging.read import read_bands
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from flood_seg.spec import ModelSpec
 
 Sample = tuple[np.ndarray, np.ndarray]  # image [H, W, bands] and class indices uint8 [H, W]
-ASPECT_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -131,9 +130,8 @@ def fill_up(image: np.ndarray, mask: np.ndarray, window: SampleWindow | None) ->
 
 def check_aspect(image_shape: tuple[int, ...], mask_shape: tuple[int, ...]) -> None:
     """Raises ImageError where the aspect ratios of (height, width) and (height, width) differ by over 1 %."""
-    (image_height, image_width), (mask_height, mask_width) = image_shape, mask_shape
-    ratio = (image_width / image_height) / (mask_width / mask_height)
-    if max(ratio, 1 / ratio) > 1 + ASPECT_TOLERANCE:
+    if not same_aspect(image_shape, mask_shape):
+        (image_height, image_width), (mask_height, mask_width) = image_shape, mask_shape
         raise ImageError(f"mask of another shape: image {image_width}×{image_height}, mask {mask_width}×{mask_height}")
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import DataConfig
 from flood_seg.console import say
-from flood_seg.data.dvc import ensure_here
 from flood_seg.data.layout import choose_pairs, has_masks
 from flood_seg.data.pairing import Pair
 from flood_seg.data.parallel import read_pairs
+from flood_seg.data.prepare import prepare_data
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.windows import cut_windows
 from flood_seg.errors import DataError
@@ -59,7 +59,7 @@ def load_images(data: DataConfig, spec: ModelSpec, count: int) -> tuple[list[Eva
     Raises:
         DataError: the folder is missing, or no image can be read.
     """
-    ensure_here(data.folders, data.dvc_pull)
+    prepare_data(data)
     if data.data_dir == defaults(DataConfig).data_dir and not data.folders[0].exists():
         return _draw(spec, min(count, MAX_SCENES)), "synthetic scenes"
     for folder in data.folders:

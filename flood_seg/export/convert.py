@@ -111,6 +111,7 @@ def _validation_image(run_dir: Path) -> np.ndarray | None:
     from flood_seg.config.saved import load_config
     from flood_seg.config.schema import TrainConfig
     from flood_seg.data.layout import find_samples
+    from flood_seg.data.prepare import prepare_data
     from flood_seg.data.reading import SampleReader
     from flood_seg.data.split import read_split
     from flood_seg.errors import ConfigError, DataError
@@ -118,6 +119,7 @@ def _validation_image(run_dir: Path) -> np.ndarray | None:
     run = Run(run_dir)
     try:
         config = load_config(run.hydra, TrainConfig)
+        prepare_data(config.datamodule)
         pairs, _ = find_samples(config.datamodule)
         stems = set(read_split(run.split, [pair.stem for pair in pairs]).val)
         pair = next(pair for pair in pairs if pair.stem in stems)

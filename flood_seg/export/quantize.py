@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 
 from flood_seg.console import say, show_table
-from flood_seg.data.dvc import ensure_here
 from flood_seg.data.layout import choose_split, find_samples
+from flood_seg.data.prepare import prepare_data
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.split import Split, read_split
 from flood_seg.errors import DataError, ModelError, OutputError
@@ -101,7 +101,7 @@ def _load_parts(
 ) -> tuple[list[np.ndarray], list[EvalImage]]:
     """Returns inputs to calibrate on, of the training part, and photos to measure on, of the validation part."""
     folder = data.folders[0]
-    ensure_here(data.folders, data.dvc_pull)
+    prepare_data(data)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; quantization requires images with masks: --data FOLDER")
     pairs = {pair.stem: pair for pair in find_samples(data)[0]}

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from flood_seg.spec import ModelSpec
 
@@ -27,6 +27,12 @@ def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
     shrinks = image.shape[0] >= height and image.shape[1] >= width
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return by_fours(image, lambda bands: cv2.resize(bands, (width, height), interpolation=interpolation))
+
+
+def same_aspect(shape: Sequence[int], other: Sequence[int]) -> bool:
+    """Whether the aspect ratios of two shapes (height, width, ...) are equal within 1 %."""
+    ratio = (shape[1] / shape[0]) / (other[1] / other[0])
+    return max(ratio, 1 / ratio) <= 1.01
 
 
 def resize_valid(valid: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from flood_seg.errors import ImageError
 from flood_seg.imaging.encoded import check_size
 from flood_seg.imaging.gdal import import_rasterio, open_raster
+from flood_seg.imaging.preprocess import same_aspect
 from flood_seg.imaging.source import ImageInput, ImageSource
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def window_options(dataset: DatasetReader, where: object, window: Window | None,
     if (dataset.height, dataset.width) == window.of:
         return {"window": window.slices}
     down, across = dataset.height / window.of[0], dataset.width / window.of[1]
-    if max(down / across, across / down) > 1.01:
+    if not same_aspect((dataset.height, dataset.width), window.of):
         raise ImageError(
             f"{where}: is {dataset.width}×{dataset.height}, its image is {window.of[1]}×{window.of[0]}; they do not fit"
         )

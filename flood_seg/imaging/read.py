@@ -11,7 +11,7 @@ from flood_seg.errors import ImageError
 from flood_seg.imaging.bands import PHOTO_SCALE, RGB, BandSelection, find_sibling
 from flood_seg.imaging.decode import check_range_used, decode_bands, read_photo
 from flood_seg.imaging.gdal import has_rasterio, open_raster
-from flood_seg.imaging.preprocess import resize_image, resize_valid
+from flood_seg.imaging.preprocess import resize_image, resize_valid, same_aspect
 from flood_seg.imaging.raster import Raster, Window, clean, read_raster
 from flood_seg.imaging.source import ImageInput, ImageSource, is_raster
 
@@ -136,8 +136,7 @@ def _fitted(layer: Raster, size: tuple[int, ...], source: ImageSource, folder: s
     height, width = layer.values.shape[:2]
     if (height, width) == size:
         return layer
-    ratio = (width / height) / (size[1] / size[0])
-    if max(ratio, 1 / ratio) > 1.01:
+    if not same_aspect((height, width), size):
         raise ImageError(
             f"{source}: is {size[1]}×{size[0]}, its bands in {folder} are of another shape, {width}×{height}"
         )

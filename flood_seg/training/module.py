@@ -22,9 +22,16 @@ if TYPE_CHECKING:
 
     from torch.optim import Optimizer
 
-    from flood_seg.data.datamodule import Batch
 
 LOGGED_METRICS = ("iou", "f1", "accuracy", "precision", "recall", "image_iou")
+
+
+class Batch(TypedDict):
+    """Samples of the network with a leading axis; see `flood_seg.data.datamodule.NetworkSample`."""
+
+    image: Tensor
+    mask: Tensor
+    index: Tensor
 
 
 class StepOutput(TypedDict):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -15,57 +14,31 @@ from flood_seg.inference.models import CHECKPOINT_FILE, MODEL_FILE, run_folders
 LAST = "last.ckpt"
 
 
-@dataclass(frozen=True)
 class Run:
-    """The paths of the files of a run."""
+    """The folder of a run, and the paths of its files.
 
-    folder: Path
+    Attributes:
+        folder: holds all of them.
+        name: date and time, as `2026-11-20_22-34-25`.
+        hydra: the folder of the resolved configuration and the overrides.
+        split: the split file.
+        spec: the ModelSpec as JSON.
+        best: the best checkpoint.
+        last: the latest checkpoint.
+        onnx: the exported model.
+    """
 
-    @property
-    def name(self) -> str:
-        """Date and time, as `2026-11-20_22-34-25`."""
-        return f"{self.folder.parent.name}_{self.folder.name}"
-
-    @property
-    def hydra(self) -> Path:
-        """The folder of the resolved configuration and the overrides."""
-        return self.folder / ".hydra"
-
-    @property
-    def split(self) -> Path:
-        """The split file."""
-        return self.folder / "split.txt"
-
-    @property
-    def spec(self) -> Path:
-        """The ModelSpec as JSON."""
-        return self.folder / "spec.json"
-
-    @property
-    def best(self) -> Path:
-        """The best checkpoint."""
-        return self.folder / CHECKPOINT_FILE
-
-    @property
-    def last(self) -> Path:
-        """The latest checkpoint."""
-        return self.folder / LAST
-
-    @property
-    def onnx(self) -> Path:
-        """The exported model."""
-        return self.folder / MODEL_FILE
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.name = folder, f"{folder.parent.name}_{folder.name}"
+        self.hydra = folder / ".hydra"
+        self.split, self.spec = folder / "split.txt", folder / "spec.json"
+        self.best, self.last, self.onnx = folder / CHECKPOINT_FILE, folder / LAST, folder / MODEL_FILE
 
     def discard_empty(self) -> None:
         """Removes the folder, that of its date and that of all runs, if they are empty."""
         for folder in (self.folder, *self.folder.parents[:2]):
             if folder.is_dir() and not any(folder.iterdir()) and folder.resolve() != Path.cwd():
                 folder.rmdir()
-
-
-def new_run(output_dir: Path) -> Run:
-    """Creates the folder of a new run; see `new_folder`."""
-    return Run(new_folder(output_dir))
 
 
 def new_folder(output_dir: Path) -> Path:
@@ -94,20 +67,22 @@ def link_latest(run: Run, output_dir: Path) -> None:
         temporary.symlink_to(target, target_is_directory=True)
 
 
-def find_run(resume: str, output_dir: Path, name: str | None = None) -> Run | None:
+def find_run(resume: str | None, output_dir: Path, name: str | None = None) -> Run | None:
     """Finds the run to resume.
 
     Args:
-        resume: `auto` for the newest run, the folder of a run, or a checkpoint in one.
+        resume: `auto` for the newest run, the folder of a run, or a checkpoint in one; None: no run is resumed.
         output_dir: folder of all runs.
         name: `run_name` of the run; None: `auto` takes the newest run of any name.
 
     Returns:
-        the run; None for `auto` if no run has a checkpoint.
+        the run; None if there is none to resume, for `auto` if no run has a checkpoint.
 
     Raises:
         ConfigError: the path is not a run with a checkpoint.
     """
+    if not resume:
+        return None
     if resume == "auto" and name:
         runs = (Run(folder.resolve()) for folder in run_folders(output_dir))
         return next((run for run in runs if run.last.is_file() and _run_name(run) == name), None)

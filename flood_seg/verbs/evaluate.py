@@ -71,6 +71,7 @@ def run_evaluation(
         ModelError: the model's spec cannot be changed, or the other model does not fit this one.
     """
     from flood_seg.data.layout import choose_part, find_samples, parts_of
+    from flood_seg.data.prepare import prepare_data
     from flood_seg.evaluation.evaluate import evaluate as measure
     from flood_seg.evaluation.prediction_files import PredictionFiles
     from flood_seg.evaluation.report import write_files
@@ -95,6 +96,7 @@ def run_evaluation(
         trackers = _open_trackers(config, path, out) if config.logger else None
         if trackers:
             stack.push(lambda kind, *_: trackers.close(failed=kind is not None))
+        prepare_data(config.datamodule)
         found, _ = find_samples(config.datamodule)
         pairs = choose_part(config.datamodule, found, config.part)
         engine = with_streams(as_trained(config.backend) if at_network_size else config.backend, len(pairs))

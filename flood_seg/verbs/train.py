@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flood_seg.config.schema import TrainConfig
+    from flood_seg.training.run import Run
     from flood_seg.training.summary import Summary
     from flood_seg.verbs.common import PathLike
     from flood_seg.verbs.train_sweep import Outcome
@@ -46,8 +47,7 @@ def train(
     if cfg:
         _show(cfg, jobs[0], configs)
         return None
-    for number, config in enumerate(configs):
-        _check_start(config, f"-{number}" if multirun else "")
+    resumed = [_check_start(config, f"-{number}" if multirun else "") for number, config in enumerate(configs)]
     if multirun:
         from flood_seg.verbs.train_sweep import run_sweep
 
@@ -55,7 +55,7 @@ def train(
     from flood_seg.verbs.train_run import run_training
 
     job = [override for override in jobs[0] if not override.startswith("hydra.run.dir=")]
-    return run_training(configs[0], job, run_folder(overrides))
+    return run_training(configs[0], job, run_folder(overrides), resumed[0])
 
 
 def _show(cfg: str, job: list[str], configs: list[TrainConfig]) -> None:
@@ -68,8 +68,8 @@ def _show(cfg: str, job: list[str], configs: list[TrainConfig]) -> None:
     say(*"---\n".join([*hydras, *runs]).splitlines())
 
 
-def _check_start(config: TrainConfig, suffix: str = "") -> None:
-    """Checks the run, the output folders and the encoder weights, before torch is imported.
+def _check_start(config: TrainConfig, suffix: str) -> Run | None:
+    """Checks the output folders and the encoder weights, before torch is imported; returns the run to resume.
 
     Raises:
         ConfigError: the run to resume does not exist, or the name is taken by another run.
@@ -85,7 +85,7 @@ def _check_start(config: TrainConfig, suffix: str = "") -> None:
             check_writable(Path(folder))
         except OutputError as error:
             raise OutputError(f"{key}={error}") from error
-    resumed = find_run(config.resume, Path(config.output_dir), config.run_name) if config.resume else None
+    resumed = find_run(config.resume, Path(config.output_dir), config.run_name)
     plots = Path(config.plots_dir) / f"{config.run_name}{suffix}"
     if config.run_name and resumed is None and plots.is_dir() and any(plots.iterdir()):
         raise ConfigError(
@@ -94,3 +94,4 @@ def _check_start(config: TrainConfig, suffix: str = "") -> None:
     model = config.model
     if resumed is None and model.encoder_weights and not model.encoder_weights_path:
         ensure_reachable(model.encoder, model.encoder_weights)
+    return resumed

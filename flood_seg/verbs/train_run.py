@@ -21,6 +21,7 @@ from flood_seg.console import counted, say, warn
 from flood_seg.data.augmentation import build_augmentation, left_out
 from flood_seg.data.datamodule import FloodDataModule, load_store
 from flood_seg.data.layout import choose_split
+from flood_seg.data.prepare import prepare_data
 from flood_seg.data.split import Split, write_split
 from flood_seg.data.stats import measure_bands, measure_ground_sample_distance
 from flood_seg.errors import ConfigError, DataError, FloodSegError
@@ -32,6 +33,7 @@ from flood_seg.networks.checkpoint import load_network
 from flood_seg.plots.confusion import plot_confusion, show_classes
 from flood_seg.plots.history import plot_history
 from flood_seg.spec import ModelSpec
+from flood_seg.synthetic.sample_set import write_sample
 from flood_seg.tracking.composite import Trackers, open_trackers
 from flood_seg.tracking.contract import RunInfo, git_commit
 from flood_seg.training.checks import check_batches, check_values, warn_of_absent_classes
@@ -39,7 +41,7 @@ from flood_seg.training.distributed import is_main, silence_output
 from flood_seg.training.finders import find_batch_size, find_lr
 from flood_seg.training.history import History, best_row
 from flood_seg.training.progress import silence_lightning
-from flood_seg.training.run import Run, find_run, link_latest, new_run, resumed_overrides
+from flood_seg.training.run import Run, link_latest, new_folder, resumed_overrides
 from flood_seg.training.sample_plots import plot_validation
 from flood_seg.training.speed import keep_freed_memory
 from flood_seg.training.summary import Summary, print_summary
@@ -58,7 +60,9 @@ if TYPE_CHECKING:
     from flood_seg.training.module import SegmentationModule
 
 
-def run_training(config: TrainConfig, overrides: Sequence[str] = (), folder: Path | None = None) -> Summary | None:
+def run_training(
+    config: TrainConfig, overrides: Sequence[str] = (), folder: Path | None = None, resumed: Run | None = None
+) -> Summary | None:
     """Trains a model; user errors are raised before the first epoch.
 
     In distributed training rank 0 writes all files and returns the summary; the other processes return None.
@@ -66,7 +70,8 @@ def run_training(config: TrainConfig, overrides: Sequence[str] = (), folder: Pat
     Args:
         config: the composed configuration.
         overrides: of the composition, saved with the run.
-        folder: of the run; None: a new folder in `output_dir`.
+        folder: of a new run; None: a new one in `output_dir`.
+        resumed: the run that `config.resume` names, as of `find_run`; None: a new run.
 
     Raises:
         FloodSegError: any but UsageError; see `flood_seg.errors`.
@@ -74,38 +79,44 @@ def run_training(config: TrainConfig, overrides: Sequence[str] = (), folder: Pat
     started = time.monotonic()
     if not is_main():
         silence_output()
-    config, overrides, run = _open_run(config, list(overrides))
+    if resumed:
+        config, overrides = _resume(resumed, list(overrides))
+    elif config.resume:
+        say(f"resume={config.resume}: no run with a checkpoint in {config.output_dir}; starting a new run")
     if config.trainer.keep_freed_memory:
         keep_freed_memory()
     check_components(config)
     pl.seed_everything(config.seed, workers=True, verbose=False)
-    network = build_network_for(config, resumes=run is not None)
+    network = build_network_for(config, resumes=resumed is not None)
     config, data, spec = _load_data(config)
     check_batches(config.trainer, config.datamodule, data)
     check_values(data, spec)
     warn_of_absent_classes(data, spec)
     silence_lightning()
     module = build_module(config, network, spec, data.count_pixels, ignores=data.ignores)
-    if run is None:
-        config, found = _tune(config, module, data)
-        overrides = [*overrides, *found]
-    resumes = run is not None
-    run = run or _new_run(config, folder)
+    if not resumed:
+        overrides = [*overrides, *_tune(config, module, data)]
+    run = resumed or _new_run(config, folder)
     trackers = _open_trackers(config, run)
     history = History(run.folder)
     trainer = build_trainer(config, run, trackers, history)
     spec.provenance["precision"] = str(trainer.precision)
     if is_main():
-        _save_inputs(run, config, overrides, data, spec, link=folder is None)
-    say(f"Run {run.folder}: {_counts(config, data)}, {_device(trainer)}")
+        save_config(config, overrides, run.hydra)
+        write_split(run.split, data.split)
+        write_text(run.spec, spec.to_json() + "\n")
+        if folder is None:
+            link_latest(run, Path(config.output_dir))
+    device = trainer.accelerator.__class__.__name__.removesuffix("Accelerator")
+    say(f"Run {run.folder}: {_counts(config, data)}, {device} in {trainer.precision}")
     try:
-        trainer.fit(module, data, ckpt_path=run.last if resumes else None, weights_only=True)
+        trainer.fit(module, data, ckpt_path=run.last if resumed else None, weights_only=True)
     except SystemExit as stopped:  # Lightning's reaction to Ctrl-C
         again = shlex.quote(as_override("resume", str(run.folder)))
         warn(f"stopped; flood-seg train {again} continues after the last complete epoch")
         raise KeyboardInterrupt from stopped
     except RuntimeError as error:
-        if resumes and "loading state_dict" in str(error):
+        if resumed and "loading state_dict" in str(error):
             raise ConfigError(
                 f"resume={run.folder}: its weights do not match {config.model.architecture} with "
                 f"{config.model.encoder} on {len(config.datamodule.bands)} bands; omit overrides that change the model"
@@ -118,12 +129,15 @@ def run_training(config: TrainConfig, overrides: Sequence[str] = (), folder: Pat
 
 def _counts(config: TrainConfig, data: FloodDataModule) -> str:
     """Describes the number of samples of each part, and the validation sets if there is no validation part."""
-    names = list(config.datamodule.extra_val or ())
     only, rest = config.datamodule.extra_val_only, len(data.split.test)
     val = sum(map(len, data.val_sets)) if only else len(data.val_set)
-    where = f" ({' and '.join(names)} only)" if only else ""
+    where = f" ({_only_sets(config)} only)" if only else ""
     held = f", {rest} test samples held out" if rest else ""
     return f"{len(data.train_set)} training samples, {val} validation samples{where}{held}"
+
+
+def _only_sets(config: TrainConfig) -> str:
+    return " and ".join(config.datamodule.extra_val)
 
 
 def _new_run(config: TrainConfig, folder: Path | None) -> Run:
@@ -131,11 +145,11 @@ def _new_run(config: TrainConfig, folder: Path | None) -> Run:
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         return Run(folder)
-    return new_run(Path(config.output_dir)) if is_main() else Run(Path(config.output_dir) / "of-rank-0")
+    return Run(new_folder(Path(config.output_dir)) if is_main() else Path(config.output_dir) / "of-rank-0")
 
 
-def _tune(config: TrainConfig, module: SegmentationModule, data: FloodDataModule) -> tuple[TrainConfig, list[str]]:
-    """Runs the finders of `tuner`; returns the configuration with their results, and the equivalent overrides."""
+def _tune(config: TrainConfig, module: SegmentationModule, data: FloodDataModule) -> list[str]:
+    """Runs the finders of `tuner` and sets their results in the configuration; returns the equivalent overrides."""
     found = []
     if config.tuner.find_batch_size:
         limit = min(config.tuner.max_batch_size, len(data.train_set))
@@ -146,24 +160,22 @@ def _tune(config: TrainConfig, module: SegmentationModule, data: FloodDataModule
         lr = find_lr(config.tuner, config.trainer, module, data, Path(config.plots_dir))
         config.optimizer["lr"] = lr
         found += [f"optimizer.lr={lr}", "tuner.find_lr=false"]
-    return config, found
+    return found
 
 
-def _open_run(config: TrainConfig, overrides: list[str]) -> tuple[TrainConfig, list[str], Run | None]:
-    """Returns the configuration, the overrides and the run to resume; None: a new run."""
-    run = find_run(config.resume, Path(config.output_dir), config.run_name) if config.resume else None
-    if config.resume and run is None:
-        say(f"resume={config.resume}: no run with a checkpoint in {config.output_dir}; starting a new run")
-    if run is None:
-        return config, overrides, None
+def _resume(run: Run, overrides: list[str]) -> tuple[TrainConfig, list[str]]:
+    """Removes what an interruption left; returns the run's overrides, with new ones, and what they compose."""
     if is_main() and (removed := clear_leftovers(run.folder)):
         say(f"{run.folder}: removed {counted(len(removed), 'incomplete file')} of an interrupted run")
     overrides = resumed_overrides(run, overrides)
-    return compose("train", overrides, TrainConfig), overrides, run
+    return compose("train", overrides, TrainConfig), overrides
 
 
 def _load_data(config: TrainConfig) -> tuple[TrainConfig, FloodDataModule, ModelSpec]:
     """Returns the configuration with the mean and standard deviation in use, the data, and the spec of the model."""
+    if config.datamodule.sample is not None:
+        write_sample(config.datamodule.folders[0], config.datamodule.sample)
+    prepare_data(config.datamodule)
     store = load_store(config.datamodule, config.task)
     split = choose_split(config.datamodule, store.pairs, config.seed)
     if not split.train:
@@ -199,26 +211,13 @@ def _open_trackers(config: TrainConfig, run: Run) -> Trackers:
         raise
 
 
-def _save_inputs(
-    run: Run, config: TrainConfig, overrides: Sequence[str], data: FloodDataModule, spec: ModelSpec, *, link: bool
-) -> None:
-    save_config(config, overrides, run.hydra)
-    write_split(run.split, data.split)
-    write_text(run.spec, spec.to_json() + "\n")
-    if link:
-        link_latest(run, Path(config.output_dir))
-
-
-def _device(trainer: pl.Trainer) -> str:
-    return f"{trainer.accelerator.__class__.__name__.removesuffix('Accelerator')} in {trainer.precision}"
-
-
 def _finish(
     config: TrainConfig, run: Run, data: FloodDataModule, trackers: Trackers, history: History, seconds: float
 ) -> Summary:
     """Exports the best checkpoint, draws the plots, logs the artifacts and prints the summary."""
-    monitor, mode = _monitored(config)
-    best = best_row(history.rows, monitor, mode)
+    checkpoint = config.callbacks.get("checkpoint") or {}
+    monitor = str(checkpoint.get("monitor", "val_iou"))
+    best = best_row(history.rows, monitor, str(checkpoint.get("mode", "max")))
     plots = Path(config.plots_dir) / (config.run_name or run.name)
     files = plot_history(history.rows, plots)
     onnx = None
@@ -236,7 +235,7 @@ def _finish(
         epochs=len(history.rows),
         best_epoch=int(best["epoch"]),
         monitor=monitor,
-        validated_on=_validated_on(config),
+        validated_on=f"{_only_sets(config)} only" if config.datamodule.extra_val_only else "validation part",
         metrics={name: float(value) for name, value in best.items() if name.startswith("val_")},
         best_checkpoint=run.best,
         onnx=onnx,
@@ -249,17 +248,6 @@ def _finish(
         say(*table.read_text(encoding="utf-8").splitlines())
     print_summary(summary)
     return summary
-
-
-def _monitored(config: TrainConfig) -> tuple[str, str]:
-    """Returns the metric that selects the best checkpoint, and its mode: `max` or `min`."""
-    checkpoint = config.callbacks.get("checkpoint") or {}
-    return str(checkpoint.get("monitor", "val_iou")), str(checkpoint.get("mode", "max"))
-
-
-def _validated_on(config: TrainConfig) -> str:
-    data = config.datamodule
-    return f"{' and '.join(data.extra_val)} only" if data.extra_val_only else "validation part"
 
 
 def _existing(path: Path) -> list[Path]:

@@ -10,7 +10,7 @@ import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flood_seg.config.compose import from_composed
 from flood_seg.config.overrides import hydra_arguments, parse_overrides
@@ -19,12 +19,14 @@ from flood_seg.config.schema import TrainConfig
 from flood_seg.console import say, show_table, warn
 from flood_seg.errors import ConfigError, FloodSegError, MissingExtraError, PartialFailureError
 from flood_seg.files import atomic_path, check_writable, shorten, write_csv, write_json
-from flood_seg.training.run import Run, link_latest, new_folder
+from flood_seg.training.run import Run, find_run, link_latest, new_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from omegaconf import DictConfig
+
+    from flood_seg.training.summary import Summary
 
 RESULT = "result.json"
 # Package and module of each plugin.
@@ -191,8 +193,8 @@ def run_job(composed: DictConfig) -> float:
     folder, number = Path(settings.runtime.output_dir), settings.job.num
     overrides = list(settings.overrides.task)
     try:
-        result = _train(composed, overrides, folder, number)
-        outcome = Outcome(overrides, str(folder), result.best_epoch, result.metrics["val_iou"])
+        summary = _train(composed, overrides, folder, number)
+        outcome = Outcome(overrides, str(folder), summary.best_epoch, summary.metrics["val_iou"])
     except FloodSegError as error:
         outcome = Outcome(overrides, str(folder), None, math.nan, str(error))
     except Exception as error:  # e.g. a bug or out of memory in one run
@@ -205,14 +207,15 @@ def run_job(composed: DictConfig) -> float:
     return outcome.val_iou
 
 
-def _train(composed: DictConfig, overrides: list[str], folder: Path, number: int) -> Any:
+def _train(composed: DictConfig, overrides: list[str], folder: Path, number: int) -> Summary:
     from flood_seg.verbs.train_run import run_training
 
     config = from_composed(composed, TrainConfig)
     if config.run_name:
         config.run_name = f"{config.run_name}-{number}"  # separate plots of each run
     say(f"Run {number}: {' '.join(overrides)}")
-    summary = run_training(config, overrides, folder)
+    resumed = find_run(config.resume, Path(config.output_dir), config.run_name)
+    summary = run_training(config, overrides, folder, resumed)
     assert summary is not None
     return summary
 

@@ -17,6 +17,7 @@ from flood_seg.console import counted, say
 from flood_seg.data.layout import choose_pairs
 from flood_seg.data.pairing import Pair
 from flood_seg.data.parallel import read_pairs
+from flood_seg.data.prepare import prepare_data
 from flood_seg.data.reading import SampleReader, resize_mask
 from flood_seg.errors import FindingsError
 from flood_seg.files import check_writable
@@ -56,6 +57,7 @@ def overlay(data: DataConfig, task: str, options: OverlayConfig, out: Path, pred
         FindingsError: a sample could not be drawn; the others are.
     """
     check_writable(out)
+    prepare_data(data)
     pairs = choose_pairs(data, options.part)
     chosen = pairs[:: max(1, len(pairs) // options.count)][: options.count] if options.count else pairs
     drawer = _Drawer(data, task, options, predictor)

@@ -10,9 +10,11 @@ from flood_seg.config.schema.checks import check_range
 from flood_seg.console import say
 from flood_seg.data.augmentation import build_augmentation
 from flood_seg.data.datamodule import load_store
+from flood_seg.data.prepare import prepare_data
 from flood_seg.files import check_suffix, check_writable
 from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.display import to_picture
+from flood_seg.synthetic.sample_set import write_sample
 
 MAX_SAMPLES = 400  # cells of a legible grid
 
@@ -26,6 +28,9 @@ def preview(
     check_range("--count", count, 1, MAX_SAMPLES)
     check_suffix(out, (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".pdf", ".svg"), "a picture")
     check_writable(out, folder=False)
+    if data.sample is not None:
+        write_sample(data.folders[0], data.sample)
+    prepare_data(data)
     store = load_store(data, task)
     augment = build_augmentation(augmentation, BandSelection.of(data))
     images, masks = [], []

@@ -20,6 +20,7 @@ from flood_seg.console import say, show_table
 from flood_seg.data.layout import find_samples, warn_of
 from flood_seg.data.pairing import Pair
 from flood_seg.data.parallel import read_pairs
+from flood_seg.data.prepare import prepare_data
 from flood_seg.data.reading import SampleReader
 from flood_seg.data.split import Split, hash_name, write_split
 from flood_seg.data.tables import read_groups
@@ -53,6 +54,7 @@ def split(
     if not options.folds and out.suffix and not out.is_dir():
         check_suffix(out, (".txt",), "a list of samples")
     check_writable(out, folder=bool(options.folds) or out.is_dir() or not out.suffix)
+    prepare_data(data)
     pairs, faults = find_samples(data)
     warn_of(faults)
     weights, views = _read(data, task, options, pairs)

@@ -15,6 +15,7 @@ from flood_seg.data.layout import choose_split, find_samples, parts_of, warn_of
 from flood_seg.data.nodata import Extremes, band_extremes, find_suspected_nodata
 from flood_seg.data.pairing import Pair
 from flood_seg.data.parallel import read_pairs
+from flood_seg.data.prepare import prepare_data
 from flood_seg.data.reading import SampleReader, fill_up
 from flood_seg.data.stats import BandStats
 from flood_seg.errors import DataError
@@ -85,6 +86,7 @@ def measure_data_set(data: DataConfig, task: str, seed: int) -> DataSetStatistic
     Raises:
         DataError: no pixel could be read, or a mask has a value that the labels do not list.
     """
+    prepare_data(data)
     pairs, faults = find_samples(data)
     warn_of(faults)
     drawn = choose_split(data, pairs, seed).train if len(pairs) > 1 else ()

@@ -19,6 +19,7 @@ from flood_seg.cli.main import main
 from flood_seg.config.compose import compose
 from flood_seg.config.schema import TrainConfig
 from flood_seg.data.layout import find_samples
+from flood_seg.data.prepare import prepare_data
 from flood_seg.errors import DataError
 from tests.conftest import write_ponds
 from tests.inference.conftest import red_spec, write_model
@@ -188,8 +189,9 @@ def test_a_folder_above_may_be_tracked_and_one_that_is_here_is_left_alone(tmp_pa
     (tmp_path / "data.dvc").write_text("outs: []")
     config = compose("train", [f"datamodule.data_dir='{tmp_path}/data/raw'", "datamodule.dvc_pull=false"], TrainConfig)
     with pytest.raises(DataError, match=r"data\.dvc says what it was"):
-        find_samples(config.datamodule)
+        prepare_data(config.datamodule)
     write_ponds(tmp_path / "data" / "raw", 2)
+    prepare_data(config.datamodule)
     assert len(find_samples(config.datamodule)[0]) == 2
 
 

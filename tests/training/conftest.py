@@ -11,6 +11,7 @@ import pytest
 
 from flood_seg.config.compose import compose
 from flood_seg.config.schema import TrainConfig
+from flood_seg.training.run import find_run
 from flood_seg.training.summary import Summary
 
 TINY = [
@@ -29,7 +30,8 @@ def run_training(folder: Path, data: Path, *overrides: str) -> Summary:
 
     places = [f"output_dir={folder}/outputs", f"plots_dir={folder}/plots", f"datamodule.data_dir={data}"]
     job = [*TINY, *places, *overrides]
-    return train(compose("train", job, TrainConfig), job)
+    config = compose("train", job, TrainConfig)
+    return train(config, job, resumed=find_run(config.resume, Path(config.output_dir), config.run_name))
 
 
 @pytest.fixture(autouse=True)

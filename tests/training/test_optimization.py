@@ -8,6 +8,7 @@ from flood_seg.networks.checkpoint import read_checkpoint
 from flood_seg.networks.network import build_network, check_batch
 from flood_seg.training.history import read_history
 from flood_seg.training.optimization import parameter_groups
+from flood_seg.training.run import Run
 from flood_seg.verbs.train_parts import check_components
 from flood_seg.verbs.train_run import run_training as train
 from tests.training.conftest import run_training
@@ -169,7 +170,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_undisturbed_one(shared_ponds,
     whole = run_training(tmp_path / "whole", shared_ponds, *options, "trainer.max_epochs=4")
     first = run_training(tmp_path / "broken", shared_ponds, *options, "trainer.max_epochs=2")
     job = [f"resume={first.run_dir}", "trainer.max_epochs=4"]
-    again = train(compose("train", job, TrainConfig), job)
+    again = train(compose("train", job, TrainConfig), job, resumed=Run(first.run_dir))
     assert again.run_dir.resolve() == first.run_dir.resolve() and again.epochs == 4
     for part in ("encoder", "rest"):
         expected, found = (weights(summary.run_dir / "last.ckpt", part) for summary in (whole, again))
@@ -177,4 +178,4 @@ def test_a_resumed_run_ends_with_the_weights_of_an_undisturbed_one(shared_ponds,
             assert torch.allclose(expected[key], found[key], atol=1e-6), key
     other = [*job, "model=mobilenet_unet"]
     with pytest.raises(ConfigError, match="its weights do not match Unet with mobilenet_v2 on 3 bands"):
-        train(compose("train", other, TrainConfig), other)
+        train(compose("train", other, TrainConfig), other, resumed=Run(first.run_dir))

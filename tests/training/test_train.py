@@ -139,9 +139,9 @@ def test_wrong_choices_stop_before_a_run_exists(shared_ponds, tmp_path, override
 
 
 def test_a_second_run_in_the_same_second_gets_a_folder_of_its_own(tmp_path: Path):
-    from flood_seg.training.run import new_run
+    from flood_seg.training.run import new_folder
 
-    assert len({new_run(tmp_path).folder for _ in range(3)}) == 3
+    assert len({new_folder(tmp_path) for _ in range(3)}) == 3
 
 
 def test_tiny_options_compose():

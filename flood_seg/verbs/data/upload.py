@@ -32,10 +32,12 @@ def upload(overrides: Sequence[str] = (), *, data: PathLike | None = None, name:
     config = compose_data(overrides, data)
 
     from flood_seg.data.layout import find_samples
+    from flood_seg.data.prepare import prepare_data
     from flood_seg.tracking.composite import open_trackers
     from flood_seg.tracking.contract import RunInfo, brief, git_commit
     from flood_seg.training.run import Run, new_folder
 
+    prepare_data(config.datamodule)
     pairs, faults = find_samples(config.datamodule)
     if len(config.datamodule.folders) > 1:
         raise DataError(f"{config.datamodule.place}: upload one folder at a time")

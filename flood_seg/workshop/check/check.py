@@ -14,6 +14,7 @@ from flood_seg.config.schema.workshop import CheckConfig
 from flood_seg.console import counted
 from flood_seg.data.nodata import find_suspected_nodata
 from flood_seg.data.parallel import parallel_map
+from flood_seg.data.prepare import prepare_data
 from flood_seg.data.reading import SampleReader
 from flood_seg.errors import FindingsError, UsageError
 from flood_seg.files import check_writable
@@ -71,6 +72,7 @@ def find_problems(data: DataConfig, task: str, options: CheckConfig) -> CheckRes
     """Examines each pair, then compares them with each other; writes nothing."""
     if data.sample is not None:
         raise UsageError("datamodule=sample is drawn when it is trained on; give --data FOLDER")
+    prepare_data(data)
     placed, faults = find_with_parts(data)
     reader = SampleReader.of(data, task)
     pairs = [pair for pair, _ in placed]

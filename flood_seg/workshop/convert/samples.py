@@ -19,6 +19,7 @@ from flood_seg.console import counted, say, warn
 from flood_seg.data.layout import warn_of
 from flood_seg.data.pairing import Pair
 from flood_seg.data.parallel import read_pairs
+from flood_seg.data.prepare import prepare_data
 from flood_seg.data.reading import SampleReader, check_aspect, resize_mask
 from flood_seg.errors import DataError, FindingsError, ImageError, UsageError
 from flood_seg.files import copy_file, write_json
@@ -61,6 +62,7 @@ class ExportSamples:
         """Finds the samples, and their locations below `out`; raises UsageError where rasters are read by windows."""
         if data.windows is not None:
             raise UsageError("datamodule=rasters: convert tiles; cut the rasters by flood-seg data tile first")
+        prepare_data(data)
         self.placed, faults = find_with_parts(data)
         self._places = output_locations(out, self.placed)
         self._reader, self._failed = SampleReader.of(data, task), len(faults)

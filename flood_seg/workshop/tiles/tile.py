@@ -12,6 +12,7 @@ from flood_seg.config.schema.workshop import TileConfig
 from flood_seg.console import counted, say
 from flood_seg.data.layout import has_masks, set_names, warn_of
 from flood_seg.data.pairing import Pair
+from flood_seg.data.prepare import prepare_data
 from flood_seg.data.reading import SampleReader
 from flood_seg.errors import DataError, FindingsError, ImageError, OutputError, UsageError
 from flood_seg.files import check_name, write_csv, write_json
@@ -93,6 +94,8 @@ def _find_images(data: DataConfig, out: Path, image: str | None, labels: str | N
     data = replace(data, windows=None)  # rasters are cut as a whole
     if labels and not image:
         raise UsageError("--labels: are of one image; give --image FILE too")
+    if not image:
+        prepare_data(data)
     placed: list[tuple[Pair, str | None]]
     faulty, labelled = 0, bool(labels)
     if image:

@@ -1,4 +1,4 @@
-"""Pulls data sets that DVC stores in a remote, where a folder is missing and a `.dvc` file tracks it."""
+"""What comes before a data set is read: DVC pulls a missing folder, and the largest image to decode is set."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from typing import TYPE_CHECKING
 
 from flood_seg.console import say
 from flood_seg.errors import DataError, MissingExtraError
+from flood_seg.imaging.encoded import limit_megapixels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
+    from flood_seg.config.schema import DataConfig
 
-def ensure_here(folders: Sequence[Path], pull: bool) -> None:
-    """Pulls the folders that are missing and that a `.dvc` file beside them, or beside a folder above, tracks.
 
-    Args:
-        folders: of data sets.
-        pull: False makes a missing folder an error instead.
+def prepare_data(config: DataConfig) -> None:
+    """Pulls the folders of a data set that are missing, and sets the largest image that is decoded.
+
+    A folder is pulled that a `.dvc` file beside it, or beside a folder above, tracks.
 
     Raises:
-        DataError: `dvc pull` failed, or `pull` is False.
+        DataError: `dvc pull` failed, or `config.dvc_pull` is False and a tracked folder is missing.
         MissingExtraError: DVC is not installed.
     """
-    for folder in folders:
+    limit_megapixels(config.max_megapixels)
+    for folder in config.folders:
         pointer = None if _holds_files(folder) else _pointer(folder)
         if pointer is None:
             continue
-        if not pull:
+        if not config.dvc_pull:
             raise DataError(
                 f"{folder}: is not here, but {pointer} says what it was; run dvc pull {pointer}, or set "
                 "datamodule.dvc_pull=true"
