@@ -67,8 +67,8 @@ def benchmark(
         _measure_speed(running, results, size, options)
     machine = describe_machine()
     rows = _rows(results)
-    show_table(f"{size[0]}×{size[1]}; IoU on {len(images)} {origin}\n{machine}", COLUMNS, rows)
-    say(LEGEND)
+    show_table(f"{size[0]}×{size[1]}; IoU on {len(images)} {origin}", COLUMNS, rows)
+    say(machine, LEGEND)
     servers = [engine for engine in engines if backends()[engine.name].schemes]
     loads = {str(engine): _measure_server(engine, options, size) for engine in servers}
     if out:

@@ -223,6 +223,6 @@ def _show(splits: Sequence[Split], files: Sequence[Path], names: Sequence[str], 
                 mean = np.mean([weights[stem] for stem in stems], axis=0)[1:]
                 shares = [f"{share:.1%} {name}" for name, share in zip(names, mean, strict=False) if share]
                 rows.append((file.name, part, len(stems), ", ".join(shares) or "not counted"))
-    show_table(f"Split by {groups}", ("file", "part", "samples", "classes"), rows)
+    show_table(f"Split, split.groups={groups}", ("file", "part", "samples", "classes"), rows)
     hint = shlex.quote(as_override("datamodule.split_file", str(files[0])))
     say(f"{files[0]}: train with {hint}")
