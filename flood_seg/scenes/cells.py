@@ -31,6 +31,18 @@ class Cell:
     probabilities: np.ndarray | None
     valid: np.ndarray
 
+    def classes(self, threshold: float) -> np.ndarray:
+        """Returns the class of each pixel, uint8 [height, width]: the most probable, or the foreground (binary).
+
+        Args:
+            threshold: a pixel is foreground where its probability is above this (binary only).
+        """
+        if self.probabilities is None:
+            return np.zeros(self.valid.shape, np.uint8)
+        if len(self.probabilities) > 1:
+            return np.asarray(self.probabilities.argmax(axis=0), np.uint8)
+        return np.asarray(self.probabilities[0] > threshold, np.uint8)
+
 
 def read_cells(grid: Grid, store: BlockStore) -> Iterator[Cell]:
     """Yields the cells of a scene, row by row, from its finished blocks."""
