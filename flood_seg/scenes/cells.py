@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from flood_seg.scenes.grid import Box, Grid
+    from flood_seg.scenes.grid import Block, Box, Grid
     from flood_seg.scenes.store import BlockStore
 
 STEPS = 65535  # that the sums of blocks count probabilities in
@@ -44,10 +44,10 @@ class Cell:
         return np.asarray(self.probabilities[0] > threshold, np.uint8)
 
 
-def read_cells(grid: Grid, store: BlockStore) -> Iterator[Cell]:
-    """Yields the cells of a scene, row by row, from its finished blocks."""
+def read_cells(grid: Grid, store: BlockStore, blocks: Iterable[Block] | None = None) -> Iterator[Cell]:
+    """Yields the cells of a scene, row by row, or those of `blocks` only, from its finished blocks."""
     load = lru_cache(maxsize=4)(store.load)  # neighbours share blocks
-    for block in grid.blocks():
+    for block in grid.blocks() if blocks is None else blocks:
         box = grid.cell(block)
         total = np.zeros((box.height, box.width), np.uint32)
         valid = np.ones((box.height, box.width), bool)
