@@ -49,9 +49,9 @@ def evaluate(
         value_scale: of the images, for the model of `options.compare`; None: the one in its spec.
         listing: where all skipped images are listed, for the warning.
         files: writes the predictions; None: nothing is written.
-        scenes: how the images, `ScenePair`s then, are segmented in windows, as `map` does; None: each is resized to the
-            network's input. Boundary F1 is not measured on scenes, and their logits are those of the blended
-            probabilities.
+        scenes: how the images, `ScenePair`s where not all of their pixels count, are segmented in windows, as `map`
+            does; None: each is resized to the network's input. On scenes, boundary F1 is not measured, and the logits
+            are those of the blended probabilities.
 
     Raises:
         DataError: no usable pair, or a mask has a value that the labels do not list.
@@ -98,7 +98,7 @@ def evaluate(
             for title, slices in summary.property_slices(rows).items()
         },
     }
-    if isinstance(evaluator, SceneEvaluator):
+    if scenes and isinstance(evaluator, SceneEvaluator):
         record["scenes"] = {"overlap": scenes.overlap, "scale": evaluator.scales}
         record |= {f"boundary_f1_{radius}px": None for radius in options.boundary}
     if groups is not None:

@@ -22,6 +22,7 @@ from flood_seg.evaluation.measure import (
     sample_logits,
     usable,
 )
+from flood_seg.evaluation.scene_pairs import ScenePair
 from flood_seg.imaging.display import to_picture
 from flood_seg.imaging.postprocess import to_logits
 from flood_seg.imaging.preprocess import shrunk
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from flood_seg.config.schema.scenes import WindowOptions
+    from flood_seg.data.pairing import Pair
     from flood_seg.data.reading import SampleReader
-    from flood_seg.evaluation.scene_pairs import ScenePair
     from flood_seg.inference.predictor import Predictor
     from flood_seg.scenes.cells import Cell
     from flood_seg.scenes.grid import Block, Box, Grid
@@ -64,7 +65,7 @@ class SceneEvaluator:
         self._candidates, self._reader, self._options = candidates, reader, options
         self.left_out, self.scales = LeftOut(listing), dict[str, float]()
 
-    def evaluate(self, scenes: Sequence[ScenePair]) -> Iterator[ImageResult]:
+    def evaluate(self, scenes: Sequence[Pair]) -> Iterator[ImageResult]:
         """Yields the result of each usable scene, in their order; warns of the others.
 
         Raises:
@@ -73,13 +74,13 @@ class SceneEvaluator:
         """
         return usable(((pair.stem, self._attempt(pair)) for pair in scenes), self.left_out, len(scenes))
 
-    def _attempt(self, pair: ScenePair) -> ImageResult | ImageError | LogitsError:
+    def _attempt(self, pair: Pair) -> ImageResult | ImageError | LogitsError:
         try:
             return self._evaluate(pair)
         except (ImageError, LogitsError) as error:
             return error
 
-    def _evaluate(self, pair: ScenePair) -> ImageResult:
+    def _evaluate(self, pair: Pair) -> ImageResult:
         seconds, matrices = dict[str, float](), dict[str, np.ndarray]()
         with Scene.open(pair.image, self._reader.bands) as scene, TemporaryDirectory() as folder:
             truth = Truth(pair, self._reader, scene)
@@ -124,14 +125,15 @@ def _segment(scene: Scene, predictor: Predictor, grid: Grid, store: BlockStore, 
 class Truth:
     """The truth of a scene, read cell by cell."""
 
-    def __init__(self, pair: ScenePair, reader: SampleReader, scene: Scene) -> None:
-        """Takes a scene and its pair; reads the truth of a photo, which is not read by windows.
+    def __init__(self, pair: Pair, reader: SampleReader, scene: Scene) -> None:
+        """Takes a scene and its pair; reads the truth of a photo, which is not read by windows, at once.
 
         Raises:
             ImageError: it cannot be read, or is of another aspect ratio.
             DataError: it has a value that the classes do not list.
         """
         self._pair, self._reader, self._scene = pair, reader, scene
+        self._counted = pair.counted if isinstance(pair, ScenePair) else None
         self._photo: np.ndarray | None = None
         if scene.is_photo:
             mask = reader.read_mask(pair)
@@ -140,7 +142,7 @@ class Truth:
 
     def counts_in(self, box: Box) -> bool:
         """Whether any pixel of a rectangle counts."""
-        return self._pair.counted is None or any(one.meets(box) for one in self._pair.counted)
+        return self._counted is None or any(one.meets(box) for one in self._counted)
 
     def read(self, cell: Cell) -> np.ndarray:
         """Returns class indices, uint8 [h, w], `IGNORED` where the scene has no data and where pixels do not count.
@@ -156,9 +158,9 @@ class Truth:
             window = Window(box.row, box.col, box.height, box.width, (self._scene.height, self._scene.width))
             mask = resize_mask(self._reader.read_mask(self._pair, window), box.height, box.width)
         counted = cell.valid
-        if self._pair.counted is not None:
+        if self._counted is not None:
             inside = np.zeros(counted.shape, bool)
-            for one in self._pair.counted:
+            for one in self._counted:
                 if one.meets(box):
                     inside[one.shared(box).within(box)] = True
             counted = counted & inside

@@ -239,7 +239,8 @@ def test_photos_faults_and_a_comparison(model: Path, tmp_path: Path, capsys: pyt
     add(data, "damaged", noise(), truth).write_bytes(b"II*\0 no tiff")
     record, _ = evaluate(model, data, tmp_path / "out", "--compare", str(model), "--tta", "--goal", "f1")
     assert record["left_out"] == ["damaged"]
-    assert "damaged left out: " in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "damaged left out: " in error and "part=auto: all pixels of 2 scenes count" in error
     assert record["images"] == 1 and record["thresholds"]["f1"]["f1"] > 0.5
     mask = probabilities_of(image, model)[:, :, 0] > 0.5
     plain = record["comparison"]["figures"]["iou"]
