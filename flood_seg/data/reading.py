@@ -20,7 +20,7 @@ from flood_seg.imaging.read import read_bands
 if TYPE_CHECKING:
     from flood_seg.config.schema import DataConfig
     from flood_seg.data.pairing import Pair, SampleWindow
-    from flood_seg.imaging.raster import Raster
+    from flood_seg.imaging.raster import Raster, Window
     from flood_seg.spec import ModelSpec
 
 Sample = tuple[np.ndarray, np.ndarray]  # image [H, W, bands] and class indices uint8 [H, W]
@@ -90,13 +90,17 @@ class SampleReader:
         nothing = np.zeros(values.shape[:2], np.uint8)
         return fill_up(values, nothing, pair.window)[0]
 
-    def read_mask(self, pair: Pair) -> np.ndarray:
-        """Returns a pair's class indices, uint8 [H, W], at the mask's own size; raises as `load`."""
+    def read_mask(self, pair: Pair, window: Window | None = None) -> np.ndarray:
+        """Returns a pair's class indices, uint8 [H, W], in a window of the image, else at the mask's own size.
+
+        Raises as `load`.
+        """
+        window = window or pair.window
         if pair.mask.suffix.lower() in VECTORS:
             from flood_seg.data.vectors import draw_shapes
 
-            return draw_shapes(pair.mask, pair.image, self.classes, self.label_field, pair.window)
-        return read_classes(pair.mask, self.classes, pair.window)
+            return draw_shapes(pair.mask, pair.image, self.classes, self.label_field, window)
+        return read_classes(pair.mask, self.classes, window)
 
     def load_at(self, pair: Pair, height: int, width: int) -> Sample:
         """Decodes a pair and resizes it to the network's size; raises as `load`."""

@@ -10,6 +10,7 @@ from flood_seg.data.tables import read_groups
 from flood_seg.evaluation import summary
 from flood_seg.evaluation.agreement import check_same_spec
 from flood_seg.evaluation.measure import MAIN, Evaluator, ImageResult
+from flood_seg.evaluation.measure_scenes import SceneEvaluator
 from flood_seg.evaluation.result import EvaluationResult, Gallery
 from flood_seg.evaluation.rows import image_rows
 from flood_seg.evaluation.tta import Augmentations, AugmentedBackend
@@ -22,7 +23,7 @@ from flood_seg.metrics.slices import group_slices
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flood_seg.config.schema import DataConfig, EvaluationOptions
+    from flood_seg.config.schema import DataConfig, EvaluationOptions, WindowOptions
     from flood_seg.data.pairing import Pair
     from flood_seg.evaluation.prediction_files import PredictionFiles
 
@@ -32,7 +33,7 @@ REPORTED_GOALS = ("f1", "iou", "recall>=0.95", "precision>=0.9")
 def evaluate(
     predictor: Predictor, pairs: Sequence[Pair], data: DataConfig, options: EvaluationOptions, *, name: str,
     max_input_shift: float, at_network_size: bool = False, value_scale: float | None = None, listing: str = "",
-    files: PredictionFiles | None = None,
+    files: PredictionFiles | None = None, scenes: WindowOptions | None = None,
 ) -> EvaluationResult:  # fmt: skip
     """Predicts every image of a data set and computes the metrics.
 
@@ -48,6 +49,9 @@ def evaluate(
         value_scale: of the images, for the model of `options.compare`; None: the one in its spec.
         listing: where all skipped images are listed, for the warning.
         files: writes the predictions; None: nothing is written.
+        scenes: how the images, `ScenePair`s where not all of their pixels count, are segmented in windows, as `map`
+            does; None: each is resized to the network's input. On scenes, boundary F1 is not measured, and the logits
+            are those of the blended probabilities.
 
     Raises:
         DataError: no usable pair, or a mask has a value that the labels do not list.
@@ -59,13 +63,18 @@ def evaluate(
     reader = SampleReader.for_model(data, spec)
     candidates = _candidates(predictor, options, len(pairs), value_scale)
     gallery, results, logits = Gallery(options.examples), list[ImageResult](), summary.LogitStatistics()
-    evaluator = Evaluator(candidates, reader, options.boundary, at_network_size, listing, files)
+    radii = [] if scenes else options.boundary
+    evaluator: Evaluator | SceneEvaluator
+    if scenes:
+        evaluator = SceneEvaluator(candidates, reader, scenes, listing)
+    else:
+        evaluator = Evaluator(candidates, reader, radii, at_network_size, listing, files)
     for result in evaluator.evaluate(pairs):
         scores = task_metrics(result.matrix[None], task)
         gallery.add(result, scores.iou if options.rank_by == "iou" else scores.f1)
         logits.add(result)
         results.append(result)
-    rows = image_rows(results, spec, options.boundary, groups)
+    rows = image_rows(results, spec, radii, groups)
     record: dict[str, Any] = {
         "model": name,
         "engine": predictor.backend.description,
@@ -78,7 +87,7 @@ def evaluate(
         "threshold": predictor.threshold,
         "temperature": spec.temperature,
     }
-    metrics, bounds = summary.overall(results, rows, task, options.boundary, rounds)
+    metrics, bounds = summary.overall(results, rows, task, radii, rounds)
     matrices = summary.stack(results)
     record |= metrics | {
         "intervals": bounds,
@@ -89,6 +98,9 @@ def evaluate(
             for title, slices in summary.property_slices(rows).items()
         },
     }
+    if scenes and isinstance(evaluator, SceneEvaluator):
+        record["scenes"] = {"overlap": scenes.overlap, "scale": evaluator.scales}
+        record |= {f"boundary_f1_{radius}px": None for radius in options.boundary}
     if groups is not None:
         slices = group_slices([result.stem for result in results], groups)
         record["groups"] = summary.slice_metrics(results, slices, task, rounds)

@@ -22,12 +22,13 @@ from flood_seg.metrics.loss import cross_entropy
 from flood_seg.skipped import EVERY, LeftOut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from flood_seg.data.pairing import Pair
     from flood_seg.data.reading import SampleReader
+    from flood_seg.errors import FloodSegError
     from flood_seg.evaluation.prediction_files import PredictionFiles
-    from flood_seg.inference.predictor import Prediction, Predictor
+    from flood_seg.inference.predictor import Predictor
 
 MAIN = "model"
 THUMBNAIL_PX = 320  # of the longer side
@@ -53,7 +54,7 @@ class ImageResult:
         matrices: confusion matrix of each candidate, int64 [classes, classes].
         seconds: inference time of each candidate.
         loss: mean cross-entropy per pixel of the main candidate, in nats.
-        boundary: boundary F1 of the main candidate, one value per radius.
+        boundary: boundary F1 of the main candidate, one value per radius; empty where it is not measured.
         logits: histograms of the main candidate's logits, int64 [2, BINS] (binary).
         sampled: logits float32 [n, classes] and true indices [n] of sampled pixels (multiclass).
         brightness: mean grey value, in [0, 1].
@@ -118,16 +119,7 @@ class Evaluator(Stages[_Sample]):
             DataError: no pair is usable, or a mask has a value that the classes do not list.
         """
         done = track(self.each(map(_Sample, pairs)), "Evaluating", len(pairs))
-        with self.left_out as left_out:
-            for sample in done:
-                if sample.error:
-                    left_out.add(sample.pair.stem, str(sample.error))
-                elif sample.result:
-                    yield sample.result
-            if len(left_out) == len(pairs):
-                left_out.listing = EVERY  # no report is written
-        if len(left_out) == len(pairs):
-            raise DataError(f"no usable pair among {len(pairs)}; see the messages above")
+        return usable(((one.pair.stem, one.error or one.result) for one in done), self.left_out, len(pairs))
 
     def decode(self, item: _Sample) -> np.ndarray:
         """Reads a pair; what is ignored has no data."""
@@ -149,7 +141,7 @@ class Evaluator(Stages[_Sample]):
             self._files.write(item.pair.stem, image, mask, main)
         binary = self._spec.task == "binary"
         small = to_picture(shrink(image, THUMBNAIL_PX), self._reader.bands.names)
-        grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+        brightness, sharpness = measure_picture(small)
         item.result = ImageResult(
             stem=item.pair.stem,
             size=item.size,
@@ -158,17 +150,48 @@ class Evaluator(Stages[_Sample]):
             loss=cross_entropy(main.logits, mask, main.temperature),
             boundary=boundary_f1(main.mask, mask, count, self._radii),
             logits=count_logits(main.logits[0], mask) if binary else None,
-            sampled=None if binary else _sample(main, mask),
-            brightness=float(grey.mean()) / 255,
-            sharpness=float(cv2.Laplacian(grey, cv2.CV_32F).std()) / 255,
+            sampled=None if binary else sample_logits(main.logits, mask),
+            brightness=brightness,
+            sharpness=sharpness,
             shift=item.shift,
             thumbnails=Thumbnails(small, *(resize_mask(one, *small.shape[:2]) for one in (mask, main.mask))),
         )
         item.mask = None
 
 
-def _sample(prediction: Prediction, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def usable(
+    results: Iterable[tuple[str, ImageResult | FloodSegError | None]], left_out: LeftOut, total: int
+) -> Iterator[ImageResult]:
+    """Yields the results among pairs of a stem and its result or the error of it; warns of the errors.
+
+    Args:
+        results: None is neither.
+        left_out: takes the errors.
+        total: number of results.
+
+    Raises:
+        DataError: all are errors.
+    """
+    with left_out:
+        for stem, result in results:
+            if isinstance(result, ImageResult):
+                yield result
+            elif result:
+                left_out.add(stem, str(result))
+        if len(left_out) == total:
+            left_out.listing = EVERY  # no report is written
+    if len(left_out) == total:
+        raise DataError(f"no usable pair among {total}; see the messages above")
+
+
+def measure_picture(picture: np.ndarray) -> tuple[float, float]:
+    """Returns the brightness and the sharpness of a thumbnail, uint8 [h, w, 3] RGB; see `ImageResult`."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    return float(grey.mean()) / 255, float(cv2.Laplacian(grey, cv2.CV_32F).std()) / 255
+
+
+def sample_logits(logits: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the logits and class indices of evenly spaced pixels that are not ignored."""
     counted = np.flatnonzero(target != IGNORED)
     chosen = counted[np.linspace(0, len(counted) - 1, min(SAMPLED_PIXELS, len(counted))).astype(int)]
-    return prediction.logits.reshape(len(prediction.logits), -1)[:, chosen].T, target.ravel()[chosen]
+    return logits.reshape(len(logits), -1)[:, chosen].T, target.ravel()[chosen]

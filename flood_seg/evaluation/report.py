@@ -106,7 +106,7 @@ def _metrics(record: dict[str, Any], options: EvaluationOptions) -> list[dict[st
             f"Boundary F1, {radius} px", f"F1 of outlines within a tolerance of {radius} pixels, mean over images."
         ) for radius in options.boundary
     }  # fmt: skip
-    definitions = {name: text for name, text in (DEFINITIONS | boundary).items() if name in record}
+    definitions = {name: text for name, text in (DEFINITIONS | boundary).items() if record.get(name) is not None}
     return [
         {"title": title, "definition": definition, "value": record[name], "interval": record["intervals"].get(name)}
         for name, (title, definition) in definitions.items()

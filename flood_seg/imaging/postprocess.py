@@ -99,6 +99,21 @@ def to_16_bits(probabilities: np.ndarray) -> np.ndarray:
     return np.rint(probabilities * np.float32(65535)).astype(np.uint16)
 
 
+def to_logits(probabilities: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Inverts `to_probabilities`; probabilities within 2⁻¹⁷ of 0 or 1, half a step of 16 bits, count as that far.
+
+    Args:
+        probabilities: float32 [channels, H, W] in [0, 1]; one channel means binary.
+        temperature: of the probabilities.
+
+    Returns:
+        float32 [channels, H, W]; of several classes, the logarithms of the probabilities times the temperature.
+    """
+    inside = np.clip(probabilities, 2.0**-17, 1 - 2.0**-17)
+    logits = np.log(inside) - np.log1p(-inside) if len(inside) == 1 else np.log(inside)
+    return np.asarray(logits * np.float32(temperature), np.float32)
+
+
 def logit(probability: float) -> float:
     """Returns the logit of a probability; -inf at 0 and inf at 1."""
     if probability <= 0:

@@ -95,7 +95,7 @@ def write_layers(
             statistics.unobserved += valid.size - int(np.count_nonzero(valid))
             if probabilities is None:
                 continue
-            classes = decide(probabilities, threshold)
+            classes = cell.classes(threshold)
             _count(statistics, classes, probabilities, valid, ground.pixel_area(cell.box) if ground else None)
             mask.write(cell.box, np.where(valid, to_labels(classes, mask_values(spec)), np.uint8(NODATA))[None])
             if len(layers) > 1:
@@ -104,13 +104,6 @@ def write_layers(
             _describe(layer.out, spec, names if layer is not mask else (), probability)
             layer.finish()
     return statistics
-
-
-def decide(probabilities: np.ndarray, threshold: float) -> np.ndarray:
-    """Returns the class of each pixel, uint8 [h, w], by probabilities, float32 [channels, h, w]."""
-    if len(probabilities) > 1:
-        return np.asarray(probabilities.argmax(axis=0), np.uint8)
-    return np.asarray(probabilities[0] > threshold, np.uint8)
 
 
 class _Layer:

@@ -11,7 +11,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flood_seg.config.schema.scenes import AUTO, NATIVE
 from flood_seg.console import counted, say, track, warn
 from flood_seg.errors import FloodSegError, ImageError
 from flood_seg.files import write_json
@@ -22,8 +21,7 @@ from flood_seg.products.layers import LayerStatistics, write_layers
 from flood_seg.products.page.page import PAGE, write_page
 from flood_seg.products.stac_item import make_item
 from flood_seg.scenes.cells import read_cells
-from flood_seg.scenes.grid import Grid
-from flood_seg.scenes.scene import Scene
+from flood_seg.scenes.scale import lay_windows
 from flood_seg.scenes.segment import check_scene, segment_scene
 from flood_seg.scenes.store import BlockStore
 
@@ -31,9 +29,9 @@ if TYPE_CHECKING:
     from flood_seg.config.schema.scenes import MapOptions
     from flood_seg.inference.predictor import Predictor
     from flood_seg.products.areas import ClassAreas
-    from flood_seg.scenes.grid import Block
+    from flood_seg.scenes.grid import Block, Grid
+    from flood_seg.scenes.scene import Scene
 
-SCALE_WARNING = 2.0  # a scene whose ground sample distance differs from the model's by more than this factor
 RECORD = "item.json"  # written last: where it is, the scene is done
 _WORK = ".blocks"  # folder of the blocks until the scene is done
 
@@ -76,34 +74,8 @@ class SceneMap:
 
 def plan_map(scene: Scene, folder: Path, model: MapModel, options: MapOptions) -> SceneMap:
     """Chooses the scale and lays the windows over a scene."""
-    spec = model.predictor.spec
-    scale, warnings = choose_scale(options.scale, scene.ground_sample_distance, spec.ground_sample_distance)
-    window = (max(1, round(spec.height / scale)), max(1, round(spec.width / scale)))
-    grid = Grid.of((scene.height, scene.width), window, options.overlap, options.block_size)
-    return SceneMap(scene, folder, scale, grid, [f"{scene.path}: {warning}" for warning in warnings])
-
-
-def choose_scale(given: str, scene_size: float | None, model_size: float | None) -> tuple[float, list[str]]:
-    """Returns how many pixels of the network a pixel of the scene is, and warnings.
-
-    Args:
-        given: `auto`, `native` or a number.
-        scene_size: ground sample distance of the scene in metres; None: unknown.
-        model_size: ground sample distance that the model was trained at.
-    """
-    fitting = scene_size / model_size if scene_size and model_size else 1.0
-    scale = fitting if given == AUTO else 1.0 if given == NATIVE else float(given)
-    if not (scene_size and model_size):
-        return scale, []
-    ratio = max(fitting / scale, scale / fitting)
-    if given == AUTO and max(fitting, 1 / fitting) > SCALE_WARNING:
-        coarse = "; it lacks the detail that the model was trained on" if fitting > 1 else ""
-        what = f"resampled by {scale:.3g} to the {model_size:.3g} m that the model was trained at"
-        return scale, [f"pixels of {scene_size:.3g} m, {what}{coarse}"]
-    if ratio > SCALE_WARNING:
-        what = f"pixels of {scene_size / scale:.3g} m, the model was trained at {model_size:.3g} m"
-        return scale, [f"map.scale={given} gives the model {what}; map.scale=auto resamples"]
-    return scale, []
+    grid, scale, warnings = lay_windows(scene, model.predictor.spec, options)
+    return SceneMap(scene, folder, scale, grid, warnings)
 
 
 def signature(job: SceneMap, model: MapModel, options: MapOptions) -> dict[str, Any]:

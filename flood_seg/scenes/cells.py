@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from flood_seg.scenes.grid import Box, Grid
+    from flood_seg.scenes.grid import Block, Box, Grid
     from flood_seg.scenes.store import BlockStore
 
 STEPS = 65535  # that the sums of blocks count probabilities in
@@ -31,11 +31,23 @@ class Cell:
     probabilities: np.ndarray | None
     valid: np.ndarray
 
+    def classes(self, threshold: float) -> np.ndarray:
+        """Returns the class of each pixel, uint8 [height, width]: the most probable, or the foreground (binary).
 
-def read_cells(grid: Grid, store: BlockStore) -> Iterator[Cell]:
-    """Yields the cells of a scene, row by row, from its finished blocks."""
+        Args:
+            threshold: a pixel is foreground where its probability is above this (binary only).
+        """
+        if self.probabilities is None:
+            return np.zeros(self.valid.shape, np.uint8)
+        if len(self.probabilities) > 1:
+            return np.asarray(self.probabilities.argmax(axis=0), np.uint8)
+        return np.asarray(self.probabilities[0] > threshold, np.uint8)
+
+
+def read_cells(grid: Grid, store: BlockStore, blocks: Iterable[Block] | None = None) -> Iterator[Cell]:
+    """Yields the cells of a scene, row by row, or those of `blocks` only, from its finished blocks."""
     load = lru_cache(maxsize=4)(store.load)  # neighbours share blocks
-    for block in grid.blocks():
+    for block in grid.blocks() if blocks is None else blocks:
         box = grid.cell(block)
         total = np.zeros((box.height, box.width), np.uint32)
         valid = np.ones((box.height, box.width), bool)

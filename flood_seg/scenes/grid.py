@@ -133,8 +133,13 @@ class Box:
         row, col = self.row - other.row, self.col - other.col
         return slice(row, row + self.height), slice(col, col + self.width)
 
+    def meets(self, other: Box) -> bool:
+        """Whether any pixel lies in both."""
+        both = self.shared(other)
+        return both.height > 0 and both.width > 0
+
     def shared(self, other: Box) -> Box:
-        """Returns the rectangle that lies in both."""
+        """Returns the rectangle that lies in both; without a pixel where there is none."""
         top, left = max(self.row, other.row), max(self.col, other.col)
         bottom = min(self.row + self.height, other.row + other.height)
         right = min(self.col + self.width, other.col + other.width)

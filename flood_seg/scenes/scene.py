@@ -134,6 +134,11 @@ class Scene:
         return self.path.stem
 
     @property
+    def is_photo(self) -> bool:
+        """Whether it is decoded as a whole, not read by windows."""
+        return self._photo is not None
+
+    @property
     def box(self) -> Box:
         """All of its pixels."""
         return Box(0, 0, self.height, self.width)

@@ -10,7 +10,7 @@ from flood_seg.inference.values import BandStatistics, check_statistics
 from flood_seg.scenes.stream import BlockSegmenter, pad
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from flood_seg.inference.predictor import Predictor
     from flood_seg.scenes.grid import Block, Grid
@@ -22,7 +22,12 @@ SAMPLED_WINDOWS = 16  # read before the work, to refuse a scene whose values can
 
 
 def segment_scene(
-    scene: Scene, predictor: Predictor, grid: Grid, store: BlockStore, batch_size: int = 1
+    scene: Scene,
+    predictor: Predictor,
+    grid: Grid,
+    store: BlockStore,
+    batch_size: int = 1,
+    blocks: Iterable[Block] | None = None,
 ) -> Iterator[tuple[Block, FloodSegError | None]]:
     """Segments the blocks of a scene that the store does not have.
 
@@ -32,15 +37,16 @@ def segment_scene(
         grid: the windows and blocks.
         store: takes the result of each block.
         batch_size: windows that are run at once.
+        blocks: that are wanted; None: all.
 
     Yields:
-        each of all blocks when it is done, with None, or when it has failed three times, with its last error.
+        each of these blocks when it is done, with None, or when it has failed three times, with its last error.
 
     Raises:
         OutputError: a block cannot be written.
     """
     segmenter = BlockSegmenter(scene, predictor, grid)
-    blocks = list(grid.blocks())
+    blocks = list(grid.blocks() if blocks is None else blocks)
     todo = [block for block in blocks if block not in store]
     yield from ((block, None) for block in blocks if block not in set(todo))
     for attempt in range(ATTEMPTS):

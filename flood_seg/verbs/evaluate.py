@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flood_seg.config.schema import EvaluateConfig
+    from flood_seg.data.pairing import Pair
     from flood_seg.evaluation.result import EvaluationResult
     from flood_seg.tracking.composite import Trackers
     from flood_seg.verbs.common import PathLike
@@ -70,7 +71,7 @@ def run_evaluation(
         DataError: no usable pair, no such part, or a mask has a value that the labels do not list.
         ModelError: the model's spec cannot be changed, or the other model does not fit this one.
     """
-    from flood_seg.data.layout import choose_part, find_samples, parts_of
+    from flood_seg.data.layout import parts_of
     from flood_seg.data.prepare import prepare_data
     from flood_seg.evaluation.evaluate import evaluate as measure
     from flood_seg.evaluation.prediction_files import PredictionFiles
@@ -83,6 +84,10 @@ def run_evaluation(
     from flood_seg.metrics.curve import check_goal
 
     options, (path, _) = config.evaluation, choose_model(model, config.output_dir)
+    if options.scenes and at_network_size:
+        raise UsageError(
+            "--at-network-size: not with evaluation.scenes=true, which counts at each scene's own resolution"
+        )
     if save:
         _check_save(config, path)
     if options.goal:
@@ -97,12 +102,13 @@ def run_evaluation(
         if trackers:
             stack.push(lambda kind, *_: trackers.close(failed=kind is not None))
         prepare_data(config.datamodule)
-        found, _ = find_samples(config.datamodule)
-        pairs = choose_part(config.datamodule, found, config.part)
-        engine = with_streams(as_trained(config.backend) if at_network_size else config.backend, len(pairs))
+        found, pairs = _find_pairs(config)
+        runs = 100 if options.scenes else len(pairs)
+        engine = with_streams(as_trained(config.backend) if at_network_size else config.backend, runs)
         predictor = Predictor(open_backend(engine, path), config.threshold, config.value_scale)
         description = predictor.backend.description
-        say(f"{path}, {description}, on {counted(len(pairs), 'image')} of {config.datamodule.place}")
+        kind = "scene" if options.scenes else "image"
+        say(f"{path}, {description}, on {counted(len(pairs), kind)} of {config.datamodule.place}")
         files = None
         if out and options.files:
             images = {pair.stem: pair.image for pair in found if pair.window is None}
@@ -110,7 +116,7 @@ def run_evaluation(
         result = measure(
             predictor, pairs, config.datamodule, options, name=path, max_input_shift=config.max_input_shift,
             at_network_size=at_network_size, value_scale=config.value_scale, listing=listing,
-            files=files,
+            files=files, scenes=config.map if options.scenes else None,
         )  # fmt: skip
         show(result, options)
         if out:
@@ -122,6 +128,19 @@ def run_evaluation(
     if save:
         _save(result, Path(path))
     return result
+
+
+def _find_pairs(config: EvaluateConfig) -> tuple[list[Pair], Sequence[Pair]]:
+    """Returns all samples, and those that are evaluated: of the part, or the scenes that have pixels of it."""
+    from flood_seg.data.layout import choose_part, find_samples
+    from flood_seg.evaluation.scene_pairs import find_scenes_of
+    from flood_seg.imaging.gdal import import_rasterio
+
+    if config.evaluation.scenes:
+        import_rasterio()  # before any work, where it is not installed
+        return [], find_scenes_of(config.datamodule, config.part)
+    found, _ = find_samples(config.datamodule)
+    return found, choose_part(config.datamodule, found, config.part)
 
 
 def _check_save(config: EvaluateConfig, path: str) -> None:

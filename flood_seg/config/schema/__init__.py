@@ -28,7 +28,7 @@ from flood_seg.config.schema.inference import (
     VerifyConfig,
     VerifyOptions,
 )
-from flood_seg.config.schema.scenes import MapConfig, MapOptions
+from flood_seg.config.schema.scenes import MapConfig, MapOptions, WindowOptions
 from flood_seg.config.schema.training import (
     AugmentationConfig,
     ModelConfig,
@@ -60,6 +60,6 @@ __all__ = [
     "EvaluateConfig", "EvaluationOptions", "ExportConfig", "InferConfig", "MapConfig", "MapOptions", "ModelConfig",
     "OutputConfig", "QuantizeConfig", "QuantizeOptions", "SampleConfig", "SceneConfig", "TensorRtConfig",
     "TensorRtExport", "TrainConfig", "TrainerConfig", "TritonConfig", "TritonServerConfig", "TunerConfig",
-    "VerifyConfig", "VerifyOptions", "WindowsConfig", "check_choice", "check_finite", "check_range", "check_seed",
-    "monitors",
+    "VerifyConfig", "VerifyOptions", "WindowOptions", "WindowsConfig", "check_choice", "check_finite", "check_range",
+    "check_seed", "monitors",
 ]  # fmt: skip

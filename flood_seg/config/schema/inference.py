@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from flood_seg.config.schema.checks import check_choice, check_choices, check_range, closed_choices
 from flood_seg.config.schema.data import DataConfig, Part
+from flood_seg.config.schema.scenes import WindowOptions
 from flood_seg.errors import ConfigError
 
 
@@ -96,6 +97,7 @@ class EvaluationOptions:
     bootstrap: int
     examples: int
     rank_by: Literal["iou", "f1"]
+    scenes: bool
     files: list[str]
     prediction_color: list[int]
     truth_color: list[int]
@@ -112,6 +114,8 @@ class EvaluationOptions:
         check_choices("evaluation", self)
         for kind in self.files:
             check_choice("evaluation.files", kind, get_args(PredictionFile))
+        if self.scenes and self.files:
+            raise ConfigError("evaluation.files: not with evaluation.scenes=true; flood-seg map writes a scene's files")
         check_color("evaluation.prediction_color", self.prediction_color)
         check_color("evaluation.truth_color", self.truth_color)
 
@@ -124,6 +128,7 @@ class EvaluateConfig:
     datamodule: DataConfig
     backend: dict[str, Any]
     evaluation: EvaluationOptions
+    map: WindowOptions
     logger: dict[str, Any] = field(default_factory=dict)
     threshold: float | None
     value_scale: float | None

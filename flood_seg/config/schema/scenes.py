@@ -14,14 +14,30 @@ AUTO, NATIVE = "auto", "native"  # of map.scale
 SCALES = (1 / 32, 32.0)  # a window of 384 pixels is then at most 12,288 pixels of the scene wide
 
 
-@closed_choices
 @dataclass
-class MapOptions:
-    """How a scene is cut into windows, and what is written."""
+class WindowOptions:
+    """How a scene is cut into windows."""
 
     scale: str
     overlap: float
     block_size: int
+
+    def __post_init__(self) -> None:
+        check_range("map.overlap", self.overlap, 0, 0.5)
+        check_range("map.block_size", self.block_size, 64, 16384)
+        if self.scale not in (AUTO, NATIVE):
+            try:
+                factor = float(self.scale)
+            except ValueError:
+                raise ConfigError(f"map.scale={self.scale}: give auto, native or a number, for example 0.5") from None
+            check_range("map.scale", factor, *SCALES)
+
+
+@closed_choices
+@dataclass
+class MapOptions(WindowOptions):
+    """How a scene is cut into windows, and what is written."""
+
     probability: ProbabilityType
     vectors: list[str]
     min_area: float
@@ -31,15 +47,8 @@ class MapOptions:
     page: bool
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_choices("map", self)
-        check_range("map.overlap", self.overlap, 0, 0.5)
-        check_range("map.block_size", self.block_size, 64, 16384)
-        if self.scale not in (AUTO, NATIVE):
-            try:
-                factor = float(self.scale)
-            except ValueError:
-                raise ConfigError(f"map.scale={self.scale}: give auto, native or a number, for example 0.5") from None
-            check_range("map.scale", factor, *SCALES)
         for name in self.vectors:
             check_choice("map.vectors", name, VECTORS)
         for key in ("min_area", "min_hole"):
