@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ from flood_seg.verbs.common import as_path
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from flood_seg.inference.files import Job
+    from flood_seg.inference.photos.locations import Locations
     from flood_seg.verbs.common import PathLike
 
 
@@ -92,11 +95,32 @@ def segment_images(
     spec, most = backend.spec, min(config.batch_size, len(jobs))
     check_batch_memory("batch_size", most, len(spec.bands), spec.height, spec.width)
     predictor = Predictor(backend, config.threshold, config.value_scale)
-    segmenter = Segmenter(predictor, config.output, overlay)
+    locate = bool(config.output.locations) and not Path(image).is_file()
+    segmenter = Segmenter(predictor, config.output, overlay, locate)
     todo = not_done(jobs, overlay, BandSelection.of(predictor.spec), model) if config.skip_existing else jobs
     images = [ImageState(job) for job in todo]
     head = {"model": model, "engine": backend.description, "threshold": predictor.threshold}
-    with Report(json, head, jobs, images, config.max_input_shift, (spec.height, spec.width)) as report:
+    locations = _locations(jobs, images, segmenter) if locate else None
+    with (
+        Report(json, head, jobs, images, config.max_input_shift, (spec.height, spec.width)) as report,
+        locations or nullcontext(),
+    ):
         for done in track(segmenter.each(images, config.batch_size), "Segmenting", len(images)):
             report.add(done)
+    if locations:
+        _write_locations(locations, config.output.locations)
     report.conclude(time.perf_counter() - started)
+
+
+def _locations(jobs: list[Job], images: list[ImageState], segmenter: Segmenter) -> Locations:
+    from flood_seg.inference.photos.locations import Locations  # only of several images, to begin sooner with one
+
+    return Locations(jobs, images, segmenter.recall)
+
+
+def _write_locations(locations: Locations, formats: Sequence[str]) -> None:
+    photos = locations.write(formats)
+    if photos and "html" in formats:
+        from flood_seg.products.page.photos import write_photos_page
+
+        write_photos_page(locations.folder, photos)
