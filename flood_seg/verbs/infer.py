@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from flood_seg.config.compose import compose
 from flood_seg.config.schema import InferConfig
-from flood_seg.console import say, track
+from flood_seg.console import counted, say, track
 from flood_seg.errors import UsageError
 from flood_seg.files import check_name, check_suffix, check_writable
 from flood_seg.imaging.bands import BandSelection
@@ -108,7 +108,7 @@ def segment_images(
         for done in track(segmenter.each(images, config.batch_size), "Segmenting", len(images)):
             report.add(done)
     if locations:
-        _write_locations(locations, config.output.locations)
+        _write_locations(locations, config.output.locations, model)
     report.conclude(time.perf_counter() - started)
 
 
@@ -118,9 +118,14 @@ def _locations(jobs: list[Job], images: list[ImageState], segmenter: Segmenter) 
     return Locations(jobs, images, segmenter.recall)
 
 
-def _write_locations(locations: Locations, formats: Sequence[str]) -> None:
+def _write_locations(locations: Locations, formats: Sequence[str], model: str) -> None:
     photos = locations.write(formats)
-    if photos and "html" in formats:
+    if not photos:
+        return
+    if "html" in formats:
         from flood_seg.products.page.photos import write_photos_page
 
-        write_photos_page(locations.folder, photos)
+        write_photos_page(locations.folder, photos, model)
+    placed = sum(photo.coordinates is not None for photo in photos)
+    files = ", ".join(str(locations.folder / f"photos.{name}") for name in formats)
+    say(f"{files}: where {placed} of {counted(len(photos), 'photo')} were taken")

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
 
 from flood_seg.files import encodable
+from flood_seg.inference.photos.photo import share_color
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,16 +18,6 @@ if TYPE_CHECKING:
     from flood_seg.inference.photos.photo import Photo
 
 _CONTROLS = re.compile(r"[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # that XML cannot contain
-# Colours of shares from that value on, ColorBrewer's YlGnBu, which is safe for colour-blind readers.
-SHARE_COLORS = ((0.0, "#ffffcc"), (0.01, "#a1dab4"), (0.1, "#41b6c4"), (0.25, "#2c7fb8"), (0.5, "#253494"))
-UNKNOWN_COLOR = "#8a8f94"  # of a photo without a mask
-
-
-def share_color(share: float | None) -> str:
-    """Returns the colour that stands for a share in [0, 1], `#rrggbb`; None: there is no mask."""
-    if share is None:
-        return UNKNOWN_COLOR
-    return next(color for start, color in reversed(SHARE_COLORS) if share >= start)
 
 
 def to_kml(photos: Sequence[Photo]) -> str:

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from flood_seg.inference.segment import ImageState
 
+# Colours of shares from that value on, ColorBrewer's YlGnBu, which is safe for colour-blind readers.
+SHARE_COLORS = ((0.0, "#ffffcc"), (0.01, "#a1dab4"), (0.1, "#41b6c4"), (0.25, "#2c7fb8"), (0.5, "#253494"))
+UNKNOWN_COLOR = "#8a8f94"  # of a photo without a mask
 _SHARE = "_share"  # ending of the properties that are shares of classes
 
 
@@ -56,3 +59,10 @@ def relative(path: Path, folder: Path) -> str:
         return Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:
         return path.absolute().as_posix()
+
+
+def share_color(share: float | None) -> str:
+    """Returns the colour that stands for a share in [0, 1], `#rrggbb`; None: there is no mask."""
+    if share is None:
+        return UNKNOWN_COLOR
+    return next(color for start, color in reversed(SHARE_COLORS) if share >= start)
