@@ -34,5 +34,8 @@ def test_an_installed_wheel_finds_water_without_torch_and_without_the_checkout(t
     assert (tmp_path / "api.png").read_bytes() == (tmp_path / "p_mask.png").read_bytes()
     assert (package / "py.typed").is_file() and package.is_relative_to(tmp_path / "env")
     page = package / "products" / "page"  # the pages are made of these
-    parts = ("page.html", "common.css", "common.js", "map.html", "map.js", "photos.html", "photos.js", "leaflet/leaflet.js", "leaflet/leaflet.css", "leaflet/LICENSE")
+    parts = (
+        "page.html", "common.css", "common.js", "map.html", "map.js", "photos.html", "photos.js", "leaflet/leaflet.js",
+        "leaflet/leaflet.css", "leaflet/LICENSE",
+    )  # fmt: skip
     assert all((page / part).is_file() for part in parts)

@@ -103,7 +103,7 @@ def _degrees(value: Any, reference: str, signs: str, most: int) -> float | None:
     """Returns degrees of degrees, minutes and seconds, the last ones optional; the second of `signs` is negative."""
     sign = reference[:1].upper()
     parts = _numbers(value)
-    degrees = sum(part / 60**place for place, part in enumerate(parts))
+    degrees = sum(part / 60.0**place for place, part in enumerate(parts))
     if not sign or sign not in signs or not parts or not 0 <= degrees <= most:  # nan too
         return None
     return round(-degrees if sign == signs[1] else degrees, 8)  # 1 mm
