@@ -81,6 +81,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "flood_seg.networks": ("train",),
     "flood_seg.plots": ("train", "data"),
     "flood_seg.products": ("geo", "data"),
+    "flood_seg.products.page.photos": (),
+    "flood_seg.products.page.render": (),
     "flood_seg.scenes": ("geo", "data"),
     "flood_seg.serving.repository": ("triton", "serve"),
     "flood_seg.torchvision_compat": ("train",),

@@ -33,6 +33,9 @@ def test_an_installed_wheel_finds_water_without_torch_and_without_the_checkout(t
     package = Path(run("env/bin/python", "-c", code).strip()).parent
     assert (tmp_path / "api.png").read_bytes() == (tmp_path / "p_mask.png").read_bytes()
     assert (package / "py.typed").is_file() and package.is_relative_to(tmp_path / "env")
-    page = package / "products" / "page"  # map.html is made of these
-    parts = ("map.html", "map.css", "map.js", "leaflet/leaflet.js", "leaflet/leaflet.css", "leaflet/LICENSE")
+    page = package / "products" / "page"  # the pages are made of these
+    parts = (
+        "page.html", "common.css", "common.js", "map.html", "map.js", "photos.html", "photos.js", "leaflet/leaflet.js",
+        "leaflet/leaflet.css", "leaflet/LICENSE",
+    )  # fmt: skip
     assert all((page / part).is_file() for part in parts)

@@ -56,8 +56,13 @@ class Prediction:
 
     def shares(self, names: Sequence[str]) -> dict[str, float]:
         """Returns the share of the pixels of each class but the background, in [0, 1], by its name."""
-        counts = {name: int(np.count_nonzero(self.mask == index)) for index, name in enumerate(names) if index}
-        return {name: count / self.mask.size for name, count in counts.items()}
+        return class_shares(self.mask, names)
+
+
+def class_shares(mask: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+    """Returns the share of the pixels of each class but the background in a mask, uint8 [H, W] class indices."""
+    counts = {name: int(np.count_nonzero(mask == index)) for index, name in enumerate(names) if index}
+    return {name: count / mask.size for name, count in counts.items()}
 
 
 class Prepared(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from flood_seg.classes import Classes
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from flood_seg.imaging.source import ImageInput
     from flood_seg.inference.predictor import Prediction
     from flood_seg.spec import ModelSpec
+
+THUMBNAIL_QUALITY = 75
 
 
 class Renderer:
@@ -43,6 +46,37 @@ class Renderer:
             mask: class indices, uint8 [H, W].
         """
         return draw_classes(to_picture(image, self._bands), mask, self._colors, self._opacity, self._outline)
+
+    def thumbnail(self, image: np.ndarray, mask: np.ndarray) -> bytes:
+        """Returns a JPEG of an overlay.
+
+        Args:
+            image: any dtype [h, w, bands], raw values, shrunk to the thumbnail's size.
+            mask: class indices, uint8 [H, W], at the image's own size.
+        """
+        height, width = image.shape[:2]
+        shrunk = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+        picture = cv2.cvtColor(self.overlay(image, shrunk), cv2.COLOR_RGB2BGR)
+        encoded: bytes = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, THUMBNAIL_QUALITY))[1].tobytes()
+        return encoded
+
+    def read_mask(self, path: Path) -> np.ndarray:
+        """Reads a mask that `write_mask` wrote, maybe with another foreground value, as class indices, uint8 [H, W].
+
+        Raises:
+            ImageError: it cannot be read.
+        """
+        from flood_seg.imaging.label_values import read_labels
+
+        labels = read_labels(path, by_color=False)
+        mask = np.zeros(labels.values.shape, np.uint8)
+        if len(self._values) == 2:
+            mask[labels.values != self._values[0]] = 1
+        for index, value in enumerate(self._values if len(self._values) > 2 else ()):
+            mask[labels.values == value] = index
+        if labels.declared is not None:
+            mask[labels.declared] = 0
+        return mask
 
     def write_mask(self, path: Path, prediction: Prediction, image: ImageInput | None = None) -> None:
         """Writes the label image as PNG, or as GeoTIFF with a colour table and a nodata value.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flood_seg.config.compose import compose
 from flood_seg.config.schema import InferConfig
-from flood_seg.console import say, track
+from flood_seg.console import counted, say, track
 from flood_seg.errors import UsageError
 from flood_seg.files import check_name, check_suffix, check_writable
 from flood_seg.imaging.bands import BandSelection
@@ -27,6 +28,8 @@ from flood_seg.verbs.common import as_path
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from flood_seg.inference.files import Job
+    from flood_seg.inference.photos.locations import Locations
     from flood_seg.verbs.common import PathLike
 
 
@@ -92,11 +95,37 @@ def segment_images(
     spec, most = backend.spec, min(config.batch_size, len(jobs))
     check_batch_memory("batch_size", most, len(spec.bands), spec.height, spec.width)
     predictor = Predictor(backend, config.threshold, config.value_scale)
-    segmenter = Segmenter(predictor, config.output, overlay)
+    locate = bool(config.output.locations) and not Path(image).is_file()
+    segmenter = Segmenter(predictor, config.output, overlay, locate)
     todo = not_done(jobs, overlay, BandSelection.of(predictor.spec), model) if config.skip_existing else jobs
     images = [ImageState(job) for job in todo]
     head = {"model": model, "engine": backend.description, "threshold": predictor.threshold}
-    with Report(json, head, jobs, images, config.max_input_shift, (spec.height, spec.width)) as report:
+    locations = _locations(jobs, images, segmenter) if locate else None
+    with (
+        Report(json, head, jobs, images, config.max_input_shift, (spec.height, spec.width)) as report,
+        locations or nullcontext(),
+    ):
         for done in track(segmenter.each(images, config.batch_size), "Segmenting", len(images)):
             report.add(done)
+    if locations:
+        _write_locations(locations, config.output.locations, model)
     report.conclude(time.perf_counter() - started)
+
+
+def _locations(jobs: list[Job], images: list[ImageState], segmenter: Segmenter) -> Locations:
+    from flood_seg.inference.photos.locations import Locations  # only of several images, to begin sooner with one
+
+    return Locations(jobs, images, segmenter.recall)
+
+
+def _write_locations(locations: Locations, formats: Sequence[str], model: str) -> None:
+    photos = locations.write(formats)
+    if not photos:
+        return
+    if "html" in formats:
+        from flood_seg.products.page.photos import write_photos_page
+
+        write_photos_page(locations.folder, photos, model)
+    placed = sum(photo.coordinates is not None for photo in photos)
+    files = ", ".join(str(locations.folder / f"photos.{name}") for name in formats)
+    say(f"{files}: where {placed} of {counted(len(photos), 'photo')} were taken")

@@ -10,6 +10,8 @@ from flood_seg.config.schema.data import DataConfig, Part
 from flood_seg.config.schema.scenes import WindowOptions
 from flood_seg.errors import ConfigError
 
+LOCATIONS = ("geojson", "kml", "html")  # files on where photos were taken
+
 
 def check_color(key: str, value: list[int]) -> None:
     """Raises ConfigError unless a value is red, green and blue."""
@@ -28,9 +30,12 @@ class OutputConfig:
     overlay_color: list[int]
     overlay_opacity: float
     outline_color: list[int]
+    locations: list[str]
 
     def __post_init__(self) -> None:
         check_choices("output", self)
+        for name in self.locations:
+            check_choice("output.locations", name, LOCATIONS)
         check_range("output.foreground_value", self.foreground_value, 1, 255)
         check_range("output.overlay_opacity", self.overlay_opacity, 0, 1)
         check_color("output.overlay_color", self.overlay_color)

@@ -1,22 +1,8 @@
 "use strict";
-// Draws the map of the data embedded in the page. Text of the data becomes text nodes only, never HTML.
+// Draws the map of a scene.
 
-const data = JSON.parse(document.getElementById("data").textContent);
-
-function element(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-}
-
-function fill(id, ...children) {
-  document.getElementById(id).append(...children);
-}
-
-const number = (value) => value.toLocaleString("en", { maximumSignificantDigits: 9 });
 const measure = (value, unit) =>
   `${value.toLocaleString("en", { minimumSignificantDigits: 3, maximumSignificantDigits: 3 })} ${unit}`;
-const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
 function area(value) {
   if (!data.georeferenced) return `${number(Math.round(value))} pixels`;
@@ -29,20 +15,10 @@ function length(value) {
   return value >= 1000 ? measure(value / 1000, "km") : measure(value, "m");
 }
 
-function row(name, ...cells) {
-  return element("tr", {}, element("th", { scope: "row" }, ...[name].flat()), ...cells.map((cell) => element("td", {}, cell)));
-}
-
-// Header and legend, first, since they decide how much space is left to the map.
-
-fill("name", data.name);
-fill("facts", ...data.facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
-fill("warnings", ...data.warnings.map((text) => element("li", {}, text)));
+// The legend, first, since it decides how much space is left to the map.
 
 function classRow(name, color, share, square) {
-  const swatch = element("span", { className: color ? "swatch" : "swatch none" });
-  if (color) swatch.style.background = color;
-  return row([swatch, name], percent(share), ...(data.georeferenced ? [square === null ? "" : area(square)] : []));
+  return row([swatch(color), name], percent(share), ...(data.georeferenced ? [square === null ? "" : area(square)] : []));
 }
 
 const heads = ["Class", "Share", ...(data.georeferenced ? ["Area"] : [])];
@@ -79,7 +55,6 @@ if (data.polygons) {
   fill("legend", element("p", { className: "note" }, `${smaller} Outlines are simplified; figures are those of ${file}.`));
 }
 if (!data.georeferenced) fill("legend", element("p", { className: "note" }, "The scene is not georeferenced: no scale, no north, areas in pixels."));
-fill("credits", `flood-seg ${data.version} · Leaflet ${L.version}`);
 
 // The map.
 
@@ -101,12 +76,6 @@ function showScene() {
 showScene();
 const fitted = map.getZoom();
 map.setMinZoom(fitted - 2).setMaxZoom(fitted + 6);
-
-function control(position, content, className) {
-  const made = L.control({ position });
-  made.onAdd = () => element("div", { className }, ...content);
-  return made.addTo(map);
-}
 
 // Layers, from the lowest to the highest, each in a pane whose opacity its slider sets.
 
@@ -146,9 +115,7 @@ function popup({ feature: { properties: found } }) {
   const rows = [row("Area", area(found.area)), row("Perimeter", length(found.perimeter))];
   if (found.probability !== null) rows.push(row("Mean probability", percent(found.probability)));
   const { name, color } = data.classes[found.class];
-  const swatch = element("span", { className: "swatch" });
-  swatch.style.background = color;
-  return element("div", {}, element("b", {}, swatch, name), element("table", {}, ...rows));
+  return element("div", {}, element("b", {}, swatch(color), name), element("table", {}, ...rows));
 }
 
 if (data.polygons) {
@@ -165,37 +132,8 @@ fill("layers", ...controls.reverse());
 
 // The frame of the map.
 
-const home = L.control({ position: "topleft" });
-home.onAdd = () => {
-  const button = element("a", { href: "#", role: "button", title: "Show the whole scene", textContent: "⤢" });
-  button.setAttribute("aria-label", button.title);
-  L.DomEvent.on(button, "click", (event) => { L.DomEvent.stop(event); showScene(); });
-  return element("div", { className: "leaflet-bar" }, button);
-};
-home.addTo(map);
-
-if (data.georeferenced) {
-  L.control.scale({ imperial: false, maxWidth: 140 }).addTo(map);
-  const arrow = element("template");
-  arrow.innerHTML = '<svg viewBox="0 0 24 34" role="img" aria-label="North is up"><path d="M12 11 19 33 12 28 5 33Z"/>' +
-    '<text x="12" y="9" font-size="11" font-weight="700" text-anchor="middle">N</text></svg>';
-  control("topright", [arrow.content], "north");
-}
-
-const position = element("span");
-control("bottomright", [position], "position");
-
-function showPosition({ lat, lng }) {
-  if (!data.georeferenced) {
-    position.textContent = `column ${Math.floor(lng)}, row ${Math.floor(-lat)}`;
-    return;
-  }
-  const longitude = L.Util.wrapNum(lng, [-180, 180], true);
-  position.textContent = `${Math.abs(lat).toFixed(5)}° ${lat < 0 ? "S" : "N"}, ` +
-    `${Math.abs(longitude).toFixed(5)}° ${longitude < 0 ? "W" : "E"} (WGS 84)`;
-}
-
-showPosition(map.getCenter());
-map.on("mousemove click", ({ latlng }) => showPosition(latlng));
+addHome(map, "Show the whole scene", showScene);
+if (data.georeferenced) addCompass(map);
+addPosition(map, data.georeferenced ? geographic : ({ lat, lng }) => `column ${Math.floor(lng)}, row ${Math.floor(-lat)}`);
 
 document.body.dataset.ready = "true";

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import html
-import json
-from base64 import b64encode
 from datetime import UTC, datetime
-from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.classes import to_hex
@@ -19,6 +13,7 @@ from flood_seg.imaging.display import class_colors
 from flood_seg.products.page.frame import Frame
 from flood_seg.products.page.pictures import mask_picture, probability_picture, ramp, scene_picture
 from flood_seg.products.page.polygons import read_polygons
+from flood_seg.products.page.render import render
 from flood_seg.version import __version__
 
 if TYPE_CHECKING:
@@ -84,7 +79,7 @@ def write_page(
     if vector := next((path for path in vectors if path.is_file()), None):
         drawn = read_polygons(vector, spec.class_names, frame)
         content["polygons"] = {"file": vector.name, "total": drawn.total, "features": drawn.features}
-    write_text(folder / PAGE, _render(content))
+    write_text(folder / PAGE, render("map", content))
 
 
 def _picture(title: str, source: str, opacity: int, *, shown: bool = True) -> dict[str, Any]:
@@ -116,27 +111,3 @@ def _facts(scene: Scene, frame: Frame, model: str, predictor: Predictor) -> list
 
 def _text(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M} UTC"
-
-
-def _render(content: dict[str, Any]) -> str:
-    """Fills the template; no text of `content` can end the element that it is in or become a script."""
-    parts = files("flood_seg.products.page")
-    texts = {
-        name: parts.joinpath(file).read_text(encoding="utf-8")
-        for name, file in {
-            "leaflet": "leaflet/leaflet.js", "leaflet_style": "leaflet/leaflet.css", "license": "leaflet/LICENSE",
-            "script": "map.js", "style": "map.css",
-        }.items()
-    }  # fmt: skip
-    texts["leaflet"] = texts["leaflet"].partition("//# sourceMappingURL")[0]  # developer tools would ask for it
-    return Template(parts.joinpath("map.html").read_text(encoding="utf-8")).substitute(
-        texts,
-        title=html.escape(content["name"]),
-        data=json.dumps(content, separators=(",", ":")).replace("<", "\\u003c"),
-        script_hashes=" ".join(_hash(texts[name]) for name in ("leaflet", "script")),
-    )
-
-
-def _hash(script: str) -> str:
-    """Returns the source expression by which a policy allows one script alone."""
-    return f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"

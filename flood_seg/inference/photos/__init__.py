@@ -1,0 +1,1 @@
+"""Where photos were taken: what is written of it beside their masks."""
