@@ -77,7 +77,9 @@ class Segmenter(Stages[ImageState]):
             item.position = read_position(item.job.image)
         raster = read_bands(item.job.image, self._bands)
         item.valid = raster.valid
-        item.small = shrink(raster.values, THUMBNAIL) if item.position else None
+        if item.position:
+            step = max(1, max(raster.values.shape[:2]) // (3 * THUMBNAIL))  # averaging all of 12 megapixels took 25 ms
+            item.small = shrink(raster.values[::step, ::step], THUMBNAIL)
         return raster.values
 
     def conclude(self, item: ImageState) -> None:
