@@ -45,6 +45,8 @@ class MapOptions(WindowOptions):
     simplify: float
     smooth: float
     page: bool
+    assets: list[str]
+    work_dir: str
 
     def __post_init__(self) -> None:
         super().__post_init__()
