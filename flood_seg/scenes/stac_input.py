@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 from xml.etree import ElementTree
 
 from flood_seg.errors import DataError, ImageError
@@ -54,7 +54,7 @@ def is_stac(text: str) -> bool:
     scheme, suffix = urlsplit(text).scheme, PurePosixPath(urlsplit(text).path).suffix.lower()
     if scheme in ("http", "https") and not suffix:  # as those of a STAC API
         try:
-            with urlopen(Request(text, method="HEAD"), timeout=TIMEOUT_S) as page:
+            with urlopen(text, timeout=TIMEOUT_S) as page:
                 return "json" in page.headers.get_content_type()
         except OSError as error:
             raise DataError(f"{text}: cannot be read ({getattr(error, 'reason', error)})") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pystac
 import pytest
 import rasterio
@@ -148,6 +150,31 @@ def test_from_and_to_a_bucket(
     assert run(smoothing_model, address, out, "map.probability=none") == 0
     assert bucket.get("maps/scene/mask.tif") != before
     assert "maps/scene/probability.tif" not in bucket.list()  # of the earlier result
+
+
+def test_an_archive_in_a_bucket(
+    bucket: Bucket, smoothing_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, name in enumerate(("a", "b", "later/c")):
+        scene = write_scene(tmp_path / "scene.tif", noise(seed=seed))
+        bucket.put(f"in/{name}.tif", scene)
+    bucket.put("in/broken.tif", b"II*\0 no tiff")
+    source, out = f"s3://{bucket.name}/in", f"s3://{bucket.name}/maps"
+    assert run(smoothing_model, f"{source}/*.tif", out) == 2
+    assert "1 of 3 scenes" in capsys.readouterr().err
+    assert run(smoothing_model, f"{source}/later/c.tif", out) == 0  # one scene, to an archive
+    collection = json.loads(bucket.get("maps/collection.json"))
+    assert [link["href"] for link in collection["links"] if link["rel"] == "item"] == [
+        f"./{name}/item.json" for name in "abc"
+    ]
+    assert json.loads(bucket.get("maps/c/item.json"))["collection"] == collection["id"] == "maps"
+    table = pq.read_table(io.BytesIO(bucket.get("maps/index.parquet")))
+    for row in table.to_pylist():
+        item = json.loads(bucket.get(f"maps/{row['id']}/item.json"))
+        assert row["flood_seg:area_m2"] == item["properties"]["flood_seg:area_m2"]
+    before = bucket.get("maps/index.parquet")
+    assert run(smoothing_model, f"{source}/later/c.tif", out) == 0
+    assert bucket.get("maps/index.parquet") == before
 
 
 def test_a_bucket_that_vanishes(
