@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from flood_seg.scenes.grid import Block, Grid
     from flood_seg.scenes.scene import Scene
 
-_NOT_IN_SIGNATURE = ("scale", "assets", "work_dir")  # its own key; part of the input; without influence
+_NOT_IN_SIGNATURE = ("scale", "assets", "work_dir", "share_blocks")  # its own key; part of the input; without influence
 _WORK = ".blocks"  # folder of the blocks until the scene is done
 
 
@@ -100,8 +100,10 @@ def signature(job: SceneMap, model: MapModel, options: MapOptions) -> dict[str, 
         if is_gdal_name(path):
             files[address(path)] = fingerprint(address(path)) if "://" in address(path) else None
         else:
-            status = path.stat()
-            files[str(path)] = [status.st_size, status.st_mtime_ns]
+            status, name = path.stat(), job.scene.source if path == job.scene.path else str(path)
+            is_text = path.suffix.lower() == ".vrt"  # that of a STAC item is written anew on another machine
+            version = sha256(path.read_bytes()).hexdigest() if is_text else status.st_mtime_ns
+            files[name] = [status.st_size, version]
     return {
         "model": model.digest,
         "engine": predictor.backend.description,
@@ -149,10 +151,10 @@ def _compute(
     for warning in job.warnings:
         warn(warning)
     work = job.folder / _WORK
-    store = BlockStore(work, job.grid)
-    if not _continues(job, work, state):
+    store = BlockStore(work, job.grid, job.remote / _WORK if job.remote and options.share_blocks else None)
+    if not _continues(job, store, state):
         check_scene(job.scene, model.predictor, job.grid)
-        write_json(work / "signature.json", state)
+        store.begin(state)
     blocks = segment_scene(job.scene, model.predictor, job.grid, store, batch_size)
     for block, error in track(blocks, job.scene.name, job.grid.block_count):
         if error:
@@ -176,7 +178,7 @@ def _compute(
         _write_page(job, model, statistics)
     record = _report(job, model, state, statistics, areas, shift, time.perf_counter() - started)
     if not job.failed:
-        shutil.rmtree(work)
+        store.clear()
     return record
 
 
@@ -195,22 +197,16 @@ def _is_done(record: dict[str, Any], state: dict[str, Any]) -> bool:
     return False
 
 
-def _continues(job: SceneMap, work: Path, state: dict[str, Any]) -> bool:
-    """Whether the blocks of an earlier run can be used; removes them where not."""
-    if not work.is_dir():
-        if (job.folder / RECORD).is_file():
-            say(f"{job.folder}: its result is of another model, threshold, input or option; it is computed anew")
-        return False
-    try:
-        earlier = json.loads((work / "signature.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        earlier = None
+def _continues(job: SceneMap, store: BlockStore, state: dict[str, Any]) -> bool:
+    """Whether the blocks of an earlier run can be used."""
+    earlier = store.signature()
     if earlier == state:
         return True
-    if earlier is not None:
+    if isinstance(earlier, dict):
         changed = ", ".join(key for key in state if earlier.get(key) != state[key])
-        say(f"{job.folder}: begins anew, since the interrupted run had another {changed}")
-    shutil.rmtree(work)
+        say(f"{job.place}: begins anew, since the interrupted run had another {changed}")
+    elif (job.folder / RECORD).is_file():
+        say(f"{job.place}: its result is of another model, threshold, input or option; it is computed anew")
     return False
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -22,10 +23,12 @@ from flood_seg.errors import DataError
 from flood_seg.imaging.bands import RGB, BandSelection
 from flood_seg.imaging.gdal import import_rasterio
 from flood_seg.object_store import ObjectFolder, fingerprint
-from flood_seg.scenes.grid import Box
+from flood_seg.scenes.grid import Block, Box
 from flood_seg.scenes.inputs import find_scenes
 from flood_seg.scenes.scene import Scene
 from flood_seg.scenes.stac_input import AssetChoice
+from flood_seg.scenes.store import BlockStore
+from flood_seg.scenes.stream import BlockResult
 from tests.scenes.conftest import write_scene
 from tests.servers import RangeServer, range_server, s3_server
 
@@ -199,6 +202,36 @@ def test_a_bucket_that_vanishes(
     assert run(smoothing_model, scene, out) == 0
     assert "is uploaded, it is complete" in capsys.readouterr().out  # nothing was computed again
     assert bucket.list() == ["maps/item.json", "maps/mask.tif", "maps/probability.tif"]
+
+
+def test_another_machine_goes_on(
+    bucket: Bucket, smoothing_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    scene = write_scene(tmp_path / "scene.tif", noise(600, 600))
+    assert run(smoothing_model, scene, tmp_path / "expected") == 0
+    out, shared = f"s3://{bucket.name}/maps", "map.share_blocks=true"
+    save, saved = BlockStore.save, list[str]()
+
+    def failing(self: BlockStore, block: Block, result: BlockResult) -> None:
+        if len(saved) == 20:
+            raise KeyboardInterrupt
+        saved.append(str(block))
+        save(self, block, result)
+
+    monkeypatch.setattr(BlockStore, "save", failing)
+    assert run(smoothing_model, scene, out, shared) == 130
+    assert len(bucket.list()) == 21
+    assert "maps/.blocks/signature.json" in bucket.list()
+    shutil.rmtree(tmp_path / "outputs")  # the machine is lost
+    again = list[str]()
+    monkeypatch.setattr(
+        BlockStore, "save", lambda self, block, result: (again.append(str(block)), save(self, block, result))
+    )
+    assert run(smoothing_model, scene, out, shared) == 0
+    assert len(again) > 5 and not set(again) & set(saved)
+    assert bucket.list() == ["maps/item.json", "maps/mask.tif", "maps/probability.tif"]
+    assert bucket.get("maps/mask.tif") == (tmp_path / "expected" / "mask.tif").read_bytes()
 
 
 def test_faults_are_one_line(

@@ -47,6 +47,7 @@ class MapOptions(WindowOptions):
     page: bool
     assets: list[str]
     work_dir: str
+    share_blocks: bool
 
     def __post_init__(self) -> None:
         super().__post_init__()
