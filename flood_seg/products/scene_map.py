@@ -160,12 +160,12 @@ def _compute(
         if error:
             job.failed[block] = error
     if len(job.failed) == job.grid.block_count:
-        shutil.rmtree(work)
+        store.clear()
         raise next(iter(job.failed.values()))
     try:
         shift = _shift(job, model, store, max_shift)
     except FloodSegError:  # of no use to another run
-        shutil.rmtree(work)
+        store.clear()
         raise
     spec, size = model.predictor.spec, (job.scene.height, job.scene.width)
     cells = read_cells(job.grid, store)
@@ -213,19 +213,19 @@ def _continues(job: SceneMap, store: BlockStore, state: dict[str, Any]) -> bool:
 def _shift(job: SceneMap, model: MapModel, store: BlockStore, max_shift: float) -> float:
     statistics = store.statistics()
     if statistics is None:
-        raise ImageError(f"{job.scene.path}: no pixel has data")
+        raise ImageError(f"{job.scene.source}: no pixel has data")
     try:
         shift = check_statistics(statistics, model.predictor.spec)
     except FloodSegError as error:
-        raise type(error)(f"{job.scene.path}: {error}") from error
+        raise type(error)(f"{job.scene.source}: {error}") from error
     if shift > max_shift:
-        job.warnings.append(f"{job.scene.path}: {unusual_values(shift, max_shift)}")
+        job.warnings.append(f"{job.scene.source}: {unusual_values(shift, max_shift)}")
         warn(job.warnings[-1])
     return shift
 
 
 def _write_page(job: SceneMap, model: MapModel, statistics: LayerStatistics) -> None:
-    notes = [warning.removeprefix(f"{job.scene.path}: ") for warning in job.warnings]
+    notes = [warning.removeprefix(f"{job.scene.source}: ") for warning in job.warnings]
     if job.failed:
         notes.append(f"incomplete, {len(job.failed)} of {counted(job.grid.block_count, 'block')} failed")
     write_page(job.folder, job.scene, model.name, model.predictor, statistics, notes)

@@ -99,7 +99,7 @@ def web(tmp_path: Path) -> Iterator[RangeServer]:
 def run(model: Path, image: Path | str, out: Path | str, *overrides: str) -> int:
     try:
         main(["map", "--model", str(model), "--image", str(image), "--out", str(out), "map.block_size=128",
-              "map.vectors=[]", *overrides])  # fmt: skip
+              "map.vectors=[]", "map.page=false", *overrides])  # fmt: skip
     except SystemExit as done:
         return int(done.code or 0)
     return 0
