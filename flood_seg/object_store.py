@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
-from flood_seg.errors import DataError, FloodSegError, OutputError
+from flood_seg.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,11 +55,11 @@ class ObjectFolder:
         """Returns the sorted names of its files; `recursive`: with those of the folders in it, as `folder/name`.
 
         Raises:
-            DataError: the bucket is missing, or cannot be listed.
+            StoreError: the bucket is missing, or cannot be listed.
         """
         import obstore
 
-        with _errors(self.url, DataError, "cannot be listed"):
+        with _errors(self.url, "cannot be listed"):
             if recursive:
                 found = [entry for chunk in obstore.list(self._store(), chunk_size=1000) for entry in chunk]
             else:
@@ -70,11 +70,11 @@ class ObjectFolder:
         """Returns the content of a file; None where it is missing.
 
         Raises:
-            DataError: the bucket is missing, or the file cannot be read.
+            StoreError: the bucket is missing, or the file cannot be read.
         """
         import obstore
 
-        with _errors(f"{self.url}/{name}", DataError, "cannot be read"):
+        with _errors(f"{self.url}/{name}", "cannot be read"):
             try:
                 return bytes(obstore.get(self._store(), name).bytes())
             except FileNotFoundError as error:
@@ -86,18 +86,18 @@ class ObjectFolder:
         """Writes bytes, or the content of a file in parts, whole or not at all.
 
         Raises:
-            OutputError: it cannot be written.
+            StoreError: it cannot be written.
         """
         import obstore
 
-        with _errors(f"{self.url}/{name}", OutputError, "cannot be written"):
+        with _errors(f"{self.url}/{name}", "cannot be written"):
             obstore.put(self._store(), name, content, attributes={"Content-Type": media_type})
 
     def delete(self, name: str) -> None:
-        """Removes a file; raises OutputError."""
+        """Removes a file; raises StoreError."""
         import obstore
 
-        with _errors(f"{self.url}/{name}", OutputError, "cannot be removed"):
+        with _errors(f"{self.url}/{name}", "cannot be removed"):
             obstore.delete(self._store(), name)
 
     def _store(self) -> Any:
@@ -128,13 +128,13 @@ def _profile() -> dict[str, Any]:
 
 
 @contextmanager
-def _errors(url: str, kind: type[FloodSegError], what: str) -> Iterator[None]:
+def _errors(url: str, what: str) -> Iterator[None]:
     from obstore.exceptions import BaseError
 
     try:
         yield
     except (BaseError, OSError, ValueError) as error:
-        raise kind(f"{url}: {what} ({_reason(str(error))})") from error
+        raise StoreError(f"{url}: {what} ({_reason(str(error))})") from error
 
 
 def _reason(text: str) -> str:

@@ -31,7 +31,7 @@ def membership(collection: str) -> dict[str, Any]:
 
 
 def is_archive(place: Path | ObjectFolder) -> bool:
-    """Whether a folder has the collection of an archive; raises DataError where its bucket cannot be read."""
+    """Whether a folder has the collection of an archive; raises StoreError where its bucket cannot be read."""
     return _read(place, COLLECTION) is not None
 
 
@@ -52,6 +52,7 @@ def add_to_archive(place: Path | ObjectFolder, records: Mapping[str, dict[str, A
     Raises:
         DataError: the collection or the index of an earlier run is damaged.
         OutputError: they cannot be written.
+        StoreError: they cannot be read from or written to their bucket.
     """
     try:
         found = _read(place, COLLECTION)

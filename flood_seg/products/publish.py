@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flood_seg.errors import OutputError
+from flood_seg.errors import StoreError
 from flood_seg.products.archive import RECORD
 from flood_seg.products.stac_item import FILES
 
@@ -23,7 +23,7 @@ def upload_results(folder: Path, remote: ObjectFolder, record: dict[str, Any], e
     """Uploads the files of a scene, the STAC item last, and removes those of an earlier result that it has not.
 
     Raises:
-        OutputError: a file cannot be uploaded; the local ones are still there.
+        StoreError: a file cannot be uploaded; the local ones are still there.
     """
     files = [file for file in sorted(folder.rglob("*")) if file.is_file() and file.name != RECORD]
     names = [file.relative_to(folder) for file in files]
@@ -32,10 +32,10 @@ def upload_results(folder: Path, remote: ObjectFolder, record: dict[str, Any], e
             if not any(part.startswith(".") for part in name.parts):
                 remote.write(name.as_posix(), folder / name, FILES.get(name.name, ("application/octet-stream",))[0])
         remote.write(RECORD, folder / RECORD, "application/geo+json")
-    except OutputError as error:
-        raise OutputError(f"{error}; the results are in {folder}, the same command uploads them") from error
+    except StoreError as error:
+        raise StoreError(f"{error}; the results are in {folder}, the same command uploads them") from error
     for stale in _files_of(earlier) - _files_of(record):
-        with suppress(OutputError):  # of no use, but no harm
+        with suppress(StoreError):  # of no use, but no harm
             remote.delete(stale)
 
 

@@ -125,7 +125,7 @@ def run_map(job: SceneMap, model: MapModel, options: MapOptions, batch_size: int
     Raises:
         ImageError: the scene cannot be read, or its values cannot be on the model's scale.
         OutputError: a file cannot be written.
-        DataError: the bucket of the results cannot be read.
+        StoreError: the results cannot be uploaded; they are still in `job.folder`.
     """
     state = signature(job, model, options)
     published = _parse(job.remote.read(RECORD)) if job.remote else None

@@ -80,6 +80,7 @@ class BlockStore:
 
         Raises:
             OutputError: it cannot be written.
+            StoreError: nor can its copy.
         """
         arrays: dict[str, Any] = {"pixels": np.array(0)}
         if result.sums is not None and result.statistics is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flood_seg.config.compose import compose
 from flood_seg.config.schema.scenes import MapConfig
 from flood_seg.console import say, warn
-from flood_seg.errors import FloodSegError, PartialFailureError, UsageError
+from flood_seg.errors import FloodSegError, PartialFailureError, StoreError, UsageError
 from flood_seg.files import check_writable
 from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.encoded import limit_megapixels
@@ -84,6 +84,9 @@ def map_scenes(
                 for block, error in job.failed.items():
                     warn(f"block {block} failed: {error}")
                 failed += [path] if job.failed else []
+            except StoreError:  # that of all scenes; the next run adds to the archive what is done
+                records.clear()
+                raise
             except FloodSegError as error:
                 if len(scenes) == 1:
                     raise

@@ -19,7 +19,7 @@ import rasterio
 from rasterio.transform import from_origin
 
 from flood_seg.cli.main import main
-from flood_seg.errors import DataError
+from flood_seg.errors import DataError, StoreError
 from flood_seg.imaging.bands import RGB, BandSelection
 from flood_seg.imaging.gdal import import_rasterio
 from flood_seg.object_store import ObjectFolder, fingerprint
@@ -123,7 +123,7 @@ def test_scenes_in_a_bucket(bucket: Bucket, tmp_path: Path) -> None:
     assert found("in/a.tif") == ["a.tif"]
     with pytest.raises(DataError, match="no scenes found"):
         found("in/*.jp2")
-    with pytest.raises(DataError, match="bucket does not exist"):
+    with pytest.raises(StoreError, match="bucket does not exist"):
         find_scenes("s3://missing-bucket/*.tif", None, choice(tmp_path))
 
 
@@ -180,11 +180,16 @@ def test_an_archive_in_a_bucket(
     assert bucket.get("maps/index.parquet") == before
 
 
+@pytest.mark.parametrize("count", [1, 3])
 def test_a_bucket_that_vanishes(
+    count: int,
     bucket: Bucket, smoothing_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    scene = write_scene(tmp_path / "scene.tif", noise())
+    (tmp_path / "scenes").mkdir()
+    for number in range(count):
+        scene = write_scene(tmp_path / "scenes" / f"{number}.tif", noise(seed=number))
+    image = scene if count == 1 else scene.parent
     out = f"s3://{bucket.name}/maps"
     write = ObjectFolder.write
 
@@ -194,14 +199,14 @@ def test_a_bucket_that_vanishes(
         write(self, *args)
 
     monkeypatch.setattr(ObjectFolder, "write", vanishing)
-    assert run(smoothing_model, scene, out) == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if "cannot be written" in line]
-    assert len(lines) == 1
+    assert run(smoothing_model, image, out) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if "bucket" in line]
+    assert len(lines) == 1 and "cannot be written" in lines[0]
     assert "bucket does not exist" in lines[0] and "the same command uploads them" in lines[0]
     bucket.client.create_bucket(Bucket=bucket.name)
-    assert run(smoothing_model, scene, out) == 0
-    assert "is uploaded, it is complete" in capsys.readouterr().out  # nothing was computed again
-    assert bucket.list() == ["maps/item.json", "maps/mask.tif", "maps/probability.tif"]
+    assert run(smoothing_model, image, out) == 0
+    assert capsys.readouterr().out.count("is uploaded, it is complete") == 1  # it was not computed again
+    assert len(bucket.list()) == (3 if count == 1 else 3 * count + 2)
 
 
 def test_another_machine_goes_on(
