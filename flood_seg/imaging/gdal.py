@@ -136,7 +136,8 @@ def raster_errors(where: object) -> Iterator[None]:
             yield
     except (import_rasterio().errors.RasterioError, ValueError) as error:
         reason = re.sub(r"/vsimem/[\w-]+/", "", " ".join(str(error.__cause__ or error).split()))
-        raise ImageError(f"{where}: damaged or no raster ({reason})") from error
+        what = "cannot be read as a raster" if "://" in str(where) else "damaged or no raster"
+        raise ImageError(f"{where}: {what} ({reason})") from error
 
 
 def _check_blocks(where: object, dataset: DatasetReader) -> None:
