@@ -13,6 +13,7 @@ FloodSegError                 exit code 2: one line: what is wrong, where, and w
 ├── TrainingError             a loss that is NaN or infinite
 ├── TrackingError             an experiment tracker that is not installed or does not respond
 ├── OutputError               a file that cannot be written
+├── StoreError                a bucket that is missing, does not respond, or refuses what is asked of it
 ├── OutOfMemoryError          not enough memory for what was requested
 ├── MissingExtraError         a package of an extra (`train`, ...) that is not installed
 ├── FindingsError             a data set has errors (exit code 1, like a failed test)
@@ -84,6 +85,10 @@ class TrackingError(FloodSegError):
 
 class OutputError(FloodSegError):
     """A file cannot be written."""
+
+
+class StoreError(FloodSegError):
+    """A bucket is missing, does not respond, or refuses what is asked of it."""
 
 
 class OutOfMemoryError(FloodSegError):

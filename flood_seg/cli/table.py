@@ -190,13 +190,14 @@ VERBS = (
         (
             "flood-seg map --image scene.tif --out flood",
             "flood-seg map --image 'scenes/*.tif' --out maps map.scale=0.5 backend=openvino",
+            "flood-seg map --image 's3://bucket/scenes/*.tif' --out s3://bucket/maps",
         ),
         (
             MODEL,
             Flag("image", "a raster or a large photo, a folder, a quoted glob pattern, a text file with one scene per "
-                 "line, or an https:// or s3:// address"),
-            Flag("out", "folder of the results; of several scenes, folder of their folders (default: NAME_map beside "
-                 "each scene)"),
+                 "line, a STAC item or catalogue; also in s3:// or at https://"),
+            Flag("out", "folder of the results, also in s3://; of several scenes, folder of their folders (default: "
+                 "NAME_map beside each scene)"),
             Flag("dry-run", "only print sizes, windows, and the time and disk space that are required", bool, False),
         ),
         config="map", overrides="map.*, backend=ENGINE, threshold and batch_size; see configs/map.yaml",

@@ -6,7 +6,7 @@ import math
 import os
 import re
 import warnings
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,16 +19,35 @@ from flood_seg.files import atomic_path, regular
 from flood_seg.imaging.decode import exif_orientation, open_with_pillow
 from flood_seg.imaging.encoded import check_size
 from flood_seg.imaging.source import SUFFIXES, ImageInput, ImageSource, detect_format, is_gdal_name, is_raster
+from flood_seg.object_store import s3_endpoint
 from flood_seg.resources import enough_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from rasterio.io import DatasetReader, DatasetWriter
 
     from flood_seg.classes import Color
 
-GDAL_CACHE_MB = 192
+# For the whole process, unless the user says otherwise; GDAL's own cache of decoded blocks is a twentieth of the
+# machine's memory, more than all else that a scene takes.
+_OPTIONS = {
+    "GDAL_CACHEMAX": "192",  # MB
+    "GDAL_HTTP_CONNECTTIMEOUT": "20",
+    "GDAL_HTTP_LOW_SPEED_LIMIT": "1",  # byte per second: a server that stops sending ends the reading ...
+    "GDAL_HTTP_LOW_SPEED_TIME": "30",  # ... after so many seconds
+    "GDAL_HTTP_MAX_RETRY": "4",
+    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+    "GDAL_HTTP_RETRY_DELAY": "1",
+}
+# While a remote file is opened: files beside it, such as the world file of a local one, are not searched for, and what
+# is read of it is forgotten when it is closed, since it may be another one when it is opened again.
+_REMOTE_OPTIONS = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "VSI_CACHE": "TRUE",
+    "CPL_VSIL_CURL_NON_CACHED": "/vsicurl:/vsis3:/vsigs:/vsiaz",
+}
 GEOTIFF = SUFFIXES["TIFF"]
 METRES_PER_DEGREE = 111_320.0  # of latitude, on average over WGS 84
 
@@ -46,10 +65,16 @@ def has_rasterio() -> bool:
 def import_rasterio() -> Any:
     """Imports rasterio, which shall not warn of images that are not georeferenced.
 
-    For the whole process: Python's filters of warnings are not for single threads. So is GDAL's cache of decoded
-    blocks, by default a twentieth of the machine's memory, more than all else that a scene takes.
+    For the whole process: Python's filters of warnings are not for single threads. So are GDAL's options, which it
+    reads from the environment; the address of an S3 server is that of AWS_ENDPOINT_URL.
     """
-    os.environ.setdefault("GDAL_CACHEMAX", str(GDAL_CACHE_MB))
+    options = dict(_OPTIONS)
+    if endpoint := s3_endpoint():
+        scheme, _, host = endpoint.partition("://")
+        options |= {"AWS_S3_ENDPOINT": host, "AWS_HTTPS": "YES" if scheme == "https" else "NO"}
+        options["AWS_VIRTUAL_HOSTING"] = "FALSE"  # servers of one's own have no name per bucket
+    for name, value in options.items():
+        os.environ.setdefault(name, value)
     import rasterio
 
     warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning)
@@ -88,9 +113,18 @@ def open_file(path: Path) -> DatasetReader:
         if not is_gdal_name(path):
             with source.os_errors():
                 regular(path)
-        dataset: DatasetReader = import_rasterio().open(path)
+        with _remote_options(path):
+            dataset: DatasetReader = import_rasterio().open(path)
         _check_blocks(source, dataset)
         return dataset
+
+
+def _remote_options(path: Path) -> AbstractContextManager[Any]:
+    if not str(path).startswith("/vsi"):
+        return nullcontext()
+    options = {name: value for name, value in _REMOTE_OPTIONS.items() if name not in os.environ}
+    environment: AbstractContextManager[Any] = import_rasterio().Env(**options)
+    return environment
 
 
 @contextmanager
@@ -102,7 +136,8 @@ def raster_errors(where: object) -> Iterator[None]:
             yield
     except (import_rasterio().errors.RasterioError, ValueError) as error:
         reason = re.sub(r"/vsimem/[\w-]+/", "", " ".join(str(error.__cause__ or error).split()))
-        raise ImageError(f"{where}: damaged or no raster ({reason})") from error
+        what = "cannot be read as a raster" if "://" in str(where) else "damaged or no raster"
+        raise ImageError(f"{where}: {what} ({reason})") from error
 
 
 def _check_blocks(where: object, dataset: DatasetReader) -> None:

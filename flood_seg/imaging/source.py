@@ -6,7 +6,7 @@ import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from flood_seg.errors import ImageError
 from flood_seg.files import regular
@@ -53,7 +53,7 @@ class ImageSource:
     def __init__(self, content: Path | bytes, name: str = "<bytes>") -> None:
         """Takes a path, which is its own name, or bytes and what to call them."""
         self.content = content
-        self.name = str(content) if isinstance(content, Path) else name
+        self.name = address(content) if isinstance(content, Path) else name
 
     def __str__(self) -> str:
         return self.name
@@ -129,6 +129,15 @@ def gdal_name(text: str) -> Path:
     if scheme not in _STORES:
         raise ImageError(f"{text}: unknown scheme {scheme}; give https, {', '.join(_STORES)} or a file")
     return Path(f"/vsi{scheme}/{rest}")
+
+
+def address(path: Path) -> str:
+    """Returns the address of a remote file by its name of `gdal_name`; of any other file its path."""
+    text = str(path)
+    if text.startswith("/vsicurl?url="):
+        return unquote(text.partition("=")[2])
+    found = re.match(rf"/vsi({'|'.join(_STORES)})/(.*)", text)
+    return f"{found[1]}://{found[2]}" if found else text
 
 
 def is_whole(data: bytes) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,12 +12,12 @@ import numpy as np
 from flood_seg.console import counted, say, show_table, warn
 from flood_seg.errors import FloodSegError, PartialFailureError
 from flood_seg.imaging.bands import BandSelection
+from flood_seg.imaging.source import address
 from flood_seg.products.scene_map import plan_map
 from flood_seg.scenes.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from flood_seg.config.schema.scenes import MapOptions
     from flood_seg.products.scene_map import MapModel, SceneMap
@@ -48,7 +49,8 @@ def estimate_maps(scenes: Mapping[Path, Path], model: MapModel, options: MapOpti
         size, temporary = _bytes(job, model, options)
         total_seconds, total_bytes = total_seconds + needed, total_bytes + size
         pixel = f"{scene.ground_sample_distance:.3g} m" if scene.ground_sample_distance else "unknown"
-        rows.append((path.name, f"{scene.width}×{scene.height}", pixel, f"{job.scale:.3g}", job.grid.window_count,
+        name, shape = Path(address(path)).name, f"{scene.width}×{scene.height}"
+        rows.append((name, shape, pixel, f"{job.scale:.3g}", job.grid.window_count,
                      _duration(needed), _size(size), _size(temporary)))  # fmt: skip
     columns = ("scene", "pixels", "pixel", "scale", "windows", "time up to", "results up to", "temporary")
     show_table(f"{model.predictor.backend.description}: {seconds * 1e3:.1f} ms per window", columns, rows)

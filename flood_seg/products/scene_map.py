@@ -15,10 +15,14 @@ from flood_seg.console import counted, say, track, warn
 from flood_seg.errors import FloodSegError, ImageError
 from flood_seg.files import write_json
 from flood_seg.imaging.bands import BandSelection, band_files
+from flood_seg.imaging.source import address, is_gdal_name
 from flood_seg.inference.values import check_statistics, unusual_values
+from flood_seg.object_store import fingerprint
+from flood_seg.products.archive import RECORD, membership
 from flood_seg.products.areas import write_areas
 from flood_seg.products.layers import LayerStatistics, write_layers
 from flood_seg.products.page.page import PAGE, write_page
+from flood_seg.products.publish import upload_results
 from flood_seg.products.stac_item import make_item
 from flood_seg.scenes.cells import read_cells
 from flood_seg.scenes.scale import lay_windows
@@ -28,11 +32,12 @@ from flood_seg.scenes.store import BlockStore
 if TYPE_CHECKING:
     from flood_seg.config.schema.scenes import MapOptions
     from flood_seg.inference.predictor import Predictor
+    from flood_seg.object_store import ObjectFolder
     from flood_seg.products.areas import ClassAreas
     from flood_seg.scenes.grid import Block, Grid
     from flood_seg.scenes.scene import Scene
 
-RECORD = "item.json"  # written last: where it is, the scene is done
+_NOT_IN_SIGNATURE = ("scale", "assets", "work_dir", "share_blocks")  # its own key; part of the input; without influence
 _WORK = ".blocks"  # folder of the blocks until the scene is done
 
 
@@ -62,6 +67,8 @@ class SceneMap:
         grid: of the windows.
         warnings: on the scene.
         failed: blocks that have no result, and why.
+        remote: where the finished files go; None: they stay in `folder`.
+        archive: name of the collection in the folder above that the scene belongs to; None: none.
     """
 
     scene: Scene
@@ -70,6 +77,13 @@ class SceneMap:
     grid: Grid
     warnings: list[str] = field(default_factory=list)
     failed: dict[Block, FloodSegError] = field(default_factory=dict)
+    remote: ObjectFolder | None = None
+    archive: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Where the results are, for messages."""
+        return str(self.remote or self.folder)
 
 
 def plan_map(scene: Scene, folder: Path, model: MapModel, options: MapOptions) -> SceneMap:
@@ -81,11 +95,15 @@ def plan_map(scene: Scene, folder: Path, model: MapModel, options: MapOptions) -
 def signature(job: SceneMap, model: MapModel, options: MapOptions) -> dict[str, Any]:
     """Returns what the result of a scene depends on; a run that finds another one begins anew."""
     predictor = model.predictor
-    files = {}
+    files: dict[str, Any] = {}
     for path in band_files(job.scene.path, BandSelection.of(predictor.spec)):
-        with suppress(OSError):  # a remote file
-            status = path.stat()
-            files[str(path)] = [status.st_size, status.st_mtime_ns]
+        if is_gdal_name(path):
+            files[address(path)] = fingerprint(address(path)) if "://" in address(path) else None
+        else:
+            status, name = path.stat(), job.scene.source if path == job.scene.path else str(path)
+            is_text = path.suffix.lower() == ".vrt"  # that of a STAC item is written anew on another machine
+            version = sha256(path.read_bytes()).hexdigest() if is_text else status.st_mtime_ns
+            files[name] = [status.st_size, version]
     return {
         "model": model.digest,
         "engine": predictor.backend.description,
@@ -94,43 +112,60 @@ def signature(job: SceneMap, model: MapModel, options: MapOptions) -> dict[str, 
         "input": files,
         "size": [job.scene.height, job.scene.width],
         "scale": job.scale,
-        "options": {key: value for key, value in asdict(options).items() if key != "scale"},
+        "options": {key: value for key, value in asdict(options).items() if key not in _NOT_IN_SIGNATURE},
     }
 
 
-def run_map(job: SceneMap, model: MapModel, options: MapOptions, batch_size: int, max_shift: float) -> bool:
-    """Writes the layers and areas of a scene.
+def run_map(job: SceneMap, model: MapModel, options: MapOptions, batch_size: int, max_shift: float) -> dict[str, Any]:
+    """Writes the layers and areas of a scene, unless that is done.
 
     Returns:
-        whether anything was left to do.
+        the scene's STAC item.
 
     Raises:
         ImageError: the scene cannot be read, or its values cannot be on the model's scale.
         OutputError: a file cannot be written.
+        StoreError: the results cannot be uploaded; they are still in `job.folder`.
     """
-    started = time.perf_counter()
     state = signature(job, model, options)
-    if _is_done(job.folder, state):
-        say(f"{job.folder}: skipped, it is complete")
-        return False
+    published = _parse(job.remote.read(RECORD)) if job.remote else None
+    if published and _is_done(published, state):
+        say(f"{job.place}: skipped, it is complete")
+        return published
+    record = _parse((job.folder / RECORD).read_bytes()) if (job.folder / RECORD).is_file() else None
+    if record and _is_done(record, state):
+        say(f"{job.place}: " + ("is uploaded, it is complete" if job.remote else "skipped, it is complete"))
+    else:
+        record = _compute(job, model, options, state, batch_size, max_shift)
+    if job.remote:
+        upload_results(job.folder, job.remote, record, published)
+        if not job.failed:
+            shutil.rmtree(job.folder)
+    return record
+
+
+def _compute(
+    job: SceneMap, model: MapModel, options: MapOptions, state: dict[str, Any], batch_size: int, max_shift: float
+) -> dict[str, Any]:
+    started = time.perf_counter()
     for warning in job.warnings:
         warn(warning)
     work = job.folder / _WORK
-    store = BlockStore(work, job.grid)
-    if not _continues(job, work, state):
+    store = BlockStore(work, job.grid, job.remote / _WORK if job.remote and options.share_blocks else None)
+    if not _continues(job, store, state):
         check_scene(job.scene, model.predictor, job.grid)
-        write_json(work / "signature.json", state)
+        store.begin(state)
     blocks = segment_scene(job.scene, model.predictor, job.grid, store, batch_size)
     for block, error in track(blocks, job.scene.name, job.grid.block_count):
         if error:
             job.failed[block] = error
     if len(job.failed) == job.grid.block_count:
-        shutil.rmtree(work)
+        store.clear()
         raise next(iter(job.failed.values()))
     try:
         shift = _shift(job, model, store, max_shift)
     except FloodSegError:  # of no use to another run
-        shutil.rmtree(work)
+        store.clear()
         raise
     spec, size = model.predictor.spec, (job.scene.height, job.scene.width)
     cells = read_cells(job.grid, store)
@@ -141,54 +176,56 @@ def run_map(job: SceneMap, model: MapModel, options: MapOptions, batch_size: int
     (job.folder / PAGE).unlink(missing_ok=True)  # of an earlier run
     if options.page:
         _write_page(job, model, statistics)
-    _report(job, model, state, statistics, areas, shift, time.perf_counter() - started)
+    record = _report(job, model, state, statistics, areas, shift, time.perf_counter() - started)
     if not job.failed:
-        shutil.rmtree(work)
-    return True
+        store.clear()
+    return record
 
 
-def _is_done(folder: Path, state: dict[str, Any]) -> bool:
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        found = json.loads((folder / RECORD).read_text(encoding="utf-8"))["properties"]
+def _parse(content: bytes | None) -> dict[str, Any] | None:
+    """Returns the STAC item of an earlier run; None where there is none."""
+    with suppress(ValueError):
+        found = json.loads(content or b"")
+        return found if isinstance(found, dict) else None
+    return None
+
+
+def _is_done(record: dict[str, Any], state: dict[str, Any]) -> bool:
+    with suppress(KeyError, TypeError):
+        found = record["properties"]
         return bool(found["flood_seg:signature"] == state and not found["flood_seg:failed_blocks"])
     return False
 
 
-def _continues(job: SceneMap, work: Path, state: dict[str, Any]) -> bool:
-    """Whether the blocks of an earlier run can be used; removes them where not."""
-    if not work.is_dir():
-        if (job.folder / RECORD).is_file():
-            say(f"{job.folder}: its result is of another model, threshold, input or option; it is computed anew")
-        return False
-    try:
-        earlier = json.loads((work / "signature.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        earlier = None
+def _continues(job: SceneMap, store: BlockStore, state: dict[str, Any]) -> bool:
+    """Whether the blocks of an earlier run can be used."""
+    earlier = store.signature()
     if earlier == state:
         return True
-    if earlier is not None:
+    if isinstance(earlier, dict):
         changed = ", ".join(key for key in state if earlier.get(key) != state[key])
-        say(f"{job.folder}: begins anew, since the interrupted run had another {changed}")
-    shutil.rmtree(work)
+        say(f"{job.place}: begins anew, since the interrupted run had another {changed}")
+    elif (job.folder / RECORD).is_file():
+        say(f"{job.place}: its result is of another model, threshold, input or option; it is computed anew")
     return False
 
 
 def _shift(job: SceneMap, model: MapModel, store: BlockStore, max_shift: float) -> float:
     statistics = store.statistics()
     if statistics is None:
-        raise ImageError(f"{job.scene.path}: no pixel has data")
+        raise ImageError(f"{job.scene.source}: no pixel has data")
     try:
         shift = check_statistics(statistics, model.predictor.spec)
     except FloodSegError as error:
-        raise type(error)(f"{job.scene.path}: {error}") from error
+        raise type(error)(f"{job.scene.source}: {error}") from error
     if shift > max_shift:
-        job.warnings.append(f"{job.scene.path}: {unusual_values(shift, max_shift)}")
+        job.warnings.append(f"{job.scene.source}: {unusual_values(shift, max_shift)}")
         warn(job.warnings[-1])
     return shift
 
 
 def _write_page(job: SceneMap, model: MapModel, statistics: LayerStatistics) -> None:
-    notes = [warning.removeprefix(f"{job.scene.path}: ") for warning in job.warnings]
+    notes = [warning.removeprefix(f"{job.scene.source}: ") for warning in job.warnings]
     if job.failed:
         notes.append(f"incomplete, {len(job.failed)} of {counted(job.grid.block_count, 'block')} failed")
     write_page(job.folder, job.scene, model.name, model.predictor, statistics, notes)
@@ -202,7 +239,7 @@ def _report(
     polygons: dict[str, ClassAreas],
     shift: float,
     seconds: float,
-) -> None:
+) -> dict[str, Any]:
     total = job.scene.height * job.scene.width
     spec = model.predictor.spec
     by_class = {name: number for number, name in enumerate(spec.class_names)}
@@ -222,14 +259,18 @@ def _report(
     }
     figures |= {"signature": state}
     item = make_item(job.scene, spec, model.name, job.folder, {f"flood_seg:{key}": figures[key] for key in figures})
-    write_json(job.folder / RECORD, item.to_dict(include_self_link=False))
+    record = item.to_dict(include_self_link=False)
+    if job.archive:
+        record |= membership(job.archive)
+    write_json(job.folder / RECORD, record)
     shown = ", ".join(
         f"{shares[name]:.1%} {name}" + (f" ({areas[by_class[name]] / 1e6:.3g} km²)" if areas else "")
         for name in spec.class_names[1:]
     )
     unseen = f", {statistics.unobserved / total:.1%} without data" if statistics.unobserved else ""
     size = f"{job.scene.width}×{job.scene.height}, {counted(job.grid.window_count, 'window')}"
-    say(f"{job.folder}: {size}, {shown}{unseen}, {seconds:.1f} s")
+    say(f"{job.place}: {size}, {shown}{unseen}, {seconds:.1f} s")
+    return record
 
 
 def digest_of(model: str, predictor: Predictor) -> str:

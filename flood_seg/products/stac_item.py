@@ -57,7 +57,7 @@ def make_item(scene: Scene, spec: ModelSpec, model: str, folder: Path, figures: 
             shape=[scene.height, scene.width], transform=list(scene.georeference["transform"])[:6],
         )  # fmt: skip
     _add_model(item, spec, model)
-    item.add_asset("scene", pystac.Asset(str(scene.path), "Scene", roles=["source"]))
+    item.add_asset("scene", pystac.Asset(scene.source, "Scene", roles=["source"]))
     for name, (media_type, roles, title) in FILES.items():
         if (file := folder / name).is_file():
             asset = pystac.Asset(f"./{name}", title, media_type=media_type, roles=roles)

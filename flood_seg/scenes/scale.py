@@ -20,7 +20,7 @@ def lay_windows(scene: Scene, spec: ModelSpec, options: WindowOptions) -> tuple[
     scale, warnings = choose_scale(options.scale, scene.ground_sample_distance, spec.ground_sample_distance)
     window = (max(1, round(spec.height / scale)), max(1, round(spec.width / scale)))
     grid = Grid.of((scene.height, scene.width), window, options.overlap, options.block_size)
-    return grid, scale, [f"{scene.path}: {warning}" for warning in warnings]
+    return grid, scale, [f"{scene.source}: {warning}" for warning in warnings]
 
 
 def choose_scale(given: str, scene_size: float | None, model_size: float | None) -> tuple[float, list[str]]:

@@ -24,7 +24,7 @@ from flood_seg.imaging.gdal import (
 from flood_seg.imaging.preprocess import resize_image, resize_valid, shrunk
 from flood_seg.imaging.raster import Raster, Window
 from flood_seg.imaging.read import read_bands
-from flood_seg.imaging.source import IMAGE_SUFFIXES, ImageSource, is_raster
+from flood_seg.imaging.source import IMAGE_SUFFIXES, ImageSource, address, is_gdal_name, is_raster
 from flood_seg.resources import enough_memory
 from flood_seg.scenes.grid import Box
 
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
     from flood_seg.imaging.source import ImageInput
+
+
+SOURCE_TAG = "STAC_ITEM"  # of a raster: where the item that it stands for is
 
 
 class KeptOpen:
@@ -87,6 +90,7 @@ class Scene:
 
     Attributes:
         path: of the file.
+        source: where it comes from: the address of a remote file or of a STAC item, or the path.
         height: in pixels.
         width: in pixels.
         bands: what is read of it.
@@ -96,6 +100,7 @@ class Scene:
     """
 
     path: Path
+    source: str
     height: int
     width: int
     bands: BandSelection
@@ -118,20 +123,21 @@ class Scene:
                 photo = read_bands(path, bands)
             height, width = photo.values.shape[:2]
             georeference = read_georeference(path, height, width)
-            return cls(path, height, width, bands, georeference, None, None, photo)
+            return cls(path, str(path), height, width, bands, georeference, None, None, photo)
         import_rasterio()  # sets its filter of warnings
         with open_raster(path) as dataset:
             size = ground_sample_distance(dataset)
             georeference = read_georeference(path, *dataset.shape)
             grid = georeference | {"height": dataset.height, "width": dataset.width}
             opener = KeptOpen(grid if "transform" in grid and grid["crs"] and not grid.get("rpcs") else None)
-            time = _time(dataset.tags())
-            return cls(path, dataset.height, dataset.width, bands, georeference, size, time, _opener=opener)
+            tags = dataset.tags()
+            source, time = tags.get(SOURCE_TAG, address(path)), _time(tags)
+            return cls(path, source, dataset.height, dataset.width, bands, georeference, size, time, _opener=opener)
 
     @property
     def name(self) -> str:
-        """The file's name without its suffix."""
-        return self.path.stem
+        """See `scene_name`."""
+        return scene_name(self.path)
 
     @property
     def is_photo(self) -> bool:
@@ -171,6 +177,12 @@ class Scene:
 
     def __exit__(self, *_: object) -> None:
         self._opener.close()
+
+
+def scene_name(path: Path) -> str:
+    """Returns the name of a scene's file without its suffix, of whatever GDAL opens."""
+    text = address(path).partition("?")[0] if is_gdal_name(path) else str(path)
+    return Path(Path(text).name.rpartition(":")[2].strip('"')).stem or "scene"
 
 
 def _time(tags: Mapping[str, str]) -> datetime | None:

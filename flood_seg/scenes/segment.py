@@ -87,4 +87,4 @@ def check_scene(scene: Scene, predictor: Predictor, grid: Grid) -> None:
         try:
             check_statistics(BandStatistics.merged(parts), predictor.spec, dtype)
         except FloodSegError as error:
-            raise type(error)(f"{scene.path}: {error}") from error
+            raise type(error)(f"{scene.source}: {error}") from error

@@ -78,7 +78,7 @@ class BlockSegmenter(Stages[_Window]):
                 result, error, parts = BlockResult(), None, []
 
     def _windows(self, blocks: Iterable[Block]) -> Iterator[_Window]:
-        name = str(self._scene.path)
+        name = self._scene.source
         for block in blocks:
             boxes, weights = list(self._grid.windows(block)), self._grid.weights(block)
             for box, weight in zip(boxes, weights, strict=True):

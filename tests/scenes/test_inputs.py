@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from flood_seg.errors import FloodSegError
-from flood_seg.scenes.inputs import find_scenes
+from flood_seg.scenes import inputs
+from flood_seg.scenes.stac_input import AssetChoice
+
+CHOICE = AssetChoice((), ("red", "green", "blue"), Path("work"))
+
+
+def find_scenes(text: str, out: Path | None) -> dict[Path, Path]:
+    return inputs.find_scenes(text, out, CHOICE)
 
 
 @pytest.fixture

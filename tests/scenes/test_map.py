@@ -164,7 +164,8 @@ def test_a_damaged_scene_among_others(
     error = capsys.readouterr().err
     assert "b.tif: damaged" in error
     assert "1 of 3 scenes" in error
-    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["a", "c"]
+    written = sorted(path.name for path in (tmp_path / "maps").iterdir())
+    assert written == ["a", "c", "collection.json", "index.parquet"]
 
 
 def test_a_truncated_scene_is_mapped_as_far_as_it_goes(

@@ -45,6 +45,9 @@ class MapOptions(WindowOptions):
     simplify: float
     smooth: float
     page: bool
+    assets: list[str]
+    work_dir: str
+    share_blocks: bool
 
     def __post_init__(self) -> None:
         super().__post_init__()
