@@ -7,7 +7,6 @@ import shutil
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from flood_seg.config.schema.scenes import MapOptions
     from flood_seg.inference.predictor import Predictor
     from flood_seg.products.areas import ClassAreas
+    from flood_seg.scenes.executor import Executor
     from flood_seg.scenes.grid import Block
 
 SCALE_WARNING = 2.0  # a scene whose ground sample distance differs from the model's by more than this factor
@@ -126,7 +126,9 @@ def signature(job: SceneMap, model: MapModel, options: MapOptions) -> dict[str, 
     }
 
 
-def run_map(job: SceneMap, model: MapModel, options: MapOptions, batch_size: int, max_shift: float) -> bool:
+def run_map(
+    job: SceneMap, model: MapModel, options: MapOptions, executor: Executor, batch_size: int, max_shift: float
+) -> bool:
     """Writes the layers and areas of a scene.
 
     Returns:
@@ -148,7 +150,7 @@ def run_map(job: SceneMap, model: MapModel, options: MapOptions, batch_size: int
     if not _continues(job, work, state):
         check_scene(job.scene, model.predictor, job.grid)
         write_json(work / "signature.json", state)
-    blocks = segment_scene(job.scene, model.predictor, job.grid, store, batch_size)
+    blocks = segment_scene(job.scene, model.predictor, job.grid, store, executor, batch_size)
     for block, error in track(blocks, job.scene.name, job.grid.block_count):
         if error:
             job.failed[block] = error
@@ -258,14 +260,3 @@ def _report(
     unseen = f", {statistics.unobserved / total:.1%} without data" if statistics.unobserved else ""
     size = f"{job.scene.width}×{job.scene.height}, {counted(job.grid.window_count, 'window')}"
     say(f"{job.folder}: {size}, {shown}{unseen}, {seconds:.1f} s")
-
-
-def digest_of(model: str, predictor: Predictor) -> str:
-    """Returns the SHA-256 of a model's file, or of its record where it is not a file."""
-    path = Path(model)
-    if not path.is_file():
-        return sha256(predictor.spec.to_json().encode()).hexdigest()
-    digest = sha256(path.read_bytes())
-    if path.suffix.lower() == ".xml" and (weights := path.with_suffix(".bin")).is_file():  # OpenVINO's
-        digest.update(weights.read_bytes())
-    return digest.hexdigest()

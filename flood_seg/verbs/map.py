@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flood_seg.config.compose import compose
+from flood_seg.config.instantiate import instantiate
 from flood_seg.config.schema.scenes import MapConfig
 from flood_seg.console import say, warn
-from flood_seg.errors import FloodSegError, PartialFailureError, UsageError
+from flood_seg.errors import ConfigError, FloodSegError, PartialFailureError, UsageError
 from flood_seg.files import check_writable
 from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.encoded import limit_megapixels
@@ -16,7 +17,8 @@ from flood_seg.inference.engines import choose_engine, open_backend, with_stream
 from flood_seg.inference.models import choose_model
 from flood_seg.inference.predictor import Predictor
 from flood_seg.products.estimate import estimate_maps
-from flood_seg.products.scene_map import MapModel, digest_of, plan_map, run_map
+from flood_seg.products.scene_map import MapModel, plan_map, run_map
+from flood_seg.scenes.executor import Executor, ModelSource, digest_of
 from flood_seg.scenes.inputs import find_scenes
 from flood_seg.scenes.scene import Scene
 from flood_seg.verbs.common import as_path
@@ -55,22 +57,33 @@ def map_scenes(
     predictor = Predictor(backend, config.threshold, config.value_scale)
     say(f"Model {name} ({origin}), {backend.description}")
     used = MapModel(name, digest_of(name, predictor), predictor)
+    executor = _executor(config, used)
     if dry_run:
         estimate_maps(scenes, used, config.map, config.batch_size)
         return
     failed = []
-    for path, folder in scenes.items():
-        try:
-            with Scene.open(path, BandSelection.of(predictor.spec)) as scene:
-                job = plan_map(scene, folder, used, config.map)
-                run_map(job, used, config.map, config.batch_size, config.max_input_shift)
-            for block, error in job.failed.items():
-                warn(f"block {block} failed: {error}")
-            failed += [path] if job.failed else []
-        except FloodSegError as error:
-            if len(scenes) == 1:
-                raise
-            warn(str(error))
-            failed.append(path)
+    with executor:
+        for path, folder in scenes.items():
+            try:
+                with Scene.open(path, BandSelection.of(predictor.spec)) as scene:
+                    job = plan_map(scene, folder, used, config.map)
+                    run_map(job, used, config.map, executor, config.batch_size, config.max_input_shift)
+                for block, error in job.failed.items():
+                    warn(f"block {block} failed: {error}")
+                failed += [path] if job.failed else []
+            except FloodSegError as error:
+                if len(scenes) == 1:
+                    raise
+                warn(str(error))
+                failed.append(path)
     if failed:
         raise PartialFailureError(f"{len(failed)} of {len(scenes)} scenes are incomplete, see above; the rest is done")
+
+
+def _executor(config: MapConfig, model: MapModel) -> Executor:
+    backend = model.predictor.backend.description
+    source = ModelSource(model.name, model.digest, config.backend, backend, config.value_scale, config.max_megapixels)
+    executor = instantiate(config.executor, source)
+    if not isinstance(executor, Executor):
+        raise ConfigError(f"executor._target_={config.executor['_target_']}: is not an executor; choose executor=NAME")
+    return executor
