@@ -16,8 +16,6 @@ from flood_seg.resources import cores
 
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 30
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-# Ray's servers listen on all addresses. A cluster of our own therefore requires a random token of each request.
-OWN_CLUSTER = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token"}
 
 
 def check_address(address: str | None) -> None:
@@ -38,9 +36,11 @@ def connect(address: str | None) -> Any:
     Raises:
         ServerError: it does not respond, or refuses this process.
     """
-    if address is None:
-        os.environ.update(OWN_CLUSTER, RAY_AUTH_TOKEN=secrets.token_hex(32))
-    elif address != "auto":
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if address is None and "ray" not in sys.modules:  # which reads these once
+        # Ray's servers listen on all addresses. A cluster of our own therefore asks for a token in each request.
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+    if address not in (None, "auto"):
         _check_reachable(address)
     import ray
 
