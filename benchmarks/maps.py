@@ -100,7 +100,9 @@ def compare_executors(command: list[str], folder: Path, workers: list[int], grid
 
     executor=local is run before and after the others, since other work on the machine comes and goes.
     """
-    runs = {"local": [], "local again": []} | {f"ray {n}": ["executor=ray", f"executor.actors={n}"] for n in workers}
+    runs: dict[str, list[str]] = {"local": [], "local again": []} | {
+        f"ray {n}": ["executor=ray", f"executor.actors={n}"] for n in workers
+    }
     order = ["local", *(name for name in runs if name.startswith("ray")), "local again"]
     result: dict[str, Any] = {"windows": grid.window_count, "blocks": grid.block_count}
     files = set()

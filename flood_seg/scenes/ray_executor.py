@@ -120,8 +120,9 @@ class RayExecutor(Executor):
         """
         waiting = deque(blocks)
         calls: dict[Any, tuple[_Worker, Block | None]] = {}
-        path = scene.path.absolute() if scene.path.exists() else scene.path
-        task = self._ray.put(SceneTask(path, file_size(path), grid, batch_size))
+        size = file_size(scene.path)
+        path = scene.path if size is None else scene.path.absolute()
+        task = self._ray.put(SceneTask(path, size, grid, batch_size))
 
         def prepare(worker: _Worker) -> None:
             worker.is_ready, worker.blocks = False, 0
@@ -189,7 +190,7 @@ class RayExecutor(Executor):
     def _replace(self, worker: _Worker, error: Exception) -> None:
         reason = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "")[:300]
         self._lost_unready += not worker.is_ready
-        if self._lost_unready > self.retries:
+        if self._lost_unready > (1 + self.retries) * len(self._workers):  # a node may have been lost with many
             raise BackendError(f"executor=ray: workers end before they are ready: {reason}") from error
         self._workers.remove(worker)
         self._ray.kill(worker.actor)  # it may only be out of reach

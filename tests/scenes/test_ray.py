@@ -170,7 +170,7 @@ def test_addresses_that_do_not_answer(smoothing_model: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"address": "ray://host:10001"}, "give HOST:PORT of the cluster's head, auto, or null"),
+        ({"address": "ray://host:10001"}, "give HOST:PORT of the cluster's head, auto or local"),
         ({"address": "host"}, "give HOST:PORT"),
         ({"actors": 0}, "executor.actors"),
         ({"cpus": 10_000}, "executor.cpus=10000: this machine has"),
