@@ -14,7 +14,7 @@ from typing import Any
 from flood_seg.errors import ConfigError, ServerError
 from flood_seg.resources import cores
 
-CONNECT_SECONDS, ANSWER_SECONDS = 5, 30
+CONNECT_SECONDS, ANSWER_SECONDS = 5, 60
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
 
 
@@ -35,15 +35,16 @@ def connect(address: str | None) -> Any:
 
     Raises:
         ServerError: it does not respond, or refuses this process.
+        ModuleNotFoundError: Ray is not installed.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if address is None and "ray" not in sys.modules:  # which reads these once
         # Ray's servers listen on all addresses. A cluster of our own therefore asks for a token in each request.
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
-    if address not in (None, "auto"):
-        _check_reachable(address)
     import ray
 
+    if address is not None:
+        _check_reachable(address)
     with suppress(AttributeError):  # prints a paragraph on stdout where a worker ends; we report it in a line
         ray._private.worker.print_to_stdstream = lambda *_, **__: None
     try:
@@ -65,19 +66,26 @@ def _loopback() -> str:
 def _check_reachable(address: str) -> None:
     """Asks the cluster in a process of its own: `ray.init` tries for minutes, and then ends the process itself."""
     host, _, port = address.rpartition(":")
+    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check"]
+    if address == "auto":
+        if _succeeds(command):
+            return
+        raise ServerError("executor.address=auto: this machine is not a node of a running Ray cluster; give HOST:PORT")
     try:
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
     except OSError as error:
         raise ServerError(f"executor.address={address}: cannot be reached ({error})") from error
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    if not _succeeds([*command, "--address", address]):
+        raise ServerError(
+            f"executor.address={address}: is not the head of a Ray cluster, or of another version of Ray, or requires "
+            "a token (RAY_AUTH_TOKEN)"
+        )
+
+
+def _succeeds(command: list[str]) -> bool:
     with suppress(subprocess.TimeoutExpired):
-        done = subprocess.run(command, capture_output=True, timeout=ANSWER_SECONDS, check=False)
-        if done.returncode == 0:
-            return
-    raise ServerError(
-        f"executor.address={address}: is not the head of a Ray cluster, or of another version of Ray, or requires "
-        "a token (RAY_AUTH_TOKEN)"
-    )
+        return not subprocess.run(command, capture_output=True, timeout=ANSWER_SECONDS, check=False).returncode
+    return False
 
 
 def _first_words(error: BaseException) -> str:

@@ -93,7 +93,7 @@ class RayExecutor(Executor):
 
         Raises:
             ServerError: it does not respond.
-            MissingExtraError: Ray is not installed.
+            ModuleNotFoundError: Ray is not installed.
         """
         self._ray = connect(self._address)
         found = self._ray.cluster_resources()
