@@ -1,6 +1,7 @@
 """Times `map` of a scene against its model alone, and against a simple loop over windows; prints JSON.
 
 python benchmarks/maps.py MODEL [--side 10000] [--images FOLDER] [--skip-loop] [key=value ...]
+python benchmarks/maps.py MODEL --workers 1 2 [--side 10000] [key=value ...]    executor=ray against executor=local
 """
 
 import argparse
@@ -13,6 +14,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -93,6 +95,26 @@ def run_map(*arguments: str, kill_after: float | None = None) -> tuple[float, fl
     return time.perf_counter() - started, usage.ru_maxrss / 1024
 
 
+def compare_executors(command: list[str], folder: Path, workers: list[int], grid: Grid) -> dict[str, Any]:
+    """Returns the seconds of a scene, as `item.json` has them, and of the whole command, with each executor.
+
+    executor=local is run before and after the others, since other work on the machine comes and goes.
+    """
+    runs: dict[str, list[str]] = {"local": [], "local again": []} | {
+        f"ray {n}": ["executor=ray", f"executor.actors={n}"] for n in workers
+    }
+    order = ["local", *(name for name in runs if name.startswith("ray")), "local again"]
+    result: dict[str, Any] = {"windows": grid.window_count, "blocks": grid.block_count}
+    files = set()
+    for name in order:
+        out = folder / name.replace(" ", "_")
+        whole, memory = run_map(*command, str(out), *runs[name])
+        record = json.loads((out / "item.json").read_text("utf-8"))["properties"]
+        result[name] = {"scene": record["flood_seg:seconds"], "command": round(whole, 2), "memory_mb": round(memory)}
+        files.add((out / "mask.tif").read_bytes() + (out / "probability.tif").read_bytes())
+    return result | {"same_bytes": len(files) == 1}
+
+
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -100,6 +122,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=10_000)
     parser.add_argument("--images", type=Path)
     parser.add_argument("--skip-loop", action="store_true")
+    parser.add_argument("--workers", type=int, nargs="+", help="numbers of workers of executor=ray to compare")
     options, overrides = parser.parse_known_args()
     config = compose("map", overrides, MapConfig)
     backend = open_backend(with_streams(config.backend, 100), str(options.model))
@@ -110,6 +133,9 @@ def main() -> None:
         scene = folder / "scene.tif"
         write_mosaic(scene, options.side, options.images)
         command = ["--model", str(options.model), "--image", str(scene), *overrides, "--out"]
+        if options.workers:
+            print(json.dumps(compare_executors(command, folder, options.workers, grid)))
+            return
         alone = time_model(backend, grid.window_count)
         whole, memory = run_map(*command, str(folder / "map"))
         alone = min(alone, time_model(backend, grid.window_count))

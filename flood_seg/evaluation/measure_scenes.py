@@ -32,6 +32,7 @@ from flood_seg.metrics.confusion import confusion_matrix
 from flood_seg.metrics.curve import count_logits
 from flood_seg.metrics.loss import cross_entropy
 from flood_seg.scenes.cells import read_cells
+from flood_seg.scenes.executor import LocalExecutor
 from flood_seg.scenes.scale import lay_windows
 from flood_seg.scenes.scene import Scene
 from flood_seg.scenes.segment import check_scene, segment_scene
@@ -117,7 +118,9 @@ def _segment(scene: Scene, predictor: Predictor, grid: Grid, store: BlockStore, 
     check_scene(scene, predictor, grid)
     needed = {other for block in blocks for other in grid.touching(block)}
     todo = [block for block in grid.blocks() if block in needed]
-    for _, error in track(segment_scene(scene, predictor, grid, store, blocks=todo), scene.name, len(todo)):
+    for _, error in track(
+        segment_scene(scene, predictor, grid, store, LocalExecutor(None, retries=2), blocks=todo), scene.name, len(todo)
+    ):
         if error:
             raise error
 

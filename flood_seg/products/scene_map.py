@@ -7,7 +7,6 @@ import shutil
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from flood_seg.inference.predictor import Predictor
     from flood_seg.object_store import ObjectFolder
     from flood_seg.products.areas import ClassAreas
+    from flood_seg.scenes.executor import Executor
     from flood_seg.scenes.grid import Block, Grid
     from flood_seg.scenes.scene import Scene
 
@@ -116,7 +116,9 @@ def signature(job: SceneMap, model: MapModel, options: MapOptions) -> dict[str, 
     }
 
 
-def run_map(job: SceneMap, model: MapModel, options: MapOptions, batch_size: int, max_shift: float) -> dict[str, Any]:
+def run_map(
+    job: SceneMap, model: MapModel, options: MapOptions, executor: Executor, batch_size: int, max_shift: float
+) -> dict[str, Any]:
     """Writes the layers and areas of a scene, unless that is done.
 
     Returns:
@@ -136,7 +138,7 @@ def run_map(job: SceneMap, model: MapModel, options: MapOptions, batch_size: int
     if record and _is_done(record, state):
         say(f"{job.place}: " + ("is uploaded, it is complete" if job.remote else "skipped, it is complete"))
     else:
-        record = _compute(job, model, options, state, batch_size, max_shift)
+        record = _compute(job, model, options, state, executor, batch_size, max_shift)
     if job.remote:
         upload_results(job.folder, job.remote, record, published)
         if not job.failed:
@@ -145,8 +147,9 @@ def run_map(job: SceneMap, model: MapModel, options: MapOptions, batch_size: int
 
 
 def _compute(
-    job: SceneMap, model: MapModel, options: MapOptions, state: dict[str, Any], batch_size: int, max_shift: float
-) -> dict[str, Any]:
+    job: SceneMap, model: MapModel, options: MapOptions, state: dict[str, Any], executor: Executor, batch_size: int,
+    max_shift: float,
+) -> dict[str, Any]:  # fmt: skip
     started = time.perf_counter()
     for warning in job.warnings:
         warn(warning)
@@ -155,7 +158,7 @@ def _compute(
     if not _continues(job, store, state):
         check_scene(job.scene, model.predictor, job.grid)
         store.begin(state)
-    blocks = segment_scene(job.scene, model.predictor, job.grid, store, batch_size)
+    blocks = segment_scene(job.scene, model.predictor, job.grid, store, executor, batch_size)
     for block, error in track(blocks, job.scene.name, job.grid.block_count):
         if error:
             job.failed[block] = error
@@ -271,14 +274,3 @@ def _report(
     size = f"{job.scene.width}×{job.scene.height}, {counted(job.grid.window_count, 'window')}"
     say(f"{job.place}: {size}, {shown}{unseen}, {seconds:.1f} s")
     return record
-
-
-def digest_of(model: str, predictor: Predictor) -> str:
-    """Returns the SHA-256 of a model's file, or of its record where it is not a file."""
-    path = Path(model)
-    if not path.is_file():
-        return sha256(predictor.spec.to_json().encode()).hexdigest()
-    digest = sha256(path.read_bytes())
-    if path.suffix.lower() == ".xml" and (weights := path.with_suffix(".bin")).is_file():  # OpenVINO's
-        digest.update(weights.read_bytes())
-    return digest.hexdigest()

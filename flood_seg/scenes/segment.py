@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 from flood_seg.errors import FloodSegError, ImageError
 from flood_seg.imaging.preprocess import preprocess
 from flood_seg.inference.values import BandStatistics, check_statistics
-from flood_seg.scenes.stream import BlockSegmenter, pad
+from flood_seg.scenes.stream import pad
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from flood_seg.inference.predictor import Predictor
+    from flood_seg.scenes.executor import Executor
     from flood_seg.scenes.grid import Block, Grid
     from flood_seg.scenes.scene import Scene
     from flood_seg.scenes.store import BlockStore
 
-ATTEMPTS = 3
 SAMPLED_WINDOWS = 16  # read before the work, to refuse a scene whose values cannot be on the model's scale
 
 
@@ -26,6 +26,7 @@ def segment_scene(
     predictor: Predictor,
     grid: Grid,
     store: BlockStore,
+    executor: Executor,
     batch_size: int = 1,
     blocks: Iterable[Block] | None = None,
 ) -> Iterator[tuple[Block, FloodSegError | None]]:
@@ -36,29 +37,29 @@ def segment_scene(
         predictor: the model.
         grid: the windows and blocks.
         store: takes the result of each block.
+        executor: where blocks are segmented.
         batch_size: windows that are run at once.
         blocks: that are wanted; None: all.
 
     Yields:
-        each of these blocks when it is done, with None, or when it has failed three times, with its last error.
+        each of these blocks when it is done, with None, or when it has failed in each attempt, with its last error.
 
     Raises:
         OutputError: a block cannot be written.
     """
-    segmenter = BlockSegmenter(scene, predictor, grid)
     blocks = list(grid.blocks() if blocks is None else blocks)
     todo = [block for block in blocks if block not in store]
     yield from ((block, None) for block in blocks if block not in set(todo))
-    for attempt in range(ATTEMPTS):
+    for retries_left in range(executor.retries, -1, -1):
         failed = []
-        for block, result in segmenter.segment(todo, batch_size):
-            if isinstance(result, FloodSegError):
-                failed.append(block)
-                if attempt == ATTEMPTS - 1:
-                    yield block, result
-            else:
+        for block, result in executor.segment(scene, predictor, grid, todo, batch_size):
+            if not isinstance(result, FloodSegError):
                 store.save(block, result)
                 yield block, None
+            elif retries_left:
+                failed.append(block)
+            else:
+                yield block, result
         todo = failed
 
 

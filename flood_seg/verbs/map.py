@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flood_seg.config.compose import compose
+from flood_seg.config.instantiate import instantiate
 from flood_seg.config.schema.scenes import MapConfig
 from flood_seg.console import say, warn
-from flood_seg.errors import FloodSegError, PartialFailureError, StoreError, UsageError
+from flood_seg.errors import ConfigError, FloodSegError, PartialFailureError, StoreError, UsageError
 from flood_seg.files import check_writable
 from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.encoded import limit_megapixels
@@ -20,7 +22,8 @@ from flood_seg.object_store import SCHEME, ObjectFolder
 from flood_seg.products.archive import add_to_archive, archive_name, is_archive
 from flood_seg.products.estimate import estimate_maps
 from flood_seg.products.publish import local_folder
-from flood_seg.products.scene_map import MapModel, digest_of, plan_map, run_map
+from flood_seg.products.scene_map import MapModel, plan_map, run_map
+from flood_seg.scenes.executor import Executor, ModelSource, digest_of
 from flood_seg.scenes.inputs import find_scenes
 from flood_seg.scenes.scene import Scene
 from flood_seg.scenes.stac_input import AssetChoice
@@ -65,20 +68,25 @@ def map_scenes(
     scenes = find_scenes(image, place, choice, archive=archive)
     for folder in () if dry_run else {folder.parent for folder in scenes.values()}:
         check_writable(folder)
+    executor = _executor(config, used)
     if dry_run:
         estimate_maps(scenes, used, config.map, config.batch_size)
         return
-    failed, records = [], {}
-    try:
+    archive_root = remote or place
+    failed, records = [], dict[str, dict[str, Any]]()
+    with ExitStack() as stack:
+        if archive_root:  # also when it is interrupted
+            stack.callback(lambda: add_to_archive(archive_root, records) if records else None)
+        stack.enter_context(executor)
         for path, folder in scenes.items():
             try:
                 with Scene.open(path, BandSelection.of(predictor.spec)) as scene:
                     job = plan_map(scene, folder, used, config.map)
-                    if place and folder != place:
-                        job.archive = archive_name(remote or place)
+                    if archive_root and folder != place:
+                        job.archive = archive_name(archive_root)
                     if remote:
                         job.remote = remote if folder == place else remote / folder.name
-                    record = run_map(job, used, config.map, config.batch_size, config.max_input_shift)
+                    record = run_map(job, used, config.map, executor, config.batch_size, config.max_input_shift)
                     if job.archive:
                         records[folder.name] = record
                 for block, error in job.failed.items():
@@ -92,8 +100,14 @@ def map_scenes(
                     raise
                 warn(str(error))
                 failed.append(path)
-    finally:
-        if place and records:
-            add_to_archive(remote or place, records)
     if failed:
         raise PartialFailureError(f"{len(failed)} of {len(scenes)} scenes are incomplete, see above; the rest is done")
+
+
+def _executor(config: MapConfig, model: MapModel) -> Executor:
+    backend = model.predictor.backend.description
+    source = ModelSource(model.name, model.digest, config.backend, backend, config.value_scale, config.max_megapixels)
+    executor = instantiate(config.executor, source)
+    if not isinstance(executor, Executor):
+        raise ConfigError(f"executor._target_={config.executor['_target_']}: is not an executor; choose executor=NAME")
+    return executor

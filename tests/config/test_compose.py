@@ -20,7 +20,7 @@ from flood_seg.errors import ConfigError
 CHOICES = [
     f"{'+' if path.parent.name in ('experiment', 'debug') else ''}{path.parent.name}={path.stem}"
     for path in sorted(configs_dir().glob("*/*.yaml"))
-    if path.parent.name not in ("backend", "catalog")  # of other verbs
+    if path.parent.name not in ("backend", "catalog", "executor")  # of other verbs
 ]
 
 

@@ -19,12 +19,15 @@ from flood_seg.inference.backends.contract import Backend
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
 from flood_seg.inference.predictor import Predictor
 from flood_seg.scenes.cells import read_cells
+from flood_seg.scenes.executor import LocalExecutor
 from flood_seg.scenes.grid import Box, Grid
 from flood_seg.scenes.scene import Scene
-from flood_seg.scenes.segment import ATTEMPTS, check_scene, segment_scene
+from flood_seg.scenes.segment import check_scene, segment_scene
 from flood_seg.scenes.store import BlockStore
 from tests.conftest import make_spec
 from tests.scenes.conftest import write_scene, write_smoothing_model
+
+LOCAL = LocalExecutor(None, retries=2)
 
 
 def segment(
@@ -38,7 +41,7 @@ def segment(
         window = (round(spec.height / scale), round(spec.width / scale))
         grid = Grid.of((scene.height, scene.width), window, overlap, block_size)
         store = BlockStore(folder, grid)
-        assert not any(error for _, error in segment_scene(scene, predictor, grid, store, batch_size))
+        assert not any(error for _, error in segment_scene(scene, predictor, grid, store, LOCAL, batch_size))
         probabilities = np.full((spec.logit_channels, scene.height, scene.width), np.nan, np.float32)
         valid = np.zeros((scene.height, scene.width), bool)
         for cell in read_cells(grid, store):
@@ -143,7 +146,7 @@ def test_a_damaged_tile_costs_its_blocks_alone(smoothing_backend: OnnxRuntimeBac
     with Scene.open(path, BandSelection.of(predictor.spec)) as scene:
         grid = Grid.of((400, 400), (64, 64), 0.25, 120)
         store = BlockStore(tmp_path / "blocks", grid)
-        done = list(segment_scene(scene, predictor, grid, store))
+        done = list(segment_scene(scene, predictor, grid, store, LOCAL))
         cells = list(read_cells(grid, store))
     errors = [error for _, error in done if error]
     assert 0 < len(errors) < len(done) / 2
@@ -166,16 +169,16 @@ def test_a_block_is_tried_three_times(smoothing_backend: OnnxRuntimeBackend, tmp
     def unreliable(box: Box, read=Scene.read) -> object:
         if box.row == 0 and box.col == 0:
             calls.append(box)
-            if len(calls) < ATTEMPTS:
+            if len(calls) <= LOCAL.retries:
                 raise ImageError("connection lost")
         return read(scene, box)
 
     with Scene.open(scene_path, BandSelection.of(predictor.spec)) as scene:
         scene.read = unreliable  # type: ignore[method-assign, assignment]
         grid = Grid.of((200, 200), (64, 64), 0.25, 100)
-        done = list(segment_scene(scene, predictor, grid, BlockStore(tmp_path / "blocks", grid)))
+        done = list(segment_scene(scene, predictor, grid, BlockStore(tmp_path / "blocks", grid), LOCAL))
     assert [error for _, error in done] == [None] * len(list(grid.blocks()))
-    assert len(calls) == ATTEMPTS
+    assert len(calls) == 1 + LOCAL.retries == 3
 
 
 def test_a_scene_on_another_scale_is_refused(smoothing_backend: OnnxRuntimeBackend, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 No heavy import here. Values come from configs/ alone, so no field has a default; a group that may be removed becomes an
 empty dictionary. Values are checked in `__post_init__`, which runs when OmegaConf turns the composed configuration into
 these objects (`flood_seg.config.compose.compose`). `dict[str, Any]` groups are leaves that Hydra's `_target_` builds
-(loss, optimizer, scheduler, callbacks, logger, backend).
+(loss, optimizer, scheduler, callbacks, logger, backend, executor).
 """
 
 from flood_seg.config.schema.catalog import SceneConfig

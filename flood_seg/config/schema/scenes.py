@@ -65,6 +65,7 @@ class MapConfig:
     """The whole of `flood-seg map`."""
 
     backend: dict[str, Any]
+    executor: dict[str, Any]
     map: MapOptions
     threshold: float | None
     value_scale: float | None
