@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # For the whole process, unless the user says otherwise; GDAL's own cache of decoded blocks is a twentieth of the
 # machine's memory, more than all else that a scene takes.
 _OPTIONS = {
-    "GDAL_CACHEMAX": "192",  # MB
+    "GDAL_CACHEMAX": "96",  # MB; by default a twentieth of the memory
     "GDAL_HTTP_CONNECTTIMEOUT": "20",
     "GDAL_HTTP_LOW_SPEED_LIMIT": "1",  # byte per second: a server that stops sending ends the reading ...
     "GDAL_HTTP_LOW_SPEED_TIME": "30",  # ... after so many seconds
