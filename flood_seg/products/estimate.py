@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flood_seg.console import counted, say, show_table, warn
+from flood_seg.console import counted, duration, say, show_table, warn
 from flood_seg.errors import FloodSegError, PartialFailureError
 from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.source import address
@@ -51,12 +51,12 @@ def estimate_maps(scenes: Mapping[Path, Path], model: MapModel, options: MapOpti
         pixel = f"{scene.ground_sample_distance:.3g} m" if scene.ground_sample_distance else "unknown"
         name, shape = Path(address(path)).name, f"{scene.width}×{scene.height}"
         rows.append((name, shape, pixel, f"{job.scale:.3g}", job.grid.window_count,
-                     _duration(needed), _size(size), _size(temporary)))  # fmt: skip
+                     duration(needed), _size(size), _size(temporary)))  # fmt: skip
     columns = ("scene", "pixels", "pixel", "scale", "windows", "time up to", "results up to", "temporary")
     show_table(f"{model.predictor.backend.description}: {seconds * 1e3:.1f} ms per window", columns, rows)
     parent = next(place for place in next(iter(scenes.values())).absolute().parents if place.is_dir())
     free = shutil.disk_usage(parent).free
-    say(f"{counted(len(rows), 'scene')}: up to {_duration(total_seconds)} and {_size(total_bytes)}; {_size(free)} free")
+    say(f"{counted(len(rows), 'scene')}: up to {duration(total_seconds)} and {_size(total_bytes)}; {_size(free)} free")
     if failed:
         raise PartialFailureError(f"{failed} of {len(scenes)} scenes cannot be mapped, see above")
 
@@ -82,12 +82,6 @@ def _bytes(job: SceneMap, model: MapModel, options: MapOptions) -> tuple[int, in
     results = pixels * (1 + channels * PROBABILITY_BYTES[options.probability])
     blocks = sum(extent.height * extent.width for extent in map(job.grid.extent, job.grid.blocks()))
     return results, blocks * channels * SUM_BYTES + results
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
 
 
 def _size(count: float) -> str:

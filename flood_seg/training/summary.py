@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from flood_seg.console import say, show_table
+from flood_seg.console import duration, say, show_table
 from flood_seg.files import shorten
 
 
@@ -42,7 +42,7 @@ def print_summary(summary: Summary) -> None:
     epochs = f"{summary.epochs} epoch{'' if summary.epochs == 1 else 's'}, counted from 0"
     by = "" if summary.monitor == "val_iou" else f" by {summary.monitor}"
     best = f"Best epoch {summary.best_epoch}{by} ({epochs})"
-    title = f"{best}, {summary.validated_on}, {_duration(summary.seconds)} in total"
+    title = f"{best}, {summary.validated_on}, {duration(summary.seconds)} in total"
     show_table(title, ("metric", "value"), rows)
     if summary.best_checkpoint.exists():  # fast_dev_run saves none
         say(f"checkpoint  {shorten(summary.best_checkpoint)}")
@@ -52,9 +52,3 @@ def print_summary(summary: Summary) -> None:
     if summary.tracking:
         say(f"tracking    {summary.tracking}")
     say("next        flood-seg infer --image photo.jpg --overlay")
-
-
-def _duration(seconds: float) -> str:
-    """Returns a duration as `3 min 5 s`, or `2 h 14 min` from one hour."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
