@@ -16,6 +16,9 @@ from PIL import Image
 
 from flood_seg.imaging.decode import read_photo
 from flood_seg.spec import ModelSpec
+from tests.browser import browser, visit
+
+__all__ = ["browser", "visit"]  # fixtures of the session, so that one browser serves all pages
 
 # Files of ten seconds and more, and the folders of most of them.
 LONG = {"training", "serving", "test_architectures.py", "test_composite.py", "test_dvc.py", "test_experiments.py",

@@ -13,7 +13,7 @@ import yaml
 
 from flood_seg.config.compose import compose
 from flood_seg.config.repository import configs_dir
-from flood_seg.config.schema import InferConfig, SceneConfig, TrainConfig
+from flood_seg.config.schema import InferConfig, MapConfig, SceneConfig, TrainConfig
 from flood_seg.errors import ConfigError
 from flood_seg.spec import ModelSpec
 from flood_seg.verbs.train_parts import build_module, check_components
@@ -31,6 +31,10 @@ def test_every_choice_composes_and_builds(group, choice, tmp_path, monkeypatch):
         return
     if group == "catalog":
         compose("scene", [f"catalog={choice}"], SceneConfig)
+        return
+    if group == "executor":
+        module, _, name = compose("map", [f"executor={choice}"], MapConfig).executor["_target_"].rpartition(".")
+        assert callable(getattr(importlib.import_module(module), name))
         return
     override = f"{'+' if group in ('experiment', 'debug') else ''}{group}={choice}"
     several = ["task=multiclass", "datamodule.max_label=2"] if choice in OF_SEVERAL else FIXED_SIZE.get(choice, [])

@@ -1,6 +1,5 @@
-"""Pages in a real browser."""
+"""The model of the scenes' tests."""
 
-from tests.plots.conftest import browser, visit
 from tests.scenes.conftest import smoothing_model
 
-__all__ = ["browser", "smoothing_model", "visit"]
+__all__ = ["smoothing_model"]
