@@ -23,6 +23,7 @@ from flood_seg.inference.engines import open_backend, with_streams
 from flood_seg.inference.predictor import Predictor
 from flood_seg.metrics.confusion import confusion_matrix, image_ious
 from flood_seg.scenes.cells import read_cells
+from flood_seg.scenes.executor import LocalExecutor
 from flood_seg.scenes.grid import Grid
 from flood_seg.scenes.scene import Scene
 from flood_seg.scenes.segment import segment_scene
@@ -39,7 +40,7 @@ def map_mask(path: Path, predictor: Predictor, reader: SampleReader, scale: str)
         factor = side * float(scale[:-1]) / min(scene.height, scene.width) if scale.endswith("x") else float(scale)
         grid = Grid.of((scene.height, scene.width), (round(side / factor),) * 2, 0.25, 2048)
         store = BlockStore(Path(folder), grid)
-        for _, error in segment_scene(scene, predictor, grid, store):
+        for _, error in segment_scene(scene, predictor, grid, store, LocalExecutor(None, retries=0)):
             if error:
                 raise error
         mask = np.zeros((scene.height, scene.width), np.uint8)
@@ -61,7 +62,8 @@ def main() -> None:
     config = compose("evaluate", [f"datamodule.data_dir={options.data}", *split, *overrides], EvaluateConfig)
     predictor = Predictor(open_backend(with_streams(config.backend, 100), str(options.model)))
     reader = SampleReader.for_model(config.datamodule, predictor.spec)
-    matrices, seconds, megapixels = {scale: [] for scale in options.scales}, dict.fromkeys(options.scales, 0.0), []
+    matrices: dict[str, list[np.ndarray]] = {scale: [] for scale in options.scales}
+    seconds, megapixels = dict.fromkeys(options.scales, 0.0), list[float]()
     for pair in choose_pairs(config.datamodule):
         try:
             image, truth = reader.load(pair)
