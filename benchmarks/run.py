@@ -261,6 +261,25 @@ def bench_workshop(data: str) -> list[Row]:
     ]  # fmt: skip
 
 
+def bench_map(data: str) -> list[Row]:
+    """`map` of 10 000×10 000 pixels against its model alone, against a loop over windows, and resumed after a kill."""
+    from flood_seg.inference.models import bundled_model
+
+    images = Path(data, "images")
+    found = in_process("maps.py", str(bundled_model()), *(["--images", str(images)] if images.is_dir() else []),
+                       "backend=openvino")  # fmt: skip
+    whole = found["map"]
+    shown = f"{whole:.1f} s ({whole / found['model']:.2f}×), {found['memory_mb']:.0f} MB"
+    return [
+        ("map, 10 000×10 000 RGB, all files", f"the model alone, {found['engine']}", f"{found['model']:.1f} s", shown,
+         "≤ 1.25×, ≤ 1 GB"),
+        ("map, the same", "loop: rasterio, ONNX Runtime float32", f"{found['loop']:.1f} s",
+         f"{whole:.1f} s ({found['loop'] / whole:.1f}×)", "≥ 2.5×"),
+        ("map, resumed after a kill at 50 %", "the whole", f"{whole:.1f} s",
+         f"{found['resumed']:.1f} s ({found['resumed'] / whole:.2f}×)", "≤ 0.6×"),
+    ]  # fmt: skip
+
+
 def _ratio(before: float, after: float, unit: str = "s") -> str:
     shown = f"{after * 1e3:.1f} ms" if unit == "ms" else f"{after:.2f} s"
     return f"{shown} ({before / after:.1f}×)"
@@ -274,6 +293,7 @@ BENCHES = {
     "triton": bench_triton,
     "client": bench_client,
     "workshop": bench_workshop,
+    "map": bench_map,
     "loading": bench_loading,
     "step": bench_step,
     "epoch": bench_epoch,
