@@ -211,8 +211,10 @@ class Grid:
 
     def weights(self, block: Block) -> Iterator[np.ndarray]:
         """Yields the weights of each of a block's windows, uint32 [height, width] in [0, LEVELS²]."""
-        for row, col in self._indices(block):
-            yield np.multiply.outer(self.rows.weights(row), self.cols.weights(col))
+        columns = [self.cols.weights(window) for window in self.cols.windows(block.col)]
+        for window in self.rows.windows(block.row):
+            row = self.rows.weights(window)
+            yield from (np.multiply.outer(row, column) for column in columns)
 
     def total(self, block: Block, box: Box) -> np.ndarray:
         """Returns the sum of the weights of a block's windows in a rectangle of its extent, uint32 [height, width]."""

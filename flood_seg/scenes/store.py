@@ -65,12 +65,12 @@ class BlockStore:
 
     def __contains__(self, block: Block) -> bool:
         """Whether the file of a block exists and is not damaged; fetches the one of the copy."""
-        file = self._file(block)
-        if self._copy and not file.is_file() and file.name in self._copied:
-            with atomic_path(file) as temporary:
-                temporary.write_bytes(self._copy.read(file.name) or b"")
+        path = self._file(block)
+        if self._copy and not path.is_file() and path.name in self._copied:
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(self._copy.read(path.name) or b"")
         try:
-            with np.load(self._file(block), allow_pickle=False) as file:
+            with np.load(path, allow_pickle=False) as file:
                 return bool(file["pixels"] >= 0)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):
             return False
