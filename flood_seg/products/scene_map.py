@@ -16,7 +16,7 @@ from flood_seg.errors import FloodSegError, ImageError
 from flood_seg.files import write_json
 from flood_seg.imaging.bands import BandSelection, band_files
 from flood_seg.imaging.source import address, is_gdal_name
-from flood_seg.inference.values import check_statistics, unusual_values
+from flood_seg.inference.values import unusual_values
 from flood_seg.object_store import fingerprint
 from flood_seg.products.archive import RECORD, membership
 from flood_seg.products.areas import write_areas
@@ -26,7 +26,7 @@ from flood_seg.products.publish import upload_results
 from flood_seg.products.stac_item import make_item
 from flood_seg.scenes.cells import read_cells
 from flood_seg.scenes.scale import lay_windows
-from flood_seg.scenes.segment import check_scene, segment_scene
+from flood_seg.scenes.segment import check_scene, segment_scene, shift_of
 from flood_seg.scenes.store import BlockStore
 
 if TYPE_CHECKING:
@@ -218,10 +218,7 @@ def _shift(job: SceneMap, model: MapModel, store: BlockStore, max_shift: float) 
     statistics = store.statistics()
     if statistics is None:
         raise ImageError(f"{job.scene.source}: no pixel has data")
-    try:
-        shift = check_statistics(statistics, model.predictor.spec)
-    except FloodSegError as error:
-        raise type(error)(f"{job.scene.source}: {error}") from error
+    shift = shift_of(job.scene, model.predictor, statistics)
     if shift > max_shift:
         job.warnings.append(f"{job.scene.source}: {unusual_values(shift, max_shift)}")
         warn(job.warnings[-1])

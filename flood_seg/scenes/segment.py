@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from flood_seg.errors import FloodSegError, ImageError
 from flood_seg.imaging.preprocess import preprocess
 from flood_seg.inference.values import BandStatistics, check_statistics
-from flood_seg.scenes.stream import pad
+from flood_seg.scenes.stream import measure_window, pad
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    import numpy as np
 
     from flood_seg.inference.predictor import Predictor
     from flood_seg.scenes.executor import Executor
@@ -49,7 +51,8 @@ def segment_scene(
     """
     blocks = list(grid.blocks() if blocks is None else blocks)
     todo = [block for block in blocks if block not in store]
-    yield from ((block, None) for block in blocks if block not in set(todo))
+    missing = set(todo)
+    yield from ((block, None) for block in blocks if block not in missing)
     for retries_left in range(executor.retries, -1, -1):
         failed = []
         for block, result in executor.segment(scene, predictor, grid, todo, batch_size):
@@ -81,11 +84,21 @@ def check_scene(scene: Scene, predictor: Predictor, grid: Grid) -> None:
             continue
         dtype = raster.values.dtype
         if raster.valid is None or raster.valid.any():
-            parts.append(BandStatistics.of(preprocess(pad(raster.values, grid.window), predictor.spec)))
+            tensor = preprocess(pad(raster.values, grid.window), predictor.spec)
+            parts.append(measure_window(tensor, raster.valid, grid.window))
     if len(errors) == len(sampled):
         raise errors[0]
     if parts:
-        try:
-            check_statistics(BandStatistics.merged(parts), predictor.spec, dtype)
-        except FloodSegError as error:
-            raise type(error)(f"{scene.source}: {error}") from error
+        shift_of(scene, predictor, BandStatistics.merged(parts), dtype)
+
+
+def shift_of(scene: Scene, predictor: Predictor, statistics: BandStatistics, dtype: np.dtype | None = None) -> float:
+    """Returns how far a scene's values lie from the training data's; see `check_statistics`.
+
+    Raises:
+        ImageError: the values cannot be on the model's scale; the text names the scene.
+    """
+    try:
+        return check_statistics(statistics, predictor.spec, dtype)
+    except ImageError as error:
+        raise ImageError(f"{scene.source}: {error}") from error

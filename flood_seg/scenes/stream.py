@@ -9,7 +9,7 @@ import numpy as np
 
 from flood_seg.errors import FloodSegError
 from flood_seg.imaging.postprocess import to_16_bits
-from flood_seg.imaging.preprocess import preprocess
+from flood_seg.imaging.preprocess import preprocess, resize_valid
 from flood_seg.inference.stages import Item, Stages
 from flood_seg.inference.values import BandStatistics
 
@@ -94,7 +94,7 @@ class BlockSegmenter(Stages[_Window]):
         """Preprocesses a window with data; whether its values are plausible is a question for the whole scene."""
         if item.observed is None or item.observed.any():
             item.inputs = [preprocess(image, self._spec)]
-            item.statistics = BandStatistics.of(item.inputs[0])
+            item.statistics = measure_window(item.inputs[0], item.observed, self._grid.window)
 
     def conclude(self, item: _Window) -> None:
         """Weighs the probabilities."""
@@ -120,3 +120,19 @@ def pad(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if (height, width) == size:
         return values
     return np.pad(values, ((0, size[0] - height), (0, size[1] - width), (0, 0)), mode="symmetric")
+
+
+def measure_window(tensor: np.ndarray, observed: np.ndarray | None, window: tuple[int, int]) -> BandStatistics:
+    """Measures a network's input, float32 [bands, height, width], where its window has data.
+
+    Args:
+        tensor: of the window.
+        observed: bool [h, w], where the scene has data; None: everywhere.
+        window: height and width in pixels of the scene, which a small scene does not fill.
+    """
+    if observed is None:
+        return BandStatistics.of(tensor)
+    valid = np.zeros(window, bool)
+    valid[: observed.shape[0], : observed.shape[1]] = observed
+    valid = resize_valid(valid, *tensor.shape[1:])
+    return BandStatistics.of(tensor, valid if valid.any() else None)  # few pixels may vanish where it is reduced

@@ -82,6 +82,17 @@ def test_layers(smoothing_model: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert "% water" in capsys.readouterr().out
 
 
+def test_pixels_without_data_do_not_count_in_the_input_shift(smoothing_model: Path, tmp_path: Path) -> None:
+    image = noise()
+    whole = write_scene(tmp_path / "whole.tif", image)
+    image[:, :230] = 0  # within windows
+    part = write_scene(tmp_path / "part.tif", image, nodata=0)
+    for scene in (whole, part):
+        assert run(smoothing_model, scene, tmp_path / scene.stem, "map.page=false") == 0
+    shifts = [properties(tmp_path / name)["flood_seg:input_shift"] for name in ("whole", "part")]
+    assert shifts[1] == pytest.approx(shifts[0], abs=0.02)
+
+
 @pytest.mark.parametrize(("kind", "tolerance"), [("float32", 1e-5), ("float16", 5e-4)])
 def test_float_probabilities(kind: str, tolerance: float, smoothing_model: Path, tmp_path: Path) -> None:
     image = noise()
