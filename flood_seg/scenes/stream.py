@@ -43,7 +43,7 @@ class _Window(Item):
 
     block: Block
     box: Box
-    weights: np.ndarray
+    weights: tuple[np.ndarray, np.ndarray]
     is_last: bool
     observed: np.ndarray | None = None  # bool [height, width] of the box; None: everywhere
     statistics: BandStatistics | None = None  # None: a window without data, which is not run
@@ -99,7 +99,9 @@ class BlockSegmenter(Stages[_Window]):
     def conclude(self, item: _Window) -> None:
         """Weighs the probabilities."""
         probabilities = to_16_bits(item.predictions[0].probabilities)[: item.box.height, : item.box.width]
-        item.sums = np.moveaxis(probabilities, 2, 0) * item.weights
+        rows, cols = item.weights
+        item.sums = np.moveaxis(probabilities, 2, 0) * rows[:, None]
+        item.sums *= cols
 
     def _add(self, window: _Window, result: BlockResult) -> None:
         extent = self._grid.extent(window.block)
