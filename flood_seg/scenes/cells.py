@@ -49,11 +49,14 @@ def read_cells(grid: Grid, store: BlockStore, blocks: Iterable[Block] | None = N
     load = lru_cache(maxsize=4)(store.load)  # neighbours share blocks
     for block in grid.blocks() if blocks is None else blocks:
         box = grid.cell(block)
+        results = [(other, load(other)) for other in grid.touching(block)]
+        if all(result is None or result.sums is None for _, result in results):
+            yield Cell(box, None, np.zeros((box.height, box.width), bool))
+            continue
         total = np.zeros((box.height, box.width), np.uint32)
         valid = np.ones((box.height, box.width), bool)
         sums: np.ndarray | None = None
-        for other in grid.touching(block):
-            result = load(other)
+        for other, result in results:
             if result is None:
                 continue
             extent = grid.extent(other)
@@ -67,10 +70,7 @@ def read_cells(grid: Grid, store: BlockStore, blocks: Iterable[Block] | None = N
                     sums = np.zeros((len(result.sums), *total.shape), np.uint32)
                 sums[:, *here] += result.sums[:, *there]
         valid &= total > 0
-        if sums is None:
-            valid[:] = False
-            yield Cell(box, None, valid)
-            continue
+        assert sums is not None
         # In double precision, where numerator and denominator are exact.
         probabilities = (sums / (np.maximum(total, 1) * float(STEPS))).astype(np.float32)
         probabilities[:, ~valid] = 0
