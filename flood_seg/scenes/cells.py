@@ -54,11 +54,13 @@ class CellReader:
         """Returns the cell of a block; the block and those `touching` it shall be finished, or have failed."""
         grid = self._grid
         box = grid.cell(block)
+        results = [(other, self._load(other)) for other in grid.touching(block)]
+        if all(result is None or result.sums is None for _, result in results):
+            return Cell(box, None, np.zeros((box.height, box.width), bool))
         total = np.zeros((box.height, box.width), np.uint32)
         valid = np.ones((box.height, box.width), bool)
         sums: np.ndarray | None = None
-        for other in grid.touching(block):
-            result = self._load(other)
+        for other, result in results:
             if result is None:
                 continue
             extent = grid.extent(other)
@@ -72,9 +74,7 @@ class CellReader:
                     sums = np.zeros((len(result.sums), *total.shape), np.uint32)
                 sums[:, *here] += result.sums[:, *there]
         valid &= total > 0
-        if sums is None:
-            valid[:] = False
-            return Cell(box, None, valid)
+        assert sums is not None
         # In double precision, where numerator and denominator are exact.
         probabilities = (sums / (np.maximum(total, 1) * float(STEPS))).astype(np.float32)
         probabilities[:, ~valid] = 0

@@ -222,22 +222,25 @@ class Grid:
 
     def windows(self, block: Block) -> Iterator[Box]:
         """Yields the windows of a block, cut at the scene's border."""
-        for row, col in self._indices(block):
-            yield Box.of(self.rows.span(row), self.cols.span(col))
+        for _, windows in self.rows_of(block):
+            yield from windows
 
-    def weights(self, block: Block) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields, for each of a block's windows, the two factors of its weights, those of its rows and its columns."""
-        columns = [self.cols.weights(window) for window in self.cols.windows(block.col)]
-        for window in self.rows.windows(block.row):
-            rows = self.rows.weights(window)
-            yield from ((rows, column) for column in columns)
+    def rows_of(self, block: Block) -> Iterator[tuple[Box, list[Box]]]:
+        """Yields the pixels that each row of a block's windows covers, and the windows in it."""
+        columns = [self.cols.span(window) for window in self.cols.windows(block.col)]
+        for row in self.rows.windows(block.row):
+            span = self.rows.span(row)
+            yield Box.of(span, self.cols.extent(block.col)), [Box.of(span, column) for column in columns]
+
+    def weights(self, block: Block) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Returns the weights of each row and of each column of a block's windows; see `Axis.weights`.
+
+        Those of a window are their outer product.
+        """
+        rows = [self.rows.weights(window) for window in self.rows.windows(block.row)]
+        return rows, [self.cols.weights(window) for window in self.cols.windows(block.col)]
 
     def total(self, block: Block, box: Box) -> np.ndarray:
         """Returns the sum of the weights of a block's windows in a rectangle of its extent, uint32 [height, width]."""
         rows, cols = box.within(self.extent(block))
         return np.asarray(np.multiply.outer(self.rows.total(block.row)[rows], self.cols.total(block.col)[cols]))
-
-    def _indices(self, block: Block) -> Iterator[tuple[int, int]]:
-        for row in self.rows.windows(block.row):
-            for col in self.cols.windows(block.col):
-                yield row, col
