@@ -47,8 +47,6 @@ def connect(address: str | None) -> Any:
     elif "ray" not in sys.modules:  # which reads these once
         # Ray's servers listen on all addresses. A cluster of our own therefore asks for a token in each request.
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
-        # Where this process is killed, two of Ray's outlive it for so long: they report it to a server that has ended.
-        os.environ.setdefault("RAY_gcs_server_request_timeout_seconds", "20")
     import ray
 
     with suppress(AttributeError):  # prints a paragraph on stdout where a worker ends; we report it in a line
