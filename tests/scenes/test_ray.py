@@ -89,7 +89,7 @@ def test_the_result_is_that_of_this_process(
 ) -> None:
     scene = write_scene(tmp_path / "scene.tif", noise(600))
     assert run(smoothing_model, scene, tmp_path / "local") == 0
-    before = running("raylet")
+    before = set(running("raylet"))
     capfd.readouterr()
     command = ["map", "--model", str(smoothing_model), "--image", str(scene), "--out", str(tmp_path / "ray")]
     done = subprocess.run(
@@ -100,7 +100,7 @@ def test_the_result_is_that_of_this_process(
     assert len(done.stdout.splitlines()) == 2
     for name in ("mask.tif", "probability.tif"):
         assert (tmp_path / "local" / name).read_bytes() == (tmp_path / "ray" / name).read_bytes()
-    assert running("raylet") == before
+    assert set(running("raylet")) <= before
 
 
 @pytest.mark.slow
@@ -200,7 +200,7 @@ def test_a_cluster_of_ray_start(smoothing_model: Path, tmp_path: Path, started: 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_nothing_running(number: signal.Signals, smoothing_model: Path, tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "scene.tif", noise(3000))
-    before = running("raylet"), running("SegmentWorker")
+    before = {*running("raylet"), *running("SegmentWorker")}
     process = subprocess.Popen(
         [sys.executable, "-m", "flood_seg", "map", "--model", str(smoothing_model), "--image", str(scene), "--out",
          str(tmp_path / "map"), "map.block_size=128", "executor=ray"], stderr=subprocess.PIPE, text=True,
@@ -210,7 +210,7 @@ def test_a_signal_leaves_nothing_running(number: signal.Signals, smoothing_model
     process.send_signal(number)
     assert process.communicate(timeout=60)[1] == "flood-seg: interrupted\n"
     assert process.returncode == 130
-    assert (running("raylet"), running("SegmentWorker")) == before
+    assert {*running("raylet"), *running("SegmentWorker")} <= before  # those of others may have ended
 
 
 @pytest.mark.slow
