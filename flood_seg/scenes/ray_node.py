@@ -15,9 +15,8 @@ from flood_seg.errors import ServerError
 class NodeWatch:
     """Holds a connection to the node's server, the raylet, which closes with it.
 
-    The node ends where its server is killed, and about a minute after the cluster's head was lost. The next step of
-    this process that needs its object store then ends the process (`Terminate the process` in Ray's log), so `check`
-    comes before each step.
+    The next step of this process that needs the node's object store then ends the process (`Terminate the process` in
+    Ray's log), so `check` comes before each step.
     """
 
     def __init__(self, ray: Any) -> None:
@@ -44,8 +43,8 @@ class NodeWatch:
         """Returns the error of a node that has ended."""
         self.has_ended = True
         error = ServerError(
-            "executor=ray: the Ray node of this machine has ended, by itself or since the cluster's head was lost; "
-            "start the cluster again, and the same command goes on"
+            "executor=ray: the Ray node of this machine has ended; start the cluster again, and the same "
+            "command goes on"
         )
         # Ray ends the process with 1 where it leaves the cluster, and where references to results are dropped: its
         # traceback keeps those.
