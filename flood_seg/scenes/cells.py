@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flood_seg.imaging.postprocess import STEPS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from flood_seg.scenes.grid import Block, Box, Grid
     from flood_seg.scenes.store import BlockStore
-
-STEPS = 65535  # that the sums of blocks count probabilities in
 
 
 @dataclass(frozen=True)
