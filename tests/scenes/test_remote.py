@@ -19,7 +19,7 @@ import rasterio
 from rasterio.transform import from_origin
 
 from flood_seg.cli.main import main
-from flood_seg.errors import DataError, StoreError
+from flood_seg.errors import DataError, ImageError, StoreError
 from flood_seg.imaging.bands import RGB, BandSelection
 from flood_seg.imaging.gdal import import_rasterio
 from flood_seg.object_store import ObjectFolder, fingerprint
@@ -342,6 +342,26 @@ def test_assets_of_an_item(web: RangeServer, tmp_path: Path) -> None:
         find_scenes(text, None, choice(tmp_path, bands=("red", "nir")))
     with pytest.raises(DataError, match="has no asset B99"):
         find_scenes(text, None, choice(tmp_path, "B99"))
+
+
+def test_bands_of_an_asset_by_number(tmp_path: Path) -> None:
+    image = noise(bands=4)
+    write_scene(tmp_path / "image.tif", image)
+    item = pystac.Item("photo", None, None, datetime(2026, 5, 1, tzinfo=UTC), {})
+    item.add_asset("drone:image", pystac.Asset("image.tif", media_type="image/tiff; application=geotiff"))
+    text = str(tmp_path / "photo.json")
+    Path(text).write_text(json.dumps(item.to_dict(include_self_link=False)))
+    [path] = find_scenes(text, None, choice(tmp_path, "drone:image:4", "drone:image:2"))
+    with rasterio.open(path) as dataset:
+        assert np.array_equal(np.moveaxis(dataset.read(), 0, 2), image[:, :, [3, 1]])
+    [path] = find_scenes(text, None, choice(tmp_path, "drone:image"))
+    with rasterio.open(path) as dataset:
+        assert dataset.count == 4
+    for number in (0, 5):
+        with pytest.raises(ImageError, match=f"has no band {number}"):
+            find_scenes(text, None, choice(tmp_path, f"drone:image:{number}"))
+    with pytest.raises(DataError, match="has no asset drone:photo; map.assets may be drone:image"):
+        find_scenes(text, None, choice(tmp_path, "drone:photo:1"))
 
 
 def test_collections_of_items(web: RangeServer, bucket: Bucket, tmp_path: Path) -> None:
