@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.console import counted, say, track, warn
@@ -22,7 +19,6 @@ from flood_seg.products.archive import RECORD, membership
 from flood_seg.products.areas import write_areas
 from flood_seg.products.layers import LayerStatistics, write_layers
 from flood_seg.products.page.page import PAGE, write_page
-from flood_seg.products.publish import upload_results
 from flood_seg.products.stac_item import make_item
 from flood_seg.scenes.cells import read_cells
 from flood_seg.scenes.scale import lay_windows
@@ -30,10 +26,12 @@ from flood_seg.scenes.segment import check_scene, segment_scene, shift_of
 from flood_seg.scenes.store import BlockStore
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from flood_seg.config.schema.scenes import MapOptions
     from flood_seg.inference.predictor import Predictor
-    from flood_seg.object_store import ObjectFolder
     from flood_seg.products.areas import ClassAreas
+    from flood_seg.products.results import SceneResults
     from flood_seg.scenes.executor import Executor
     from flood_seg.scenes.grid import Block, Grid
     from flood_seg.scenes.scene import Scene
@@ -63,34 +61,30 @@ class SceneMap:
 
     Attributes:
         scene: opened.
-        folder: of the results.
+        place: of the results.
         scale: pixels of the network per pixel of the scene.
         grid: of the windows.
         warnings: on the scene.
         failed: blocks that have no result, and why.
-        remote: where the finished files go; None: they stay in `folder`.
-        archive: name of the collection in the folder above that the scene belongs to; None: none.
     """
 
     scene: Scene
-    folder: Path
+    place: SceneResults
     scale: float
     grid: Grid
     warnings: list[str] = field(default_factory=list)
     failed: dict[Block, FloodSegError] = field(default_factory=dict)
-    remote: ObjectFolder | None = None
-    archive: str | None = None
 
     @property
-    def place(self) -> str:
-        """Where the results are, for messages."""
-        return str(self.remote or self.folder)
+    def folder(self) -> Path:
+        """The folder that the results are made in."""
+        return self.place.folder
 
 
-def plan_map(scene: Scene, folder: Path, model: MapModel, options: MapOptions) -> SceneMap:
+def plan_map(scene: Scene, place: SceneResults, model: MapModel, options: MapOptions) -> SceneMap:
     """Chooses the scale and lays the windows over a scene."""
     grid, scale, warnings = lay_windows(scene, model.predictor.spec, options)
-    return SceneMap(scene, folder, scale, grid, warnings)
+    return SceneMap(scene, place, scale, grid, warnings)
 
 
 def signature(job: SceneMap, model: MapModel, options: MapOptions) -> dict[str, Any]:
@@ -131,19 +125,16 @@ def run_map(
         StoreError: the results cannot be uploaded; they are still in `job.folder`.
     """
     state = signature(job, model, options)
-    published = _parse(job.remote.read(RECORD)) if job.remote else None
+    published = job.place.published_record()
     if published and _is_done(published, state):
         say(f"{job.place}: skipped, it is complete")
         return published
-    record = _parse((job.folder / RECORD).read_bytes()) if (job.folder / RECORD).is_file() else None
+    record = job.place.local_record()
     if record and _is_done(record, state):
-        say(f"{job.place}: " + ("is uploaded, it is complete" if job.remote else "skipped, it is complete"))
+        say(f"{job.place}: {'is uploaded' if job.place.remote else 'skipped'}, it is complete")
     else:
         record = _compute(job, model, options, state, executor, batch_size, max_shift)
-    if job.remote:
-        upload_results(job.folder, job.remote, record, published)
-        if not job.failed:
-            shutil.rmtree(job.folder)
+    job.place.publish(published, keep=bool(job.failed))
     return record
 
 
@@ -154,8 +145,8 @@ def _compute(
     started = time.perf_counter()
     for warning in job.warnings:
         warn(warning)
-    work = job.folder / _WORK
-    store = BlockStore(work, job.grid, job.remote / _WORK if job.remote and options.share_blocks else None)
+    copy = job.place.remote if options.share_blocks else None
+    store = BlockStore(job.folder / _WORK, job.grid, copy and copy / _WORK)
     if not _continues(job, store, state):
         check_scene(job.scene, model.predictor, job.grid)
         store.begin(state)
@@ -173,6 +164,7 @@ def _compute(
         raise
     spec, size = model.predictor.spec, (job.scene.height, job.scene.width)
     cells = read_cells(job.grid, store)
+    job.place.remove_record()
     statistics = write_layers(
         cells, spec, model.predictor.threshold, job.folder, size, job.scene.georeference, options.probability
     )
@@ -184,14 +176,6 @@ def _compute(
     if not job.failed:
         store.clear()
     return record
-
-
-def _parse(content: bytes | None) -> dict[str, Any] | None:
-    """Returns the STAC item of an earlier run; None where there is none."""
-    with suppress(ValueError):
-        found = json.loads(content or b"")
-        return found if isinstance(found, dict) else None
-    return None
 
 
 def _is_done(record: dict[str, Any], state: dict[str, Any]) -> bool:
@@ -261,8 +245,8 @@ def _report(
     figures |= {"signature": state}
     item = make_item(job.scene, spec, model.name, job.folder, {f"flood_seg:{key}": figures[key] for key in figures})
     record = item.to_dict(include_self_link=False)
-    if job.archive:
-        record |= membership(job.archive)
+    if job.place.archive:
+        record |= membership(job.place.archive)
     write_json(job.folder / RECORD, record)
     shown = ", ".join(
         f"{shares[name]:.1%} {name}" + (f" ({areas[by_class[name]] / 1e6:.3g} km²)" if areas else "")

@@ -21,6 +21,7 @@ from flood_seg.cli.main import main
 from flood_seg.imaging.postprocess import to_probabilities
 from flood_seg.imaging.preprocess import normalize
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
+from flood_seg.products import scene_map
 from tests.conftest import make_spec
 from tests.scenes.conftest import write_scene, write_smoothing_model
 
@@ -161,6 +162,25 @@ def test_killed_and_continued(smoothing_model: Path, tmp_path: Path, capsys: pyt
     for name in ("mask.tif", "probability.tif"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in (tmp_path / "whole").iterdir())
+
+
+def test_no_old_item_stands_beside_new_layers(
+    smoothing_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene, out = write_scene(tmp_path / "scene.tif", noise()), tmp_path / "map"
+    assert run(smoothing_model, scene, out) == 0
+    old = (out / "mask.tif").read_bytes()
+
+    def stopped(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scene_map, "write_areas", stopped)
+        assert run(smoothing_model, scene, out, "threshold=0.9") == 130
+    assert (out / "mask.tif").read_bytes() != old
+    assert not (out / "item.json").exists()
+    assert run(smoothing_model, scene, out, "threshold=0.9") == 0
+    assert properties(out)["flood_seg:threshold"] == 0.9
 
 
 def test_a_damaged_scene_among_others(

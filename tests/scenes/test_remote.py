@@ -209,6 +209,31 @@ def test_a_bucket_that_vanishes(
     assert len(bucket.list()) == (3 if count == 1 else 3 * count + 2)
 
 
+def test_an_upload_that_is_stopped_leaves_no_old_item_beside_new_layers(
+    bucket: Bucket, smoothing_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    scene, out = write_scene(tmp_path / "scene.tif", noise()), f"s3://{bucket.name}/maps"
+    assert run(smoothing_model, scene, out) == 0
+    old = bucket.get("maps/mask.tif")
+    write = ObjectFolder.write
+
+    def stopped(self: ObjectFolder, name: str, *args: Any) -> None:
+        write(self, name, *args)
+        raise KeyboardInterrupt
+
+    options = ("threshold=0.9", "map.probability=none")
+    with monkeypatch.context() as patch:
+        patch.setattr(ObjectFolder, "write", stopped)
+        assert run(smoothing_model, scene, out, *options) == 130
+    assert bucket.get("maps/mask.tif") != old
+    assert "maps/item.json" not in bucket.list()
+    capsys.readouterr()
+    assert run(smoothing_model, scene, out, *options) == 0
+    assert "is uploaded, it is complete" in capsys.readouterr().out
+    assert bucket.list() == ["maps/item.json", "maps/mask.tif"]
+
+
 def test_another_machine_goes_on(
     bucket: Bucket, smoothing_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
