@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from flood_seg.console import counted, say, track, warn
+from flood_seg.console import counted, say, warn
 from flood_seg.errors import FloodSegError, ImageError
-from flood_seg.files import write_json
+from flood_seg.files import clear_leftovers, write_json
 from flood_seg.imaging.bands import BandSelection, band_files
 from flood_seg.imaging.source import address, is_gdal_name
 from flood_seg.inference.values import unusual_values
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from flood_seg.config.schema.scenes import MapOptions
     from flood_seg.inference.predictor import Predictor
     from flood_seg.products.areas import ClassAreas
+    from flood_seg.products.progress import MapProgress
     from flood_seg.products.results import SceneResults
     from flood_seg.scenes.executor import Executor
     from flood_seg.scenes.grid import Block, Grid
@@ -53,6 +54,27 @@ class MapModel:
     name: str
     digest: str
     predictor: Predictor
+
+
+@dataclass(frozen=True)
+class MapRun:
+    """What all scenes of a run have in common.
+
+    Attributes:
+        model: that is used.
+        options: how scenes are cut, and what is written.
+        executor: where blocks are segmented.
+        batch_size: windows that are run at once.
+        max_shift: larger shifts of the input are warned of.
+        progress: is told of each block.
+    """
+
+    model: MapModel
+    options: MapOptions
+    executor: Executor
+    batch_size: int
+    max_shift: float
+    progress: MapProgress
 
 
 @dataclass
@@ -81,9 +103,9 @@ class SceneMap:
         return self.place.folder
 
 
-def plan_map(scene: Scene, place: SceneResults, model: MapModel, options: MapOptions) -> SceneMap:
+def plan_map(scene: Scene, place: SceneResults, run: MapRun) -> SceneMap:
     """Chooses the scale and lays the windows over a scene."""
-    grid, scale, warnings = lay_windows(scene, model.predictor.spec, options)
+    grid, scale, warnings = lay_windows(scene, run.model.predictor.spec, run.options)
     return SceneMap(scene, place, scale, grid, warnings)
 
 
@@ -111,9 +133,7 @@ def signature(job: SceneMap, model: MapModel, options: MapOptions) -> dict[str, 
     }
 
 
-def run_map(
-    job: SceneMap, model: MapModel, options: MapOptions, executor: Executor, batch_size: int, max_shift: float
-) -> dict[str, Any]:
+def run_map(job: SceneMap, run: MapRun) -> dict[str, Any]:
     """Writes the layers and areas of a scene, unless that is done.
 
     Returns:
@@ -124,7 +144,7 @@ def run_map(
         OutputError: a file cannot be written.
         StoreError: the results cannot be uploaded; they are still in `job.folder`.
     """
-    state = signature(job, model, options)
+    state = signature(job, run.model, run.options)
     published = job.place.published_record()
     if published and _is_done(published, state):
         say(f"{job.place}: skipped, it is complete")
@@ -133,32 +153,31 @@ def run_map(
     if record and _is_done(record, state):
         say(f"{job.place}: {'is uploaded' if job.place.remote else 'skipped'}, it is complete")
     else:
-        record = _compute(job, model, options, state, executor, batch_size, max_shift)
+        record = _compute(job, run, state)
     job.place.publish(published, keep=bool(job.failed))
     return record
 
 
-def _compute(
-    job: SceneMap, model: MapModel, options: MapOptions, state: dict[str, Any], executor: Executor, batch_size: int,
-    max_shift: float,
-) -> dict[str, Any]:  # fmt: skip
-    started = time.perf_counter()
+def _compute(job: SceneMap, run: MapRun, state: dict[str, Any]) -> dict[str, Any]:
+    started, model, options = time.perf_counter(), run.model, run.options
     for warning in job.warnings:
         warn(warning)
+    clear_leftovers(job.folder)
     copy = job.place.remote if options.share_blocks else None
     store = BlockStore(job.folder / _WORK, job.grid, copy and copy / _WORK)
     if not _continues(job, store, state):
         check_scene(job.scene, model.predictor, job.grid)
         store.begin(state)
-    blocks = segment_scene(job.scene, model.predictor, job.grid, store, executor, batch_size)
-    for block, error in track(blocks, job.scene.name, job.grid.block_count):
+    todo = [block for block in job.grid.blocks() if block not in store]
+    blocks = segment_scene(job.scene, model.predictor, job.grid, store, run.executor, run.batch_size, todo)
+    for block, error in run.progress.track(blocks, job.scene.name, job.grid, todo):
         if error:
             job.failed[block] = error
     if len(job.failed) == job.grid.block_count:
         store.clear()
         raise next(iter(job.failed.values()))
     try:
-        shift = _shift(job, model, store, max_shift)
+        shift = _shift(job, model, store, run.max_shift)
     except FloodSegError:  # of no use to another run
         store.clear()
         raise
@@ -172,7 +191,7 @@ def _compute(
     (job.folder / PAGE).unlink(missing_ok=True)  # of an earlier run
     if options.page:
         _write_page(job, model, statistics)
-    record = _report(job, model, state, statistics, areas, shift, time.perf_counter() - started)
+    record = _report(job, model, state, statistics, areas, shift, time.perf_counter() - started, run.progress.note())
     if not job.failed:
         store.clear()
     return record
@@ -224,6 +243,7 @@ def _report(
     polygons: dict[str, ClassAreas],
     shift: float,
     seconds: float,
+    note: str,
 ) -> dict[str, Any]:
     total = job.scene.height * job.scene.width
     spec = model.predictor.spec
@@ -254,5 +274,5 @@ def _report(
     )
     unseen = f", {statistics.unobserved / total:.1%} without data" if statistics.unobserved else ""
     size = f"{job.scene.width}×{job.scene.height}, {counted(job.grid.window_count, 'window')}"
-    say(f"{job.place}: {size}, {shown}{unseen}, {seconds:.1f} s")
+    say(f"{job.place}: {size}, {shown}{unseen}, {seconds:.1f} s{note}")
     return record

@@ -209,6 +209,10 @@ class Grid:
         for row, col in self._indices(block):
             yield Box.of(self.rows.span(row), self.cols.span(col))
 
+    def windows_in(self, block: Block) -> int:
+        """Returns the number of a block's windows."""
+        return len(self.rows.windows(block.row)) * len(self.cols.windows(block.col))
+
     def weights(self, block: Block) -> Iterator[np.ndarray]:
         """Yields the weights of each of a block's windows, uint32 [height, width] in [0, LEVELS²]."""
         columns = [self.cols.weights(window) for window in self.cols.windows(block.col)]

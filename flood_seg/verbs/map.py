@@ -17,8 +17,9 @@ from flood_seg.inference.engines import choose_engine, open_backend, with_stream
 from flood_seg.inference.models import choose_model
 from flood_seg.inference.predictor import Predictor
 from flood_seg.products.estimate import estimate_maps
+from flood_seg.products.progress import MapProgress
 from flood_seg.products.results import Results
-from flood_seg.products.scene_map import MapModel, plan_map, run_map
+from flood_seg.products.scene_map import MapModel, MapRun, plan_map, run_map
 from flood_seg.scenes.executor import Executor, ModelSource, digest_of
 from flood_seg.scenes.inputs import find_scenes
 from flood_seg.scenes.scene import Scene
@@ -61,13 +62,13 @@ def map_scenes(
         return
     results.check_writable(scenes.values())
     failed = 0
-    with results, executor:
-        for path, folder in scenes.items():
+    with results, executor, MapProgress(len(scenes)) as progress:
+        run = MapRun(used, config.map, executor, config.batch_size, config.max_input_shift, progress)
+        for path, folder in progress.each(scenes.items()):
             try:
                 with Scene.open(path, bands) as scene:
-                    job = plan_map(scene, results.of(folder), used, config.map)
-                    record = run_map(job, used, config.map, executor, config.batch_size, config.max_input_shift)
-                results.add(job.place, record)
+                    job = plan_map(scene, results.of(folder), run)
+                    results.add(job.place, run_map(job, run))
                 for block, error in job.failed.items():
                     warn(f"block {block} failed: {error}")
                 failed += bool(job.failed)
