@@ -12,7 +12,7 @@ from flood_seg.imaging.bands import PHOTO_SCALE, RGB, BandSelection, find_siblin
 from flood_seg.imaging.decode import check_range_used, decode_bands, read_photo
 from flood_seg.imaging.gdal import has_rasterio, open_raster
 from flood_seg.imaging.preprocess import resize_image, resize_valid, same_aspect
-from flood_seg.imaging.raster import Raster, Window, clean, read_raster
+from flood_seg.imaging.raster import Raster, Window, band_names, clean, first_valid, read_raster
 from flood_seg.imaging.source import ImageInput, ImageSource, is_raster
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def read_bands(
     if bands.is_photo and window is None and not (has_rasterio() and is_raster(source)):
         return _read_photo(source, bands)
     image = _read_file(source, bands, window, opener)
-    places = _places(source, image, bands)
+    places = _places(source, image.names, bands)
     channels = {name: image.values[:, :, place] for name, place in places.items()}
     valid = [image.valid, _opaque(image, places.values()) if places else None]
     for folder, numbers in bands.in_siblings.items():
@@ -54,9 +54,31 @@ def read_bands(
         for name, number in numbers.items():
             channels[name] = _numbered(layer, number, file)
         valid += [layer.valid, _opaque(layer, [number - 1 for number in numbers.values()])]
-    values = np.ascontiguousarray(np.stack([channels[name] for name in bands.names], axis=2))
+    if not bands.in_siblings and list(places.values()) == list(range(image.values.shape[2])):
+        values = image.values
+    else:
+        values = np.ascontiguousarray(np.stack([channels[name] for name in bands.names], axis=2))
     known = [where for where in valid if where is not None]
     return clean(values, bands.names, np.logical_and.reduce(known)) if known else Raster(values, bands.names)
+
+
+def find_data(given: ImageInput, bands: BandSelection, window: Window, opener: Opener) -> np.ndarray | None:
+    """Returns where a window of a raster may have data, bool [H, W]; None: everywhere.
+
+    It reads one band, or the alpha channel, of the image's own file. In a part of the window that is False as a whole
+    `read_bands` finds no data; where the result is True, other bands may still lack it.
+
+    Raises:
+        ImageError: the file is damaged, or has not the bands.
+    """
+    source = ImageSource.of(given)
+    with opener(source) as dataset:
+        names = band_names(dataset)
+        used = _places(source, names, bands).values()
+        place = names.index("alpha") if "alpha" in names and used else -1
+        if place >= 0 and place not in used and np.dtype(dataset.dtypes[place]).kind == "u":  # see `_visible`
+            return np.asarray(dataset.read(place + 1, window=window.slices) > 0)
+        return first_valid(dataset, window, bands.nodata)
 
 
 def _read_photo(source: ImageSource, bands: BandSelection) -> Raster:
@@ -97,12 +119,12 @@ def _visible(alpha: np.ndarray) -> np.ndarray | None:
     return np.asarray(shown)
 
 
-def _places(source: ImageSource, layer: Raster, bands: BandSelection) -> dict[str, int]:
+def _places(source: ImageSource, there: tuple[str, ...], bands: BandSelection) -> dict[str, int]:
     """Returns the channel of each band in the image's own file: by number, the others by name, else by their order.
 
     Order decides where as many channels as names are left; beside numbers, only of channels without a name in the file.
     """
-    names, count = bands.in_own_file, layer.values.shape[2]
+    names, count = bands.in_own_file, len(there)
     numbered = {name: str(bands.sources.get(name, name)) for name in names}
     places = {name: int(number) - 1 for name, number in numbered.items() if number.isdigit()}
     for name, place in places.items():
@@ -111,16 +133,16 @@ def _places(source: ImageSource, layer: Raster, bands: BandSelection) -> dict[st
                 f"{source}: has {count} bands; there is no band {place + 1} ({name}); see datamodule.bands"
             )
     rest = [name for name in names if name not in places]
-    if all(name.lower() in layer.names for name in rest):
-        return places | {name: layer.names.index(name.lower()) for name in rest}
+    if all(name.lower() in there for name in rest):
+        return places | {name: there.index(name.lower()) for name in rest}
     left = [place for place in range(count) if place not in places.values()]
-    if len(rest) == len(left) and not (places and any(layer.names[place] for place in left)):
+    if len(rest) == len(left) and not (places and any(there[place] for place in left)):
         return places | dict(zip(rest, left, strict=True))
     if tuple(names) == RGB and count == 1:
         return dict.fromkeys(names, 0)
-    there = ", ".join(name or str(number) for number, name in enumerate(layer.names, 1))
+    shown = ", ".join(name or str(number) for number, name in enumerate(there, 1))
     raise ImageError(
-        f"{source}: has {count} bands ({there}), not {', '.join(rest)}; choose by number, as in "
+        f"{source}: has {count} bands ({shown}), not {', '.join(rest)}; choose by number, as in "
         f"'datamodule.band_sources={{{rest[0]}:1}}'"
     )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flood_seg.imaging.gdal import stored_blocks
 from flood_seg.products.polygons import offsets
 
 if TYPE_CHECKING:
@@ -43,10 +44,16 @@ def mean_over(dataset: DatasetReader, bands: np.ndarray, polygons: Polygons) -> 
 
 def _sums_to_the_left(dataset: DatasetReader, band: int) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
     """Yields the index of each part of a raster, and for its columns and one more the sums of what lies to the left."""
+    stored = stored_blocks(dataset)
+    height, width = dataset.block_shapes[0]
     for i, row in enumerate(range(0, dataset.height, ROWS)):
         before: np.ndarray | int = 0
         for j, col in enumerate(range(0, dataset.width, COLS)):
             stop = min(row + ROWS, dataset.height), min(col + COLS, dataset.width)
+            if not stored[row // height : -(-stop[0] // height), col // width : -(-stop[1] // width)].any():
+                shape = stop[0] - row, stop[1] - col + 1  # no polygon covers it: as if all of it were 0
+                yield (i, j), np.broadcast_to(before, shape)
+                continue
             values = dataset.read(band, window=((row, stop[0]), (col, stop[1])))
             exact = np.int64 if values.dtype.kind == "u" else np.float64
             sums = np.zeros((values.shape[0], values.shape[1] + 1), exact)

@@ -101,19 +101,23 @@ class MapProgress:
         """Returns the seconds that are left of all scenes; None: unknown."""
         if not self._model.windows:
             return None
-        # Of the first scene, files are what has been written so far.
+        waiting = self._scenes - self._opened + (not self._windows)
+        return (self.scene_left() or 0) + waiting * self._mean()
+
+    def _mean(self) -> float:
+        """Returns the seconds of a scene that is computed; of the first one, with the files that it has so far."""
         writing = self._clock() - self._since if self._windows and not self._todo else 0
         rest = (self._rest.seconds + writing) / (self._rest.windows + self._windows or 1)
-        waiting = self._scenes - self._opened + (not self._windows)
-        each = self._computed_windows / self._computed * (self._model.per_window + max(rest, self._rest.per_window))
-        return (self.scene_left() or 0) + waiting * each
+        per_window = self._model.per_window + max(rest, self._rest.per_window)
+        return per_window * self._computed_windows / self._computed
 
     def note(self) -> str:
-        """Returns how far the run is with the current scene, to follow a line on it; empty of a single scene."""
+        """Returns how far the run is with the current scene, to end a line on its result; empty of a single scene."""
         if self._scenes == 1:
             return ""
-        left = self.all_left() if self._opened < self._scenes else None
-        return f"; scene {self._opened} of {self._scenes}" + (f", {duration(left)} left" if left is not None else "")
+        waiting = self._scenes - self._opened
+        left = f", {duration(waiting * self._mean())} left" if waiting and self._model.windows else ""
+        return f"; scene {self._opened} of {self._scenes}{left}"
 
     def line(self) -> tuple[str, float, str]:
         """Returns the name of the current scene, the share of its windows that is done, and words on the rest."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from flood_seg.errors import StoreError
 from flood_seg.files import check_writable
 from flood_seg.object_store import SCHEME, ObjectFolder
-from flood_seg.products.archive import RECORD, add_to_archive, archive_name, is_archive
-from flood_seg.products.stac_item import FILES
+from flood_seg.products.archive import add_to_archive, archive_name, is_archive
+from flood_seg.products.scene_record import parse
+from flood_seg.products.stac_item import FILES, RECORD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,11 +39,11 @@ class SceneResults:
     def local_record(self) -> dict[str, Any] | None:
         """Returns the STAC item in the folder; None where there is none, or it is damaged."""
         file = self.folder / RECORD
-        return _parse(file.read_bytes()) if file.is_file() else None
+        return parse(file.read_bytes()) if file.is_file() else None
 
     def published_record(self) -> dict[str, Any] | None:
         """Returns the STAC item in S3 as `local_record` does; raises StoreError."""
-        return _parse(self.remote.read(RECORD)) if self.remote else None
+        return parse(self.remote.read(RECORD)) if self.remote else None
 
     def remove_record(self) -> None:
         """Removes the STAC item of an earlier result, which must not stand beside other layers."""
@@ -126,10 +126,3 @@ class Results:
         """Adds the scenes to their archive, unless S3 has failed: the next run does it then."""
         if self._root and self._records and not (kind and issubclass(kind, StoreError)):
             add_to_archive(self._root, self._records)
-
-
-def _parse(content: bytes | None) -> dict[str, Any] | None:
-    with suppress(ValueError):
-        found = json.loads(content or b"")
-        return found if isinstance(found, dict) else None
-    return None

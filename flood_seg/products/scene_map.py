@@ -2,42 +2,52 @@
 
 from __future__ import annotations
 
+import math
 import time
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from hashlib import sha256
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.console import counted, say, warn
 from flood_seg.errors import FloodSegError, ImageError
 from flood_seg.files import clear_leftovers, write_json
-from flood_seg.imaging.bands import BandSelection, band_files
-from flood_seg.imaging.source import address, is_gdal_name
 from flood_seg.inference.values import unusual_values
-from flood_seg.object_store import fingerprint
-from flood_seg.products.archive import RECORD, membership
+from flood_seg.pipeline import pipeline
+from flood_seg.products.archive import membership
 from flood_seg.products.areas import write_areas
-from flood_seg.products.layers import LayerStatistics, write_layers
+from flood_seg.products.layers import LayerWriter
+from flood_seg.products.page.frame import Frame
 from flood_seg.products.page.page import PAGE, write_page
-from flood_seg.products.stac_item import make_item
-from flood_seg.scenes.cells import read_cells
+from flood_seg.products.page.pictures import scene_picture
+from flood_seg.products.scene_record import (
+    has_layers,
+    is_done,
+    layer_figures,
+    layer_statistics,
+    of_blocks,
+    signature,
+)
+from flood_seg.products.stac_item import RECORD, make_item
+from flood_seg.scenes.cells import CellReader
 from flood_seg.scenes.scale import lay_windows
 from flood_seg.scenes.segment import check_scene, segment_scene, shift_of
 from flood_seg.scenes.store import BlockStore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from flood_seg.config.schema.scenes import MapOptions
     from flood_seg.inference.predictor import Predictor
     from flood_seg.products.areas import ClassAreas
+    from flood_seg.products.layers import LayerStatistics
     from flood_seg.products.progress import MapProgress
     from flood_seg.products.results import SceneResults
     from flood_seg.scenes.executor import Executor
     from flood_seg.scenes.grid import Block, Grid
     from flood_seg.scenes.scene import Scene
 
-_NOT_IN_SIGNATURE = ("scale", "assets", "work_dir", "share_blocks")  # its own key; part of the input; without influence
 _WORK = ".blocks"  # folder of the blocks until the scene is done
 
 
@@ -109,30 +119,6 @@ def plan_map(scene: Scene, place: SceneResults, run: MapRun) -> SceneMap:
     return SceneMap(scene, place, scale, grid, warnings)
 
 
-def signature(job: SceneMap, model: MapModel, options: MapOptions) -> dict[str, Any]:
-    """Returns what the result of a scene depends on; a run that finds another one begins anew."""
-    predictor = model.predictor
-    files: dict[str, Any] = {}
-    for path in band_files(job.scene.path, BandSelection.of(predictor.spec)):
-        if is_gdal_name(path):
-            files[address(path)] = fingerprint(address(path)) if "://" in address(path) else None
-        else:
-            status, name = path.stat(), job.scene.source if path == job.scene.path else str(path)
-            is_text = path.suffix.lower() == ".vrt"  # that of a STAC item is written anew on another machine
-            version = sha256(path.read_bytes()).hexdigest() if is_text else status.st_mtime_ns
-            files[name] = [status.st_size, version]
-    return {
-        "model": model.digest,
-        "engine": predictor.backend.description,
-        "threshold": predictor.threshold,
-        "value_scale": predictor.spec.value_scale,
-        "input": files,
-        "size": [job.scene.height, job.scene.width],
-        "scale": job.scale,
-        "options": {key: value for key, value in asdict(options).items() if key not in _NOT_IN_SIGNATURE},
-    }
-
-
 def run_map(job: SceneMap, run: MapRun) -> dict[str, Any]:
     """Writes the layers and areas of a scene, unless that is done.
 
@@ -144,69 +130,96 @@ def run_map(job: SceneMap, run: MapRun) -> dict[str, Any]:
         OutputError: a file cannot be written.
         StoreError: the results cannot be uploaded; they are still in `job.folder`.
     """
-    state = signature(job, run.model, run.options)
+    state = signature(job.scene, job.scale, run.model.digest, run.model.predictor, run.options)
     published = job.place.published_record()
-    if published and _is_done(published, state):
+    if published and is_done(published, state):
         say(f"{job.place}: skipped, it is complete")
         return published
     record = job.place.local_record()
-    if record and _is_done(record, state):
+    if record and is_done(record, state):
         say(f"{job.place}: {'is uploaded' if job.place.remote else 'skipped'}, it is complete")
     else:
-        record = _compute(job, run, state)
+        record = _compute(job, run, state, record)
     job.place.publish(published, keep=bool(job.failed))
     return record
 
 
-def _compute(job: SceneMap, run: MapRun, state: dict[str, Any]) -> dict[str, Any]:
+def _compute(job: SceneMap, run: MapRun, state: dict[str, Any], earlier: dict[str, Any] | None) -> dict[str, Any]:
+    """Computes what is missing of a scene whose last run left the record `earlier`."""
     started, model, options = time.perf_counter(), run.model, run.options
     for warning in job.warnings:
         warn(warning)
+    spec, size = model.predictor.spec, (job.scene.height, job.scene.width)
     clear_leftovers(job.folder)
     copy = job.place.remote if options.share_blocks else None
-    store = BlockStore(job.folder / _WORK, job.grid, copy and copy / _WORK)
-    if not _continues(job, store, state):
-        check_scene(job.scene, model.predictor, job.grid)
-        store.begin(state)
-    todo = [block for block in job.grid.blocks() if block not in store]
-    blocks = segment_scene(job.scene, model.predictor, job.grid, store, run.executor, run.batch_size, todo)
-    for block, error in run.progress.track(blocks, job.scene.name, job.grid, todo):
-        if error:
-            job.failed[block] = error
-    if len(job.failed) == job.grid.block_count:
-        store.clear()
-        raise next(iter(job.failed.values()))
-    try:
-        shift = _shift(job, model, store, run.max_shift)
-    except FloodSegError:  # of no use to another run
-        store.clear()
-        raise
-    spec, size = model.predictor.spec, (job.scene.height, job.scene.width)
-    cells = read_cells(job.grid, store)
-    job.place.remove_record()
-    statistics = write_layers(
-        cells, spec, model.predictor.threshold, job.folder, size, job.scene.georeference, options.probability
-    )
-    areas = write_areas(job.folder, spec, options)
-    (job.folder / PAGE).unlink(missing_ok=True)  # of an earlier run
-    if options.page:
-        _write_page(job, model, statistics)
+    work = job.folder / _WORK
+    store = BlockStore(work, job.grid, copy and copy / _WORK)
+    with ExitStack() as stack:
+        if earlier and has_layers(earlier, state, job.folder):
+            say(f"{job.place}: its layers are complete; the other files are made anew")
+            layers, statistics = None, layer_statistics(earlier, spec, math.prod(size))
+            shift = float(earlier["properties"]["flood_seg:input_shift"])
+        else:
+            if not _continues(job, store, state):
+                check_scene(job.scene, model.predictor, job.grid)
+                store.begin(of_blocks(state))
+            place, threshold = job.scene.georeference, model.predictor.threshold
+            layers = stack.enter_context(LayerWriter(work, spec, threshold, size, place, options.probability))
+            _segment(job, run, store, layers)
+            statistics = layers.finish()
+            shift = _shift(job, model, store)
+        if shift > run.max_shift:
+            job.warnings.append(f"{job.scene.source}: {unusual_values(shift, run.max_shift)}")
+            warn(job.warnings[-1])
+        job.place.remove_record()  # it would describe other files if this run were killed
+        areas = _write_products(job, model, options, statistics, layers)
     record = _report(job, model, state, statistics, areas, shift, time.perf_counter() - started, run.progress.note())
     if not job.failed:
         store.clear()
     return record
 
 
-def _is_done(record: dict[str, Any], state: dict[str, Any]) -> bool:
-    with suppress(KeyError, TypeError):
-        found = record["properties"]
-        return bool(found["flood_seg:signature"] == state and not found["flood_seg:failed_blocks"])
-    return False
+def _segment(job: SceneMap, run: MapRun, store: BlockStore, layers: LayerWriter) -> None:
+    """Segments the blocks that are missing; meanwhile another thread writes the layers where neighbours are done."""
+
+    def finished() -> Iterator[Block]:
+        done = {block: block in store for block in job.grid.blocks()}
+        yield from (block for block in done if done[block])
+        todo = [block for block in done if not done[block]]
+        blocks = segment_scene(job.scene, run.model.predictor, job.grid, store, run.executor, run.batch_size, todo)
+        for block, error in run.progress.track(blocks, job.scene.name, job.grid, todo):
+            if error:
+                job.failed[block] = error
+            yield block
+
+    cells = CellReader(job.grid, store)
+    write = (lambda block: layers.write(cells.read(block)), 1)
+    for _ in pipeline(job.grid.completed(finished()), [write]):
+        pass
+    if len(job.failed) == job.grid.block_count:
+        store.clear()
+        raise next(iter(job.failed.values()))
+
+
+def _write_products(
+    job: SceneMap, model: MapModel, options: MapOptions, statistics: LayerStatistics, layers: LayerWriter | None
+) -> dict[str, ClassAreas]:
+    """Writes all files but the record side by side; layers that exist already are None."""
+    (job.folder / PAGE).unlink(missing_ok=True)  # of an earlier run
+    with ThreadPoolExecutor() as pool:
+        published = pool.submit(layers.publish, job.folder) if layers else None
+        picture = pool.submit(scene_picture, job.scene, Frame(job.scene)) if options.page else None
+        areas = write_areas(job.folder, model.predictor.spec, options, layers.work if layers else None)
+        if published:
+            published.result()
+        if picture:
+            _write_page(job, model, statistics, picture.result)
+    return areas
 
 
 def _continues(job: SceneMap, store: BlockStore, state: dict[str, Any]) -> bool:
     """Whether the blocks of an earlier run can be used."""
-    earlier = store.signature()
+    earlier, state = store.signature(), of_blocks(state)
     if earlier == state:
         return True
     if isinstance(earlier, dict):
@@ -217,22 +230,23 @@ def _continues(job: SceneMap, store: BlockStore, state: dict[str, Any]) -> bool:
     return False
 
 
-def _shift(job: SceneMap, model: MapModel, store: BlockStore, max_shift: float) -> float:
-    statistics = store.statistics()
-    if statistics is None:
-        raise ImageError(f"{job.scene.source}: no pixel has data")
-    shift = shift_of(job.scene, model.predictor, statistics)
-    if shift > max_shift:
-        job.warnings.append(f"{job.scene.source}: {unusual_values(shift, max_shift)}")
-        warn(job.warnings[-1])
-    return shift
+def _shift(job: SceneMap, model: MapModel, store: BlockStore) -> float:
+    """Returns the shift of all of a scene's values; raises ImageError where the blocks are of no use to another run."""
+    try:
+        statistics = store.statistics()
+        if statistics is None:
+            raise ImageError(f"{job.scene.source}: no pixel has data")
+        return shift_of(job.scene, model.predictor, statistics)
+    except ImageError:
+        store.clear()
+        raise
 
 
-def _write_page(job: SceneMap, model: MapModel, statistics: LayerStatistics) -> None:
+def _write_page(job: SceneMap, model: MapModel, statistics: LayerStatistics, picture: Callable[[], str]) -> None:
     notes = [warning.removeprefix(f"{job.scene.source}: ") for warning in job.warnings]
     if job.failed:
         notes.append(f"incomplete, {len(job.failed)} of {counted(job.grid.block_count, 'block')} failed")
-    write_page(job.folder, job.scene, model.name, model.predictor, statistics, notes)
+    write_page(job.folder, job.scene, model.name, model.predictor, statistics, picture, notes)
 
 
 def _report(
@@ -247,15 +261,8 @@ def _report(
 ) -> dict[str, Any]:
     total = job.scene.height * job.scene.width
     spec = model.predictor.spec
-    by_class = {name: number for number, name in enumerate(spec.class_names)}
-    shares = {name: statistics.pixels[number] / total for name, number in by_class.items()}
-    areas = statistics.square_metres
-    figures = {
-        "shares": shares,
-        "area_m2": {name: round(areas[number], 2) for name, number in by_class.items()} if areas else None,
+    figures = layer_figures(statistics, spec, total) | {
         "polygons": {name: found.count for name, found in polygons.items()},
-        "expected_shares": {name: statistics.expected[number] / total for name, number in by_class.items()},
-        "unobserved_share": statistics.unobserved / total,
         "threshold": model.predictor.threshold,
         "input_shift": round(shift, 3),
         "seconds": round(seconds, 2),
@@ -268,8 +275,9 @@ def _report(
     if job.place.archive:
         record |= membership(job.place.archive)
     write_json(job.folder / RECORD, record)
+    shares, areas = figures["shares"], figures["area_m2"]
     shown = ", ".join(
-        f"{shares[name]:.1%} {name}" + (f" ({areas[by_class[name]] / 1e6:.3g} km²)" if areas else "")
+        f"{shares[name]:.1%} {name}" + (f" ({areas[name] / 1e6:.3g} km²)" if areas else "")
         for name in spec.class_names[1:]
     )
     unseen = f", {statistics.unobserved / total:.1%} without data" if statistics.unobserved else ""
