@@ -209,7 +209,7 @@ def ground_sample_distance(dataset: DatasetReader) -> float | None:
 
 
 def stored_blocks(dataset: DatasetReader) -> np.ndarray:
-    """Returns which blocks of a raster the file has, bool [rows, columns]; the others of a sparse GeoTIFF are nodata."""
+    """Returns which blocks a file has, bool [rows, columns]; the others of a sparse GeoTIFF have no data."""
     height, width = dataset.block_shapes[0]
     shape = -(-dataset.height // height), -(-dataset.width // width)
     if dataset.driver != "GTiff":

@@ -50,7 +50,7 @@ def estimate_maps(scenes: Mapping[Path, Path], model: MapModel, options: MapOpti
         total_seconds, total_bytes = total_seconds + needed, total_bytes + size
         pixel = f"{scene.ground_sample_distance:.3g} m" if scene.ground_sample_distance else "unknown"
         name, shape = Path(address(path)).name, f"{scene.width}×{scene.height}"
-        rows.append((name, shape, pixel, f"{job.scale:.3g}", job.grid.window_count,
+        rows.append((name, shape, pixel, f"{job.scale.value:.3g}", job.grid.window_count,
                      duration(needed), _size(size), _size(temporary)))  # fmt: skip
     columns = ("scene", "pixels", "pixel", "scale", "windows", "time up to", "results up to", "temporary")
     show_table(f"{model.predictor.backend.description}: {seconds * 1e3:.1f} ms per window", columns, rows)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from flood_seg.products.areas import ClassAreas
     from flood_seg.scenes.executor import Executor
     from flood_seg.scenes.grid import Block, Grid
+    from flood_seg.scenes.scale import Scale
     from flood_seg.scenes.scene import Scene
 
 _NOT_IN_SIGNATURE = ("scale", "assets", "work_dir", "share_blocks")  # its own key; part of the input; without influence
@@ -64,7 +65,7 @@ class SceneMap:
     Attributes:
         scene: opened.
         folder: of the results.
-        scale: pixels of the network per pixel of the scene.
+        scale: pixels of the network per pixel of the scene, and why.
         grid: of the windows.
         warnings: on the scene.
         failed: blocks that have no result, and why.
@@ -74,7 +75,7 @@ class SceneMap:
 
     scene: Scene
     folder: Path
-    scale: float
+    scale: Scale
     grid: Grid
     warnings: list[str] = field(default_factory=list)
     failed: dict[Block, FloodSegError] = field(default_factory=dict)
@@ -89,8 +90,8 @@ class SceneMap:
 
 def plan_map(scene: Scene, folder: Path, model: MapModel, options: MapOptions) -> SceneMap:
     """Chooses the scale and lays the windows over a scene."""
-    grid, scale, warnings = lay_windows(scene, model.predictor.spec, options)
-    return SceneMap(scene, folder, scale, grid, warnings)
+    grid, scale = lay_windows(scene, model.predictor.spec, options)
+    return SceneMap(scene, folder, scale, grid, [f"{scene.source}: {warning}" for warning in scale.warnings])
 
 
 def signature(job: SceneMap, model: MapModel, options: MapOptions) -> dict[str, Any]:
@@ -112,7 +113,7 @@ def signature(job: SceneMap, model: MapModel, options: MapOptions) -> dict[str, 
         "value_scale": predictor.spec.value_scale,
         "input": files,
         "size": [job.scene.height, job.scene.width],
-        "scale": job.scale,
+        "scale": job.scale.value,
         "options": {key: value for key, value in asdict(options).items() if key not in _NOT_IN_SIGNATURE},
     }
 
@@ -152,6 +153,8 @@ def _compute(
     max_shift: float,
 ) -> dict[str, Any]:  # fmt: skip
     started = time.perf_counter()
+    if job.scale.reason:
+        say(f"{job.scene.source}: map.scale {job.scale}")
     for warning in job.warnings:
         warn(warning)
     work = job.folder / _WORK
@@ -229,7 +232,7 @@ def _write_page(job: SceneMap, model: MapModel, statistics: LayerStatistics) -> 
     notes = [warning.removeprefix(f"{job.scene.source}: ") for warning in job.warnings]
     if job.failed:
         notes.append(f"incomplete, {len(job.failed)} of {counted(job.grid.block_count, 'block')} failed")
-    write_page(job.folder, job.scene, model.name, model.predictor, statistics, notes)
+    write_page(job.folder, job.scene, model.name, model.predictor, statistics, notes, str(job.scale))
 
 
 def _report(
@@ -253,6 +256,8 @@ def _report(
         "expected_shares": {name: statistics.expected[number] / total for name, number in by_class.items()},
         "unobserved_share": statistics.unobserved / total,
         "threshold": model.predictor.threshold,
+        "scale": job.scale.value,
+        "scale_reason": job.scale.reason or None,
         "input_shift": round(shift, 3),
         "seconds": round(seconds, 2),
         "warnings": job.warnings,
