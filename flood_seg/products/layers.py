@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from flood_seg.imaging.display import class_colors
 from flood_seg.imaging.gdal import import_rasterio
 from flood_seg.imaging.postprocess import to_labels
 from flood_seg.products.ground import Ground
+from flood_seg.products.overviews import write_overviews
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -113,7 +115,7 @@ class _Layer:
         self._resampling, self._path = resampling, path
         self._file = stack.enter_context(atomic_path(path))
         self._parts = self._file.with_name(f"{self._file.name}.tif")
-        stack.callback(self._parts.unlink, missing_ok=True)
+        stack.callback(self._remove_files)
         self._nbits = {"nbits": profile["nbits"]} if "nbits" in profile else {}
         self.out: DatasetWriter = stack.enter_context(import_rasterio().open(self._parts, "w", **_LAYOUT | profile))
 
@@ -125,7 +127,12 @@ class _Layer:
 
         self.out.close()
         predictor = "yes" if "float" in self.out.dtypes[0] else "no"
-        copy(self._parts, self._file, **_COG | self._nbits, predictor=predictor, overview_resampling=self._resampling)
+        write_overviews(self._parts, self._resampling, _LAYOUT)
+        copy(self._parts, self._file, **_COG | self._nbits, predictor=predictor, overviews="force_use_existing")
+
+    def _remove_files(self) -> None:
+        for file in self._parts.parent.glob(f"{glob.escape(self._parts.name)}*"):  # with its overviews
+            file.unlink()
 
 
 def _number_type(probability: ProbabilityType) -> dict[str, Any]:
