@@ -54,7 +54,10 @@ def read_bands(
         for name, number in numbers.items():
             channels[name] = _numbered(layer, number, file)
         valid += [layer.valid, _opaque(layer, [number - 1 for number in numbers.values()])]
-    values = np.ascontiguousarray(np.stack([channels[name] for name in bands.names], axis=2))
+    if not bands.in_siblings and list(places.values()) == list(range(image.values.shape[2])):
+        values = image.values
+    else:
+        values = np.ascontiguousarray(np.stack([channels[name] for name in bands.names], axis=2))
     known = [where for where in valid if where is not None]
     return clean(values, bands.names, np.logical_and.reduce(known)) if known else Raster(values, bands.names)
 

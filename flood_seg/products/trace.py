@@ -39,7 +39,7 @@ def trace_polygons(mask: DatasetReader, spec: ModelSpec) -> Polygons:
     are exact; vertices lie where an outline turns. In the order of GDAL, which is that of their last rows.
 
     Args:
-        mask: mask.tif, opened; see `write_layers`.
+        mask: mask.tif, opened; see `LayerWriter`.
         spec: of the model.
     """
     from rasterio.features import shapes

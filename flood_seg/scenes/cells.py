@@ -44,15 +44,19 @@ class Cell:
         return np.asarray(self.probabilities[0] > threshold, np.uint8)
 
 
-def read_cells(grid: Grid, store: BlockStore, blocks: Iterable[Block] | None = None) -> Iterator[Cell]:
-    """Yields the cells of a scene, row by row, or those of `blocks` only, from its finished blocks."""
-    load = lru_cache(maxsize=4)(store.load)  # neighbours share blocks
-    for block in grid.blocks() if blocks is None else blocks:
+class CellReader:
+    """Puts the cells of a scene together from its finished blocks."""
+
+    def __init__(self, grid: Grid, store: BlockStore) -> None:
+        self._grid, self._load = grid, lru_cache(maxsize=4)(store.load)  # neighbours share blocks
+
+    def read(self, block: Block) -> Cell:
+        """Returns the cell of a block; the block and those `touching` it shall be finished, or have failed."""
+        grid = self._grid
         box = grid.cell(block)
-        results = [(other, load(other)) for other in grid.touching(block)]
+        results = [(other, self._load(other)) for other in grid.touching(block)]
         if all(result is None or result.sums is None for _, result in results):
-            yield Cell(box, None, np.zeros((box.height, box.width), bool))
-            continue
+            return Cell(box, None, np.zeros((box.height, box.width), bool))
         total = np.zeros((box.height, box.width), np.uint32)
         valid = np.ones((box.height, box.width), bool)
         sums: np.ndarray | None = None
@@ -74,4 +78,10 @@ def read_cells(grid: Grid, store: BlockStore, blocks: Iterable[Block] | None = N
         # In double precision, where numerator and denominator are exact.
         probabilities = (sums / (np.maximum(total, 1) * float(STEPS))).astype(np.float32)
         probabilities[:, ~valid] = 0
-        yield Cell(box, probabilities, valid)
+        return Cell(box, probabilities, valid)
+
+
+def read_cells(grid: Grid, store: BlockStore, blocks: Iterable[Block] | None = None) -> Iterator[Cell]:
+    """Yields the cells of a scene, row by row, or those of `blocks` only, from its finished blocks."""
+    reader = CellReader(grid, store)
+    return (reader.read(block) for block in (grid.blocks() if blocks is None else blocks))

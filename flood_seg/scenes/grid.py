@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 LEVELS = 63  # of a weight along one axis: 9 windows × 63² × 65535 still fits 32 bits
 MAX_OVERLAP = 0.5  # share of a window; keeps the number of windows above a pixel at 9
@@ -74,6 +75,11 @@ class Axis:
         """Returns the blocks whose extent overlaps the cell of a block."""
         start, stop = self.cell(block)
         return [one for one in range(self.blocks) if self.extent(one)[0] < stop and self.extent(one)[1] > start]
+
+    def touched(self, block: int) -> Iterator[int]:
+        """Yields the blocks whose cell overlaps the extent of a block: itself, and some after it."""
+        _, stop = self.extent(block)
+        return takewhile(lambda one: self.cell(one)[0] < stop, range(block, self.blocks))
 
     def weights(self, window: int) -> np.ndarray:
         """Returns the weight of each of a window's pixels in the scene, uint32 in [0, LEVELS].
@@ -203,6 +209,16 @@ class Grid:
         for row in self.rows.touching(block.row):
             for col in self.cols.touching(block.col):
                 yield Block(row, col)
+
+    def completed(self, finished: Iterable[Block]) -> Iterator[Block]:
+        """Yields each block once its cell is complete, while blocks are finished in any order."""
+        done = set[Block]()
+        for block in finished:
+            done.add(block)
+            for row in self.rows.touched(block.row):
+                for col in self.cols.touched(block.col):
+                    if done.issuperset(self.touching(touched := Block(row, col))):
+                        yield touched
 
     def windows(self, block: Block) -> Iterator[Box]:
         """Yields the windows of a block, cut at the scene's border."""

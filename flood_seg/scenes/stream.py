@@ -46,7 +46,7 @@ class _Window(Item):
 
     block: Block
     box: Box
-    weights: np.ndarray | None  # None: it is known to have no data, and is not read
+    weights: tuple[np.ndarray, np.ndarray] | None  # of rows and columns; None: without data as is known, not read
     is_last: bool
     observed: np.ndarray | None = None  # bool [height, width] of the box; None: everywhere
     statistics: BandStatistics | None = None  # None: a window without data, which is not run
@@ -113,7 +113,7 @@ class BlockSegmenter(Stages[_Window]):
                     continue
                 for box, across in zip(row.windows, column_weights, strict=True):
                     is_empty = row.observed is not None and not row.observed[box.within(row.box)].any()
-                    weights = None if is_empty else np.multiply.outer(down, across)
+                    weights = None if is_empty else (down, across)
                     is_last_one = is_last and box is row.windows[-1]
                     yield _Window(name=name, block=block, box=box, weights=weights, is_last=is_last_one)
 
@@ -144,8 +144,10 @@ class BlockSegmenter(Stages[_Window]):
     def conclude(self, item: _Window) -> None:
         """Weighs the probabilities."""
         probabilities = to_16_bits(item.predictions[0].probabilities)[: item.box.height, : item.box.width]
-        assert item.weights is not None
-        item.sums = np.moveaxis(probabilities, 2, 0) * item.weights
+        assert item.weights
+        rows, cols = item.weights
+        item.sums = np.moveaxis(probabilities, 2, 0) * rows[:, None]
+        item.sums *= cols
 
     def _add(self, window: _Window, result: BlockResult) -> None:
         extent = self._grid.extent(window.block)

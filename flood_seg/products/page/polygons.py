@@ -65,8 +65,8 @@ def _features(polygons: np.ndarray, properties: list[dict[str, Any]], pixel: flo
     digits = max(1, math.ceil(-math.log10(pixel)) + 1)
     texts: list[str] = []
     for tolerance in TOLERANCES:
-        simple = shapely.simplify(polygons, tolerance * pixel)
-        texts = list(shapely.to_geojson(shapely.transform(simple, lambda points: points.round(digits))))
+        polygons = shapely.simplify(polygons, tolerance * pixel)  # of what is simpler already, which takes less time
+        texts = list(shapely.to_geojson(shapely.transform(polygons, lambda points: points.round(digits))))
         if sum(map(len, texts)) <= MAX_BYTES:
             break
     fitting = np.cumsum([len(text) for text in texts]) <= MAX_BYTES
