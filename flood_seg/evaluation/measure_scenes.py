@@ -83,7 +83,7 @@ class SceneEvaluator:
 
     def _evaluate(self, pair: Pair) -> ImageResult:
         seconds, matrices = dict[str, float](), dict[str, np.ndarray]()
-        with Scene.open(pair.image, self._reader.bands) as scene, TemporaryDirectory() as folder:
+        with Scene.open(pair.image, self._reader.bands, rectified=False) as scene, TemporaryDirectory() as folder:
             truth = Truth(pair, self._reader, scene)
             main = Tally(scene, self._candidates[MAIN].spec)
             for name, predictor in self._candidates.items():

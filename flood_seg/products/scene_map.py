@@ -102,7 +102,8 @@ class SceneMap:
 def plan_map(scene: Scene, folder: Path, model: MapModel, options: MapOptions) -> SceneMap:
     """Chooses the scale and lays the windows over a scene."""
     grid, scale = lay_windows(scene, model.predictor.spec, options)
-    return SceneMap(scene, folder, scale, grid, [f"{scene.source}: {warning}" for warning in scale.warnings])
+    warnings = [f"{scene.source}: {warning}" for warning in (*scene.warnings, *scale.warnings)]
+    return SceneMap(scene, folder, scale, grid, warnings)
 
 
 def run_map(
@@ -141,6 +142,8 @@ def _compute(
 ) -> dict[str, Any]:  # fmt: skip
     """Computes what is missing of a scene whose last run left the record `earlier`."""
     started = time.perf_counter()
+    if job.scene.rectified:
+        say(f"{job.scene.source}: rectified {job.scene.rectified}")
     if job.scale.reason:
         say(f"{job.scene.source}: map.scale {job.scale}")
     for warning in job.warnings:
@@ -259,6 +262,7 @@ def _report(
         "threshold": model.predictor.threshold,
         "scale": job.scale.value,
         "scale_reason": job.scale.reason or None,
+        "rectified": job.scene.rectified or None,
         "input_shift": round(shift, 3),
         "seconds": round(seconds, 2),
         "warnings": job.warnings,
