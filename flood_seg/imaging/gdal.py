@@ -245,7 +245,7 @@ def ground_sample_distance(dataset: DatasetReader) -> float | None:
 
 
 def stored_blocks(dataset: DatasetReader) -> np.ndarray:
-    """Returns which blocks a file has, bool [rows, columns]; the others of a sparse GeoTIFF have no data."""
+    """Returns which blocks a raster has, bool [rows, columns]; the others of a sparse GeoTIFF are nodata."""
     height, width = dataset.block_shapes[0]
     shape = -(-dataset.height // height), -(-dataset.width // width)
     if dataset.driver != "GTiff":

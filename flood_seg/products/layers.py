@@ -125,19 +125,18 @@ class LayerWriter:
             for file in self.work.glob(f"{name}*"):  # with its overviews
                 file.unlink()
 
-    def write(self, cell: Cell) -> None:
-        """Writes a cell, each once, in any order; one thread at a time; raises OutputError."""
-        probabilities, valid, statistics = cell.probabilities, cell.valid, self._statistics
-        statistics.unobserved += valid.size - int(np.count_nonzero(valid))
-        if probabilities is None:
-            return
-        classes = cell.classes(self._threshold)
-        area = self._ground.pixel_area(cell.box) if self._ground else None
-        _count(statistics, classes, probabilities, valid, area)
-        labels = to_labels(classes, mask_values(self._spec))
-        self._write("mask.tif", cell.box, np.where(valid, labels, np.uint8(NODATA))[None])
-        if "probability.tif" in self._layers:
-            self._write("probability.tif", cell.box, _encode(probabilities, valid, self._type))
+    def write(self, cells: Iterable[Cell]) -> None:
+        """Writes cells, each once, in any order; one thread at a time; raises OutputError."""
+        for cell in cells:
+            self._statistics.unobserved += cell.valid.size - int(np.count_nonzero(cell.valid))
+            if cell.probabilities is None:
+                continue
+            classes = cell.classes(self._threshold)
+            _count(self._statistics, cell, classes, self._ground.pixel_area(cell.box) if self._ground else None)
+            labels = to_labels(classes, mask_values(self._spec))
+            self._write("mask.tif", cell.box, _with_nodata(labels, cell.valid, np.uint8(NODATA))[None])
+            if "probability.tif" in self._layers:
+                self._write("probability.tif", cell.box, _encode(cell.probabilities, cell.valid, self._type))
 
     def _write(self, name: str, box: Box, values: np.ndarray) -> None:
         window = ((box.row, box.row + box.height), (box.col, box.col + box.width))
@@ -181,20 +180,25 @@ def _number_type(probability: ProbabilityType) -> dict[str, Any]:
 def _encode(probabilities: np.ndarray, valid: np.ndarray, probability: ProbabilityType) -> np.ndarray:
     if probability == "uint8":
         steps = np.rint(probabilities * np.float32(1 / PROBABILITY_STEP)).astype(np.uint8)
-        return np.where(valid, steps, np.uint8(NODATA))
-    return np.where(valid, probabilities, np.float32(np.nan))
+        return _with_nodata(steps, valid, np.uint8(NODATA))
+    return _with_nodata(probabilities, valid, np.float32(np.nan))
 
 
-def _count(
-    statistics: LayerStatistics, classes: np.ndarray, probabilities: np.ndarray, valid: np.ndarray, area: float | None
-) -> None:
-    counts = np.bincount(classes[valid], minlength=len(statistics.pixels))
-    sums = probabilities.sum(axis=(1, 2), dtype=np.float64)  # 0 where not valid
-    sums = np.array([np.count_nonzero(valid) - sums[0], sums[0]]) if len(sums) == 1 else sums
-    statistics.pixels = [one + int(other) for one, other in zip(statistics.pixels, counts, strict=True)]
+def _with_nodata(values: np.ndarray, valid: np.ndarray, nodata: np.generic) -> np.ndarray:
+    return values if valid.all() else np.asarray(np.where(valid, values, nodata))
+
+
+def _count(statistics: LayerStatistics, cell: Cell, classes: np.ndarray, area: float | None) -> None:
+    assert cell.probabilities is not None
+    observed = np.count_nonzero(cell.valid)
+    counts = [int(np.count_nonzero(classes == number)) for number in range(1, len(statistics.pixels))]  # 0 if not valid
+    counts = [int(observed) - sum(counts), *counts]
+    sums = cell.probabilities.sum(axis=(1, 2), dtype=np.float64)  # 0 where not valid
+    sums = np.array([observed - sums[0], sums[0]]) if len(sums) == 1 else sums
+    statistics.pixels = [one + other for one, other in zip(statistics.pixels, counts, strict=True)]
     if statistics.square_metres is not None and area is not None:
         found = zip(statistics.square_metres, counts, strict=True)
-        statistics.square_metres = [one + float(other) * area for one, other in found]
+        statistics.square_metres = [one + other * area for one, other in found]
     statistics.expected = [one + float(other) for one, other in zip(statistics.expected, sums, strict=True)]
 
 

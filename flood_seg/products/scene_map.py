@@ -33,6 +33,7 @@ from flood_seg.products.scene_record import (
     signature,
 )
 from flood_seg.products.stac_item import RECORD, make_item
+from flood_seg.resources import release_freed_memory
 from flood_seg.scenes.cells import CellReader
 from flood_seg.scenes.scale import lay_windows
 from flood_seg.scenes.segment import check_scene, segment_scene, shift_of
@@ -169,6 +170,7 @@ def _compute(
         if shift > max_shift:
             job.warnings.append(f"{job.scene.source}: {unusual_values(shift, max_shift)}")
             warn(job.warnings[-1])
+        release_freed_memory()
         (job.folder / RECORD).unlink(missing_ok=True)  # it would describe other files if this run were killed
         areas = _write_products(job, model, options, statistics, layers)
     record = _report(job, model, state, statistics, areas, shift, time.perf_counter() - started)
@@ -210,6 +212,7 @@ def _write_products(
         if published:
             published.result()
         if picture:
+            release_freed_memory()
             _write_page(job, model, statistics, picture.result)
     return areas
 

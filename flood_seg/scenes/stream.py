@@ -127,7 +127,7 @@ class BlockSegmenter(Stages[_Window]):
         return row
 
     def decode(self, item: _Window) -> np.ndarray:
-        """Returns the pixels of a window, mirrored where the scene is smaller; none of one without data."""
+        """Returns the pixels of a window, mirrored where the scene is smaller; none where none is known to count."""
         if item.weights is None:
             item.observed = np.zeros((item.box.height, item.box.width), bool)
             return np.empty((0, 0, 0), np.uint8)
