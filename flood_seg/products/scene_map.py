@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from flood_seg.products.results import SceneResults
     from flood_seg.scenes.executor import Executor
     from flood_seg.scenes.grid import Block, Grid
+    from flood_seg.scenes.scale import Scale
     from flood_seg.scenes.scene import Scene
 
 _WORK = ".blocks"  # folder of the blocks until the scene is done
@@ -95,7 +96,7 @@ class SceneMap:
     Attributes:
         scene: opened.
         place: of the results.
-        scale: pixels of the network per pixel of the scene.
+        scale: pixels of the network per pixel of the scene, and why.
         grid: of the windows.
         warnings: on the scene.
         failed: blocks that have no result, and why.
@@ -103,7 +104,7 @@ class SceneMap:
 
     scene: Scene
     place: SceneResults
-    scale: float
+    scale: Scale
     grid: Grid
     warnings: list[str] = field(default_factory=list)
     failed: dict[Block, FloodSegError] = field(default_factory=dict)
@@ -116,8 +117,13 @@ class SceneMap:
 
 def plan_map(scene: Scene, place: SceneResults, run: MapRun) -> SceneMap:
     """Chooses the scale and lays the windows over a scene."""
-    grid, scale, warnings = lay_windows(scene, run.model.predictor.spec, run.options)
-    return SceneMap(scene, place, scale, grid, warnings)
+    grid, scale = lay_windows(scene, run.model.predictor.spec, run.options)
+    return SceneMap(scene, place, scale, grid, scene_warnings(scene, scale))
+
+
+def scene_warnings(scene: Scene, scale: Scale) -> list[str]:
+    """Returns the warnings of an opened scene and of its scale, each with the scene's name."""
+    return [f"{scene.source}: {warning}" for warning in (*scene.warnings, *scale.warnings)]
 
 
 def run_map(job: SceneMap, run: MapRun) -> dict[str, Any]:
@@ -131,7 +137,7 @@ def run_map(job: SceneMap, run: MapRun) -> dict[str, Any]:
         OutputError: a file cannot be written.
         StoreError: the results cannot be uploaded; they are still in `job.folder`.
     """
-    state = signature(job.scene, job.scale, run.model.digest, run.model.predictor, run.options)
+    state = signature(job.scene, job.scale.value, run.model.digest, run.model.predictor, run.options)
     published = job.place.published_record()
     if published and is_done(published, state):
         say(f"{job.place}: skipped, it is complete")
@@ -148,6 +154,10 @@ def run_map(job: SceneMap, run: MapRun) -> dict[str, Any]:
 def _compute(job: SceneMap, run: MapRun, state: dict[str, Any], earlier: dict[str, Any] | None) -> dict[str, Any]:
     """Computes what is missing of a scene whose last run left the record `earlier`."""
     started, model, options = time.perf_counter(), run.model, run.options
+    if job.scene.rectified:
+        say(f"{job.scene.source}: rectified {job.scene.rectified}")
+    if job.scale.reason:
+        say(f"{job.scene.source}: map.scale {job.scale}")
     for warning in job.warnings:
         warn(warning)
     spec, size = model.predictor.spec, (job.scene.height, job.scene.width)
@@ -249,7 +259,7 @@ def _write_page(job: SceneMap, model: MapModel, statistics: LayerStatistics, pic
     notes = [warning.removeprefix(f"{job.scene.source}: ") for warning in job.warnings]
     if job.failed:
         notes.append(f"incomplete, {len(job.failed)} of {counted(job.grid.block_count, 'block')} failed")
-    write_page(job.folder, job.scene, model.name, model.predictor, statistics, picture, notes)
+    write_page(job.folder, job.scene, model.name, model.predictor, statistics, picture, notes, str(job.scale))
 
 
 def _report(
@@ -267,6 +277,9 @@ def _report(
     figures = layer_figures(statistics, spec, total) | {
         "polygons": {name: found.count for name, found in polygons.items()},
         "threshold": model.predictor.threshold,
+        "scale": job.scale.value,
+        "scale_reason": job.scale.reason or None,
+        "rectified": job.scene.rectified or None,
         "input_shift": round(shift, 3),
         "seconds": round(seconds, 2),
         "warnings": job.warnings,
