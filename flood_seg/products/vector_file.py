@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from flood_seg.errors import OutputError
 from flood_seg.files import atomic_path
@@ -24,7 +24,10 @@ _FORMATS: dict[str, dict[str, Any]] = {
 }
 
 
-def write_vectors(path: Path, polygons: np.ndarray, fields: Mapping[str, np.ndarray], crs: str | None) -> None:
+def write_vectors(
+    path: Path, polygons: np.ndarray, fields: Mapping[str, np.ndarray], crs: str | None,
+    kind: Literal["Polygon", "MultiPolygon"] = "Polygon",
+) -> None:  # fmt: skip
     """Writes polygons; the same ones make the same bytes.
 
     Args:
@@ -32,6 +35,7 @@ def write_vectors(path: Path, polygons: np.ndarray, fields: Mapping[str, np.ndar
         polygons: shapely geometries.
         fields: by name, of each polygon; values that are not numbers are null.
         crs: of the polygons; None: it is not known.
+        kind: of geometry, in the file; polygons become multipolygons where that is the kind.
 
     Raises:
         OutputError: the file cannot be written.
@@ -46,7 +50,7 @@ def write_vectors(path: Path, polygons: np.ndarray, fields: Mapping[str, np.ndar
         try:
             write(
                 temporary, shapely.to_wkb(polygons), list(fields.values()), list(fields), layer=path.stem,
-                geometry_type="Polygon", crs=crs, **_FORMATS[path.suffix[1:]],
+                geometry_type=kind, promote_to_multi=kind == "MultiPolygon", crs=crs, **_FORMATS[path.suffix[1:]],
             )  # fmt: skip
         except errors as error:
             reason = " ".join(str(error).split()).replace(str(temporary), str(path))
