@@ -290,7 +290,13 @@ def by_images(results: Sequence[MapResult]) -> Adjuster:
                 f"the errors in the record of the model are of threshold {cut[0]:g}, the map {result.name} is of "
                 f"{threshold:g}; {advice}"
             )
-    return ByImages(rates, results[0].water, spec.class_names, str(records[0].get("part", "")))
+    warnings = []
+    if spec.ground_sample_distance is None:
+        warnings.append(
+            "the errors of the model are those on photos without georeference: on these scenes they may be quite "
+            "different; check points of them (--validation)"
+        )
+    return ByImages(rates, results[0].water, spec.class_names, str(records[0].get("part", "")), warnings)
 
 
 def _count(mapped: np.ndarray, truth: np.ndarray, classes: int) -> np.ndarray:

@@ -51,6 +51,8 @@ def show(record: Record) -> None:
     if len(order) < len(districts):
         say(f"{len(districts) - len(order)} more districts, with less mapped as flooded, are in {CSV}")
     say(f"Adjusted area: {total['flooded']['method']}")
+    if total["flooded"]["interval_95_m2"]:
+        say(f"What the interval does not cover, other imagery and other regions for example, is in {JSON}: limits")
 
 
 def _cells(unit: Record, factor: float) -> list[str]:
