@@ -38,6 +38,7 @@ def image_rows(
             row["group"] = groups[result.stem]
         row |= {"width": result.size[1], "height": result.size[0], "iou": one.iou, "f1": one.f1}
         row |= {"precision": one.precision, "recall": one.recall, "accuracy": one.accuracy, "loss": result.loss}
+        row |= {"macro_iou": one.macro_iou, "frequency_weighted_iou": one.frequency_weighted_iou}
         row |= {f"boundary_f1_{radius}px": score for radius, score in zip(radii, result.boundary, strict=True)}
         row |= {"foreground_true": true, "foreground_predicted": predicted, "area_error": predicted - true}
         row |= {"brightness": result.brightness, "sharpness": result.sharpness, "input_shift": result.shift}

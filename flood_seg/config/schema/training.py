@@ -136,7 +136,7 @@ class TunerConfig:
         check_range("tuner.max_batch_size", self.max_batch_size, 2)
 
 
-LOGGED = ("iou", "f1", "accuracy", "precision", "recall", "image_iou", "loss")
+LOGGED = ("iou", "f1", "accuracy", "precision", "recall", "image_iou", "macro_iou", "frequency_weighted_iou", "loss")
 
 
 def monitors(extra_val: Iterable[str] = ()) -> tuple[str, ...]:
