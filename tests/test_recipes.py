@@ -57,10 +57,22 @@ def choices_of(group: str) -> list[str]:
     return [choice for its, choice in CHOICES if its == group]
 
 
+def same_choices(recipe: str) -> list[str]:
+    """The recipes with the same model, loss, optimizer and scheduler."""
+    files = {
+        name: yaml.safe_load((configs_dir() / "experiment" / f"{name}.yaml").read_text("utf-8")) for name in RECIPES
+    }
+    chosen = {name: (file.get("defaults"), file.get("task")) for name, file in files.items()}
+    return [name for name in RECIPES if chosen[name] == chosen[recipe]]
+
+
 def jobs(recipe: str) -> list[tuple[str, list[str]]]:
-    """Each loss with the recipe, and in turn each model, optimizer, scheduler and augmentation."""
+    """Each loss with the recipe, and in turn each model, optimizer, scheduler and augmentation.
+
+    Of recipes with the same choices, such as ombria and its ablations, the first takes all, the others a few.
+    """
     others = {group: choices_of(group) for group in ("model", "optimizer", "scheduler", "augmentation")}
-    turns = max(map(len, (LOSSES, *others.values())))
+    turns = max(map(len, (LOSSES, *others.values()))) if recipe == same_choices(recipe)[0] else 2
     chosen = [{group: names[turn % len(names)] for group, names in others.items()} for turn in range(turns)]
     return [
         (LOSSES[turn % len(LOSSES)],

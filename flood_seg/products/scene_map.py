@@ -15,8 +15,9 @@ from flood_seg.console import counted, say, track, warn
 from flood_seg.errors import FloodSegError, ImageError
 from flood_seg.files import write_json
 from flood_seg.imaging.bands import BandSelection, band_files
+from flood_seg.imaging.optional import OptionalBands
 from flood_seg.imaging.source import address, is_gdal_name
-from flood_seg.inference.values import unusual_values
+from flood_seg.inference.values import missing_by_name, unusual_values
 from flood_seg.object_store import fingerprint
 from flood_seg.products.archive import RECORD, membership
 from flood_seg.products.areas import write_areas
@@ -32,6 +33,7 @@ from flood_seg.scenes.store import BlockStore
 if TYPE_CHECKING:
     from flood_seg.config.schema.scenes import MapOptions
     from flood_seg.inference.predictor import Predictor
+    from flood_seg.inference.values import BandStatistics
     from flood_seg.object_store import ObjectFolder
     from flood_seg.products.areas import ClassAreas
     from flood_seg.scenes.executor import Executor
@@ -67,6 +69,7 @@ class SceneMap:
         scale: pixels of the network per pixel of the scene.
         grid: of the windows.
         warnings: on the scene.
+        notes: on its inputs, which the page shows too.
         failed: blocks that have no result, and why.
         remote: where the finished files go; None: they stay in `folder`.
         archive: name of the collection in the folder above that the scene belongs to; None: none.
@@ -77,6 +80,7 @@ class SceneMap:
     scale: float
     grid: Grid
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     failed: dict[Block, FloodSegError] = field(default_factory=dict)
     remote: ObjectFolder | None = None
     archive: str | None = None
@@ -167,10 +171,17 @@ def _compute(
         store.clear()
         raise next(iter(job.failed.values()))
     try:
-        shift = _shift(job, model, store, max_shift)
+        found = store.statistics()
+        if found is None:
+            raise ImageError(f"{job.scene.source}: no pixel has data")
+        shift = _shift(job, model, found, max_shift)
     except FloodSegError:  # of no use to another run
         store.clear()
         raise
+    missing = missing_by_name(found, model.predictor.spec)
+    if missing:
+        job.notes.append(f"without {OptionalBands.of(model.predictor.spec).describe(missing)}")
+        say(f"{job.scene.source}: {job.notes[-1]}, which the model was trained to miss")
     spec, size = model.predictor.spec, (job.scene.height, job.scene.width)
     cells = read_cells(job.grid, store)
     statistics = write_layers(
@@ -180,7 +191,7 @@ def _compute(
     (job.folder / PAGE).unlink(missing_ok=True)  # of an earlier run
     if options.page:
         _write_page(job, model, statistics)
-    record = _report(job, model, state, statistics, areas, shift, time.perf_counter() - started)
+    record = _report(job, model, state, statistics, areas, shift, missing, time.perf_counter() - started)
     if not job.failed:
         store.clear()
     return record
@@ -214,10 +225,7 @@ def _continues(job: SceneMap, store: BlockStore, state: dict[str, Any]) -> bool:
     return False
 
 
-def _shift(job: SceneMap, model: MapModel, store: BlockStore, max_shift: float) -> float:
-    statistics = store.statistics()
-    if statistics is None:
-        raise ImageError(f"{job.scene.source}: no pixel has data")
+def _shift(job: SceneMap, model: MapModel, statistics: BandStatistics, max_shift: float) -> float:
     shift = shift_of(job.scene, model.predictor, statistics)
     if shift > max_shift:
         job.warnings.append(f"{job.scene.source}: {unusual_values(shift, max_shift)}")
@@ -226,7 +234,7 @@ def _shift(job: SceneMap, model: MapModel, store: BlockStore, max_shift: float) 
 
 
 def _write_page(job: SceneMap, model: MapModel, statistics: LayerStatistics) -> None:
-    notes = [warning.removeprefix(f"{job.scene.source}: ") for warning in job.warnings]
+    notes = [warning.removeprefix(f"{job.scene.source}: ") for warning in job.warnings] + job.notes
     if job.failed:
         notes.append(f"incomplete, {len(job.failed)} of {counted(job.grid.block_count, 'block')} failed")
     write_page(job.folder, job.scene, model.name, model.predictor, statistics, notes)
@@ -239,6 +247,7 @@ def _report(
     statistics: LayerStatistics,
     polygons: dict[str, ClassAreas],
     shift: float,
+    missing: dict[str, float],
     seconds: float,
 ) -> dict[str, Any]:
     total = job.scene.height * job.scene.width
@@ -258,6 +267,8 @@ def _report(
         "warnings": job.warnings,
         "failed_blocks": {str(block): str(error) for block, error in job.failed.items()},
     }
+    if spec.optional_bands:
+        figures |= OptionalBands.of(spec).record(missing)
     figures |= {"signature": state}
     item = make_item(job.scene, spec, model.name, job.folder, {f"flood_seg:{key}": figures[key] for key in figures})
     record = item.to_dict(include_self_link=False)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pystac import Asset, Item
     from rasterio.io import DatasetReader
 
+    from flood_seg.imaging.optional import OptionalBands
+
 _JSON = (".json", ".geojson")
 _RASTER_TYPES = ("image/tiff", "image/vnd.stac.geotiff", "image/jp2", "application/x-netcdf")
 _RASTER_SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt", ".nc")
@@ -42,11 +44,13 @@ class AssetChoice:
         keys: of the assets; empty: those that hold the bands.
         bands: of the model, in lower case.
         folder: of the virtual rasters.
+        optional: bands that an item need not have; None: all must be there.
     """
 
     keys: Sequence[str]
     bands: Sequence[str]
     folder: Path
+    optional: OptionalBands | None = None
 
 
 def is_stac(text: str) -> bool:
@@ -145,12 +149,12 @@ def chosen_bands(item: Item, choice: AssetChoice) -> list[tuple[str, int | None,
             return [(next(key for key in places if places[key] is named), named[band], band) for band in choice.bands]
     found = {band: next(((key, named[band]) for key, named in places.items() if band in named), None)
              for band in choice.bands}  # fmt: skip
-    if all(found.values()):
+    missing = [band for band, place in found.items() if place is None]
+    if not missing or (choice.optional and choice.optional.allow(missing)):
         return [(*place, band) for band, place in found.items() if place]
     data = [key for key, asset in rasters.items() if "data" in (asset.roles or [])] or list(rasters)
     if len(data) == 1:
         return [(data[0], None, data[0])]
-    missing = [band for band, place in found.items() if place is None]
     raise DataError(
         f"{item.id}: no asset has the band {', '.join(missing)}; set map.assets to some of {', '.join(item.assets)}"
     )

@@ -51,8 +51,8 @@ class SegmentationModule(pl.LightningModule):
 
     Logged once per epoch, for train and val: loss (mean over samples), IoU, F1, accuracy, precision and recall (from
     counts summed over all pixels of the epoch), image_iou, macro_iou and frequency_weighted_iou (means over images).
-    Training metrics are of the weights as they changed during the epoch. For multiclass tasks these are means over classes, and the
-    metrics of each class are logged too.
+    Training metrics are of the weights as they changed during the epoch. For multiclass tasks these are means over
+    classes, and the metrics of each class are logged too.
     """
 
     def __init__(

@@ -64,7 +64,8 @@ def map_scenes(
     predictor = Predictor(backend, config.threshold, config.value_scale)
     say(f"Model {name} ({origin}), {backend.description}")
     used = MapModel(name, digest_of(name, predictor), predictor)
-    choice = AssetChoice(config.map.assets, BandSelection.of(predictor.spec).names, work_dir / "stac")
+    bands = BandSelection.of(predictor.spec)
+    choice = AssetChoice(config.map.assets, bands.names, work_dir / "stac", bands.optional)
     scenes = find_scenes(image, place, choice, archive=archive)
     for folder in () if dry_run else {folder.parent for folder in scenes.values()}:
         check_writable(folder)
@@ -80,7 +81,7 @@ def map_scenes(
         stack.enter_context(executor)
         for path, folder in scenes.items():
             try:
-                with Scene.open(path, BandSelection.of(predictor.spec)) as scene:
+                with Scene.open(path, bands) as scene:
                     job = plan_map(scene, folder, used, config.map)
                     if archive_root and folder != place:
                         job.archive = archive_name(archive_root)
