@@ -136,3 +136,11 @@ def enough_memory(what: str, advice: str) -> Iterator[None]:
         if is_out_of_memory(error):
             raise OutOfMemoryError(f"not enough memory for {what}; {advice}") from error
         raise
+
+
+def release_freed_memory() -> None:
+    """Returns memory that was freed to the system; glibc's allocator keeps much of what many threads have used."""
+    import ctypes
+
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)

@@ -208,6 +208,18 @@ def ground_sample_distance(dataset: DatasetReader) -> float | None:
     return float(size * METRES_PER_DEGREE * math.sqrt(max(0.0, math.cos(math.radians(latitude)))))
 
 
+def stored_blocks(dataset: DatasetReader) -> np.ndarray:
+    """Returns which blocks a raster has, bool [rows, columns]; the others of a sparse GeoTIFF are nodata."""
+    height, width = dataset.block_shapes[0]
+    shape = -(-dataset.height // height), -(-dataset.width // width)
+    if dataset.driver != "GTiff":
+        return np.ones(shape, bool)
+    bands = range(1, dataset.count + 1)
+    names = (f"BLOCK_OFFSET_{col}_{row}" for row, col in np.ndindex(shape))
+    found = [any(dataset.get_tag_item(name, "TIFF", bidx=band) is not None for band in bands) for name in names]
+    return np.array(found, bool).reshape(shape)
+
+
 def check_lossless(path: Path, what: str = "mask") -> None:
     """Raises OutputError where a file of that name is neither a PNG nor a GeoTIFF."""
     if path.suffix.lower() not in (".png", *GEOTIFF):

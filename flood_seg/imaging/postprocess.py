@@ -61,9 +61,13 @@ def to_probabilities(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray
     if temperature != 1:
         logits = logits / np.float32(temperature)
     if len(logits) == 1:
-        # exp(-|x|) cannot overflow
-        small = np.exp(-np.abs(logits[0]))
-        return np.asarray(np.where(logits[0] >= 0, np.float32(1), small) / (1 + small))[:, :, None]
+        # exp(min(x, 0)) / (1 + exp(-|x|)) cannot overflow; a choice for each pixel would take four times as long.
+        numerator, denominator = np.minimum(logits[0], 0), -np.abs(logits[0])
+        np.exp(numerator, out=numerator)
+        np.exp(denominator, out=denominator)
+        denominator += 1
+        numerator /= denominator
+        return np.asarray(numerator)[:, :, None]
     shifted = np.exp(logits - logits.max(axis=0))
     return np.ascontiguousarray(np.moveaxis(shifted / shifted.sum(axis=0), 0, 2))
 

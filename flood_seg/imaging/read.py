@@ -13,7 +13,7 @@ from flood_seg.imaging.decode import check_range_used, decode_bands, read_photo
 from flood_seg.imaging.gdal import has_rasterio, open_raster
 from flood_seg.imaging.optional import OptionalBands, fill_missing
 from flood_seg.imaging.preprocess import resize_image, resize_valid, same_aspect
-from flood_seg.imaging.raster import Raster, Window, clean, read_raster
+from flood_seg.imaging.raster import Raster, Window, band_names, clean, first_valid, read_raster
 from flood_seg.imaging.source import ImageInput, ImageSource, is_raster
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def read_bands(
     if bands.is_photo and not bands.optional and window is None and not (has_rasterio() and is_raster(source)):
         return _read_photo(source, bands)
     image = _read_file(source, bands, window, opener)
-    layers = [_Layer(image, _places(source, image, bands))]
+    layers = [_Layer(image, _places(source, image.names, bands))]
     absent: list[ImageError] = []
     for folder, numbers in bands.in_siblings.items():
         try:
@@ -57,7 +57,7 @@ def read_bands(
                 raise
             absent.append(error)
             if is_raster(source):  # one file of all bands; photos, grey ones too, have red, green and blue
-                layers[0].places.update(_named(image, numbers))
+                layers[0].places.update(_named(image.names, numbers))
             continue
         layer = _fitted(_read_file(file, bands, window, opener), image.values.shape[:2], source, folder)
         layers.append(_Layer(layer, {name: _place(layer, number, file) for name, number in numbers.items()}))
@@ -81,7 +81,11 @@ class _Layer(NamedTuple):
 def _stacked(layers: Sequence[_Layer], bands: BandSelection) -> Raster:
     """Puts together the bands of several files, each of which is in one of them."""
     found = {name: layer.raster.values[:, :, place] for layer in layers for name, place in layer.places.items()}
-    values = np.ascontiguousarray(np.stack([found[name] for name in bands.names], axis=2))
+    (image, places), alone = layers[0], len(layers) == 1
+    if alone and [places[name] for name in bands.names] == list(range(image.values.shape[2])):
+        values = image.values
+    else:
+        values = np.ascontiguousarray(np.stack([found[name] for name in bands.names], axis=2))
     valid = [where for layer in layers for where in (layer.raster.valid, layer.opaque) if where is not None]
     return clean(values, bands.names, np.logical_and.reduce(valid)) if valid else Raster(values, bands.names)
 
@@ -113,6 +117,27 @@ def _with_missing(
             if layer.opaque is not None:
                 valid[:, :, place] &= layer.opaque
     return fill_missing(values, valid, bands.names, optional)
+
+
+def find_data(given: ImageInput, bands: BandSelection, window: Window, opener: Opener) -> np.ndarray | None:
+    """Returns where a window of a raster may have data, bool [H, W]; None: everywhere.
+
+    It reads one band, or the alpha channel, of the image's own file. In a part of the window that is False as a whole
+    `read_bands` finds no data; where the result is True, other bands may still lack it.
+
+    Raises:
+        ImageError: the file is damaged, or has not the bands.
+    """
+    if bands.optional:  # others may have data where these have none
+        return None
+    source = ImageSource.of(given)
+    with opener(source) as dataset:
+        names = band_names(dataset)
+        used = _places(source, names, bands).values()
+        place = names.index("alpha") if "alpha" in names and used else -1
+        if place >= 0 and place not in used and np.dtype(dataset.dtypes[place]).kind == "u":  # see `_visible`
+            return np.asarray(dataset.read(place + 1, window=window.slices) > 0)
+        return first_valid(dataset, window, bands.nodata)
 
 
 def _read_photo(source: ImageSource, bands: BandSelection) -> Raster:
@@ -153,13 +178,13 @@ def _visible(alpha: np.ndarray) -> np.ndarray | None:
     return np.asarray(shown)
 
 
-def _places(source: ImageSource, layer: Raster, bands: BandSelection) -> dict[str, int]:
+def _places(source: ImageSource, there: tuple[str, ...], bands: BandSelection) -> dict[str, int]:
     """Returns the channel of each band in the image's own file: by number, the others by name, else by their order.
 
     Order decides where as many channels as names are left; beside numbers, only of channels without a name in the file.
     Bands that may be missing are left out where they are not in the file.
     """
-    names, count = bands.in_own_file, layer.values.shape[2]
+    names, count = bands.in_own_file, len(there)
     numbered = {name: str(bands.sources.get(name, name)) for name in names}
     places = {name: int(number) - 1 for name, number in numbered.items() if number.isdigit()}
     for name, place in list(places.items()):
@@ -170,25 +195,25 @@ def _places(source: ImageSource, layer: Raster, bands: BandSelection) -> dict[st
                 f"{source}: has {count} bands; there is no band {place + 1} ({name}); see datamodule.bands"
             )
     rest = [name for name in names if not numbered[name].isdigit()]
-    if all(name.lower() in layer.names for name in rest):
-        return places | {name: layer.names.index(name.lower()) for name in rest}
+    if all(name.lower() in there for name in rest):
+        return places | {name: there.index(name.lower()) for name in rest}
     left = [place for place in range(count) if place not in places.values()]
-    if len(rest) == len(left) and not (places and any(layer.names[place] for place in left)):
+    if len(rest) == len(left) and not (places and any(there[place] for place in left)):
         return places | dict(zip(rest, left, strict=True))
     if tuple(names) == RGB and count == 1:
         return dict.fromkeys(names, 0)
-    if bands.optional and (named := _named(layer, rest)):
+    if bands.optional and (named := _named(there, rest)):
         return places | named
-    there = ", ".join(name or str(number) for number, name in enumerate(layer.names, 1))
+    shown = ", ".join(name or str(number) for number, name in enumerate(there, 1))
     raise ImageError(
-        f"{source}: has {count} bands ({there}), not {', '.join(rest)}; choose by number, as in "
+        f"{source}: has {count} bands ({shown}), not {', '.join(rest)}; choose by number, as in "
         f"'datamodule.band_sources={{{rest[0]}:1}}'"
     )
 
 
-def _named(layer: Raster, names: Iterable[str]) -> dict[str, int]:
-    """Returns the channel of each of the bands that the file names."""
-    return {name: layer.names.index(name.lower()) for name in names if name.lower() in layer.names}
+def _named(there: tuple[str, ...], names: Iterable[str]) -> dict[str, int]:
+    """Returns the channel of each of the bands that are among the names in a file."""
+    return {name: there.index(name.lower()) for name in names if name.lower() in there}
 
 
 def _sibling(source: ImageSource, folder: str) -> ImageSource:

@@ -12,11 +12,11 @@ from flood_seg.console import warn
 from flood_seg.errors import DataError, OutputError
 from flood_seg.files import atomic_path, write_text
 from flood_seg.object_store import ObjectFolder
+from flood_seg.products.stac_item import RECORD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-RECORD = "item.json"  # of a scene; written last: where it is, the scene is done
 COLLECTION = "collection.json"
 INDEX = "index.parquet"
 _PARQUET = "application/vnd.apache.parquet"

@@ -43,13 +43,17 @@ class ClassAreas:
     square_metres: float | None
 
 
-def write_areas(folder: Path, spec: ModelSpec, options: MapOptions) -> dict[str, ClassAreas]:
+def write_areas(
+    folder: Path, spec: ModelSpec, options: MapOptions, layers: Path | None = None
+) -> dict[str, ClassAreas]:
     """Writes the polygons of each class but the background, from the layers of a scene, as areas.gpkg and the like.
 
     Args:
-        folder: of mask.tif, and of probability.tif where it is written; see `write_layers`.
+        folder: of the files.
         spec: of the model.
         options: formats, which polygons are written, and how their outlines are.
+        layers: folder of mask.tif, and of probability.tif where it is written, as `LayerWriter` writes them; None: that
+            of the files.
 
     Returns:
         a summary of each class but the background; empty where no format is asked for.
@@ -63,7 +67,8 @@ def write_areas(folder: Path, spec: ModelSpec, options: MapOptions) -> dict[str,
         (folder / f"areas.{suffix}").unlink(missing_ok=True)
     if not options.vectors:
         return {}
-    mask = folder / "mask.tif"
+    layers = layers or folder
+    mask = layers / "mask.tif"
     with enough_memory(f"{mask}: its polygons", "map.vectors=[] leaves them out"):
         with open_raster(mask) as dataset:
             size: tuple[int, int] = dataset.shape
@@ -77,7 +82,7 @@ def write_areas(folder: Path, spec: ModelSpec, options: MapOptions) -> dict[str,
         chosen = large[polygons.ring_polygons]
         polygons, areas, lengths = polygons.select(chosen), areas[chosen], lengths[chosen]
         # Of the pixels that have the class, so before holes are filled.
-        probabilities = _mean_probability(folder / "probability.tif", polygons, spec, options)
+        probabilities = _mean_probability(layers / "probability.tif", polygons, spec, options)
         if options.min_hole:
             chosen = ~_small_holes(polygons, areas, options.min_hole)
             polygons, areas, lengths = polygons.select(chosen), areas[chosen], lengths[chosen]

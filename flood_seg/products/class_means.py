@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flood_seg.imaging.gdal import stored_blocks
 from flood_seg.products.polygons import offsets
 
 if TYPE_CHECKING:
@@ -34,26 +35,36 @@ def mean_over(dataset: DatasetReader, bands: np.ndarray, polygons: Polygons) -> 
     areas = polygons.without_holes(np.abs(polygons.ring_areas))
     for band in np.unique(bands).tolist():
         edges = _Edges.of(polygons, bands == band)
-        for part, sums in _sums_to_the_left(dataset, band):
+        for part, sums, before in _sums_to_the_left(dataset, band):
             rows, cols, owners, signs = edges.within(*part)
-            means += np.bincount(owners, sums[rows, cols] * signs, len(polygons))
+            means += np.bincount(owners, (sums[rows, cols] + before[rows]) * signs, len(polygons))
         means[bands == band] *= dataset.scales[band - 1]
     return np.asarray(means / areas)
 
 
-def _sums_to_the_left(dataset: DatasetReader, band: int) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
-    """Yields the index of each part of a raster, and for its columns and one more the sums of what lies to the left."""
+def _sums_to_the_left(dataset: DatasetReader, band: int) -> Iterator[tuple[tuple[int, int], np.ndarray, np.ndarray]]:
+    """Yields the index of each part of a raster, and the sums of what lies to the left of its columns and one more.
+
+    That is the sum within the part, [rows, columns + 1], which the next part overwrites, and that before it, [rows].
+    """
+    stored = stored_blocks(dataset)
+    height, width = dataset.block_shapes[0]
+    whole = np.dtype(dataset.dtypes[band - 1]) == np.uint8
+    within, beyond = (np.int32, np.int64) if whole else (np.float64, np.float64)
+    buffer = np.zeros((min(ROWS, dataset.height), min(COLS, dataset.width) + 1), within)
     for i, row in enumerate(range(0, dataset.height, ROWS)):
-        before: np.ndarray | int = 0
+        before = np.zeros(min(ROWS, dataset.height - row), beyond)
         for j, col in enumerate(range(0, dataset.width, COLS)):
             stop = min(row + ROWS, dataset.height), min(col + COLS, dataset.width)
+            shape = stop[0] - row, stop[1] - col + 1
+            if not stored[row // height : -(-stop[0] // height), col // width : -(-stop[1] // width)].any():
+                yield (i, j), np.broadcast_to(within(0), shape), before  # no polygon covers it
+                continue
             values = dataset.read(band, window=((row, stop[0]), (col, stop[1])))
-            exact = np.int64 if values.dtype.kind == "u" else np.float64
-            sums = np.zeros((values.shape[0], values.shape[1] + 1), exact)
-            np.cumsum(np.nan_to_num(values, copy=False), axis=1, dtype=exact, out=sums[:, 1:])
-            sums += before
-            before = sums[:, -1:].copy()
-            yield (i, j), sums
+            sums = buffer[: shape[0], : shape[1]]
+            np.cumsum(np.nan_to_num(values, copy=False), axis=1, dtype=within, out=sums[:, 1:])
+            yield (i, j), sums, before
+            before = before + sums[:, -1]
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flood_seg.errors import OutputError
 from flood_seg.files import atomic_path
 from flood_seg.imaging.display import class_colors
 from flood_seg.imaging.gdal import import_rasterio
@@ -15,7 +16,7 @@ from flood_seg.imaging.postprocess import to_labels
 from flood_seg.products.ground import Ground
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from rasterio.io import DatasetWriter
@@ -29,7 +30,18 @@ NODATA = 255  # of masks and of probabilities in 8 bits
 PROBABILITY_STEP = 0.005  # of a probability in 8 bits: 200 steps
 _LAYOUT = {"driver": "GTiff", "tiled": True, "blockxsize": 512, "blockysize": 512, "bigtiff": "if_safer",
            "sparse_ok": True, "interleave": "band"}  # fmt: skip
-_COG = {"driver": "COG", "compress": "deflate", "bigtiff": "if_safer", "sparse_ok": True, "num_threads": "all_cpus"}
+_COG: dict[str, Any] = {
+    "driver": "COG",
+    "compress": "deflate",
+    "bigtiff": "if_safer",
+    "sparse_ok": True,
+    "num_threads": "all_cpus",
+}
+# The lowest level with a predictor makes smaller files than the default without, in half the time.
+_COG_OF: dict[str, dict[str, Any]] = {
+    "mask.tif": {"overview_resampling": "mode"},
+    "probability.tif": {"overview_resampling": "average", "level": 1, "predictor": "yes"},
+}
 
 
 @dataclass
@@ -55,77 +67,103 @@ def mask_values(spec: ModelSpec) -> tuple[int, ...]:
     return labels if all(0 <= value < NODATA for value in labels) else tuple(range(len(labels)))
 
 
-def write_layers(
-    cells: Iterable[Cell],
-    spec: ModelSpec,
-    threshold: float,
-    folder: Path,
-    size: tuple[int, int],
-    georeference: Mapping[str, Any],
-    probability: ProbabilityType,
-) -> LayerStatistics:
-    """Writes mask.tif and, unless `probability` is none, probability.tif.
+class LayerWriter:
+    """Writes mask.tif and, unless `probability` is none, probability.tif, cell by cell.
 
-    Args:
-        cells: of the scene, each once, in any order.
-        spec: of the model.
-        threshold: a pixel is foreground where its probability is above this (binary only).
-        folder: of the files.
-        size: height and width of the scene.
-        georeference: of the scene; see `read_georeference`.
-        probability: number type of the probabilities.
+    Both are plain GeoTIFFs in a working folder while cells are added, and then become Cloud Optimized GeoTIFFs. A
+    context manager that removes the plain ones.
 
-    Raises:
-        OutputError: a file cannot be written.
+    Attributes:
+        work: folder of the plain layers, which are complete after `finish`.
     """
-    common = dict(georeference) | {"height": size[0], "width": size[1]}
-    names = spec.class_names[1:] if spec.task == "binary" else spec.class_names
-    statistics = LayerStatistics([0] * len(spec.class_names), 0, [0.0] * len(spec.class_names))
-    if ground := Ground.of(georeference):
-        statistics.square_metres = [0.0] * len(spec.class_names)
-    (folder / "probability.tif").unlink(missing_ok=True)  # of an earlier run
-    with ExitStack() as stack:
-        mask = _Layer(stack, folder / "mask.tif", common | {"count": 1, "dtype": "uint8", "nodata": NODATA}, "mode")
-        layers = [mask]
+
+    def __init__(
+        self, work: Path, spec: ModelSpec, threshold: float, size: tuple[int, int], georeference: Mapping[str, Any],
+        probability: ProbabilityType,
+    ) -> None:  # fmt: skip
+        """Opens the plain layers.
+
+        Args:
+            work: folder of the plain layers.
+            spec: of the model.
+            threshold: a pixel is foreground where its probability is above this (binary only).
+            size: height and width of the scene.
+            georeference: of the scene; see `read_georeference`.
+            probability: number type of the probabilities.
+
+        Raises:
+            OutputError: a file cannot be written.
+        """
+        self.work, self._spec, self._threshold, self._type = work, spec, threshold, probability
+        common = dict(georeference) | {"height": size[0], "width": size[1]}
+        names = spec.class_names[1:] if spec.task == "binary" else spec.class_names
+        classes = range(len(spec.class_names))
+        self._ground = Ground.of(georeference)
+        self._statistics = LayerStatistics([0 for _ in classes], 0, [0.0 for _ in classes])
+        if self._ground:
+            self._statistics.square_metres = [0.0 for _ in classes]
+        profiles = {"mask.tif": common | {"count": 1, "dtype": "uint8", "nodata": NODATA}}
         if probability != "none":
-            profile = common | _number_type(probability) | {"count": len(names)}
-            layers.append(_Layer(stack, folder / "probability.tif", profile, "average"))
+            profiles["probability.tif"] = common | _number_type(probability) | {"count": len(names)}
+        self._layers: dict[str, DatasetWriter] = {}
+        for name, profile in profiles.items():
+            with _writing(work / name):
+                work.mkdir(parents=True, exist_ok=True)
+                self._layers[name] = import_rasterio().open(work / name, "w", **_LAYOUT | profile)
+                _describe(self._layers[name], spec, () if name == "mask.tif" else names, probability)
+
+    def __enter__(self) -> LayerWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name, layer in self._layers.items():
+            with suppress(import_rasterio().errors.RasterioError, OSError):
+                layer.close()
+            (self.work / name).unlink(missing_ok=True)
+
+    def write(self, cells: Iterable[Cell]) -> None:
+        """Writes cells, each once, in any order; one thread at a time; raises OutputError."""
         for cell in cells:
-            probabilities, valid = cell.probabilities, cell.valid
-            statistics.unobserved += valid.size - int(np.count_nonzero(valid))
-            if probabilities is None:
+            self._statistics.unobserved += cell.valid.size - int(np.count_nonzero(cell.valid))
+            if cell.probabilities is None:
                 continue
-            classes = cell.classes(threshold)
-            _count(statistics, classes, probabilities, valid, ground.pixel_area(cell.box) if ground else None)
-            mask.write(cell.box, np.where(valid, to_labels(classes, mask_values(spec)), np.uint8(NODATA))[None])
-            if len(layers) > 1:
-                layers[1].write(cell.box, _encode(probabilities, valid, probability))
-        for layer in layers:
-            _describe(layer.out, spec, names if layer is not mask else (), probability)
-            layer.finish()
-    return statistics
+            classes = cell.classes(self._threshold)
+            _count(self._statistics, cell, classes, self._ground.pixel_area(cell.box) if self._ground else None)
+            labels = to_labels(classes, mask_values(self._spec))
+            self._write("mask.tif", cell.box, _with_nodata(labels, cell.valid, np.uint8(NODATA))[None])
+            if "probability.tif" in self._layers:
+                self._write("probability.tif", cell.box, _encode(cell.probabilities, cell.valid, self._type))
 
+    def _write(self, name: str, box: Box, values: np.ndarray) -> None:
+        window = ((box.row, box.row + box.height), (box.col, box.col + box.width))
+        with _writing(self.work / name):
+            self._layers[name].write(values, window=window)
 
-class _Layer:
-    """A raster that is written in parts: to a plain GeoTIFF first, which then becomes a COG with overviews."""
+    def finish(self) -> LayerStatistics:
+        """Closes the plain layers and returns what was counted; raises OutputError."""
+        for name, layer in self._layers.items():
+            with _writing(self.work / name):
+                layer.close()
+        return self._statistics
 
-    def __init__(self, stack: ExitStack, path: Path, profile: dict[str, Any], resampling: str) -> None:
-        self._resampling, self._path = resampling, path
-        self._file = stack.enter_context(atomic_path(path))
-        self._parts = self._file.with_name(f"{self._file.name}.tif")
-        stack.callback(self._parts.unlink, missing_ok=True)
-        self._nbits = {"nbits": profile["nbits"]} if "nbits" in profile else {}
-        self.out: DatasetWriter = stack.enter_context(import_rasterio().open(self._parts, "w", **_LAYOUT | profile))
-
-    def write(self, box: Box, values: np.ndarray) -> None:
-        self.out.write(values, window=((box.row, box.row + box.height), (box.col, box.col + box.width)))
-
-    def finish(self) -> None:
+    def publish(self, folder: Path) -> None:
+        """Writes the Cloud Optimized GeoTIFFs, with overviews, into a folder; raises OutputError."""
         from rasterio.shutil import copy
 
-        self.out.close()
-        predictor = "yes" if "float" in self.out.dtypes[0] else "no"
-        copy(self._parts, self._file, **_COG | self._nbits, predictor=predictor, overview_resampling=self._resampling)
+        (folder / "probability.tif").unlink(missing_ok=True)  # of an earlier run
+        for name in self._layers:
+            options = _COG | ({"nbits": 16} if self._type == "float16" and name != "mask.tif" else {})
+            with atomic_path(folder / name) as temporary, _writing(folder / name):
+                copy(self.work / name, temporary, **options | _COG_OF[name])
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turns what GDAL raises of a file into an OutputError."""
+    try:
+        yield
+    except (import_rasterio().errors.RasterioError, OSError) as error:
+        raise OutputError(f"{path}: cannot be written ({error}); choose another place") from error
 
 
 def _number_type(probability: ProbabilityType) -> dict[str, Any]:
@@ -137,20 +175,25 @@ def _number_type(probability: ProbabilityType) -> dict[str, Any]:
 def _encode(probabilities: np.ndarray, valid: np.ndarray, probability: ProbabilityType) -> np.ndarray:
     if probability == "uint8":
         steps = np.rint(probabilities * np.float32(1 / PROBABILITY_STEP)).astype(np.uint8)
-        return np.where(valid, steps, np.uint8(NODATA))
-    return np.where(valid, probabilities, np.float32(np.nan))
+        return _with_nodata(steps, valid, np.uint8(NODATA))
+    return _with_nodata(probabilities, valid, np.float32(np.nan))
 
 
-def _count(
-    statistics: LayerStatistics, classes: np.ndarray, probabilities: np.ndarray, valid: np.ndarray, area: float | None
-) -> None:
-    counts = np.bincount(classes[valid], minlength=len(statistics.pixels))
-    sums = probabilities.sum(axis=(1, 2), dtype=np.float64)  # 0 where not valid
-    sums = np.array([np.count_nonzero(valid) - sums[0], sums[0]]) if len(sums) == 1 else sums
-    statistics.pixels = [one + int(other) for one, other in zip(statistics.pixels, counts, strict=True)]
+def _with_nodata(values: np.ndarray, valid: np.ndarray, nodata: np.generic) -> np.ndarray:
+    return values if valid.all() else np.asarray(np.where(valid, values, nodata))
+
+
+def _count(statistics: LayerStatistics, cell: Cell, classes: np.ndarray, area: float | None) -> None:
+    assert cell.probabilities is not None
+    observed = np.count_nonzero(cell.valid)
+    counts = [int(np.count_nonzero(classes == number)) for number in range(1, len(statistics.pixels))]  # 0 if not valid
+    counts = [int(observed) - sum(counts), *counts]
+    sums = cell.probabilities.sum(axis=(1, 2), dtype=np.float64)  # 0 where not valid
+    sums = np.array([observed - sums[0], sums[0]]) if len(sums) == 1 else sums
+    statistics.pixels = [one + other for one, other in zip(statistics.pixels, counts, strict=True)]
     if statistics.square_metres is not None and area is not None:
         found = zip(statistics.square_metres, counts, strict=True)
-        statistics.square_metres = [one + float(other) * area for one, other in found]
+        statistics.square_metres = [one + other * area for one, other in found]
     statistics.expected = [one + float(other) for one, other in zip(statistics.expected, sums, strict=True)]
 
 

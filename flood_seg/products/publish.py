@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.errors import StoreError
-from flood_seg.products.archive import RECORD
-from flood_seg.products.stac_item import FILES
+from flood_seg.products.stac_item import FILES, RECORD
 
 if TYPE_CHECKING:
     from flood_seg.object_store import ObjectFolder

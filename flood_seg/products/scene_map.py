@@ -2,45 +2,56 @@
 
 from __future__ import annotations
 
-import json
+import math
 import shutil
 import time
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from hashlib import sha256
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.console import counted, say, track, warn
 from flood_seg.errors import FloodSegError, ImageError
 from flood_seg.files import write_json
-from flood_seg.imaging.bands import BandSelection, band_files
 from flood_seg.imaging.optional import OptionalBands
-from flood_seg.imaging.source import address, is_gdal_name
 from flood_seg.inference.values import missing_by_name, unusual_values
-from flood_seg.object_store import fingerprint
-from flood_seg.products.archive import RECORD, membership
+from flood_seg.pipeline import pipeline
+from flood_seg.products.archive import membership
 from flood_seg.products.areas import write_areas
-from flood_seg.products.layers import LayerStatistics, write_layers
+from flood_seg.products.layers import LayerWriter
+from flood_seg.products.page.frame import Frame
 from flood_seg.products.page.page import PAGE, write_page
+from flood_seg.products.page.pictures import scene_picture
 from flood_seg.products.publish import upload_results
-from flood_seg.products.stac_item import make_item
-from flood_seg.scenes.cells import read_cells
+from flood_seg.products.scene_record import (
+    has_layers,
+    is_done,
+    layer_figures,
+    layer_statistics,
+    of_blocks,
+    parse,
+    signature,
+)
+from flood_seg.products.stac_item import RECORD, make_item
+from flood_seg.resources import release_freed_memory
+from flood_seg.scenes.cells import CellReader
 from flood_seg.scenes.scale import lay_windows
 from flood_seg.scenes.segment import check_scene, segment_scene, shift_of
 from flood_seg.scenes.store import BlockStore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from flood_seg.config.schema.scenes import MapOptions
     from flood_seg.inference.predictor import Predictor
-    from flood_seg.inference.values import BandStatistics
     from flood_seg.object_store import ObjectFolder
     from flood_seg.products.areas import ClassAreas
+    from flood_seg.products.layers import LayerStatistics
     from flood_seg.scenes.executor import Executor
     from flood_seg.scenes.grid import Block, Grid
     from flood_seg.scenes.scene import Scene
 
-_NOT_IN_SIGNATURE = ("scale", "assets", "work_dir", "share_blocks")  # its own key; part of the input; without influence
 _WORK = ".blocks"  # folder of the blocks until the scene is done
 
 
@@ -97,30 +108,6 @@ def plan_map(scene: Scene, folder: Path, model: MapModel, options: MapOptions) -
     return SceneMap(scene, folder, scale, grid, warnings)
 
 
-def signature(job: SceneMap, model: MapModel, options: MapOptions) -> dict[str, Any]:
-    """Returns what the result of a scene depends on; a run that finds another one begins anew."""
-    predictor = model.predictor
-    files: dict[str, Any] = {}
-    for path in band_files(job.scene.path, BandSelection.of(predictor.spec)):
-        if is_gdal_name(path):
-            files[address(path)] = fingerprint(address(path)) if "://" in address(path) else None
-        else:
-            status, name = path.stat(), job.scene.source if path == job.scene.path else str(path)
-            is_text = path.suffix.lower() == ".vrt"  # that of a STAC item is written anew on another machine
-            version = sha256(path.read_bytes()).hexdigest() if is_text else status.st_mtime_ns
-            files[name] = [status.st_size, version]
-    return {
-        "model": model.digest,
-        "engine": predictor.backend.description,
-        "threshold": predictor.threshold,
-        "value_scale": predictor.spec.value_scale,
-        "input": files,
-        "size": [job.scene.height, job.scene.width],
-        "scale": job.scale,
-        "options": {key: value for key, value in asdict(options).items() if key not in _NOT_IN_SIGNATURE},
-    }
-
-
 def run_map(
     job: SceneMap, model: MapModel, options: MapOptions, executor: Executor, batch_size: int, max_shift: float
 ) -> dict[str, Any]:
@@ -134,16 +121,16 @@ def run_map(
         OutputError: a file cannot be written.
         StoreError: the results cannot be uploaded; they are still in `job.folder`.
     """
-    state = signature(job, model, options)
-    published = _parse(job.remote.read(RECORD)) if job.remote else None
-    if published and _is_done(published, state):
+    state = signature(job.scene, job.scale, model.digest, model.predictor, options)
+    published = parse(job.remote.read(RECORD)) if job.remote else None
+    if published and is_done(published, state):
         say(f"{job.place}: skipped, it is complete")
         return published
-    record = _parse((job.folder / RECORD).read_bytes()) if (job.folder / RECORD).is_file() else None
-    if record and _is_done(record, state):
+    record = parse((job.folder / RECORD).read_bytes()) if (job.folder / RECORD).is_file() else None
+    if record and is_done(record, state):
         say(f"{job.place}: " + ("is uploaded, it is complete" if job.remote else "skipped, it is complete"))
     else:
-        record = _compute(job, model, options, state, executor, batch_size, max_shift)
+        record = _compute(job, model, options, state, record, executor, batch_size, max_shift)
     if job.remote:
         upload_results(job.folder, job.remote, record, published)
         if not job.failed:
@@ -152,69 +139,88 @@ def run_map(
 
 
 def _compute(
-    job: SceneMap, model: MapModel, options: MapOptions, state: dict[str, Any], executor: Executor, batch_size: int,
-    max_shift: float,
+    job: SceneMap, model: MapModel, options: MapOptions, state: dict[str, Any], earlier: dict[str, Any] | None,
+    executor: Executor, batch_size: int, max_shift: float,
 ) -> dict[str, Any]:  # fmt: skip
+    """Computes what is missing of a scene whose last run left the record `earlier`."""
     started = time.perf_counter()
     for warning in job.warnings:
         warn(warning)
-    work = job.folder / _WORK
-    store = BlockStore(work, job.grid, job.remote / _WORK if job.remote and options.share_blocks else None)
-    if not _continues(job, store, state):
-        check_scene(job.scene, model.predictor, job.grid)
-        store.begin(state)
-    blocks = segment_scene(job.scene, model.predictor, job.grid, store, executor, batch_size)
-    for block, error in track(blocks, job.scene.name, job.grid.block_count):
-        if error:
-            job.failed[block] = error
-    if len(job.failed) == job.grid.block_count:
-        store.clear()
-        raise next(iter(job.failed.values()))
-    try:
-        found = store.statistics()
-        if found is None:
-            raise ImageError(f"{job.scene.source}: no pixel has data")
-        shift = _shift(job, model, found, max_shift)
-    except FloodSegError:  # of no use to another run
-        store.clear()
-        raise
-    missing = missing_by_name(found, model.predictor.spec)
-    if missing:
-        job.notes.append(f"without {OptionalBands.of(model.predictor.spec).describe(missing)}")
-        say(f"{job.scene.source}: {job.notes[-1]}, which the model was trained to miss")
     spec, size = model.predictor.spec, (job.scene.height, job.scene.width)
-    cells = read_cells(job.grid, store)
-    statistics = write_layers(
-        cells, spec, model.predictor.threshold, job.folder, size, job.scene.georeference, options.probability
-    )
-    areas = write_areas(job.folder, spec, options)
-    (job.folder / PAGE).unlink(missing_ok=True)  # of an earlier run
-    if options.page:
-        _write_page(job, model, statistics)
+    copy = job.remote / _WORK if job.remote and options.share_blocks else None
+    work = job.folder / _WORK
+    store = BlockStore(work, job.grid, copy)
+    with ExitStack() as stack:
+        if earlier and has_layers(earlier, state, job.folder):
+            say(f"{job.place}: its layers are complete; the other files are made anew")
+            layers, statistics = None, layer_statistics(earlier, spec, math.prod(size))
+            shift = float(earlier["properties"]["flood_seg:input_shift"])
+            missing = earlier["properties"].get("flood_seg:missing", {})
+        else:
+            if not _continues(job, store, state):
+                check_scene(job.scene, model.predictor, job.grid)
+                store.begin(of_blocks(state))
+            place, threshold = job.scene.georeference, model.predictor.threshold
+            layers = stack.enter_context(LayerWriter(work, spec, threshold, size, place, options.probability))
+            _segment(job, model, store, layers, executor, batch_size)
+            statistics = layers.finish()
+            shift, missing = _check_inputs(job, model, store)
+        if missing:
+            job.notes.append(f"without {OptionalBands.of(spec).describe(missing)}")
+            say(f"{job.scene.source}: {job.notes[-1]}, which the model was trained to miss")
+        if shift > max_shift:
+            job.warnings.append(f"{job.scene.source}: {unusual_values(shift, max_shift)}")
+            warn(job.warnings[-1])
+        release_freed_memory()
+        (job.folder / RECORD).unlink(missing_ok=True)  # it would describe other files if this run were killed
+        areas = _write_products(job, model, options, statistics, layers)
     record = _report(job, model, state, statistics, areas, shift, missing, time.perf_counter() - started)
     if not job.failed:
         store.clear()
     return record
 
 
-def _parse(content: bytes | None) -> dict[str, Any] | None:
-    """Returns the STAC item of an earlier run; None where there is none."""
-    with suppress(ValueError):
-        found = json.loads(content or b"")
-        return found if isinstance(found, dict) else None
-    return None
+def _segment(
+    job: SceneMap, model: MapModel, store: BlockStore, layers: LayerWriter, executor: Executor, batch_size: int
+) -> None:
+    """Segments the blocks that are missing; meanwhile another thread writes the layers where neighbours are done."""
+
+    def finished() -> Iterator[Block]:
+        blocks = segment_scene(job.scene, model.predictor, job.grid, store, executor, batch_size)
+        for block, error in track(blocks, job.scene.name, job.grid.block_count):
+            if error:
+                job.failed[block] = error
+            yield block
+
+    cells = CellReader(job.grid, store)
+    write = (lambda block: layers.write(cells.read(block)), 1)
+    for _ in pipeline(job.grid.completed(finished()), [write]):
+        pass
+    if len(job.failed) == job.grid.block_count:
+        store.clear()
+        raise next(iter(job.failed.values()))
 
 
-def _is_done(record: dict[str, Any], state: dict[str, Any]) -> bool:
-    with suppress(KeyError, TypeError):
-        found = record["properties"]
-        return bool(found["flood_seg:signature"] == state and not found["flood_seg:failed_blocks"])
-    return False
+def _write_products(
+    job: SceneMap, model: MapModel, options: MapOptions, statistics: LayerStatistics, layers: LayerWriter | None
+) -> dict[str, ClassAreas]:
+    """Writes all files but the record side by side; layers that exist already are None."""
+    (job.folder / PAGE).unlink(missing_ok=True)  # of an earlier run
+    with ThreadPoolExecutor() as pool:
+        published = pool.submit(layers.publish, job.folder) if layers else None
+        picture = pool.submit(scene_picture, job.scene, Frame(job.scene)) if options.page else None
+        areas = write_areas(job.folder, model.predictor.spec, options, layers.work if layers else None)
+        if published:
+            published.result()
+        if picture:
+            release_freed_memory()
+            _write_page(job, model, statistics, picture.result)
+    return areas
 
 
 def _continues(job: SceneMap, store: BlockStore, state: dict[str, Any]) -> bool:
     """Whether the blocks of an earlier run can be used."""
-    earlier = store.signature()
+    earlier, state = store.signature(), of_blocks(state)
     if earlier == state:
         return True
     if isinstance(earlier, dict):
@@ -225,19 +231,28 @@ def _continues(job: SceneMap, store: BlockStore, state: dict[str, Any]) -> bool:
     return False
 
 
-def _shift(job: SceneMap, model: MapModel, statistics: BandStatistics, max_shift: float) -> float:
-    shift = shift_of(job.scene, model.predictor, statistics)
-    if shift > max_shift:
-        job.warnings.append(f"{job.scene.source}: {unusual_values(shift, max_shift)}")
-        warn(job.warnings[-1])
-    return shift
+def _check_inputs(job: SceneMap, model: MapModel, store: BlockStore) -> tuple[float, dict[str, float]]:
+    """Returns the shift of all of a scene's values, and the share of the pixels that bands are missing in.
+
+    Raises:
+        ImageError: the blocks are of no use to another run.
+    """
+    try:
+        statistics = store.statistics()
+        if statistics is None:
+            raise ImageError(f"{job.scene.source}: no pixel has data")
+        spec = model.predictor.spec
+        return shift_of(job.scene, model.predictor, statistics), missing_by_name(statistics, spec)
+    except ImageError:
+        store.clear()
+        raise
 
 
-def _write_page(job: SceneMap, model: MapModel, statistics: LayerStatistics) -> None:
+def _write_page(job: SceneMap, model: MapModel, statistics: LayerStatistics, picture: Callable[[], str]) -> None:
     notes = [warning.removeprefix(f"{job.scene.source}: ") for warning in job.warnings] + job.notes
     if job.failed:
         notes.append(f"incomplete, {len(job.failed)} of {counted(job.grid.block_count, 'block')} failed")
-    write_page(job.folder, job.scene, model.name, model.predictor, statistics, notes)
+    write_page(job.folder, job.scene, model.name, model.predictor, statistics, picture, notes)
 
 
 def _report(
@@ -252,15 +267,8 @@ def _report(
 ) -> dict[str, Any]:
     total = job.scene.height * job.scene.width
     spec = model.predictor.spec
-    by_class = {name: number for number, name in enumerate(spec.class_names)}
-    shares = {name: statistics.pixels[number] / total for name, number in by_class.items()}
-    areas = statistics.square_metres
-    figures = {
-        "shares": shares,
-        "area_m2": {name: round(areas[number], 2) for name, number in by_class.items()} if areas else None,
+    figures = layer_figures(statistics, spec, total) | {
         "polygons": {name: found.count for name, found in polygons.items()},
-        "expected_shares": {name: statistics.expected[number] / total for name, number in by_class.items()},
-        "unobserved_share": statistics.unobserved / total,
         "threshold": model.predictor.threshold,
         "input_shift": round(shift, 3),
         "seconds": round(seconds, 2),
@@ -275,8 +283,9 @@ def _report(
     if job.archive:
         record |= membership(job.archive)
     write_json(job.folder / RECORD, record)
+    shares, areas = figures["shares"], figures["area_m2"]
     shown = ", ".join(
-        f"{shares[name]:.1%} {name}" + (f" ({areas[by_class[name]] / 1e6:.3g} km²)" if areas else "")
+        f"{shares[name]:.1%} {name}" + (f" ({areas[name] / 1e6:.3g} km²)" if areas else "")
         for name in spec.class_names[1:]
     )
     unseen = f", {statistics.unobserved / total:.1%} without data" if statistics.unobserved else ""

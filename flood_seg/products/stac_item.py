@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from flood_seg.scenes.scene import Scene
     from flood_seg.spec import ModelSpec
 
+RECORD = "item.json"  # written last: where it is, the scene is done
 # Media type, roles and title of each file that a scene may have.
 FILES = {
     "mask.tif": ("image/tiff; application=geotiff; profile=cloud-optimized", ["data", "labels"], "Class of each pixel"),
@@ -62,11 +63,15 @@ def make_item(scene: Scene, spec: ModelSpec, model: str, folder: Path, figures: 
         if (file := folder / name).is_file():
             asset = pystac.Asset(f"./{name}", title, media_type=media_type, roles=roles)
             item.add_asset(name.replace(".", "_"), asset)
-            with file.open("rb") as opened:  # a multihash: SHA-256 is 0x12, 32 bytes long
-                checksum = f"1220{file_digest(opened, 'sha256').hexdigest()}"
-            FileExtension.ext(asset, add_if_missing=True).apply(checksum=checksum, size=file.stat().st_size)
+            FileExtension.ext(asset, add_if_missing=True).apply(checksum=checksum(file), size=file.stat().st_size)
     _add_classes(item, spec)
     return item
+
+
+def checksum(path: Path) -> str:
+    """Returns the SHA-256 of a file as a multihash, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return f"1220{file_digest(file, 'sha256').hexdigest()}"  # SHA-256 is 0x12, 32 bytes long
 
 
 def _bounds(footprint: dict[str, Any] | None) -> list[float] | None:

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flood_seg.scenes.grid import Box
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from flood_seg.scenes.grid import Block, Box, Grid
+    from flood_seg.scenes.grid import Block, Grid
     from flood_seg.scenes.store import BlockStore
+    from flood_seg.scenes.stream import BlockResult
 
+ROWS = 128  # of a part of a cell: what is computed of it stays in the processor's cache
 STEPS = 65535  # that the sums of blocks count probabilities in
 
 
@@ -44,22 +48,34 @@ class Cell:
         return np.asarray(self.probabilities[0] > threshold, np.uint8)
 
 
-def read_cells(grid: Grid, store: BlockStore, blocks: Iterable[Block] | None = None) -> Iterator[Cell]:
-    """Yields the cells of a scene, row by row, or those of `blocks` only, from its finished blocks."""
-    load = lru_cache(maxsize=4)(store.load)  # neighbours share blocks
-    for block in grid.blocks() if blocks is None else blocks:
-        box = grid.cell(block)
+class CellReader:
+    """Puts the cells of a scene together from its finished blocks."""
+
+    def __init__(self, grid: Grid, store: BlockStore) -> None:
+        self._grid, self._load = grid, lru_cache(maxsize=4)(store.load)  # neighbours share blocks
+
+    def read(self, block: Block) -> Iterator[Cell]:
+        """Yields the cell of a block in parts; the block and those `touching` it shall be finished, or have failed."""
+        box = self._grid.cell(block)
+        results = {other: result for other in self._grid.touching(block) if (result := self._load(other))}
+        if all(result.sums is None for result in results.values()):
+            yield Cell(box, None, np.zeros((box.height, box.width), bool))
+            return
+        for row in range(box.row, box.row + box.height, ROWS):
+            end = min(row + ROWS, box.row + box.height)
+            yield self._blend(Box(row, box.col, end - row, box.width), results)
+
+    def _blend(self, box: Box, results: Mapping[Block, BlockResult]) -> Cell:
         total = np.zeros((box.height, box.width), np.uint32)
         valid = np.ones((box.height, box.width), bool)
         sums: np.ndarray | None = None
-        for other in grid.touching(block):
-            result = load(other)
-            if result is None:
+        for other, result in results.items():
+            extent = self._grid.extent(other)
+            if not box.meets(extent):
                 continue
-            extent = grid.extent(other)
             shared = box.shared(extent)
             here, there = shared.within(box), shared.within(extent)
-            total[here] += grid.total(other, shared)
+            total[here] += self._grid.total(other, shared)
             if result.valid is not None:
                 valid[here] &= result.valid[there]
             if result.sums is not None:
@@ -67,11 +83,17 @@ def read_cells(grid: Grid, store: BlockStore, blocks: Iterable[Block] | None = N
                     sums = np.zeros((len(result.sums), *total.shape), np.uint32)
                 sums[:, *here] += result.sums[:, *there]
         valid &= total > 0
-        if sums is None:
-            valid[:] = False
-            yield Cell(box, None, valid)
-            continue
+        if sums is None or not valid.any():
+            return Cell(box, None, np.zeros_like(valid))
         # In double precision, where numerator and denominator are exact.
         probabilities = (sums / (np.maximum(total, 1) * float(STEPS))).astype(np.float32)
-        probabilities[:, ~valid] = 0
-        yield Cell(box, probabilities, valid)
+        if not valid.all():
+            probabilities[:, ~valid] = 0
+        return Cell(box, probabilities, valid)
+
+
+def read_cells(grid: Grid, store: BlockStore, blocks: Iterable[Block] | None = None) -> Iterator[Cell]:
+    """Yields the cells of a scene, row by row, or those of `blocks` only, from its finished blocks."""
+    reader = CellReader(grid, store)
+    for block in grid.blocks() if blocks is None else blocks:
+        yield from reader.read(block)

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 LEVELS = 63  # of a weight along one axis: 9 windows × 63² × 65535 still fits 32 bits
 MAX_OVERLAP = 0.5  # share of a window; keeps the number of windows above a pixel at 9
@@ -74,6 +75,11 @@ class Axis:
         """Returns the blocks whose extent overlaps the cell of a block."""
         start, stop = self.cell(block)
         return [one for one in range(self.blocks) if self.extent(one)[0] < stop and self.extent(one)[1] > start]
+
+    def touched(self, block: int) -> Iterator[int]:
+        """Yields the blocks whose cell overlaps the extent of a block: itself, and some after it."""
+        _, stop = self.extent(block)
+        return takewhile(lambda one: self.cell(one)[0] < stop, range(block, self.blocks))
 
     def weights(self, window: int) -> np.ndarray:
         """Returns the weight of each of a window's pixels in the scene, uint32 in [0, LEVELS].
@@ -204,24 +210,37 @@ class Grid:
             for col in self.cols.touching(block.col):
                 yield Block(row, col)
 
+    def completed(self, finished: Iterable[Block]) -> Iterator[Block]:
+        """Yields each block once its cell is complete, while blocks are finished in any order."""
+        done = set[Block]()
+        for block in finished:
+            done.add(block)
+            for row in self.rows.touched(block.row):
+                for col in self.cols.touched(block.col):
+                    if done.issuperset(self.touching(touched := Block(row, col))):
+                        yield touched
+
     def windows(self, block: Block) -> Iterator[Box]:
         """Yields the windows of a block, cut at the scene's border."""
-        for row, col in self._indices(block):
-            yield Box.of(self.rows.span(row), self.cols.span(col))
+        for _, windows in self.rows_of(block):
+            yield from windows
 
-    def weights(self, block: Block) -> Iterator[np.ndarray]:
-        """Yields the weights of each of a block's windows, uint32 [height, width] in [0, LEVELS²]."""
-        columns = [self.cols.weights(window) for window in self.cols.windows(block.col)]
-        for window in self.rows.windows(block.row):
-            row = self.rows.weights(window)
-            yield from (np.multiply.outer(row, column) for column in columns)
+    def rows_of(self, block: Block) -> Iterator[tuple[Box, list[Box]]]:
+        """Yields the pixels that each row of a block's windows covers, and the windows in it."""
+        columns = [self.cols.span(window) for window in self.cols.windows(block.col)]
+        for row in self.rows.windows(block.row):
+            span = self.rows.span(row)
+            yield Box.of(span, self.cols.extent(block.col)), [Box.of(span, column) for column in columns]
+
+    def weights(self, block: Block) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Returns the weights of each row and of each column of a block's windows; see `Axis.weights`.
+
+        Those of a window are their outer product.
+        """
+        rows = [self.rows.weights(window) for window in self.rows.windows(block.row)]
+        return rows, [self.cols.weights(window) for window in self.cols.windows(block.col)]
 
     def total(self, block: Block, box: Box) -> np.ndarray:
         """Returns the sum of the weights of a block's windows in a rectangle of its extent, uint32 [height, width]."""
         rows, cols = box.within(self.extent(block))
         return np.asarray(np.multiply.outer(self.rows.total(block.row)[rows], self.cols.total(block.col)[cols]))
-
-    def _indices(self, block: Block) -> Iterator[tuple[int, int]]:
-        for row in self.rows.windows(block.row):
-            for col in self.cols.windows(block.col):
-                yield row, col

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flood_seg.errors import ImageError
 from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.gdal import (
     ground_sample_distance,
@@ -23,7 +24,7 @@ from flood_seg.imaging.gdal import (
 )
 from flood_seg.imaging.preprocess import resize_image, resize_valid, shrunk
 from flood_seg.imaging.raster import Raster, Window
-from flood_seg.imaging.read import read_bands
+from flood_seg.imaging.read import find_data, read_bands
 from flood_seg.imaging.source import IMAGE_SUFFIXES, ImageSource, address, is_gdal_name, is_raster
 from flood_seg.resources import enough_memory
 from flood_seg.scenes.grid import Box
@@ -162,6 +163,25 @@ class Scene:
             return Raster(self._photo.values[index], self._photo.names, valid)
         window = Window(box.row, box.col, box.height, box.width, (self.height, self.width))
         return read_bands(self.path, self.bands, window, self._opener)
+
+    def find_data(self, box: Box) -> np.ndarray | None:
+        """Returns where a rectangle may have data, bool [h, w], much faster than `read` where it has none.
+
+        None: everywhere, or it is not known. In a part that is False as a whole `read` finds no data. Any thread may
+        call it.
+        """
+        if self._photo is not None:
+            return None if self._photo.valid is None else self._photo.valid[box.within(self.box)]
+        middle = Box(box.row + box.height // 2, box.col + box.width // 2, 1, 1)
+        try:
+            for part in (middle, box):  # where there is data, as almost everywhere, one tile of the file is enough
+                window = Window(part.row, part.col, part.height, part.width, (self.height, self.width))
+                found = find_data(self.path, self.bands, window, self._opener)
+                if found is None or (part is middle and found.all()):
+                    return None
+        except ImageError:  # of this place; `read` says which window it concerns
+            return None
+        return found
 
     def preview(self, longest: int) -> Raster:
         """Reads the whole scene, its longer side reduced to `longest` pixels at most; raises as `read`."""

@@ -98,7 +98,7 @@ class BlockStore:
             self._copied.add(self._file(block).name)
 
     def load(self, block: Block) -> BlockResult | None:
-        """Reads the file of a block; None where it is missing."""
+        """Reads the file of a block, `valid` False everywhere where no pixel has data; None where it is missing."""
         if not self._file(block).is_file():
             return None
         extent, result = self._grid.extent(block), BlockResult()
@@ -106,6 +106,8 @@ class BlockStore:
             if "sums" in file:
                 result.sums = file["sums"]
                 result.statistics = BandStatistics(int(file["pixels"]), *file["bands"])
+            else:
+                result.valid = np.zeros((extent.height, extent.width), bool)
             if "valid" in file:
                 bits = np.unpackbits(file["valid"], count=extent.height * extent.width)
                 result.valid = bits.reshape(extent.height, extent.width).astype(bool)

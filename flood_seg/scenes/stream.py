@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from flood_seg.imaging.postprocess import to_16_bits
 from flood_seg.imaging.preprocess import preprocess, resize_valid
 from flood_seg.inference.stages import Item, Stages
 from flood_seg.inference.values import BandStatistics, missing_shares
+from flood_seg.pipeline import pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,7 +30,8 @@ class BlockResult:
     Attributes:
         sums: of the weighted probabilities of its windows in steps of 1/65535, uint32 [channels, h, w]; None: no pixel
             has data.
-        valid: bool [h, w], False where the scene has no data; None: there is data everywhere.
+        valid: bool [h, w], False where the scene has no data; None: there is data everywhere, or nowhere, without
+            `sums`.
         statistics: of the network's inputs; None: no pixel has data.
     """
 
@@ -39,15 +42,34 @@ class BlockResult:
 
 @dataclass(kw_only=True)
 class _Window(Item):
-    """A window on its way through the stages."""
+    """A window on its way through the stages, or a row of a block's windows that are known to have no data."""
 
     block: Block
     box: Box
-    weights: np.ndarray
+    weights: tuple[np.ndarray, np.ndarray] | None  # of rows and columns; None: without data as is known, not read
     is_last: bool
     observed: np.ndarray | None = None  # bool [height, width] of the box; None: everywhere
     statistics: BandStatistics | None = None  # None: a window without data, which is not run
     sums: np.ndarray | None = None
+
+
+@dataclass
+class _Row:
+    """A row of a block's windows.
+
+    Attributes:
+        block: of the windows.
+        number: of the row in the block, from 1.
+        box: pixels that the windows cover.
+        windows: from left to right.
+        observed: see `Scene.find_data`.
+    """
+
+    block: Block
+    number: int
+    box: Box
+    windows: list[Box]
+    observed: np.ndarray | None = None
 
 
 class BlockSegmenter(Stages[_Window]):
@@ -74,25 +96,48 @@ class BlockSegmenter(Stages[_Window]):
                 parts += [window.statistics] if window.statistics else []
             if window.is_last:
                 result.statistics = BandStatistics.merged(parts) if parts else None
+                result.valid = None if result.sums is None else result.valid
                 yield window.block, error or result
                 result, error, parts = BlockResult(), None, []
 
     def _windows(self, blocks: Iterable[Block]) -> Iterator[_Window]:
+        """Yields the windows; those of a row without data as one item, since most of a large scene may be empty."""
         name = self._scene.source
+        rows = pipeline(self._rows(blocks), ((self._find_data, 1),))
+        for block, group in groupby(rows, key=lambda row: row.block):
+            row_weights, column_weights = self._grid.weights(block)
+            for row, down in zip(group, row_weights, strict=True):
+                is_last = len(row_weights) == row.number
+                if row.observed is not None and not row.observed.any():
+                    yield _Window(name=name, block=block, box=row.box, weights=None, is_last=is_last)
+                    continue
+                for box, across in zip(row.windows, column_weights, strict=True):
+                    is_empty = row.observed is not None and not row.observed[box.within(row.box)].any()
+                    weights = None if is_empty else (down, across)
+                    is_last_one = is_last and box is row.windows[-1]
+                    yield _Window(name=name, block=block, box=box, weights=weights, is_last=is_last_one)
+
+    def _rows(self, blocks: Iterable[Block]) -> Iterator[_Row]:
         for block in blocks:
-            boxes, weights = list(self._grid.windows(block)), self._grid.weights(block)
-            for box, weight in zip(boxes, weights, strict=True):
-                yield _Window(name=name, block=block, box=box, weights=weight, is_last=box == boxes[-1])
+            for number, (box, windows) in enumerate(self._grid.rows_of(block), 1):
+                yield _Row(block, number, box, windows)
+
+    def _find_data(self, row: _Row) -> _Row:
+        row.observed = self._scene.find_data(row.box)
+        return row
 
     def decode(self, item: _Window) -> np.ndarray:
-        """Returns the pixels of a window, mirrored where the scene is smaller."""
+        """Returns the pixels of a window, mirrored where the scene is smaller; none where none is known to count."""
+        if item.weights is None:
+            item.observed = np.zeros((item.box.height, item.box.width), bool)
+            return np.empty((0, 0, 0), np.uint8)
         raster = self._scene.read(item.box)
         item.observed, item.missing = raster.valid, raster.missing
         return pad(raster.values, self._grid.window)
 
     def prepare(self, item: _Window, image: np.ndarray) -> None:
         """Preprocesses a window with data; whether its values are plausible is a question for the whole scene."""
-        if item.observed is None or item.observed.any():
+        if item.weights is not None and (item.observed is None or item.observed.any()):
             item.inputs = [preprocess(image, self._spec)]
             shares = missing_shares(self._spec, item.missing)
             item.statistics = measure_window(item.inputs[0], item.observed, self._grid.window, shares)
@@ -100,7 +145,10 @@ class BlockSegmenter(Stages[_Window]):
     def conclude(self, item: _Window) -> None:
         """Weighs the probabilities."""
         probabilities = to_16_bits(item.predictions[0].probabilities)[: item.box.height, : item.box.width]
-        item.sums = np.moveaxis(probabilities, 2, 0) * item.weights
+        assert item.weights
+        rows, cols = item.weights
+        item.sums = np.moveaxis(probabilities, 2, 0) * rows[:, None]
+        item.sums *= cols
 
     def _add(self, window: _Window, result: BlockResult) -> None:
         extent = self._grid.extent(window.block)

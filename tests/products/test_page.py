@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +27,9 @@ from rasterio.warp import transform_bounds
 from flood_seg.cli.main import main
 from flood_seg.imaging.bands import BandSelection
 from flood_seg.products.layers import LayerStatistics
+from flood_seg.products.page.frame import Frame
 from flood_seg.products.page.page import write_page
+from flood_seg.products.page.pictures import scene_picture
 from flood_seg.scenes.scene import Scene
 from tests.conftest import make_spec
 from tests.scenes.conftest import write_scene, write_smoothing_model
@@ -71,7 +74,8 @@ def rewrite(folder: Path, image: Path, names: tuple[str, ...] = ("background", "
     with Scene.open(image, BandSelection.of(spec)) as scene:
         predictor: Any = SimpleNamespace(spec=spec, threshold=0.4)
         statistics = LayerStatistics([scene.height * scene.width - 5, 5], 0, [], [1.0, 2.0])
-        write_page(folder, scene, "models/a.onnx", predictor, statistics, ["too bright"])
+        picture = partial(scene_picture, scene, Frame(scene))
+        write_page(folder, scene, "models/a.onnx", predictor, statistics, picture, ["too bright"])
     return data_of(folder / "map.html")
 
 

@@ -141,6 +141,29 @@ def test_complete_scenes_are_skipped_and_changes_begin_anew(
     assert "computed anew" in capsys.readouterr().out
 
 
+def test_files_made_of_the_layers_do_not_run_the_model_again(
+    smoothing_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene, out, fresh = write_scene(tmp_path / "scene.tif", noise()), tmp_path / "map", tmp_path / "fresh"
+    changes = ["map.vectors=[geojson]", "map.min_area=3", "map.page=false"]
+    assert run(smoothing_model, scene, out) == 0
+    layers = {name: (out / name).stat().st_mtime_ns for name in ("mask.tif", "probability.tif")}
+    assert run(smoothing_model, scene, out, *changes) == 0
+    assert "its layers are complete" in capsys.readouterr().out
+    assert {name: (out / name).stat().st_mtime_ns for name in layers} == layers
+    assert run(smoothing_model, scene, fresh, *changes) == 0
+    assert sorted(file.name for file in out.iterdir()) == sorted(file.name for file in fresh.iterdir())
+    assert (out / "areas.geojson").read_bytes() == (fresh / "areas.geojson").read_bytes()
+    made, expected = properties(out), properties(fresh)
+    figures = ("shares", "area_m2", "polygons", "expected_shares", "unobserved_share", "input_shift", "warnings")
+    for key in (f"flood_seg:{figure}" for figure in figures):
+        assert made[key] == (pytest.approx(expected[key]) if isinstance(made[key], dict) else expected[key])
+    with (out / "mask.tif").open("ab") as file:
+        file.write(b"changed by someone")
+    assert run(smoothing_model, scene, out, "map.vectors=[gpkg]") == 0
+    assert (out / "mask.tif").read_bytes() == (fresh / "mask.tif").read_bytes()
+
+
 def test_killed_and_continued(smoothing_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scene = write_scene(tmp_path / "scene.tif", noise(1200, 1200))
     assert run(smoothing_model, scene, tmp_path / "whole") == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
 from flood_seg.inference.predictor import Predictor
 from flood_seg.scenes.cells import read_cells
 from flood_seg.scenes.executor import LocalExecutor
-from flood_seg.scenes.grid import Box, Grid
+from flood_seg.scenes.grid import Block, Box, Grid
 from flood_seg.scenes.scene import Scene
 from flood_seg.scenes.segment import check_scene, segment_scene
 from flood_seg.scenes.store import BlockStore
@@ -210,3 +211,22 @@ def test_bands_in_another_crs_are_warped_to_the_scene(tmp_path: Path) -> None:
     x = 500_000 + (40 + np.arange(100) + 0.5) * 0.5
     longitude, _ = to_degrees.transform(x, np.full(100, 5_000_000 - (20 + 32) * 0.5))
     np.testing.assert_allclose(found[32], (longitude - west) / (east - west) * 200, atol=1.0)
+
+
+@pytest.mark.parametrize(("scene", "block_size"), [((700, 500), 128), ((330, 64), 1), ((65, 70), 512)])
+def test_cells_are_completed_by_the_last_block_that_reaches_into_them(scene: tuple[int, int], block_size: int) -> None:
+    grid = Grid.of(scene, (64, 64), 0.5, block_size)
+    order = list(grid.blocks())
+    np.random.default_rng(0).shuffle(order)
+    done, found = list[Block](), dict[Block, int]()
+
+    def finished() -> Iterator[Block]:
+        for block in order:
+            done.append(block)
+            yield block
+
+    for cell in grid.completed(finished()):
+        assert cell not in found
+        found[cell] = len(done)
+    places = {block: place for place, block in enumerate(order, 1)}
+    assert found == {cell: max(places[block] for block in grid.touching(cell)) for cell in order}

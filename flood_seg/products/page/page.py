@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,13 @@ from flood_seg.errors import ImageError
 from flood_seg.files import write_text
 from flood_seg.imaging.display import class_colors
 from flood_seg.products.page.frame import Frame
-from flood_seg.products.page.pictures import mask_picture, probability_picture, ramp, scene_picture
+from flood_seg.products.page.pictures import mask_picture, probability_picture, ramp
 from flood_seg.products.page.polygons import read_polygons
 from flood_seg.products.page.render import render
 from flood_seg.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from flood_seg.inference.predictor import Predictor
     from flood_seg.products.layers import LayerStatistics
@@ -33,6 +34,7 @@ def write_page(
     model: str,
     predictor: Predictor,
     statistics: LayerStatistics,
+    picture: Callable[[], str],
     warnings: Sequence[str] = (),
 ) -> None:
     """Writes the web map of a scene from its layers.
@@ -43,6 +45,7 @@ def write_page(
         model: its file or address.
         predictor: the loaded model.
         statistics: of the layers.
+        picture: returns the picture of the scene; see `scene_picture`.
         warnings: that the reader should know of.
 
     Raises:
@@ -51,13 +54,8 @@ def write_page(
     """
     frame, spec = Frame(scene), predictor.spec
     left, bottom, right, top = frame.bounds
-    notes, pictures = list(warnings), []
-    try:
-        pictures.append(_picture("Scene", scene_picture(scene, frame), 100))
-    except ImageError:  # the layers have what could be read
-        notes.append("the scene cannot be shown, its file is damaged")
-    pictures.append(_picture("Result", mask_picture(folder / "mask.tif", spec, frame), 60))
-    content = {
+    notes, pictures = list(warnings), list[dict[str, Any]]()
+    content: dict[str, Any] = {
         "name": scene.name,
         "facts": _facts(scene, frame, model, predictor),
         "warnings": notes,
@@ -70,15 +68,26 @@ def write_page(
         "threshold": predictor.threshold if spec.task == "binary" else None,
         "version": __version__,
     }
-    if (path := folder / "probability.tif").is_file():
-        title = f"Probability of {spec.class_names[1]}" if spec.task == "binary" else "Probability of the result"
-        pictures.append(_picture(title, probability_picture(path, frame), 80, shown=False))
-        steps = [[*map(int, color[:3]), round(color[3] / 255, 3)] for color in ramp()[::5]]
-        content["ramp"] = {"title": title, "colors": steps}
-    vectors = [folder / f"areas.{suffix}" for suffix in ("gpkg", "fgb", "geojson")]
-    if vector := next((path for path in vectors if path.is_file()), None):
-        drawn = read_polygons(vector, spec.class_names, frame)
-        content["polygons"] = {"file": vector.name, "total": drawn.total, "features": drawn.features}
+    vectors = (folder / f"areas.{suffix}" for suffix in ("gpkg", "fgb", "geojson"))
+    vector = next((path for path in vectors if path.is_file()), None)
+    layer = folder / "probability.tif"
+    with ThreadPoolExecutor() as pool:  # GDAL, GEOS and the encoders work without Python's lock
+        mask = pool.submit(mask_picture, folder / "mask.tif", spec, frame)
+        probability = pool.submit(probability_picture, layer, frame) if layer.is_file() else None
+        drawn = pool.submit(read_polygons, vector, spec.class_names, frame) if vector else None
+        try:
+            pictures.append(_picture("Scene", picture(), 100))
+        except ImageError:  # the layers have what could be read
+            notes.append("the scene cannot be shown, its file is damaged")
+        pictures.append(_picture("Result", mask.result(), 60))
+        if probability:
+            title = f"Probability of {spec.class_names[1]}" if spec.task == "binary" else "Probability of the result"
+            pictures.append(_picture(title, probability.result(), 80, shown=False))
+            steps = [[*map(int, color[:3]), round(color[3] / 255, 3)] for color in ramp()[::5]]
+            content["ramp"] = {"title": title, "colors": steps}
+        if vector and drawn:
+            found = drawn.result()
+            content["polygons"] = {"file": vector.name, "total": found.total, "features": found.features}
     write_text(folder / PAGE, render("map", content))
 
 

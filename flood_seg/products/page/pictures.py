@@ -41,7 +41,7 @@ def scene_picture(scene: Scene, frame: Frame) -> str:
         height, width = raster.values.shape[:2]
         valid = np.ones((height, width), bool) if raster.valid is None else raster.valid
         picture = np.dstack([to_picture(raster.values, scene.bands.names), np.uint8(255) * valid])
-        return _encode(Image.fromarray(frame.place(picture, longest)), "WEBP", quality=WEBP_QUALITY, method=4)
+        return _encode(Image.fromarray(frame.place(picture, longest)), "WEBP", quality=WEBP_QUALITY, method=2)
 
     return _data_uri("image/webp", draw, SCENE_BYTES)
 

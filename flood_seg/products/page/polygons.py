@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MAX_COUNT = 5000
 MAX_BYTES = 1_500_000
 TOLERANCES = (0.5, 1, 2, 4, 8)  # of the outlines, in pixels of a picture; the first by which all polygons fit
+MAX_CHANGE = 0.05  # share of a polygon's area
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ def _features(polygons: np.ndarray, properties: list[dict[str, Any]], pixel: flo
     digits = max(1, math.ceil(-math.log10(pixel)) + 1)
     texts: list[str] = []
     for tolerance in TOLERANCES:
-        simple = shapely.simplify(polygons, tolerance * pixel)
-        texts = list(shapely.to_geojson(shapely.transform(simple, lambda points: points.round(digits))))
+        polygons = _simplify(polygons, tolerance * pixel)  # of what is simpler already, which takes less time
+        texts = list(shapely.to_geojson(shapely.transform(polygons, lambda points: points.round(digits))))
         if sum(map(len, texts)) <= MAX_BYTES:
             break
     fitting = np.cumsum([len(text) for text in texts]) <= MAX_BYTES
@@ -75,6 +76,21 @@ def _features(polygons: np.ndarray, properties: list[dict[str, Any]], pixel: flo
         for text, about, fits in zip(texts, properties, fitting, strict=True)
         if fits
     ]
+
+
+def _simplify(polygons: np.ndarray, tolerance: float) -> np.ndarray:
+    """Returns simpler polygons.
+
+    Without a look at what crosses, which takes a tenth of the time; once more with it where that takes away or adds
+    more than `MAX_CHANGE` of the area.
+    """
+    import shapely
+
+    simple = shapely.simplify(polygons, tolerance, preserve_topology=False)
+    areas = shapely.area(polygons)
+    changed = np.abs(shapely.area(simple) - areas) > MAX_CHANGE * areas
+    simple[changed] = shapely.simplify(polygons[changed], tolerance)
+    return np.asarray(simple)
 
 
 def _short(value: float) -> float | None:
