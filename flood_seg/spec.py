@@ -158,7 +158,10 @@ class ModelSpec:
         try:
             for name in ("class_names", "label_values", "bands", "mean", "std", "class_colors", "one_of"):
                 record[name] = tuple(record.get(name, ()))
-            record["optional_bands"] = {key: tuple(group) for key, group in record.get("optional_bands", {}).items()}
+            groups = record.get("optional_bands", {})
+            if not isinstance(groups, dict):
+                raise ModelError("ModelSpec: optional_bands is not a JSON object")
+            record["optional_bands"] = {name: tuple(group) for name, group in groups.items()}
             return cls(**record)
         except ModelError as error:
             raise ModelError(f"{where}: {error}; export the model again") from error
