@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -66,13 +68,14 @@ def read_bands(
     return _stacked(layers, bands)
 
 
-class _Layer(NamedTuple):
+@dataclass(frozen=True)
+class _Layer:
     """A file that was read, and the channel of each band that is taken from it."""
 
     raster: Raster
     places: dict[str, int]
 
-    @property
+    @cached_property
     def opaque(self) -> np.ndarray | None:
         """See `_opaque`."""
         return _opaque(self.raster, self.places.values()) if self.places else None
@@ -81,9 +84,9 @@ class _Layer(NamedTuple):
 def _stacked(layers: Sequence[_Layer], bands: BandSelection) -> Raster:
     """Puts together the bands of several files, each of which is in one of them."""
     found = {name: layer.raster.values[:, :, place] for layer in layers for name, place in layer.places.items()}
-    (image, places), alone = layers[0], len(layers) == 1
-    if alone and [places[name] for name in bands.names] == list(range(image.values.shape[2])):
-        values = image.values
+    image, places = layers[0].raster.values, layers[0].places
+    if len(layers) == 1 and [places[name] for name in bands.names] == list(range(image.shape[2])):
+        values = image
     else:
         values = np.ascontiguousarray(np.stack([found[name] for name in bands.names], axis=2))
     valid = [where for layer in layers for where in (layer.raster.valid, layer.opaque) if where is not None]
@@ -99,7 +102,7 @@ def _with_missing(
     missing = [name for name in bands.names if name not in found]
     if not optional.allow(missing):
         reason = str(errors[0]) if errors else f"{source}: has no band {', '.join(missing)}"
-        raise ImageError(f"{reason}; the model cannot do without {', '.join(missing)}, but without {optional}")
+        raise ImageError(f"{reason}; the model was trained to miss {optional}, not {', '.join(missing)}")
     if not missing and all(layer.raster.valid is None and layer.opaque is None for layer in layers):
         return _stacked(layers, bands)
     size = layers[0].raster.values.shape[:2]
