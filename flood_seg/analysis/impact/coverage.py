@@ -25,7 +25,7 @@ class PolygonScan:
 
         self._polygons = polygons
         bounds = shapely.bounds(polygons)
-        self._index = RowIndex(bounds[:, 1], bounds[:, 3])
+        self._index = RowIndex(bounds[:, 1], bounds[:, 3], size[0])
         self._areas = np.zeros((2, len(polygons)))
         self.area = shapely.area(polygons)
         beyond = (bounds[:, :2] < 0).any(1) | (bounds[:, 2:] > size[::-1]).any(1)

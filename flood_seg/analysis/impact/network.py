@@ -87,15 +87,11 @@ def build_network(
         join_distance: metres; the end of a road that joins no other one is the same node as the nearest one within it.
     """
     keys = _keys(points)
-    chosen = np.repeat(used, np.diff(offsets))
-    first, last = offsets[:-1][used], offsets[1:][used] - 1
-    _, number, counts = np.unique(keys[chosen], return_inverse=True, return_counts=True)
-    shared = np.zeros(len(points), bool)
-    shared[chosen] = counts[number] > 1
-    del number, counts
-    shared[first] = shared[last] = True
+    shared = _repeated(keys, np.repeat(used, np.diff(offsets)))
+    shared[offsets[:-1][used]] = shared[offsets[1:][used] - 1] = True
     vertices = np.flatnonzero(shared)
-    _, one, node = np.unique(keys[vertices], return_index=True, return_inverse=True)
+    keys = keys[vertices]
+    _, one, node = np.unique(keys, return_index=True, return_inverse=True)
     road = np.searchsorted(offsets, vertices, "right") - 1
     begin = np.flatnonzero(road[1:] == road[:-1])
     ends = np.stack([node[begin], node[begin + 1]], 1)
@@ -118,22 +114,37 @@ def nearest(nodes: np.ndarray, candidates: np.ndarray, points: np.ndarray) -> tu
     from pyproj import Geod
     from scipy.spatial import cKDTree
 
-    _, found = cKDTree(_on_sphere(nodes[candidates])).query(_on_sphere(points))
+    _, found = cKDTree(on_sphere(nodes[candidates])).query(on_sphere(points))
     chosen = candidates[found]
     _, _, metres = Geod(ellps="WGS84").inv(*points.T, *nodes[chosen].T)
     return chosen, np.asarray(metres)
 
 
 def _keys(points: np.ndarray) -> np.ndarray:
-    """Returns a whole number for each point that is the same for the same place, uint64 [points]."""
+    """Returns a whole number for each point that is the same for the same place, int64 [points]."""
     turn = 3_600_000_000
-    longitude = np.rint((points[:, 0] + 180) * 1e7).astype(np.int64) % turn
+    found = np.rint((points[:, 0] + 180) * 1e7).astype(np.int64)
+    found %= turn
     latitude = np.rint((points[:, 1] + 90) * 1e7).astype(np.int64)
-    longitude[(latitude == 0) | (latitude == turn // 2)] = 0  # the poles
-    return (longitude.astype(np.uint64) << np.uint64(32)) | latitude.astype(np.uint64)
+    found[(latitude == 0) | (latitude == turn // 2)] = 0  # the poles
+    found <<= 31  # latitudes are less than 1.8e9, longitudes less than 3.6e9
+    found |= latitude
+    return found
 
 
-def _on_sphere(points: np.ndarray) -> np.ndarray:
+def _repeated(keys: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Returns which keys occur several times among those that are chosen, bool [keys]."""
+    order = np.flatnonzero(chosen).astype(np.int32)
+    order = order[np.argsort(keys[order])]
+    same = keys[order]
+    same = same[1:] == same[:-1]
+    found = np.zeros(len(keys), bool)
+    found[order[1:][same]] = found[order[:-1][same]] = True
+    return found
+
+
+def on_sphere(points: np.ndarray) -> np.ndarray:
+    """Returns places on a sphere of the Earth's mean radius, in metres, float64 [points, 3], of degrees."""
     longitude, latitude = np.radians(points).T
     circle = np.cos(latitude)
     return EARTH * np.stack([circle * np.cos(longitude), circle * np.sin(longitude), np.sin(latitude)], 1)
@@ -146,7 +157,7 @@ def _join(nodes: np.ndarray, ends: np.ndarray, distance: float) -> np.ndarray:
     from scipy.spatial import cKDTree
 
     loose = np.flatnonzero(np.bincount(ends.ravel(), minlength=len(nodes)) == 1)
-    places = _on_sphere(nodes)
+    places = on_sphere(nodes)
     metres, found = cKDTree(places).query(places[loose], k=2, distance_upper_bound=distance)
     own = found[:, 0] == loose  # else another node lies at the same place
     other, metres = np.where(own, found[:, 1], found[:, 0]), np.where(own, metres[:, 1], metres[:, 0])

@@ -73,7 +73,7 @@ class LineScan:
         beside = valid & (np.maximum(points[:-1, 0], points[1:, 0]) < 0)
         beside |= np.minimum(points[:-1, 0], points[1:, 0]) >= self._width
         first[beside] = np.nan
-        self._index = RowIndex(first, last)
+        self._index = RowIndex(first, last, self._height)
         self._found: list[Stretches] = []
 
     def add(self, tiles: Tiles) -> None:
@@ -81,7 +81,7 @@ class LineScan:
         if tiles.plain:
             return
         box = tiles.box
-        segments = self._index.touching(box.row, box.row + box.height)
+        segments = self._index.touching(box.row, box.row + box.height).astype(np.int64)
         begin, end = self._clip(segments, box.row, box.row + box.height)
         inside = end > begin
         segments, begin, end = segments[inside], begin[inside], end[inside]

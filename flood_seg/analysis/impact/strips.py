@@ -17,15 +17,24 @@ TILE = 16  # pixels of the tiles that are looked at before pixels
 class RowIndex:
     """Finds what touches some rows, of things that each span a range of rows."""
 
-    def __init__(self, first: np.ndarray, last: np.ndarray) -> None:
-        """Takes the first and the last row of each, float64 [things]; not a number: it touches none."""
-        known = np.flatnonzero(np.isfinite(first) & np.isfinite(last))
-        self._order = known[np.argsort(first[known], kind="stable")]
-        self._first, self._last = first[self._order], last[self._order]
+    def __init__(self, first: np.ndarray, last: np.ndarray, height: int) -> None:
+        """Takes where each thing begins and ends, float64 [things]; those that touch no row of `height` are left out.
+
+        Args:
+            first: the smallest row coordinate of each; not a number: it touches none.
+            last: the largest one.
+            height: of the raster.
+        """
+        with np.errstate(invalid="ignore"):
+            known = np.flatnonzero((first < height) & (last >= 0)).astype(np.int32)
+        first = np.floor(np.maximum(first[known], -1)).astype(np.int32)
+        order = np.argsort(first, kind="stable").astype(np.int32)
+        self._order, self._first = known[order], first[order]
+        self._last = np.floor(np.minimum(last[self._order], height)).astype(np.int32)
         self._reach = np.maximum.accumulate(self._last)
 
-    def touching(self, low: float, high: float) -> np.ndarray:
-        """Returns the indices of those with `first < high` and `last >= low`, int64."""
+    def touching(self, low: int, high: int) -> np.ndarray:
+        """Returns the indices of the things that touch rows from `low` to before `high`, int32."""
         begin, end = np.searchsorted(self._reach, low), np.searchsorted(self._first, high)
         return self._order[begin:end][self._last[begin:end] >= low]
 

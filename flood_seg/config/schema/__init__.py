@@ -18,6 +18,7 @@ from flood_seg.config.schema.export import (
     TritonConfig,
     TritonServerConfig,
 )
+from flood_seg.config.schema.impact import ImpactConfig, ImpactOptions
 from flood_seg.config.schema.inference import (
     BenchmarkConfig,
     BenchmarkOptions,
@@ -45,6 +46,7 @@ SCHEMAS: dict[str, type] = {
     "data": DataToolsConfig,
     "infer": InferConfig,
     "map": MapConfig,
+    "impact": ImpactConfig,
     "scene": SceneConfig,
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
@@ -57,9 +59,9 @@ SCHEMAS: dict[str, type] = {
 
 __all__ = [
     "AUTO", "SCHEMAS", "AugmentationConfig", "BenchmarkConfig", "BenchmarkOptions", "DataConfig", "DataToolsConfig",
-    "EvaluateConfig", "EvaluationOptions", "ExportConfig", "InferConfig", "MapConfig", "MapOptions", "ModelConfig",
-    "OutputConfig", "QuantizeConfig", "QuantizeOptions", "SampleConfig", "SceneConfig", "TensorRtConfig",
-    "TensorRtExport", "TrainConfig", "TrainerConfig", "TritonConfig", "TritonServerConfig", "TunerConfig",
-    "VerifyConfig", "VerifyOptions", "WindowOptions", "WindowsConfig", "check_choice", "check_finite", "check_range",
-    "check_seed", "monitors",
+    "EvaluateConfig", "EvaluationOptions", "ExportConfig", "ImpactConfig", "ImpactOptions", "InferConfig", "MapConfig",
+    "MapOptions", "ModelConfig", "OutputConfig", "QuantizeConfig", "QuantizeOptions", "SampleConfig", "SceneConfig",
+    "TensorRtConfig", "TensorRtExport", "TrainConfig", "TrainerConfig", "TritonConfig", "TritonServerConfig",
+    "TunerConfig", "VerifyConfig", "VerifyOptions", "WindowOptions", "WindowsConfig", "check_choice", "check_finite",
+    "check_range", "check_seed", "monitors",
 ]  # fmt: skip
