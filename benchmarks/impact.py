@@ -89,7 +89,7 @@ def draw_roads(path: Path, segments: int, metres: float, random: np.random.Gener
             degrees = np.rint(degrees * 1e7) / 1e7  # as of OpenStreetMap
             shapes = shapely.linestrings(degrees.reshape(lines.shape).transpose(1, 0, 2))
             count = len(shapes)
-            bridges = np.where(random.random(count) < 0.01, "yes", None)
+            bridges = np.array(["no", "yes"])[(random.random(count) < 0.01).astype(int)]
             written += count
             yield pa.record_batch([pa.array(random.choice(CLASSES, count).tolist()), pa.array(bridges.tolist()),
                                    pa.array(shapely.to_wkb(shapes), pa.binary())], schema=schema)  # fmt: skip

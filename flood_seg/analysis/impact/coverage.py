@@ -51,7 +51,7 @@ class PolygonScan:
         return self._share(self._areas[1] + self.area - self._inside)
 
     def _share(self, areas: np.ndarray) -> np.ndarray:
-        return np.clip(areas / np.maximum(self.area, np.finfo(float).tiny), 0, 1)
+        return np.asarray(np.clip(areas / np.maximum(self.area, np.finfo(float).tiny), 0, 1))
 
 
 def covered_areas(tiles: Tiles, polygons: np.ndarray) -> np.ndarray:

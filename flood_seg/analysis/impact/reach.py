@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flood_seg.analysis.impact.network import nearest
-from flood_seg.console import counted
 from flood_seg.errors import DataError
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ def reach_places(
     on_network = metres <= snap_distance
     if not on_network.all():
         what = "a road that reaches a depot" if depots is not None else "the largest connected part of the roads"
-        problem = f"{files[0]}: {(~on_network).sum()} of {counted(len(places), 'place')} lie farther than "
+        problem = f"{files[0]}: {(~on_network).sum()} of {len(places)} places lie farther than "
         problem += f"{snap_distance:g} m from {what}"
         if not on_network.any():
             raise DataError(f"{problem}; give roads and places of one region, or raise impact.snap_distance")
@@ -85,7 +84,8 @@ def reach_places(
         distance[1] = network.distances(~cut, sources)[node]
         distance[:, ~on_network] = np.nan
         distance[~np.isfinite(distance)] = np.nan
-    return Reach(on_network, on_network & ~reached, on_network & reached & ~observed, *distance, warnings)
+    lost, unsure = on_network & ~reached, on_network & reached & ~observed
+    return Reach(on_network, lost, unsure, distance[0], distance[1], warnings)
 
 
 def _sources(
@@ -99,9 +99,7 @@ def _sources(
     near = metres <= snap_distance
     if near.all():
         return np.unique(node), []
-    problem = (
-        f"{path}: {(~near).sum()} of {counted(len(depots), 'depot')} lie farther than {snap_distance:g} m from a road"
-    )
+    problem = f"{path}: {(~near).sum()} of {len(depots)} depots lie farther than {snap_distance:g} m from a road"
     if not near.any():
         raise DataError(f"{problem}; give roads and depots of one region, or raise impact.snap_distance")
     return np.unique(node[near]), [f"{problem} and are left out"]

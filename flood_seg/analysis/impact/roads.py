@@ -87,7 +87,7 @@ def read_roads(path: Path, frame: Frame, options: ImpactOptions) -> Roads:
     Raises:
         DataError: as of `read_layer`; or there is no line near the scene.
     """
-    with open_source(path, ("line",)) as source, missing_extra(f"{path}: reading roads"):
+    with open_source(path, {"line"}) as source, missing_extra(f"{path}: reading roads"):
         reader = _Reader(source, frame, options)
         for batch in track(_batches(source, reader.columns, options.where.roads), path.name, None):
             reader.add(batch)
@@ -223,7 +223,7 @@ class _Reader:
                 self._left_out[name] += int(counts[number])
             else:
                 table[number] = self._codes.setdefault(name, len(self._codes))
-        return table[numbers]
+        return np.asarray(table[numbers])
 
     def _are_bridges(self, batch: pa.RecordBatch) -> np.ndarray:
         found = np.zeros(batch.num_rows, bool)

@@ -158,7 +158,7 @@ class RoadsOnScene:
         assert self._districts is not None
         assert self._pairs is not None
         times = np.bincount(segments, minlength=len(self.road))
-        return np.rint(self._pairs.sums(times, len(self._districts))).astype(np.int64)
+        return np.asarray(np.rint(self._pairs.sums(times, len(self._districts))), np.int64)
 
     def _joined(self, value: int, metres: float) -> tuple[np.ndarray, np.ndarray]:
         """Returns where stretches of more than some metres begin and end along all roads, float64 [stretches]."""

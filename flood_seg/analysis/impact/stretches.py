@@ -102,7 +102,7 @@ class LineScan:
     def inside(self, segments: np.ndarray) -> np.ndarray:
         """Returns the share of segments that lies on the raster, float64 [segments]."""
         begin, end = self._clip(segments, 0, self._height)
-        return np.maximum(end - begin, 0)
+        return np.asarray(np.maximum(end - begin, 0))
 
     def _clip(self, segments: np.ndarray, top: float, bottom: float) -> tuple[np.ndarray, np.ndarray]:
         """Returns where segments enter and leave some rows, as shares; those that do not touch them leave first."""

@@ -36,7 +36,7 @@ class RowIndex:
     def touching(self, low: int, high: int) -> np.ndarray:
         """Returns the indices of the things that touch rows from `low` to before `high`, int32."""
         begin, end = np.searchsorted(self._reach, low), np.searchsorted(self._first, high)
-        return self._order[begin:end][self._last[begin:end] >= low]
+        return np.asarray(self._order[begin:end][self._last[begin:end] >= low])
 
 
 class Tiles:
