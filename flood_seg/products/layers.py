@@ -14,6 +14,7 @@ from flood_seg.imaging.display import class_colors
 from flood_seg.imaging.gdal import import_rasterio
 from flood_seg.imaging.postprocess import to_labels
 from flood_seg.products.ground import Ground
+from flood_seg.products.overviews import write_overviews
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -36,12 +37,14 @@ _COG: dict[str, Any] = {
     "bigtiff": "if_safer",
     "sparse_ok": True,
     "num_threads": "all_cpus",
+    "overviews": "force_use_existing",  # `write_overviews`
 }
 # The lowest level with a predictor makes smaller files than the default without, in half the time.
 _COG_OF: dict[str, dict[str, Any]] = {
-    "mask.tif": {"overview_resampling": "mode"},
-    "probability.tif": {"overview_resampling": "average", "level": 1, "predictor": "yes"},
+    "mask.tif": {},
+    "probability.tif": {"level": 1, "predictor": "yes"},
 }
+_RESAMPLING = {"mask.tif": "mode", "probability.tif": "average"}
 
 
 @dataclass
@@ -119,7 +122,8 @@ class LayerWriter:
         for name, layer in self._layers.items():
             with suppress(import_rasterio().errors.RasterioError, OSError):
                 layer.close()
-            (self.work / name).unlink(missing_ok=True)
+            for file in self.work.glob(f"{name}*"):  # with its overviews
+                file.unlink()
 
     def write(self, cells: Iterable[Cell]) -> None:
         """Writes cells, each once, in any order; one thread at a time; raises OutputError."""
@@ -154,6 +158,7 @@ class LayerWriter:
         for name in self._layers:
             options = _COG | ({"nbits": 16} if self._type == "float16" and name != "mask.tif" else {})
             with atomic_path(folder / name) as temporary, _writing(folder / name):
+                write_overviews(self.work / name, _RESAMPLING[name], _LAYOUT)
                 copy(self.work / name, temporary, **options | _COG_OF[name])
 
 

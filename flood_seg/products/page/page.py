@@ -36,6 +36,7 @@ def write_page(
     statistics: LayerStatistics,
     picture: Callable[[], str],
     warnings: Sequence[str] = (),
+    scale: str = "1",
 ) -> None:
     """Writes the web map of a scene from its layers.
 
@@ -47,6 +48,7 @@ def write_page(
         statistics: of the layers.
         picture: returns the picture of the scene; see `scene_picture`.
         warnings: that the reader should know of.
+        scale: pixels of the network per pixel of the scene, and why.
 
     Raises:
         ImageError: a layer cannot be read.
@@ -57,7 +59,7 @@ def write_page(
     notes, pictures = list(warnings), list[dict[str, Any]]()
     content: dict[str, Any] = {
         "name": scene.name,
-        "facts": _facts(scene, frame, model, predictor),
+        "facts": _facts(scene, frame, model, predictor, scale),
         "warnings": notes,
         "georeferenced": frame.ground is not None,
         "bounds": [[bottom, left], [top, right]],
@@ -105,11 +107,11 @@ def _classes(spec: ModelSpec, statistics: LayerStatistics, total: int) -> list[d
     ]
 
 
-def _facts(scene: Scene, frame: Frame, model: str, predictor: Predictor) -> list[tuple[str, str]]:
+def _facts(scene: Scene, frame: Frame, model: str, predictor: Predictor, scale: str) -> list[tuple[str, str]]:
     size = f"{scene.width} × {scene.height} pixels"
     if scene.ground_sample_distance:
         size += f" of {scene.ground_sample_distance:.3g} m"
-    facts = [("Model", "/".join(Path(model).parts[-2:])), ("Size", size)]
+    facts = [("Model", "/".join(Path(model).parts[-2:])), ("Size", size), ("Scale", scale)]
     if predictor.spec.task == "binary":
         facts.append(("Threshold", f"{predictor.threshold:.3g}"))
     if scene.time:
