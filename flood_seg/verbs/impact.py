@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flood_seg.analysis.impact.assess import Inputs, assess
+from flood_seg.analysis.impact.files import write_impact
+from flood_seg.analysis.result import MapResult
 from flood_seg.config.compose import compose
 from flood_seg.config.schema.impact import ImpactConfig
 from flood_seg.console import counted, say, show_table, warn
@@ -61,11 +64,7 @@ def impact(
     """
     (folder,) = required("impact", flood=flood)
     config = compose("impact", overrides, ImpactConfig)
-    import_rasterio()
-    from flood_seg.analysis.impact.assess import Inputs, assess
-    from flood_seg.analysis.impact.files import write_impact
-    from flood_seg.analysis.result import MapResult
-
+    import_rasterio()  # before any work, where it is not installed
     inputs = Inputs(*(as_path(one) for one in (roads, buildings, population, districts, places, depots)))
     if not any(getattr(inputs, name) for name in AFFECTED):
         raise UsageError(f"give at least one of --{', --'.join(AFFECTED)}; see flood-seg impact --help")

@@ -64,8 +64,8 @@ class RoadImpact:
     metres: RoadMetres
     network: Network
     cut: np.ndarray  # bool [edges]
-    cut_segment: np.ndarray  # int64 [edges]; -1: it is not cut
     unobserved: np.ndarray  # bool [edges]
+    impassable: np.ndarray  # roads, of footpaths too
 
 
 @dataclass
@@ -240,7 +240,8 @@ def _add_roads(impact: Impact, roads: Roads, scene: RoadsOnScene, network: Netwo
     metres = scene.measure()
     passable = impact.frame.pixel / 2 if options.cut_length is None else options.cut_length
     cut, segment = scene.cut(network, passable)
-    impact.roads = RoadImpact(roads, scene, metres, network, cut, segment, scene.unobserved(network, passable))
+    unobserved, impassable = scene.unobserved(network, passable), scene.impassable(passable)
+    impact.roads = RoadImpact(roads, scene, metres, network, cut, unobserved, impassable)
     kinds, count = roads.kinds[scene.road[:-1]], len(roads.classes)
     total, by_district = dict[str, np.ndarray](), dict[str, np.ndarray]()
     for name, attribute in zip(LENGTHS, ("inside", "flooded", "unobserved", "over_water"), strict=True):
@@ -272,12 +273,16 @@ def _doubts(impact: Impact, options: ImpactOptions) -> list[str]:
         found.append(
             f"the pixels of the mask are {pixel:.3g} m wide, wider than roads of {len(narrow)} classes ({listed}"
             f"{', …' if len(narrow) > 6 else ''}): water beside such a road and on it look the same, which holds for "
-            f"{length:.3g} of {sum(flooded.values()):.3g} km under water"
+            f"{_km(length)} of {_km(sum(flooded.values()))} km under water"
         )
     if lost * 1000 > SMALL:
-        found.append(f"{lost:.3g} km of road on the scene are not observed; they are neither counted as dry nor as "
+        found.append(f"{_km(lost)} km of road on the scene are not observed; they are neither counted as dry nor as "
                      "under water")  # fmt: skip
     return found
+
+
+def _km(length: float) -> str:
+    return f"{length:,.0f}" if length >= 100 else f"{length:.3g}"
 
 
 def _add_buildings(impact: Impact, layer: Layer, scan: PolygonScan) -> None:

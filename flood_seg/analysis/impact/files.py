@@ -90,12 +90,6 @@ def _roads(impact: Impact, found: RoadImpact) -> Shapes:
     sums = [np.bincount(index, one, len(scene.chosen))
             for one in map(metres.of_segments, ("inside", "flooded", "unobserved", "over_water"))]  # fmt: skip
     inside, flooded, unobserved, over_water = sums
-    cut = np.zeros(len(scene.chosen), bool)
-    edges = np.flatnonzero(found.cut)
-    middle = (found.network.start[edges] + found.network.stop[edges]) / 2
-    road = np.searchsorted(roads.along[roads.offsets[1:] - 1], middle, "right")
-    place = np.searchsorted(scene.chosen, road).clip(max=len(scene.chosen) - 1)
-    cut[place[scene.chosen[place] == road]] = True
     kept = np.flatnonzero((flooded > 0) | (over_water > 0))
     chosen = scene.chosen[kept]
     points = np.isin(scene.road, chosen) & np.isfinite(scene.points).all(1)
@@ -108,7 +102,7 @@ def _roads(impact: Impact, found: RoadImpact) -> Shapes:
         "name": roads.names[chosen],
         "class": np.array(roads.classes, object)[roads.kinds[chosen]],
         "bridge": roads.bridges[chosen],
-        "cut": cut[kept],
+        "cut": np.isin(chosen, found.impassable),
         "length_m": inside[kept],
         "flooded_m": flooded[kept],
         "not_observed_m": unobserved[kept],

@@ -33,7 +33,7 @@ class Frame:
         """Takes a result.
 
         Raises:
-            UsageError: it is not georeferenced.
+            UsageError: it is not georeferenced, or not on the Earth.
         """
         from pyproj import Transformer
 
@@ -52,6 +52,9 @@ class Frame:
         steps = np.linspace(0, 1, 9)
         grid = np.stack(np.meshgrid(steps * box.width, steps * box.height), -1).reshape(-1, 2)
         places = on_sphere(self.degrees(grid))
+        places = places[np.isfinite(places).all(1)]  # a projection need not reach the corners
+        if not len(places):
+            raise UsageError(f"{result.folder}: no part of the scene has a place on the Earth; check its transform")
         self._centre = places[len(places) // 2]
         self._radius = float(np.linalg.norm(places - self._centre, axis=1).max())
         self.margin = max(MARGIN, self._radius)

@@ -96,7 +96,7 @@ def build_network(
     begin = np.flatnonzero(road[1:] == road[:-1])
     ends = np.stack([node[begin], node[begin + 1]], 1)
     nodes = points[vertices[one]]
-    if join_distance > 0:
+    if join_distance > 0 and len(ends):
         same = _join(nodes, ends, join_distance)
         kept, same = np.unique(same, return_inverse=True)
         nodes, ends = nodes[kept], same[ends]

@@ -57,8 +57,10 @@ def reach_places(
         files: of the places and of the depots.
 
     Raises:
-        DataError: no place or no depot lies near the roads.
+        DataError: no place or no depot lies near the roads, or there are none for vehicles.
     """
+    if not len(cut):
+        raise DataError(f"{files[0]}: cannot be reached, since no vehicle uses the roads; see impact.no_vehicles")
     every = np.ones(len(cut), bool)
     before = network.components(every)
     largest = _largest(network, before, every)

@@ -133,6 +133,12 @@ class RoadsOnScene:
             segment[edges] = np.clip(np.searchsorted(self.along, place, "right") - 1, 0, len(self.along) - 2)
         return cut, segment
 
+    def impassable(self, metres: float) -> np.ndarray:
+        """Returns the roads, vehicles' or not, that are under water for more than some metres without interruption."""
+        start, stop = self._joined(FLOODED, metres)
+        segment = np.searchsorted(self.along, (start + stop) / 2, "right") - 1
+        return np.unique(self.road[segment])
+
     def unobserved(self, network: Network, metres: float) -> np.ndarray:
         """Returns which edges are not observed for more than some metres, or leave the scene, bool [edges]."""
         found = network.touched(*self._joined(UNOBSERVED, metres))

@@ -270,12 +270,14 @@ def test_files_are_whole_where_nothing_is_affected(tmp_path: Path) -> None:
         ({"population": "roads"}, "damaged or no raster"),
         ({"population": "map/mask"}, ""),
         ({"places": "depots", "roads": "far"}, "lies elsewhere"),
+        ({"places": "depots", "roads": "paths"}, "no vehicle uses the roads"),
     ],
 )
 def test_input_of_no_use_is_one_line(inputs: dict[str, str], words: str, tmp_path: Path) -> None:
     write_result(tmp_path / "map", np.ones(SIZE, np.uint8))
     write(tmp_path / "roads.gpkg", [line((10, 50), (790, 50))], CRS)
     write(tmp_path / "far.gpkg", [shapely.LineString([(900_000, 0), (900_100, 0)])], CRS)
+    write(tmp_path / "paths.gpkg", [line((10, 50), (790, 50))], CRS, highway=["path"])
     write(tmp_path / "nowhere.gpkg", [line((10, 50), (790, 50))], None)
     write(tmp_path / "waterways.gpkg", [line((10, 50), (790, 50))] * 2, CRS, highway=[None, "construction"])
     write(tmp_path / "districts.gpkg", [LEFT], CRS, "Polygon", name=["left"])
