@@ -219,7 +219,7 @@ def _describe(path: Path, file: Path, name: str | None, kinds: Collection[Kind])
     try:
         layers = {str(one): str(kind) for one, kind in pyogrio.list_layers(file) if kind is not None}  # not QGIS styles
         if name is None and set(OSM_LAYERS.values()) < set(layers):
-            layers = {one: "" for kind, one in OSM_LAYERS.items() if kind in kinds}
+            layers = {next(one for kind, one in OSM_LAYERS.items() if kind in kinds): ""}
         elif name is None and len(layers) > 1:  # those that can hold the kinds
             layers = {one: kind for one, kind in layers.items() if _kind_of(kind) in (*kinds, None)} or layers
         if name is not None and name not in layers:

@@ -333,3 +333,36 @@ def test_a_scene_around_a_pole(tmp_path: Path) -> None:
     assert found["total"]["roads_cut"] == 2
     # 200 km × 200 km of a cap with a radius of 111.7 km, in which 3600 people live; the corners are in the next ring.
     assert 3500 < found["total"]["people"] < 4000
+
+
+def test_one_extract_of_openstreetmap_holds_all_layers(tmp_path: Path) -> None:
+    corners = {1: (100, 100), 2: (700, 100), 3: (700, 500), 4: (100, 500), 5: (350, 120), 6: (390, 120), 7: (390, 160),
+               8: (20, 20), 9: (780, 20), 10: (780, 580), 11: (20, 580)}  # fmt: skip
+    tags = {1: {"amenity": "fire_station"}, 3: {"place": "village", "name": "Au"}, 4: {"amenity": "bench"}}
+    ways = {1: ([1, 2, 3], {"highway": "primary"}), 2: ([1, 4], {"waterway": "river"}),
+            3: ([3, 4], {"highway": "footway"}), 4: ([5, 6, 7, 5], {"building": "yes"}),
+            5: ([5, 6, 7, 5], {"landuse": "grass"}),
+            6: ([8, 9, 10, 11, 8], {"boundary": "administrative", "admin_level": "8", "name": "Town"})}  # fmt: skip
+    lines = []
+    for number, point in corners.items():
+        (x, y), words = degrees(at(shapely.Point(point))).coords[0], osm_tags(tags.get(number, {}))
+        lines.append(f'<node id="{number}" lat="{y:.7f}" lon="{x:.7f}" version="1">{words}</node>')
+    for number, (nodes, own) in ways.items():
+        refs = "".join(f'<nd ref="{node}"/>' for node in nodes)
+        lines.append(f'<way id="{number}" version="1">{refs}{osm_tags(own)}</way>')
+    extract = tmp_path / "region.osm"
+    extract.write_text(f'<?xml version="1.0"?><osm version="0.6">{"".join(lines)}</osm>')
+    mask = np.zeros(SIZE, np.uint8)
+    mask[:, 36:42] = 1
+    found = run(tmp_path, mask, "impact.where.districts=\"admin_level='8'\"",
+                **dict.fromkeys(("roads", "buildings", "places", "depots", "districts"), extract))  # fmt: skip
+    total, (town,) = found["total"], found["districts"]
+    assert list(total["roads_length_km"]) == ["primary", "footway"]
+    assert (total["roads_cut"], total["buildings"], total["buildings_touched"]) == (1, 1, 1)
+    assert town["name"] == "Town"
+    assert {name: town[name] for name in total} == total
+    assert [(place["name"], place["cut_off"]) for place in found["places"]] == [("Au", True)]
+
+
+def osm_tags(tags: dict[str, str]) -> str:
+    return "".join(f'<tag k="{key}" v="{value}"/>' for key, value in tags.items())
