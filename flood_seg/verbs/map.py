@@ -54,7 +54,7 @@ def map_scenes(
     results = Results(out, Path(config.map.work_dir))
     used = _open_model(config, name)
     bands = BandSelection.of(used.predictor.spec)
-    choice = AssetChoice(config.map.assets, bands.names, Path(config.map.work_dir) / "stac")
+    choice = AssetChoice(config.map.assets, bands.names, Path(config.map.work_dir) / "stac", bands.optional)
     scenes = find_scenes(image, results.folder, choice, archive=results.is_archive)
     executor = _executor(config, used)
     if dry_run:
