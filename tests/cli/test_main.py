@@ -22,6 +22,7 @@ FROZEN = {
     "convert-to-trt": {"onnx": None, "trt": None, "height": None, "width": None, "docker-version": None},
     "infer": {"onnx": None, "image": None, "out": None, "overlay": False, "json": None},
     "map": {"model": None, "image": None, "out": None, "dry-run": False},
+    "flood-area": {"results": (), "districts": None, "validation": None, "out": None},
     "impact": {"flood": None, "roads": None, "buildings": None, "population": None, "districts": None, "places": None,
                "depots": None, "out": None},
     "quantize": {"onnx": None, "out": None, "data": None},

@@ -6,6 +6,7 @@ these objects (`flood_seg.config.compose.compose`). `dict[str, Any]` groups are 
 (loss, optimizer, scheduler, callbacks, logger, backend, executor).
 """
 
+from flood_seg.config.schema.area import AreaConfig, AreaOptions
 from flood_seg.config.schema.catalog import SceneConfig
 from flood_seg.config.schema.checks import check_choice, check_finite, check_range, check_seed
 from flood_seg.config.schema.data import AUTO, DataConfig, SampleConfig, WindowsConfig
@@ -46,6 +47,7 @@ SCHEMAS: dict[str, type] = {
     "data": DataToolsConfig,
     "infer": InferConfig,
     "map": MapConfig,
+    "flood_area": AreaConfig,
     "impact": ImpactConfig,
     "scene": SceneConfig,
     "evaluate": EvaluateConfig,
@@ -58,10 +60,10 @@ SCHEMAS: dict[str, type] = {
 }
 
 __all__ = [
-    "AUTO", "SCHEMAS", "AugmentationConfig", "BenchmarkConfig", "BenchmarkOptions", "DataConfig", "DataToolsConfig",
-    "EvaluateConfig", "EvaluationOptions", "ExportConfig", "ImpactConfig", "ImpactOptions", "InferConfig", "MapConfig",
-    "MapOptions", "ModelConfig", "OutputConfig", "QuantizeConfig", "QuantizeOptions", "SampleConfig", "SceneConfig",
-    "TensorRtConfig", "TensorRtExport", "TrainConfig", "TrainerConfig", "TritonConfig", "TritonServerConfig",
-    "TunerConfig", "VerifyConfig", "VerifyOptions", "WindowOptions", "WindowsConfig", "check_choice", "check_finite",
-    "check_range", "check_seed", "monitors",
+    "AUTO", "SCHEMAS", "AreaConfig", "AreaOptions", "AugmentationConfig", "BenchmarkConfig", "BenchmarkOptions",
+    "DataConfig", "DataToolsConfig", "EvaluateConfig", "EvaluationOptions", "ExportConfig", "ImpactConfig",
+    "ImpactOptions", "InferConfig", "MapConfig", "MapOptions", "ModelConfig", "OutputConfig", "QuantizeConfig",
+    "QuantizeOptions", "SampleConfig", "SceneConfig", "TensorRtConfig", "TensorRtExport", "TrainConfig",
+    "TrainerConfig", "TritonConfig", "TritonServerConfig", "TunerConfig", "VerifyConfig", "VerifyOptions",
+    "WindowOptions", "WindowsConfig", "check_choice", "check_finite", "check_range", "check_seed", "monitors",
 ]  # fmt: skip
