@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flood_seg.analysis.area import Record
+from flood_seg.analysis.area.measure import Record
 from flood_seg.analysis.vectors import Layer
 from flood_seg.console import one_line, say, show_table
 from flood_seg.files import write_csv, write_json
