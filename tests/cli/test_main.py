@@ -23,6 +23,8 @@ FROZEN = {
     "infer": {"onnx": None, "image": None, "out": None, "overlay": False, "json": None},
     "map": {"model": None, "image": None, "out": None, "dry-run": False},
     "flood-area": {"results": (), "districts": None, "validation": None, "out": None},
+    "impact": {"flood": None, "roads": None, "buildings": None, "population": None, "districts": None, "places": None,
+               "depots": None, "out": None},
     "quantize": {"onnx": None, "out": None, "data": None},
     "verify": {"models": (), "data": None, "out": None},
     "benchmark": {"models": (), "data": None, "out": None},

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     from flood_seg.analysis.area.sample import Sample
     from flood_seg.analysis.area.strata import Piece
+    from flood_seg.analysis.reproject import Bounds
     from flood_seg.analysis.result import MapResult
-    from flood_seg.analysis.vectors import Bounds, Layer
+    from flood_seg.analysis.vectors import Layer
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from flood_seg.config.schema.export import (
     TritonConfig,
     TritonServerConfig,
 )
+from flood_seg.config.schema.impact import ImpactConfig, ImpactOptions
 from flood_seg.config.schema.inference import (
     BenchmarkConfig,
     BenchmarkOptions,
@@ -47,6 +48,7 @@ SCHEMAS: dict[str, type] = {
     "infer": InferConfig,
     "map": MapConfig,
     "flood_area": AreaConfig,
+    "impact": ImpactConfig,
     "scene": SceneConfig,
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
@@ -59,10 +61,9 @@ SCHEMAS: dict[str, type] = {
 
 __all__ = [
     "AUTO", "SCHEMAS", "AreaConfig", "AreaOptions", "AugmentationConfig", "BenchmarkConfig", "BenchmarkOptions",
-    "DataConfig", "DataToolsConfig",
-    "EvaluateConfig", "EvaluationOptions", "ExportConfig", "InferConfig", "MapConfig", "MapOptions", "ModelConfig",
-    "OutputConfig", "QuantizeConfig", "QuantizeOptions", "SampleConfig", "SceneConfig", "TensorRtConfig",
-    "TensorRtExport", "TrainConfig", "TrainerConfig", "TritonConfig", "TritonServerConfig", "TunerConfig",
-    "VerifyConfig", "VerifyOptions", "WindowOptions", "WindowsConfig", "check_choice", "check_finite", "check_range",
-    "check_seed", "monitors",
+    "DataConfig", "DataToolsConfig", "EvaluateConfig", "EvaluationOptions", "ExportConfig", "ImpactConfig",
+    "ImpactOptions", "InferConfig", "MapConfig", "MapOptions", "ModelConfig", "OutputConfig", "QuantizeConfig",
+    "QuantizeOptions", "SampleConfig", "SceneConfig", "TensorRtConfig", "TensorRtExport", "TrainConfig",
+    "TrainerConfig", "TritonConfig", "TritonServerConfig", "TunerConfig", "VerifyConfig", "VerifyOptions",
+    "WindowOptions", "WindowsConfig", "check_choice", "check_finite", "check_range", "check_seed", "monitors",
 ]  # fmt: skip
