@@ -13,14 +13,15 @@ from flood_seg.console import counted, duration, say, show_table, warn
 from flood_seg.errors import FloodSegError, PartialFailureError
 from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.source import address
-from flood_seg.products.scene_map import plan_map
+from flood_seg.scenes.scale import lay_windows
 from flood_seg.scenes.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from flood_seg.config.schema.scenes import MapOptions
-    from flood_seg.products.scene_map import MapModel, SceneMap
+    from flood_seg.products.scene_map import MapModel
+    from flood_seg.scenes.grid import Grid
 
 TIMED_RUNS = 8
 SUM_BYTES = 4  # of a pixel and a channel in a block's file
@@ -35,22 +36,22 @@ def estimate_maps(scenes: Mapping[Path, Path], model: MapModel, options: MapOpti
     """
     seconds = _time_window(model, batch_size)
     rows, total_seconds, total_bytes, failed = [], 0.0, 0, 0
-    for path, folder in scenes.items():
+    for path in scenes:
         try:
             with Scene.open(path, BandSelection.of(model.predictor.spec)) as scene:
-                job = plan_map(scene, folder, model, options)
+                grid, scale, warnings = lay_windows(scene, model.predictor.spec, options)
         except FloodSegError as error:
             warn(str(error))
             failed += 1
             continue
-        for warning in job.warnings:
+        for warning in warnings:
             warn(warning)
-        needed = job.grid.window_count * seconds
-        size, temporary = _bytes(job, model, options)
+        needed = grid.window_count * seconds
+        size, temporary = _bytes(scene, grid, model, options)
         total_seconds, total_bytes = total_seconds + needed, total_bytes + size
         pixel = f"{scene.ground_sample_distance:.3g} m" if scene.ground_sample_distance else "unknown"
         name, shape = Path(address(path)).name, f"{scene.width}×{scene.height}"
-        rows.append((name, shape, pixel, f"{job.scale:.3g}", job.grid.window_count,
+        rows.append((name, shape, pixel, f"{scale:.3g}", grid.window_count,
                      duration(needed), _size(size), _size(temporary)))  # fmt: skip
     columns = ("scene", "pixels", "pixel", "scale", "windows", "time up to", "results up to", "temporary")
     show_table(f"{model.predictor.backend.description}: {seconds * 1e3:.1f} ms per window", columns, rows)
@@ -75,12 +76,12 @@ def _time_window(model: MapModel, batch_size: int) -> float:
     return (time.perf_counter() - started) / runs / batch_size
 
 
-def _bytes(job: SceneMap, model: MapModel, options: MapOptions) -> tuple[int, int]:
+def _bytes(scene: Scene, grid: Grid, model: MapModel, options: MapOptions) -> tuple[int, int]:
     """Returns the bytes of the uncompressed results, and those of the blocks and layers in work."""
-    pixels = job.scene.height * job.scene.width
+    pixels = scene.height * scene.width
     channels = model.predictor.spec.logit_channels
     results = pixels * (1 + channels * PROBABILITY_BYTES[options.probability])
-    blocks = sum(extent.height * extent.width for extent in map(job.grid.extent, job.grid.blocks()))
+    blocks = sum(extent.height * extent.width for extent in map(grid.extent, grid.blocks()))
     return results, blocks * channels * SUM_BYTES + results
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flood_seg.console import counted, say, track, warn
+from flood_seg.console import counted, say, warn
 from flood_seg.errors import FloodSegError, ImageError
-from flood_seg.files import write_json
+from flood_seg.files import clear_leftovers, write_json
 from flood_seg.inference.values import unusual_values
 from flood_seg.pipeline import pipeline
 from flood_seg.products.archive import membership
@@ -22,14 +20,12 @@ from flood_seg.products.layers import LayerWriter
 from flood_seg.products.page.frame import Frame
 from flood_seg.products.page.page import PAGE, write_page
 from flood_seg.products.page.pictures import scene_picture
-from flood_seg.products.publish import upload_results
 from flood_seg.products.scene_record import (
     has_layers,
     is_done,
     layer_figures,
     layer_statistics,
     of_blocks,
-    parse,
     signature,
 )
 from flood_seg.products.stac_item import RECORD, make_item
@@ -41,12 +37,14 @@ from flood_seg.scenes.store import BlockStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from flood_seg.config.schema.scenes import MapOptions
     from flood_seg.inference.predictor import Predictor
-    from flood_seg.object_store import ObjectFolder
     from flood_seg.products.areas import ClassAreas
     from flood_seg.products.layers import LayerStatistics
+    from flood_seg.products.progress import MapProgress
+    from flood_seg.products.results import SceneResults
     from flood_seg.scenes.executor import Executor
     from flood_seg.scenes.grid import Block, Grid
     from flood_seg.scenes.scene import Scene
@@ -69,45 +67,60 @@ class MapModel:
     predictor: Predictor
 
 
+@dataclass(frozen=True)
+class MapRun:
+    """What all scenes of a run have in common.
+
+    Attributes:
+        model: that is used.
+        options: how scenes are cut, and what is written.
+        executor: where blocks are segmented.
+        batch_size: windows that are run at once.
+        max_shift: larger shifts of the input are warned of.
+        progress: is told of each block.
+    """
+
+    model: MapModel
+    options: MapOptions
+    executor: Executor
+    batch_size: int
+    max_shift: float
+    progress: MapProgress
+
+
 @dataclass
 class SceneMap:
     """A scene and how it is mapped.
 
     Attributes:
         scene: opened.
-        folder: of the results.
+        place: of the results.
         scale: pixels of the network per pixel of the scene.
         grid: of the windows.
         warnings: on the scene.
         failed: blocks that have no result, and why.
-        remote: where the finished files go; None: they stay in `folder`.
-        archive: name of the collection in the folder above that the scene belongs to; None: none.
     """
 
     scene: Scene
-    folder: Path
+    place: SceneResults
     scale: float
     grid: Grid
     warnings: list[str] = field(default_factory=list)
     failed: dict[Block, FloodSegError] = field(default_factory=dict)
-    remote: ObjectFolder | None = None
-    archive: str | None = None
 
     @property
-    def place(self) -> str:
-        """Where the results are, for messages."""
-        return str(self.remote or self.folder)
+    def folder(self) -> Path:
+        """The folder that the results are made in."""
+        return self.place.folder
 
 
-def plan_map(scene: Scene, folder: Path, model: MapModel, options: MapOptions) -> SceneMap:
+def plan_map(scene: Scene, place: SceneResults, run: MapRun) -> SceneMap:
     """Chooses the scale and lays the windows over a scene."""
-    grid, scale, warnings = lay_windows(scene, model.predictor.spec, options)
-    return SceneMap(scene, folder, scale, grid, warnings)
+    grid, scale, warnings = lay_windows(scene, run.model.predictor.spec, run.options)
+    return SceneMap(scene, place, scale, grid, warnings)
 
 
-def run_map(
-    job: SceneMap, model: MapModel, options: MapOptions, executor: Executor, batch_size: int, max_shift: float
-) -> dict[str, Any]:
+def run_map(job: SceneMap, run: MapRun) -> dict[str, Any]:
     """Writes the layers and areas of a scene, unless that is done.
 
     Returns:
@@ -118,35 +131,30 @@ def run_map(
         OutputError: a file cannot be written.
         StoreError: the results cannot be uploaded; they are still in `job.folder`.
     """
-    state = signature(job.scene, job.scale, model.digest, model.predictor, options)
-    published = parse(job.remote.read(RECORD)) if job.remote else None
+    state = signature(job.scene, job.scale, run.model.digest, run.model.predictor, run.options)
+    published = job.place.published_record()
     if published and is_done(published, state):
         say(f"{job.place}: skipped, it is complete")
         return published
-    record = parse((job.folder / RECORD).read_bytes()) if (job.folder / RECORD).is_file() else None
+    record = job.place.local_record()
     if record and is_done(record, state):
-        say(f"{job.place}: " + ("is uploaded, it is complete" if job.remote else "skipped, it is complete"))
+        say(f"{job.place}: {'is uploaded' if job.place.remote else 'skipped'}, it is complete")
     else:
-        record = _compute(job, model, options, state, record, executor, batch_size, max_shift)
-    if job.remote:
-        upload_results(job.folder, job.remote, record, published)
-        if not job.failed:
-            shutil.rmtree(job.folder)
+        record = _compute(job, run, state, record)
+    job.place.publish(published, keep=bool(job.failed))
     return record
 
 
-def _compute(
-    job: SceneMap, model: MapModel, options: MapOptions, state: dict[str, Any], earlier: dict[str, Any] | None,
-    executor: Executor, batch_size: int, max_shift: float,
-) -> dict[str, Any]:  # fmt: skip
+def _compute(job: SceneMap, run: MapRun, state: dict[str, Any], earlier: dict[str, Any] | None) -> dict[str, Any]:
     """Computes what is missing of a scene whose last run left the record `earlier`."""
-    started = time.perf_counter()
+    started, model, options = time.perf_counter(), run.model, run.options
     for warning in job.warnings:
         warn(warning)
     spec, size = model.predictor.spec, (job.scene.height, job.scene.width)
-    copy = job.remote / _WORK if job.remote and options.share_blocks else None
+    clear_leftovers(job.folder)
+    copy = job.place.remote if options.share_blocks else None
     work = job.folder / _WORK
-    store = BlockStore(work, job.grid, copy)
+    store = BlockStore(work, job.grid, copy and copy / _WORK)
     with ExitStack() as stack:
         if earlier and has_layers(earlier, state, job.folder):
             say(f"{job.place}: its layers are complete; the other files are made anew")
@@ -158,29 +166,30 @@ def _compute(
                 store.begin(of_blocks(state))
             place, threshold = job.scene.georeference, model.predictor.threshold
             layers = stack.enter_context(LayerWriter(work, spec, threshold, size, place, options.probability))
-            _segment(job, model, store, layers, executor, batch_size)
+            _segment(job, run, store, layers)
             statistics = layers.finish()
             shift = _shift(job, model, store)
-        if shift > max_shift:
-            job.warnings.append(f"{job.scene.source}: {unusual_values(shift, max_shift)}")
+        if shift > run.max_shift:
+            job.warnings.append(f"{job.scene.source}: {unusual_values(shift, run.max_shift)}")
             warn(job.warnings[-1])
         release_freed_memory()
-        (job.folder / RECORD).unlink(missing_ok=True)  # it would describe other files if this run were killed
+        job.place.remove_record()  # it would describe other files if this run were killed
         areas = _write_products(job, model, options, statistics, layers)
-    record = _report(job, model, state, statistics, areas, shift, time.perf_counter() - started)
+    record = _report(job, model, state, statistics, areas, shift, time.perf_counter() - started, run.progress.note())
     if not job.failed:
         store.clear()
     return record
 
 
-def _segment(
-    job: SceneMap, model: MapModel, store: BlockStore, layers: LayerWriter, executor: Executor, batch_size: int
-) -> None:
+def _segment(job: SceneMap, run: MapRun, store: BlockStore, layers: LayerWriter) -> None:
     """Segments the blocks that are missing; meanwhile another thread writes the layers where neighbours are done."""
 
     def finished() -> Iterator[Block]:
-        blocks = segment_scene(job.scene, model.predictor, job.grid, store, executor, batch_size)
-        for block, error in track(blocks, job.scene.name, job.grid.block_count):
+        done = {block: block in store for block in job.grid.blocks()}
+        yield from (block for block in done if done[block])
+        todo = [block for block in done if not done[block]]
+        blocks = segment_scene(job.scene, run.model.predictor, job.grid, store, run.executor, run.batch_size, todo)
+        for block, error in run.progress.track(blocks, job.scene.name, job.grid, todo):
             if error:
                 job.failed[block] = error
             yield block
@@ -251,6 +260,7 @@ def _report(
     polygons: dict[str, ClassAreas],
     shift: float,
     seconds: float,
+    note: str,
 ) -> dict[str, Any]:
     total = job.scene.height * job.scene.width
     spec = model.predictor.spec
@@ -265,8 +275,8 @@ def _report(
     figures |= {"signature": state}
     item = make_item(job.scene, spec, model.name, job.folder, {f"flood_seg:{key}": figures[key] for key in figures})
     record = item.to_dict(include_self_link=False)
-    if job.archive:
-        record |= membership(job.archive)
+    if job.place.archive:
+        record |= membership(job.place.archive)
     write_json(job.folder / RECORD, record)
     shares, areas = figures["shares"], figures["area_m2"]
     shown = ", ".join(
@@ -275,5 +285,5 @@ def _report(
     )
     unseen = f", {statistics.unobserved / total:.1%} without data" if statistics.unobserved else ""
     size = f"{job.scene.width}×{job.scene.height}, {counted(job.grid.window_count, 'window')}"
-    say(f"{job.place}: {size}, {shown}{unseen}, {seconds:.1f} s")
+    say(f"{job.place}: {size}, {shown}{unseen}, {seconds:.1f} s{note}")
     return record
