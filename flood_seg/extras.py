@@ -61,6 +61,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
 # The extras with each of which alone a module works, by the longest prefix of its name; `a+b`: both are needed. A
 # module that is not listed requires none.
 MODULES: dict[str, tuple[str, ...]] = {
+    "flood_seg.analysis": ("geo", "data"),
     "flood_seg.benchmarking.results": ("train", "data"),
     "flood_seg.data.augmentation": ("train",),
     "flood_seg.data.datamodule": ("train",),
