@@ -129,6 +129,13 @@ class MapRun:
     cover: Cover | None = None
     derivations: tuple[Derivation, ...] = ()
 
+    def check(self, scene: Scene) -> None:
+        """Raises FloodSegError where a file that is laid over a scene does not fit it."""
+        if self.cover:
+            self.cover.check(scene)
+        for derivation in self.derivations:
+            derivation.check(scene)
+
 
 @dataclass
 class SceneMap:
@@ -192,8 +199,7 @@ def run_map(job: SceneMap, run: MapRun) -> dict[str, Any]:
 def _compute(job: SceneMap, run: MapRun, state: dict[str, Any], earlier: dict[str, Any] | None) -> dict[str, Any]:
     """Computes what is missing of a scene whose last run left the record `earlier`."""
     started, model, options = time.perf_counter(), run.model, run.options
-    for one in (*([run.cover] if run.cover else []), *run.derivations):
-        one.check(job.scene)
+    run.check(job.scene)
     for warning in job.warnings:
         warn(warning)
     spec, size = model.predictor.spec, (job.scene.height, job.scene.width)
