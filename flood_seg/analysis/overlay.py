@@ -143,7 +143,7 @@ def _rasterized(geometries: np.ndarray, grid: PixelGrid) -> Callable[[Box], tupl
         found = tree.query(shapely.Polygon(np.column_stack(_corners(grid, box))), predicate="intersects")
         if not len(found):
             return ~known, known
-        place = grid.transform * Affine.translation(box.col, box.row)
+        place = grid.transform @ Affine.translation(box.col, box.row)
         return rasterize(geometries[found], window_shape(box), transform=place, dtype="uint8").astype(bool), known
 
     return draw

@@ -255,6 +255,27 @@ def test_geographic_scene_and_windows_without_data(smoothing_model: Path, tmp_pa
     assert run(smoothing_model, empty, tmp_path / "none") == 2
 
 
+def test_a_dry_run_knows_the_polygons(
+    smoothing_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The part that it maps is the whole of this scene."""
+    folder, out = tmp_path / "scenes", tmp_path / "maps"
+    folder.mkdir()
+    write_scene(folder / "a.tif", np.zeros((300, 300, 3), np.uint8), nodata=0)  # nothing to try out
+    scene = write_scene(folder / "b.tif", noise(300, 300))
+    assert run(smoothing_model, folder, out, "--dry-run", "map.page=false") == 0
+    shown = capsys.readouterr().out
+    assert not out.exists()
+    assert f"these are by 300×300 pixels in the middle of {scene}" in shown
+    assert run(smoothing_model, scene, out, "map.page=false") == 0
+    size = (out / "areas.gpkg").stat().st_size
+    assert size > 500_000
+    assert f"up to 0.4 MB and about {2 * size / 1e6:.1f} MB of polygons" in shown  # 2 bytes per pixel of layers
+    capsys.readouterr()
+    assert run(smoothing_model, folder / "a.tif", out, "--dry-run") == 0
+    assert "no part of a scene with data could be tried out" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
