@@ -75,6 +75,10 @@ class MapModel:
 class Cover(Protocol):
     """What hides parts of a scene, clouds for example, where nothing is observed then."""
 
+    @property
+    def path(self) -> Path:
+        """Of its file, which its warnings name."""
+
     def signature(self) -> Any:
         """Returns what it depends on, as JSON."""
 
@@ -212,6 +216,8 @@ def _compute(job: SceneMap, run: MapRun, state: dict[str, Any], earlier: dict[st
             say(f"{job.place}: its layers are complete; the other files are made anew")
             layers, statistics = None, layer_statistics(earlier, spec, math.prod(size))
             shift = float(earlier["properties"]["flood_seg:input_shift"])
+            said = earlier["properties"]["flood_seg:warnings"]
+            job.warnings += [one for one in said if run.cover and str(run.cover.path) in one]  # of the layers
         else:
             if not _continues(job, store, state):
                 check_scene(job.scene, model.predictor, job.grid)
