@@ -209,6 +209,21 @@ VERBS = (
         overrides="map.*, change.*, permanent.*, cloud.*, backend=ENGINE and threshold; see configs/map.yaml",
     ),
     Verb(
+        "flood-series", "flood_seg.verbs.flood_series:flood_series",
+        "Compare maps of several dates: flooded area over time, largest extent, number of dates under water.",
+        (
+            "flood-seg flood-series --results map_0714 map_0716 map_0718 --out series",
+            "flood-seg flood-series --results maps --out series series.resolution=10",
+        ),
+        (
+            Flag("results", "folders that flood-seg map has made, also archives; those of one day are one date", tuple,
+                 ()),
+            Flag("out", "folder of series.json, series.csv, series.png, maximum.tif and count.tif", str,
+                 "flood_series"),
+        ),
+        config="flood_series", overrides="series.*; see configs/flood_series.yaml",
+    ),
+    Verb(
         "quantize", "flood_seg.verbs.export:quantize",
         "Make a smaller and faster model, written only if its accuracy stays within a bound.",
         (

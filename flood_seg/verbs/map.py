@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flood_seg.analysis.before import Before
-from flood_seg.analysis.change import Change
-from flood_seg.analysis.cloud import Clouds
-from flood_seg.analysis.permanent import PermanentWater
+from flood_seg.analysis.comparison.before import Before
+from flood_seg.analysis.comparison.change import Change
+from flood_seg.analysis.comparison.cloud import Clouds
+from flood_seg.analysis.comparison.permanent import PermanentWater
 from flood_seg.analysis.result import water_class
 from flood_seg.config.compose import compose
 from flood_seg.config.instantiate import instantiate

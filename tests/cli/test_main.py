@@ -23,6 +23,7 @@ FROZEN = {
     "infer": {"onnx": None, "image": None, "out": None, "overlay": False, "json": None},
     "map": {"model": None, "image": None, "out": None, "before": None, "permanent": None, "cloud": None,
             "dry-run": False},
+    "flood-series": {"results": (), "out": "flood_series"},
     "quantize": {"onnx": None, "out": None, "data": None},
     "verify": {"models": (), "data": None, "out": None},
     "benchmark": {"models": (), "data": None, "out": None},

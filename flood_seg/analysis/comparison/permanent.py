@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flood_seg.analysis.derived import write_layer
-from flood_seg.analysis.overlay import Overlay
+from flood_seg.analysis.comparison.derived import write_layer
+from flood_seg.analysis.comparison.overlay import Overlay
 from flood_seg.analysis.pixel_grid import PixelGrid
 from flood_seg.analysis.result import DRY, FLOODED, PERMANENT, UNOBSERVED
 from flood_seg.classes import to_rgb

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flood_seg.analysis.overlay import Overlay
+from flood_seg.analysis.comparison.overlay import Overlay
 from flood_seg.analysis.pixel_grid import PixelGrid
 from flood_seg.console import counted, warn
 

@@ -20,9 +20,9 @@ from rasterio.transform import Affine, from_origin
 from rasterio.warp import reproject, transform_bounds
 from scipy.ndimage import gaussian_filter, shift
 
-from flood_seg.analysis.change import changes, check_times
+from flood_seg.analysis.comparison.change import changes, check_times
+from flood_seg.analysis.comparison.shift import measure_shift
 from flood_seg.analysis.result import MapResult, open_results
-from flood_seg.analysis.shift import measure_shift
 from flood_seg.cli.main import main
 from flood_seg.config.compose import compose
 from flood_seg.config.schema.scenes import MapConfig

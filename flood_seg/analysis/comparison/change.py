@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flood_seg.analysis.derived import write_layer
+from flood_seg.analysis.comparison.derived import write_layer
+from flood_seg.analysis.comparison.shift import measure_shift
 from flood_seg.analysis.pixel_grid import PixelGrid
 from flood_seg.analysis.result import DRY, NEW_WATER, RECEDED, STILL_WATER, UNOBSERVED, MapResult
-from flood_seg.analysis.shift import measure_shift
 from flood_seg.classes import to_rgb
 from flood_seg.console import counted
 from flood_seg.errors import FloodSegError, UsageError
