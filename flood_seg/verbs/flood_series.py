@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flood_seg.analysis.comparison.series import COUNT, MAXIMUM, common_grid, measure_series, sort_by_date
+from flood_seg.analysis.comparison.series import COUNT, MAXIMUM, WHOLE, common_grid, measure_series, sort_by_date
 from flood_seg.analysis.result import open_results
 from flood_seg.config.compose import compose
 from flood_seg.config.schema.series import SeriesConfig
@@ -74,7 +74,7 @@ def _plot(record: dict[str, Any], path: Path) -> list[str]:
     rows = record["dates"]
     times = [datetime.fromisoformat(row["time"]) for row in rows]
     areas = [row["flooded"][key] / divisor for row in rows]
-    plot_series(times, areas, [row["observed_share"] for row in rows], unit, record["meaning"], path)
+    plot_series(times, areas, [row["observed_share"] for row in rows], WHOLE, unit, record["meaning"], path)
     return [path.name]
 
 

@@ -68,7 +68,8 @@ def write_page(
         "classes": _classes(legend, statistics.pixels, statistics.square_metres, total),
         "unobserved": statistics.unobserved / total,
         "derived": [{"title": one.title, "unobserved": 1 - sum(one.pixels) / total,
-                     "classes": _classes(one.legend, one.pixels, one.square_metres, total)} for one in derived],
+                     "classes": _classes(one.legend, one.pixels, one.square_metres, total, readable=True)}
+                    for one in derived],
         "threshold": predictor.threshold if spec.task == "binary" else None,
         "version": __version__,
     }  # fmt: skip
@@ -103,13 +104,14 @@ def _picture(title: str, source: str, opacity: int, *, shown: bool = True) -> di
 
 
 def _classes(
-    legend: Legend, pixels: Sequence[int], square_metres: Sequence[float] | None, total: int
+    legend: Legend, pixels: Sequence[int], square_metres: Sequence[float] | None, total: int, *, readable: bool = False
 ) -> list[dict[str, Any]]:
     areas: Sequence[float | None] = square_metres or [None] * len(pixels)
     return [
-        {"name": name, "color": to_hex(color), "share": count / total, "area": area}
+        {"name": name.replace("_", " ") if readable else name, "color": to_hex(color), "share": count / total,
+         "area": area}
         for name, color, count, area in zip(legend.names, legend.colors, pixels, areas, strict=True)
-    ]
+    ]  # fmt: skip
 
 
 def _facts(scene: Scene, frame: Frame, model: str, predictor: Predictor) -> list[tuple[str, str]]:

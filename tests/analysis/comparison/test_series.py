@@ -59,9 +59,8 @@ def test_dates_of_one_grid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         assert layer.descriptions == ("dates under water", "observations")
     found = load(out)
     assert [row["flooded"]["pixels"] for row in found["dates"]] == [1, 4, 3]
-    assert [row["flooded"]["area_m2"] for row in found["dates"]] == pytest.approx(
-        [SQUARE, 4 * SQUARE, 3 * SQUARE], 1e-4
-    )
+    areas = [row["flooded"]["area_m2"] for row in found["dates"]]
+    assert areas == pytest.approx([SQUARE, 4 * SQUARE, 3 * SQUARE], 1e-4)
     assert [row["observed_share"] for row in found["dates"]] == [1, 1, 1]  # of what was ever observed
     assert [len(row["results"]) for row in found["dates"]] == [1, 2, 1]
     assert found["maximum"]["flooded"]["pixels"] == 6
