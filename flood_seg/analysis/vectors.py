@@ -176,6 +176,7 @@ def open_source(path: Path | str, kinds: Collection[Kind]) -> Iterator[Source]:
 def read_layer(
     path: Path | str, crs: Any = None, kinds: Collection[Kind] = frozenset[Kind]({"polygon"}),
     bbox: Bounds | None = None, columns: Sequence[str] | None = None, where: str | None = None,
+    *, may_be_empty: bool = False,
 ) -> Layer:  # fmt: skip
     """Reads a vector layer of any format of GDAL's, into the reference system of a scene.
 
@@ -189,6 +190,7 @@ def read_layer(
         bbox: in `crs`, of the scene: only shapes that touch it are returned, and no others are read; None: all.
         columns: names of the attributes that are read, as far as the file has them; None: all.
         where: a condition on attributes in SQL, as GDAL takes it (`-where` of ogr2ogr); None: all shapes.
+        may_be_empty: whether it is no error that no shape touches `bbox`.
 
     Raises:
         DataError: the file is missing, damaged or empty, does not say its coordinate reference system, has several
@@ -199,7 +201,7 @@ def read_layer(
         boxes = None if bbox is None else boxes_around(bbox, goal, source.crs)
         layer = _checked(_read(source, boxes, columns, where), kinds)
         found = layer.near(goal, bbox)
-        if not len(found):
+        if not len(found) and not may_be_empty:
             if len(layer) and bbox is None:
                 raise DataError(
                     f"{path}: none of its shapes can be projected to {goal.name}; give a file of the region"

@@ -103,6 +103,11 @@ class Results:
         self.is_archive = is_archive(self._root) if self._root else False
         self._records = dict[str, dict[str, Any]]()
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether results go to S3."""
+        return self._remote is not None
+
     def of(self, folder: Path) -> SceneResults:
         """Returns the place of a scene, by its local folder."""
         if folder == self.folder or not self._root:

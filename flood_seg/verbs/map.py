@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flood_seg.analysis.comparison.before import Before
+from flood_seg.analysis.comparison.change import Change
+from flood_seg.analysis.comparison.cloud import Clouds
+from flood_seg.analysis.comparison.permanent import PermanentWater
+from flood_seg.analysis.result import water_class
 from flood_seg.config.compose import compose
 from flood_seg.config.instantiate import instantiate
 from flood_seg.config.schema.scenes import MapConfig
@@ -13,6 +19,7 @@ from flood_seg.errors import ConfigError, FloodSegError, PartialFailureError, St
 from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.encoded import limit_megapixels
 from flood_seg.imaging.gdal import import_rasterio
+from flood_seg.imaging.source import gdal_name
 from flood_seg.inference.engines import choose_engine, open_backend, with_streams
 from flood_seg.inference.models import choose_model
 from flood_seg.inference.predictor import Predictor
@@ -37,6 +44,9 @@ def map_scenes(
     model: PathLike | None = None,
     image: str | None = None,
     out: PathLike | None = None,
+    before: str | None = None,
+    permanent: str | None = None,
+    cloud: str | None = None,
     dry_run: bool = False,
 ) -> None:
     """Segment scenes of any size and write their layers.
@@ -57,13 +67,24 @@ def map_scenes(
     choice = AssetChoice(config.map.assets, bands.names, Path(config.map.work_dir) / "stac", bands.optional)
     scenes = find_scenes(image, results.folder, choice, archive=results.is_archive)
     executor = _executor(config, used)
+    water = water_class(used.predictor.spec.class_names, config.water, used.name) if before or permanent else 0
+    earlier = Before.find(before, results, scenes, choice) if before else None
+    first = {earlier.image: earlier.folder} if earlier and earlier.image else {}
     if dry_run:
-        estimate_maps(scenes, used, config.map, config.batch_size)
+        estimate_maps(first | scenes, used, config.map, config.batch_size)
         return
     results.check_writable(scenes.values())
-    failed = 0
-    with results, executor, MapProgress(len(scenes)) as progress:
-        run = MapRun(used, config.map, executor, config.batch_size, config.max_input_shift, progress)
+    failed, total = 0, len(first) + len(scenes)
+    with results, executor, MapProgress(total) as progress:
+        run = MapRun(
+            used, config.map, executor, config.batch_size, config.max_input_shift, progress,
+            Clouds(gdal_name(cloud), config.cloud) if cloud else None,
+            (PermanentWater(gdal_name(permanent), config.permanent.threshold, water),) if permanent else (),
+        )  # fmt: skip
+        if earlier:
+            result = earlier.open(run, scenes, bands, config.water)
+            failed += bool(first and result.properties["flood_seg:failed_blocks"])
+            run = replace(run, derivations=(Change(result, water, config.change), *run.derivations))
         for path, folder in progress.each(scenes.items()):
             try:
                 with Scene.open(path, bands) as scene:
@@ -78,7 +99,7 @@ def map_scenes(
                 warn(str(error))
                 failed += 1
     if failed:
-        raise PartialFailureError(f"{failed} of {len(scenes)} scenes are incomplete, see above; the rest is done")
+        raise PartialFailureError(f"{failed} of {total} scenes are incomplete, see above; the rest is done")
 
 
 def _open_model(config: MapConfig, name: str | None) -> MapModel:

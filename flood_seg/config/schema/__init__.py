@@ -31,6 +31,7 @@ from flood_seg.config.schema.inference import (
     VerifyOptions,
 )
 from flood_seg.config.schema.scenes import MapConfig, MapOptions, WindowOptions
+from flood_seg.config.schema.series import SeriesConfig, SeriesOptions
 from flood_seg.config.schema.training import (
     AugmentationConfig,
     ModelConfig,
@@ -47,6 +48,7 @@ SCHEMAS: dict[str, type] = {
     "data": DataToolsConfig,
     "infer": InferConfig,
     "map": MapConfig,
+    "flood_series": SeriesConfig,
     "flood_area": AreaConfig,
     "impact": ImpactConfig,
     "scene": SceneConfig,
@@ -63,7 +65,8 @@ __all__ = [
     "AUTO", "SCHEMAS", "AreaConfig", "AreaOptions", "AugmentationConfig", "BenchmarkConfig", "BenchmarkOptions",
     "DataConfig", "DataToolsConfig", "EvaluateConfig", "EvaluationOptions", "ExportConfig", "ImpactConfig",
     "ImpactOptions", "InferConfig", "MapConfig", "MapOptions", "ModelConfig", "OutputConfig", "QuantizeConfig",
-    "QuantizeOptions", "SampleConfig", "SceneConfig", "TensorRtConfig", "TensorRtExport", "TrainConfig",
-    "TrainerConfig", "TritonConfig", "TritonServerConfig", "TunerConfig", "VerifyConfig", "VerifyOptions",
-    "WindowOptions", "WindowsConfig", "check_choice", "check_finite", "check_range", "check_seed", "monitors",
+    "QuantizeOptions", "SampleConfig", "SceneConfig", "SeriesConfig", "SeriesOptions", "TensorRtConfig",
+    "TensorRtExport", "TrainConfig", "TrainerConfig", "TritonConfig", "TritonServerConfig", "TunerConfig",
+    "VerifyConfig", "VerifyOptions", "WindowOptions", "WindowsConfig", "check_choice", "check_finite", "check_range",
+    "check_seed", "monitors",
 ]  # fmt: skip

@@ -62,8 +62,47 @@ class MapOptions(WindowOptions):
 
 
 @dataclass
+class ChangeOptions:
+    """When a comparison with an earlier map warns."""
+
+    max_shift: float
+    max_season_days: float
+
+    def __post_init__(self) -> None:
+        check_range("change.max_shift", self.max_shift, 0)
+        check_range("change.max_season_days", self.max_season_days, 0, 183)
+
+
+@dataclass
+class PermanentOptions:
+    """What of a raster is permanent water."""
+
+    threshold: float
+
+    def __post_init__(self) -> None:
+        check_range("permanent.threshold", self.threshold, 0, open_low=True)
+
+
+@dataclass
+class CloudOptions:
+    """What of a raster is a cloud."""
+
+    band: str
+    values: list[int]
+    bits: list[int]
+
+    def __post_init__(self) -> None:
+        for bit in self.bits:
+            check_range("cloud.bits", bit, 0, 31)
+
+
+@dataclass
 class MapConfig(InferenceUse):
     """The whole of `flood-seg map`."""
 
     executor: dict[str, Any]
     map: MapOptions
+    change: ChangeOptions
+    permanent: PermanentOptions
+    cloud: CloudOptions
+    water: str | None
