@@ -20,6 +20,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "cuda": ("tensorrt",),
     "cvat_sdk": ("data",),
     "dvc": ("data",),
+    "exactextract": ("geo", "data"),
     "gevent": ("triton", "serve"),
     "google": ("triton", "serve"),
     "grpc": ("triton", "serve"),
@@ -34,7 +35,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "obstore": ("geo", "data"),
     "onnx": ("train", "quantize", "tensorrt"),
     "openvino": ("openvino", "quantize"),
-    "pyarrow": ("train", "data"),
+    "pyarrow": ("train", "data", "geo"),
     "pycocotools": ("data",),
     "pyogrio": ("geo", "data"),
     "pyproj": ("geo", "data"),
@@ -46,7 +47,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "ray": ("ray",),
     "requests": ("data",),
     "rustac": ("geo", "data"),
-    "scipy": ("train", "data"),
+    "scipy": ("train", "data", "geo"),
     "segmentation_models_pytorch": ("train",),
     "shapely": ("geo", "data"),
     "tensorboard": ("loggers",),
@@ -61,6 +62,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
 # The extras with each of which alone a module works, by the longest prefix of its name; `a+b`: both are needed. A
 # module that is not listed requires none.
 MODULES: dict[str, tuple[str, ...]] = {
+    "flood_seg.analysis": ("geo", "data"),
     "flood_seg.benchmarking.results": ("train", "data"),
     "flood_seg.data.augmentation": ("train",),
     "flood_seg.data.datamodule": ("train",),
@@ -80,6 +82,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "flood_seg.inference.backends.openvino": ("openvino", "quantize"),
     "flood_seg.inference.backends.tensorrt": ("tensorrt",),
     "flood_seg.inference.backends.triton": ("triton", "serve"),
+    "flood_seg.metrics.area": ("geo", "data", "train"),
     "flood_seg.metrics.calibration": ("train", "data"),
     "flood_seg.networks": ("train",),
     "flood_seg.object_store": ("geo", "data"),

@@ -130,7 +130,8 @@ VERBS = (
                  "own size", bool, False),
             Flag("goal", "find the best threshold for f1, iou, 'recall>=0.95' or 'precision>=0.9'"),
             Flag("calibrate", "fit the temperature that calibrates the probabilities", bool, False),
-            Flag("save", "write that threshold and temperature into the model", bool, False),
+            Flag("save", "write that threshold and temperature, and the errors on the images, which flood-area needs, "
+                 "into the model", bool, False),
             Flag("tta", "also evaluate with test-time augmentation: the eight orientations of each image", bool, False),
             Flag("compare", "another model, evaluated on the same images"),
             Flag("groups", "FILE.csv:COLUMN, or folder: metrics of each group too"),
@@ -201,6 +202,44 @@ VERBS = (
             Flag("dry-run", "only print sizes, windows, and the time and disk space that are required", bool, False),
         ),
         config="map", overrides="map.*, backend=ENGINE, threshold and batch_size; see configs/map.yaml",
+    ),
+    Verb(
+        "flood-area", "flood_seg.verbs.flood_area:flood_area",
+        "Measure the flooded area of maps, in all and per district, with a 95 % interval.",
+        (
+            "flood-seg flood-area --results map",
+            "flood-seg flood-area --results map --districts districts.gpkg area.name=NAME",
+            "flood-seg flood-area --results map_a map_b --validation checked_points.gpkg --out area",
+        ),
+        (
+            Flag("results", "one or more folders that flood-seg map has made, also archives", tuple, ()),
+            Flag("districts", "vector file of polygons: areas of each too"),
+            Flag("validation", "vector file of points or polygons of these scenes whose true class is known: a sample "
+                 "for the interval (default: the errors in the model's record)"),
+            Flag("out", "folder of flood_area.json, flood_area.csv and districts.gpkg (default: the results' folder)"),
+        ),
+        config="flood_area", overrides="area.*; see configs/flood_area.yaml",
+    ),
+    Verb(
+        "impact", "flood_seg.verbs.impact:impact",
+        "Find whom a mapped flood affects: roads, buildings, people, and places that are cut off.",
+        (
+            "flood-seg impact --flood map --roads roads.gpkg --buildings buildings.fgb --districts districts.geojson",
+            "flood-seg impact --flood map --roads region.osm.pbf --places region.osm.pbf --depots depots.gpkg",
+            "flood-seg impact --flood map --population people.tif impact.population_unit=per_km2",
+        ),
+        (
+            Flag("flood", "folder of a scene that flood-seg map has written"),
+            Flag("roads", "lines: a vector file, GeoParquet or OpenStreetMap (.osm.pbf); FILE|layername=NAME is one of "
+                 "its layers"),
+            Flag("buildings", "polygons"),
+            Flag("population", "raster of people per cell or square kilometre"),
+            Flag("districts", "polygons; all figures are given for each, too"),
+            Flag("places", "points or polygons: which are under water, or cut off where --roads are given"),
+            Flag("depots", "points that places must reach (default: the largest connected part of the roads)"),
+            Flag("out", "folder of impact.json, impact.csv and impact.gpkg (default: that of --flood)"),
+        ),
+        config="impact", overrides="impact.*; see configs/impact.yaml",
     ),
     Verb(
         "quantize", "flood_seg.verbs.export:quantize",

@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 from rasterio.transform import from_origin
 
+from tests.analysis.conftest import write_result
 from tests.conftest import draw_pond, make_spec, write_ponds
 from tests.inference.conftest import red_spec, write_model
 
@@ -30,6 +31,8 @@ def build(root: Path) -> None:
     _write_models(root)
     _write_tables(root)
     _write_annotations(root)
+    _write_results(root)
+    _write_affected(root)
 
 
 def _write_photos(root: Path) -> None:
@@ -201,6 +204,24 @@ def _write_annotations(root: Path) -> None:
     (root / "cut.xml").write_text("<annotations><image")
 
 
+def _write_affected(root: Path) -> None:
+    """Writes layers of what a flood may affect."""
+
+    def lines(name: str, x: float, crs: str | None = "EPSG:32632") -> None:
+        shape = {"type": "LineString", "coordinates": [[x, 4_999_900], [x + 500, 4_999_900]]}
+        system = {"crs": {"type": "name", "properties": {"name": crs}}} if crs else {}
+        feature = {"type": "Feature", "properties": {"name": "A 1"}, "geometry": shape}
+        (root / f"{name}.geojson").write_text(
+            json.dumps({"type": "FeatureCollection", "features": [feature], **system})
+        )
+
+    lines("roads", 500_100)
+    lines("far roads", 900_100)
+    (root / "cut.geojson").write_bytes((root / "roads.geojson").read_bytes()[:90])
+    (root / "no roads.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    (root / "photo.parquet").write_bytes((root / "photo.jpg").read_bytes())
+
+
 def _write_raster(path: Path, values: np.ndarray, nodata: int | None = None) -> None:
     place = {"crs": "EPSG:32632", "transform": from_origin(5e5, 5e6, 10, 10), "nodata": nodata}
     size = {"count": len(values), "height": values.shape[1], "width": values.shape[2]}
@@ -216,3 +237,18 @@ def _png(height: int, width: int) -> bytes:
     chunk = lambda kind, body: struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))  # noqa: E731
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def _write_results(root: Path) -> None:
+    """Results of `flood-seg map`, and shapes for them."""
+    mask = np.zeros((40, 60), np.uint8)
+    write_result(root / "result", mask)
+    write_result(root / "result of a photo", mask, crs=None)
+    layer = write_result(root / "damaged result", mask) / "mask.tif"
+    layer.write_bytes(layer.read_bytes()[:100])
+    square = [[[100, 1], [101, 1], [101, 2], [100, 2], [100, 1]]]
+    shapes = {"points": ("Point", [9.001, 45.15], {"class": "sure"}), "far": ("Polygon", square, {"name": "far"})}
+    for name, (kind, coordinates, properties) in shapes.items():
+        feature = {"type": "Feature", "geometry": {"type": kind, "coordinates": coordinates}, "properties": properties}
+        (root / f"{name}.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    (root / "broken.geojson").write_text('{"type": "FeatureCollection", "features": [{"type": "Feat')

@@ -6,6 +6,7 @@ these objects (`flood_seg.config.compose.compose`). `dict[str, Any]` groups are 
 (loss, optimizer, scheduler, callbacks, logger, backend, executor).
 """
 
+from flood_seg.config.schema.area import AreaConfig, AreaOptions
 from flood_seg.config.schema.catalog import SceneConfig
 from flood_seg.config.schema.checks import check_choice, check_finite, check_range, check_seed
 from flood_seg.config.schema.data import AUTO, DataConfig, SampleConfig, WindowsConfig
@@ -18,6 +19,7 @@ from flood_seg.config.schema.export import (
     TritonConfig,
     TritonServerConfig,
 )
+from flood_seg.config.schema.impact import ImpactConfig, ImpactOptions
 from flood_seg.config.schema.inference import (
     BenchmarkConfig,
     BenchmarkOptions,
@@ -45,6 +47,8 @@ SCHEMAS: dict[str, type] = {
     "data": DataToolsConfig,
     "infer": InferConfig,
     "map": MapConfig,
+    "flood_area": AreaConfig,
+    "impact": ImpactConfig,
     "scene": SceneConfig,
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
@@ -56,10 +60,10 @@ SCHEMAS: dict[str, type] = {
 }
 
 __all__ = [
-    "AUTO", "SCHEMAS", "AugmentationConfig", "BenchmarkConfig", "BenchmarkOptions", "DataConfig", "DataToolsConfig",
-    "EvaluateConfig", "EvaluationOptions", "ExportConfig", "InferConfig", "MapConfig", "MapOptions", "ModelConfig",
-    "OutputConfig", "QuantizeConfig", "QuantizeOptions", "SampleConfig", "SceneConfig", "TensorRtConfig",
-    "TensorRtExport", "TrainConfig", "TrainerConfig", "TritonConfig", "TritonServerConfig", "TunerConfig",
-    "VerifyConfig", "VerifyOptions", "WindowOptions", "WindowsConfig", "check_choice", "check_finite", "check_range",
-    "check_seed", "monitors",
+    "AUTO", "SCHEMAS", "AreaConfig", "AreaOptions", "AugmentationConfig", "BenchmarkConfig", "BenchmarkOptions",
+    "DataConfig", "DataToolsConfig", "EvaluateConfig", "EvaluationOptions", "ExportConfig", "ImpactConfig",
+    "ImpactOptions", "InferConfig", "MapConfig", "MapOptions", "ModelConfig", "OutputConfig", "QuantizeConfig",
+    "QuantizeOptions", "SampleConfig", "SceneConfig", "TensorRtConfig", "TensorRtExport", "TrainConfig",
+    "TrainerConfig", "TritonConfig", "TritonServerConfig", "TunerConfig", "VerifyConfig", "VerifyOptions",
+    "WindowOptions", "WindowsConfig", "check_choice", "check_finite", "check_range", "check_seed", "monitors",
 ]  # fmt: skip
