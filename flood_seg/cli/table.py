@@ -229,7 +229,7 @@ VERBS = (
         "Measure the flooded area of maps, in all and per district, with a 95 % interval.",
         (
             "flood-seg flood-area --results map",
-            "flood-seg flood-area --results map --districts districts.gpkg area.name=NAME",
+            "flood-seg flood-area --results map --districts districts.gpkg area.name_field=NAME",
             "flood-seg flood-area --results map_a map_b --validation checked_points.gpkg --out area",
         ),
         (

@@ -52,12 +52,12 @@ def flood_area(
     if not scenes:
         raise UsageError(f"{results[0]}: has no scenes; give folders that flood-seg map has completed")
     check_writable(folder)
-    layer, names = _read_districts(districts, config.area.name, folder)
+    layer, names = _read_districts(districts, config.area.name_field, folder)
     sample = None
     if validation is not None:
         has_permanent = any(scene.flood.permanent for scene in scenes)
         sample = read_sample(
-            validation, config.area.truth, config.area.place, scenes[0].spec, scenes[0].water,
+            validation, config.area.truth_field, config.area.place_field, scenes[0].spec, scenes[0].water,
             without_permanent=has_permanent,
         )  # fmt: skip
     record = measure_area(scenes, layer, names, sample)
@@ -75,7 +75,7 @@ def _read_districts(path: PathLike | None, field: str, folder: Path) -> tuple[La
     if Path(path).resolve() == (folder / DISTRICTS).resolve():
         raise UsageError(f"--districts {path}: would be overwritten; give another --out, or rename it")
     layer = read_layer(path, kinds={"polygon"})
-    values = layer.values(field, "area.name=FIELD chooses it")
+    values = layer.values(field, "area.name_field=FIELD chooses it")
     return replace(layer, ids=np.arange(len(layer))), [
         str(number) if value is None or value == "" else str(value)
         for number, value in zip(layer.ids, values, strict=True)

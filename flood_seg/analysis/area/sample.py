@@ -76,7 +76,7 @@ def read_sample(
     if kinds == {0}:
         layer = _single_points(layer)
     known = _classes(spec, water) | dict.fromkeys(_PERMANENT, 0 if without_permanent else water)
-    values = [known.get(_word(value), -1) for value in layer.values(truth, "area.truth=FIELD chooses it")]
+    values = [known.get(_word(value), -1) for value in layer.values(truth, "area.truth_field=FIELD chooses it")]
     found = np.array(values, np.int64)
     warnings = [*layer.warnings]
     if (unknown := found < 0).any():
@@ -90,7 +90,7 @@ def read_sample(
     places = np.arange(len(found))
     if place is not None:
         _, places = np.unique(
-            [str(value) for value in layer.values(place, "area.place=FIELD chooses it")], return_inverse=True
+            [str(value) for value in layer.values(place, "area.place_field=FIELD chooses it")], return_inverse=True
         )
     return Sample(layer, found, places, tuple(warnings))
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class AreaOptions:
     """Which fields of the vector files are read, and which class is water."""
 
-    name: str
-    truth: str
-    place: str | None
+    name_field: str
+    truth_field: str
+    place_field: str | None
     water: str | None
 
 

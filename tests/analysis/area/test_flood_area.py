@@ -113,7 +113,7 @@ def test_districts_that_overlap_reach_out_or_lie_elsewhere(
     write(
         tmp_path / "d.geojson", [moved(shape) for shape in (one, other, out, far, unseen, one)], "EPSG:4326", NAME=names
     )
-    record = measure(scene, tmp_path / "out", "area.name=NAME", districts=tmp_path / "d.geojson")
+    record = measure(scene, tmp_path / "out", "area.name_field=NAME", districts=tmp_path / "d.geojson")
     by_number = record["districts"]
     assert [found["name"] for found in by_number] == ["one", "other", "out", "far", "out", "5"]
     wet = pixels(slice(300, 800), slice(400, 1100))
@@ -310,7 +310,7 @@ def test_few_points_are_said_and_none_in_a_class_gives_no_area(scene: Path, tmp_
     wet = [shapely.Point(WEST + SIDE * (450 + 20 * k), NORTH - SIDE * 500) for k in range(12)]
     dry = [shapely.Point(WEST + SIDE * (50 + 20 * k), NORTH - SIDE * 1000) for k in range(40)]
     write(tmp_path / "v.geojson", [moved(one) for one in wet + dry], "EPSG:4326", truth=[1] * 12 + [0] * 40)
-    record = measure(scene, tmp_path / "a", "area.truth=truth", validation=tmp_path / "v.geojson")
+    record = measure(scene, tmp_path / "a", "area.truth_field=truth", validation=tmp_path / "v.geojson")
     assert any(
         "fewer than 30 validation points on what is mapped as water (12)" in warning for warning in record["warnings"]
     )
@@ -319,7 +319,7 @@ def test_few_points_are_said_and_none_in_a_class_gives_no_area(scene: Path, tmp_
     assert flooded["interval_95_m2"][0] < 0.8 * flooded["mapped_m2"]
     assert flooded["interval_95_m2"][1] > 1.2 * flooded["mapped_m2"]
     write(tmp_path / "dry.geojson", [moved(one) for one in dry], "EPSG:4326", truth=[0] * 40)
-    total = measure(scene, tmp_path / "b", "area.truth=truth", validation=tmp_path / "dry.geojson")["total"]
+    total = measure(scene, tmp_path / "b", "area.truth_field=truth", validation=tmp_path / "dry.geojson")["total"]
     assert total["flooded"]["adjusted_m2"] is None
     assert total["flooded"]["method"].startswith("none: a class of the map has fewer than two validation points")
 
@@ -340,7 +340,7 @@ def test_polygons_are_places_each(tmp_path: Path) -> None:
         state=classes,
         site=[f"s{k % 60}" for k in range(120)],
     )
-    record = measure(scene, tmp_path / "out", "area.truth=state", validation=tmp_path / "v.gpkg")
+    record = measure(scene, tmp_path / "out", "area.truth_field=state", validation=tmp_path / "v.gpkg")
     flooded, land = record["total"]["flooded"], record["total"]["land_m2"]
     wrong = mask[::20, ::20].ravel()[chosen] != truth[::20, ::20].ravel()[chosen]
     mapped = mask[::20, ::20].ravel()[chosen]
@@ -350,7 +350,9 @@ def test_polygons_are_places_each(tmp_path: Path) -> None:
     )
     assert flooded["interval_95_m2"][0] < land * truth.mean() < flooded["interval_95_m2"][1]
     assert "by 120 validation places" in flooded["method"]
-    together = measure(scene, tmp_path / "out", "area.truth=state", "area.place=site", validation=tmp_path / "v.gpkg")
+    together = measure(
+        scene, tmp_path / "out", "area.truth_field=state", "area.place_field=site", validation=tmp_path / "v.gpkg"
+    )
     assert "by 60 validation places" in together["total"]["flooded"]["method"]
 
 
@@ -420,8 +422,10 @@ def test_what_has_no_area_is_refused_before_anything_is_written(scene: Path, tmp
     write(tmp_path / "far.gpkg", [pixels(slice(90_000, 90_100), slice(0, 100))], name=["far"])
     with pytest.raises(DataError, match="lies elsewhere: none of its 1 shape touches a scene"):
         measure(scene, out, districts=tmp_path / "far.gpkg")
-    with pytest.raises(DataError, match=r"has no field 'title'; its fields are name; area\.name=FIELD chooses it"):
-        measure(scene, out, "area.name=title", districts=tmp_path / "far.gpkg")
+    with pytest.raises(
+        DataError, match=r"has no field 'title'; its fields are name; area\.name_field=FIELD chooses it"
+    ):
+        measure(scene, out, "area.name_field=title", districts=tmp_path / "far.gpkg")
     write(
         tmp_path / "v.gpkg", [shapely.Point(WEST, NORTH), pixels(slice(0, 9), slice(0, 9))], **{"class": ["dry", "dry"]}
     )
