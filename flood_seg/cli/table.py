@@ -443,9 +443,12 @@ VERBS = (
     ),
     Verb(
         "data sample", "flood_seg.verbs.data.create:sample", "Draw synthetic flood scenes with masks.",
-        ("flood-seg data sample --out data/sample datamodule.sample.count=40",),
+        (
+            "flood-seg data sample --out data/sample datamodule.sample.count=40",
+            "flood-seg data sample --out valley datamodule=valley      # before and in a flood, with vector layers",
+        ),
         (Flag("out", "folder of images/ and masks/", default="data/sample"),),
-        config="train", overrides="datamodule.sample.*",
+        config="train", overrides="datamodule=valley, datamodule.sample.*",
     ),
 )  # fmt: skip
 
