@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # The extras that install an importable package, the usual one first.
 EXTRAS: dict[str, tuple[str, ...]] = {
     "albumentations": ("train",),
+    "babel": ("report",),
     "clearml": ("loggers",),
     "comet_ml": ("loggers",),
     "cuda": ("tensorrt",),
@@ -26,7 +27,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "httpx": ("train",),
     "huggingface_hub": ("train",),
     "imagehash": ("data",),
-    "jinja2": ("train", "data"),
+    "jinja2": ("train", "data", "report"),
     "kagglehub": ("data",),
     "matplotlib": ("train", "data"),
     "mlflow": ("train",),
@@ -56,11 +57,14 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "torchvision": ("train",),
     "tritonclient": ("triton", "serve"),
     "wandb": ("loggers",),
+    "weasyprint": ("report",),
 }
 
 # The extras with each of which alone a module works, by the longest prefix of its name; `a+b`: both are needed. A
 # module that is not listed requires none.
 MODULES: dict[str, tuple[str, ...]] = {
+    "flood_seg.analysis": ("geo", "data"),
+    "flood_seg.analysis.report": ("geo+report", "data+report"),
     "flood_seg.benchmarking.results": ("train", "data"),
     "flood_seg.data.augmentation": ("train",),
     "flood_seg.data.datamodule": ("train",),

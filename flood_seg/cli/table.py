@@ -203,6 +203,22 @@ VERBS = (
         config="map", overrides="map.*, backend=ENGINE, threshold and batch_size; see configs/map.yaml",
     ),
     Verb(
+        "report", "flood_seg.verbs.report:report",
+        "Write a situation report of mapped scenes: two pages as HTML and PDF, and tables and layers for a GIS.",
+        (
+            "flood-seg report --results flood --impact impact --out sitrep",
+            "flood-seg report --results 'north south' --area area --out sitrep report.language=ru "
+            "report.timezone=Europe/Moscow",
+        ),
+        (
+            Flag("results", "folder that map has written, or several with spaces between them"),
+            Flag("area", "folder that flood-area has written (default: that of the only result)"),
+            Flag("impact", "folder that impact has written (default: that of the only result)"),
+            Flag("out", "folder of sitrep.html, .pdf, .csv and .gpkg", default="sitrep"),
+        ),
+        config="report", overrides="report.* and water; see configs/report.yaml",
+    ),
+    Verb(
         "quantize", "flood_seg.verbs.export:quantize",
         "Make a smaller and faster model, written only if its accuracy stays within a bound.",
         (

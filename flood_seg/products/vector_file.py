@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.errors import OutputError
@@ -36,6 +37,40 @@ def write_vectors(path: Path, polygons: np.ndarray, fields: Mapping[str, np.ndar
     Raises:
         OutputError: the file cannot be written.
     """
+    _write(path, {path.stem: Shapes("Polygon", polygons, fields)}, crs)
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Shapes of one kind, with attributes.
+
+    Attributes:
+        kind: of geometry, as OGC Simple Features names it: `Point`, `LineString`, `MultiPolygon`, ...; single ones may
+            be among those of a multi-part kind.
+        geometries: of shapely, object [shapes].
+        fields: by name, of each shape; values that are not numbers are null.
+    """
+
+    kind: str
+    geometries: np.ndarray
+    fields: Mapping[str, np.ndarray]
+
+
+def write_layers(path: Path, layers: Mapping[str, Shapes], crs: str | None) -> None:
+    """Writes a GeoPackage with several layers; the same ones make the same bytes.
+
+    Args:
+        path: of the file.
+        layers: by name.
+        crs: of all shapes; None: it is not known.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    _write(path, layers, crs)
+
+
+def _write(path: Path, layers: Mapping[str, Shapes], crs: str | None) -> None:
     import shapely
     from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, GeometryError
     from pyogrio.raw import write
@@ -44,10 +79,12 @@ def write_vectors(path: Path, polygons: np.ndarray, fields: Mapping[str, np.ndar
     with atomic_path(path) as temporary, _without_date(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="'crs' was not provided")
         try:
-            write(
-                temporary, shapely.to_wkb(polygons), list(fields.values()), list(fields), layer=path.stem,
-                geometry_type="Polygon", crs=crs, **_FORMATS[path.suffix[1:]],
-            )  # fmt: skip
+            for number, (name, one) in enumerate(layers.items()):
+                options = {**_FORMATS[path.suffix[1:]], **({"append": True} if number else {})}
+                write(
+                    temporary, shapely.to_wkb(one.geometries), list(one.fields.values()), list(one.fields), layer=name,
+                    geometry_type=one.kind, promote_to_multi=one.kind.startswith("Multi"), crs=crs, **options,
+                )  # fmt: skip
         except errors as error:
             reason = " ".join(str(error).split()).replace(str(temporary), str(path))
             raise OutputError(f"{path}: cannot be written ({reason}); choose another place") from error

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 DATES = {"before": datetime(2026, 6, 3, 9, 40, tzinfo=UTC), "flood": datetime(2026, 7, 14, 10, 20, tzinfo=UTC)}
 POPULATION_CELL = 50.0  # metres
 DEPOT, HAMLET = "Highfield", "Holm"
+POINTS = 300  # random places whose true class is known, for the interval of the flooded area
 
 
 def write_valley(folder: Path, config: SampleConfig, origin: tuple[float, float]) -> None:
@@ -37,13 +38,16 @@ def write_valley(folder: Path, config: SampleConfig, origin: tuple[float, float]
     assert distance
     valley = Valley(config.seed, config.width * distance, config.height * distance)
     painter, place = ValleyPainter(valley, distance), utm_32n(*origin, distance)
+    water = dict[str, np.ndarray]()
     for name, time in DATES.items():
         picture = painter.draw(flood=name == "flood")
+        water[name] = picture.water
         write_geotiff(folder / "images" / f"{name}.tif", picture.image, place, None, RGB, time=time)
         mask = picture.water.astype(np.uint8)[..., None] * np.uint8(255)
         write_geotiff(folder / "masks" / f"{name}.tif", mask, place, None, (), {0: (0, 0, 0), 255: (30, 144, 255)})
     layers = folder / "layers"
-    for name, (shapes, fields) in _layers(valley).items():
+    truth = {"validation": _validation(water, distance, config.seed)}
+    for name, (shapes, fields) in (_layers(valley) | truth).items():
         _write_layer(layers / f"{name}.gpkg", shapes, fields, origin)
     _write_population(layers / "population.tif", valley, origin)
 
@@ -68,6 +72,21 @@ def _layers(valley: Valley) -> dict[str, tuple[list[Geometry], dict[str, list[An
         "depots": ([places[DEPOT]], {"name": [f"Fire station {DEPOT}"], "kind": ["fire station"]}),
         "permanent_water": ([valley.river, valley.lake], {"name": ["River", "Lake"]}),
     }  # fmt: skip
+
+
+def _validation(
+    water: dict[str, np.ndarray], distance: float, seed: int
+) -> tuple[list[Geometry], dict[str, list[Any]]]:
+    """Returns random points, and what is true there in the flood, as if each had been visited."""
+    import shapely
+
+    random = np.random.default_rng([seed, 11])
+    height, width = water["flood"].shape
+    rows, columns = random.integers(0, height, POINTS), random.integers(0, width, POINTS)
+    before, flooded = water["before"][rows, columns], water["flood"][rows, columns]
+    classes = np.where(before, "permanent", np.where(flooded, "flooded", "dry"))
+    points = shapely.points((columns + 0.5) * distance, (rows + 0.5) * distance)
+    return list(points), {"class": classes.tolist()}
 
 
 def _write_layer(path: Path, shapes: list[Geometry], fields: dict[str, list[Any]], origin: tuple[float, float]) -> None:

@@ -21,6 +21,7 @@ LAKE = (0.66, 0.275), (0.05, 0.03)  # beside the river's course: from it, and ha
 VILLAGES = {"Highfield": (0.22, 0.14), "Millbrook": (0.63, 0.28), "Southmead": (0.30, 0.86), "Weirside": (0.80, 0.80)}
 HOLM, ISLAND_RADIUS = (0.52, 0.105), 0.042  # a village on a rise: its x, and how far south of the river it lies
 EMBANKED = "Weir Road"  # which stays dry where it crosses the valley
+EMBANKMENT = 18.0  # metres from its axis to the foot of the embankment
 STREETS = {"Highfield": 4, "Millbrook": 4, "Southmead": 4, "Weirside": 3, "Holm": 1}  # beside the road through it
 STREET_LENGTH, STREET_PITCH = 0.045, 0.034  # of each half, and between two
 HOUSE_PITCH = 21.0  # metres along a street
@@ -176,7 +177,7 @@ class Valley:
         """Where the ground is raised above any flood: the embankment of a road, without its bridge."""
         import shapely
 
-        embanked = [road.line.buffer(8) for road in self.roads if road.name == EMBANKED and not road.bridge]
+        embanked = [road.line.buffer(EMBANKMENT) for road in self.roads if road.name == EMBANKED and not road.bridge]
         return shapely.union_all(embanked)
 
     @cached_property

@@ -123,6 +123,15 @@ def test_the_bundled_model_finds_its_water(valley: Path, tmp_path: Path) -> None
     assert before > 0.75 and flood > 0.9
 
 
+def test_validation_points_tell_the_truth(valley: Path) -> None:
+    points, fields = layer(valley, "validation")
+    assert len(points) == 300
+    for name, expected in (("before", ["permanent"]), ("flood", ["permanent", "flooded"])):
+        with rasterio.open(valley / "masks" / f"{name}.tif") as dataset:
+            seen = [int(value[0]) for value in dataset.sample(shapely.get_coordinates(points))]
+        assert [value > 0 for value in seen] == np.isin(fields["class"], expected).tolist()
+
+
 def test_a_seed_plans_the_same_valley_again() -> None:
     def plan(seed: int) -> list[shapely.Geometry]:
         made = Valley(seed, 900.0, 700.0)

@@ -28,6 +28,7 @@ from flood_seg.config.schema.inference import (
     VerifyConfig,
     VerifyOptions,
 )
+from flood_seg.config.schema.report import ReportConfig, ReportOptions
 from flood_seg.config.schema.scenes import MapConfig, MapOptions, WindowOptions
 from flood_seg.config.schema.training import (
     AugmentationConfig,
@@ -45,6 +46,7 @@ SCHEMAS: dict[str, type] = {
     "data": DataToolsConfig,
     "infer": InferConfig,
     "map": MapConfig,
+    "report": ReportConfig,
     "scene": SceneConfig,
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
@@ -58,8 +60,9 @@ SCHEMAS: dict[str, type] = {
 __all__ = [
     "AUTO", "SCHEMAS", "AugmentationConfig", "BenchmarkConfig", "BenchmarkOptions", "DataConfig", "DataToolsConfig",
     "EvaluateConfig", "EvaluationOptions", "ExportConfig", "InferConfig", "MapConfig", "MapOptions", "ModelConfig",
-    "OutputConfig", "QuantizeConfig", "QuantizeOptions", "SampleConfig", "SceneConfig", "TensorRtConfig",
-    "TensorRtExport", "TrainConfig", "TrainerConfig", "TritonConfig", "TritonServerConfig", "TunerConfig",
+    "OutputConfig", "QuantizeConfig", "QuantizeOptions", "ReportConfig", "ReportOptions", "SampleConfig",
+    "SceneConfig", "TensorRtConfig", "TensorRtExport", "TrainConfig", "TrainerConfig", "TritonConfig",
+    "TritonServerConfig", "TunerConfig",
     "VerifyConfig", "VerifyOptions", "WindowOptions", "WindowsConfig", "check_choice", "check_finite", "check_range",
     "check_seed", "monitors",
 ]  # fmt: skip
