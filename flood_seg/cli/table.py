@@ -207,16 +207,16 @@ VERBS = (
         "Write a situation report of mapped scenes: two pages as HTML and PDF, and tables and layers for a GIS.",
         (
             "flood-seg report --results flood --impact impact --out sitrep",
-            "flood-seg report --results 'north south' --area area --out sitrep report.language=ru "
+            "flood-seg report --results north south --area area --out sitrep report.language=ru "
             "report.timezone=Europe/Moscow",
         ),
         (
-            Flag("results", "folder that map has written, or several with spaces between them"),
+            Flag("results", "one or more folders that map has written, also archives", tuple, ()),
             Flag("area", "folder that flood-area has written (default: that of the only result)"),
             Flag("impact", "folder that impact has written (default: that of the only result)"),
             Flag("out", "folder of sitrep.html, .pdf, .csv and .gpkg", default="sitrep"),
         ),
-        config="report", overrides="report.* and water; see configs/report.yaml",
+        config="report", overrides="report.*; see configs/report.yaml",
     ),
     Verb(
         "quantize", "flood_seg.verbs.export:quantize",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 def report(
     overrides: Sequence[str] = (),
     *,
-    results: str | None = None,
+    results: Sequence[str] = (),
     area: PathLike | None = None,
     impact: PathLike | None = None,
     out: PathLike = "sitrep",
@@ -31,7 +30,7 @@ def report(
     Raises:
         FloodSegError: of several kinds, before anything is written.
     """
-    if not results or not (folders := shlex.split(results)):
+    if not results:
         raise UsageError("--results is missing: flood-seg report --results map --out sitrep")
     config = compose("report", overrides, ReportConfig)
 
@@ -40,8 +39,8 @@ def report(
     from flood_seg.analysis.report.write import write_report
 
     language = Language(config.report.language, config.report.timezone)
-    maps = [Path(folder) for folder in folders]
-    sources = read_sources(maps, Path(area) if area else None, Path(impact) if impact else None, config.water)
+    maps = [Path(folder) for folder in results]
+    sources = read_sources(maps, Path(area) if area else None, Path(impact) if impact else None, config.report.water)
     check_writable(Path(out))
     files = write_report(Path(out), sources, config.report, language)
     say(*(f"{path}: written" for path in files))

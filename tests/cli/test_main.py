@@ -22,7 +22,7 @@ FROZEN = {
     "convert-to-trt": {"onnx": None, "trt": None, "height": None, "width": None, "docker-version": None},
     "infer": {"onnx": None, "image": None, "out": None, "overlay": False, "json": None},
     "map": {"model": None, "image": None, "out": None, "dry-run": False},
-    "report": {"results": None, "area": None, "impact": None, "out": "sitrep"},
+    "report": {"results": (), "area": None, "impact": None, "out": "sitrep"},
     "quantize": {"onnx": None, "out": None, "data": None},
     "verify": {"models": (), "data": None, "out": None},
     "benchmark": {"models": (), "data": None, "out": None},

@@ -347,7 +347,7 @@ def _missing(sources: Sources, language: Language) -> list[tuple[str, str]]:
     if not sources.area or not sources.area["districts"]:
         what = text("No districts are known.") if sources.area else text("No interval and no districts are known.")
         folders = " ".join(str(one.result.folder) for one in sources.counted)
-        given = f'"{folders}" --out AREA' if several else folders
+        given = f"{folders} --out AREA" if several else folders
         found.append((what, f"flood-seg flood-area --results {given} --districts DISTRICTS"))
     if not sources.impact:
         found.append(

@@ -66,8 +66,8 @@ def read_sources(folders: Sequence[Path], area: Path | None, impact: Path | None
 
     Args:
         folders: of results of `flood-seg map`, or archives of them.
-        area: folder of `flood_area.json`; None: the only result's, if it has one.
-        impact: folder of `impact.json`; None: the only result's, if it has one.
+        area: folder of `flood_area.json`; None: the only one of `folders`, if it has one.
+        impact: folder of `impact.json`; None: the only one of `folders`, if it has one.
         water: see `MapResult.open`.
 
     Raises:
@@ -82,12 +82,12 @@ def read_sources(folders: Sequence[Path], area: Path | None, impact: Path | None
         Source(one, _document(one.folder / CHANGE), _document(one.folder / FLOOD), newer.get(one.folder))
         for one in results
     ]
-    only = results[0].folder if len(scenes) == 1 else None
+    only = folders[0] if len(folders) == 1 else None
     found_area = _document(area / AREA, "--area", "flood-area") if area else _document(only / AREA) if only else None
     found_impact = (
         _document(impact / IMPACT, "--impact", "impact") if impact else _document(only / IMPACT) if only else None
     )
-    return Sources(scenes, found_area, area or results[0].folder, found_impact, impact or only)
+    return Sources(scenes, found_area, area or folders[0], found_impact, impact or only)
 
 
 def _document(path: Path, flag: str | None = None, verb: str = "") -> dict[str, Any] | None:

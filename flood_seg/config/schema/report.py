@@ -20,6 +20,7 @@ class ReportOptions:
     timezone: str
     districts: int
     places: int
+    water: str | None
 
     def __post_init__(self) -> None:
         for name in self.formats:
@@ -34,5 +35,4 @@ class ReportOptions:
 class ReportConfig:
     """The whole of `flood-seg report`."""
 
-    water: str | None
     report: ReportOptions

@@ -68,7 +68,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page(results: Path) -> Page:
-    report(HTML, results=str(results / "flood"), impact=results / "impact", out=results / "sitrep")
+    report(HTML, results=[str(results / "flood")], impact=results / "impact", out=results / "sitrep")
     return Page(results / "sitrep" / "sitrep.html")
 
 
@@ -161,7 +161,7 @@ def test_it_prints_to_two_pages_and_fits_a_phone(results: Path, page: Page, visi
 
 def test_the_pdf_has_two_pages_and_the_same_words(results: Path, tmp_path: Path) -> None:
     overrides = ["report.formats=[pdf]", "report.language=ru"]
-    report(overrides, results=str(results / "flood"), impact=results / "impact", out=tmp_path)
+    report(overrides, results=[str(results / "flood")], impact=results / "impact", out=tmp_path)
     document = pypdfium2.PdfDocument(tmp_path / "sitrep.pdf")
     assert len(document) == 2
     words = " ".join(" ".join(one.get_textpage().get_text_range().split()) for one in document)
@@ -169,7 +169,7 @@ def test_the_pdf_has_two_pages_and_the_same_words(results: Path, tmp_path: Path)
 
 
 def test_csv_and_geopackage(results: Path, tmp_path: Path) -> None:
-    report(["report.formats=[csv,gpkg]"], results=str(results / "flood"), impact=results / "impact", out=tmp_path)
+    report(["report.formats=[csv,gpkg]"], results=[str(results / "flood")], impact=results / "impact", out=tmp_path)
     with (tmp_path / "sitrep.csv").open(encoding="utf-8") as file:
         rows = {row["name"]: row for row in csv.DictReader(file)}
     assert len(rows) == 13
@@ -188,7 +188,7 @@ def test_what_is_missing_is_said_with_its_command(tmp_path: Path) -> None:
     folder = write_result(tmp_path / "map", np.where(values == 2, 1, values),
                           **{"flood_seg:area_m2": {"background": 2_000_000.0, "water": 1_800_000.0},
                              "flood_seg:datetime_source": "modification time of the file"})  # fmt: skip
-    report(HTML, results=str(folder), out=tmp_path / "out")
+    report(HTML, results=[str(folder)], out=tmp_path / "out")
     page = Page(tmp_path / "out" / "sitrep.html")
     assert (
         "180 ha are flooded, 47 % of the land that was observed." in page.text and "no interval is known" in page.text
@@ -207,7 +207,7 @@ def test_scenes_side_by_side_are_added_and_older_ones_of_the_same_place_are_not(
     for name in ("mask.tif", "flood.tif"):
         with rasterio.open(east / name, "r+") as dataset:
             dataset.transform = dataset.transform @ rasterio.Affine.translation(WIDTH, 0)
-    report([*HTML, "report.formats=[html,csv]"], results=f"{west} {old} {east}", out=tmp_path / "out")
+    report([*HTML, "report.formats=[html,csv]"], results=[str(west), str(old), str(east)], out=tmp_path / "out")
     with (tmp_path / "out" / "sitrep.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert float(rows[0]["flooded_m2"]) == 2 * 120_000
@@ -220,14 +220,14 @@ def test_scenes_side_by_side_are_added_and_older_ones_of_the_same_place_are_not(
 def test_more_districts_than_fit_are_in_the_table(results: Path, tmp_path: Path) -> None:
     write_map(tmp_path / "map")
     write_area(tmp_path / "map", 40)
-    report(["report.formats=[html,csv]"], results=str(tmp_path / "map"), out=tmp_path)
+    report(["report.formats=[html,csv]"], results=[str(tmp_path / "map")], out=tmp_path)
     assert "28 more districts are in sitrep.csv." in Page(tmp_path / "sitrep.html").text
     assert len((tmp_path / "sitrep.csv").read_text().splitlines()) == 42
 
 
 def test_a_photo_without_a_place_has_a_picture_but_no_scale(tmp_path: Path) -> None:
     write_result(tmp_path / "map", np.where(flood_values() == 2, 1, flood_values()), crs=None)
-    report(HTML, results=str(tmp_path / "map"), out=tmp_path)
+    report(HTML, results=[str(tmp_path / "map")], out=tmp_path)
     page = Page(tmp_path / "sitrep.html")
     assert not [1 for _, attributes in page.elements if attributes.get("class") in ("scale", "north")]
     assert picture_of(page).shape[1] > picture_of(page).shape[0]
@@ -235,7 +235,7 @@ def test_a_photo_without_a_place_has_a_picture_but_no_scale(tmp_path: Path) -> N
 
 def test_names_cannot_become_markup(results: Path, tmp_path: Path) -> None:
     evil = "</style><img src=x onerror=alert(1)>"
-    report([*HTML, f"report.title='{evil}'"], results=str(results / "flood"), out=tmp_path)
+    report([*HTML, f"report.title='{evil}'"], results=[str(results / "flood")], out=tmp_path)
     page = Page(tmp_path / "sitrep.html")
     assert evil in page.text
     assert len([1 for tag, _ in page.elements if tag == "img"]) == 1
@@ -243,11 +243,11 @@ def test_names_cannot_become_markup(results: Path, tmp_path: Path) -> None:
 
 def test_without_weasyprint_all_else_is_written(results: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setitem(sys.modules, "weasyprint", None)
-    report(["report.formats=[csv,pdf]"], results=str(results / "flood"), out=tmp_path)
+    report(["report.formats=[csv,pdf]"], results=[str(results / "flood")], out=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["sitrep.csv"]
     assert "sitrep.pdf: WeasyPrint is not installed; print sitrep.html" in capsys.readouterr().err
     with pytest.raises(MissingExtraError, match="sitrep.pdf"):
-        report(["report.formats=[pdf]"], results=str(results / "flood"), out=tmp_path)
+        report(["report.formats=[pdf]"], results=[str(results / "flood")], out=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -264,8 +264,8 @@ def test_without_weasyprint_all_else_is_written(results: Path, tmp_path: Path, m
     ],
 )
 def test_what_cannot_be_reported(flags, overrides, error, message, results: Path, tmp_path: Path) -> None:
-    given = {"results": "flood"} | flags
-    paths = {flag: value and str(results / value) for flag, value in given.items()}
+    paths = {flag: value and str(results / value) for flag, value in ({"results": "flood"} | flags).items()}
+    paths["results"] = [paths["results"]] if paths["results"] else []
     with pytest.raises(error, match=message):
         report(overrides, **paths, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -276,14 +276,14 @@ def test_damaged_files(content: str, tmp_path: Path) -> None:
     write_map(tmp_path / "map")
     (tmp_path / "map" / "flood_area.json").write_text(content)
     with pytest.raises(DataError, match="flood_area.json"):
-        report(TABLE, results=str(tmp_path / "map"), out=tmp_path / "out")
+        report(TABLE, results=[str(tmp_path / "map")], out=tmp_path / "out")
 
 
 def test_results_without_polygons_make_no_geopackage(tmp_path: Path) -> None:
     write_map(tmp_path / "map")
     (tmp_path / "map" / "flood.gpkg").unlink()
     with pytest.raises(FloodSegError, match=r"map.vectors=\[gpkg\]"):
-        report(["report.formats=[gpkg]"], results=str(tmp_path / "map"), out=tmp_path / "out")
+        report(["report.formats=[gpkg]"], results=[str(tmp_path / "map")], out=tmp_path / "out")
 
 
 def test_numbers_of_each_language() -> None:
