@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -95,24 +96,72 @@ def run_map(*arguments: str, kill_after: float | None = None) -> tuple[float, fl
     return time.perf_counter() - started, usage.ru_maxrss / 1024
 
 
-def compare_executors(command: list[str], folder: Path, workers: list[int], grid: Grid) -> dict[str, Any]:
-    """Returns the seconds of a scene, as `item.json` has them, and of the whole command, with each executor.
+def session_cpu(session: int) -> dict[int, tuple[str, float]]:
+    """Returns name and CPU seconds of each process of a session, by its id; of the children that ended, too."""
+    found = {}
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            head, _, tail = file.read_text().rpartition(")")
+        except OSError:  # it ended
+            continue
+        fields = tail.split()
+        if int(fields[3]) == session:
+            ticks = sum(int(field) for field in fields[11:15])
+            found[int(file.parent.name)] = (head.partition("(")[2], ticks / os.sysconf("SC_CLK_TCK"))
+    return found
 
-    executor=local is run before and after the others, since other work on the machine comes and goes.
+
+def time_executor(arguments: list[str]) -> dict[str, float]:
+    """Runs `flood-seg map`; returns its elapsed seconds, and the CPU seconds of the command, its workers and Ray."""
+    seen: dict[int, tuple[str, float]] = {}
+    ended = threading.Event()
+
+    def watch(session: int) -> None:
+        while not ended.wait(0.2):
+            seen.update(session_cpu(session))
+
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flood_seg", "map", *arguments], stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    watcher = threading.Thread(target=watch, args=[process.pid])
+    watcher.start()
+    if process.wait():
+        sys.exit("flood-seg map failed")
+    seconds = time.perf_counter() - started
+    ended.set()
+    watcher.join()
+    workers = sum(cpu for name, cpu in seen.values() if name.startswith("ray::Segment"))
+    command = seen.pop(process.pid)[1]
+    others = sum(cpu for _, cpu in seen.values()) - workers
+    return {"elapsed": seconds, "command": command, "workers": workers, "ray": others}
+
+
+def compare_executors(command: list[str], folder: Path, workers: list[int], grid: Grid) -> dict[str, Any]:
+    """Returns elapsed and CPU seconds of the command with each executor.
+
+    executor=local is run before and after the others, since other work on the machine comes and goes. `start` is the
+    same for a scene of one window; `per_block` the difference of the two in CPU seconds, by the number of blocks.
     """
     runs: dict[str, list[str]] = {"local": [], "local again": []} | {
         f"ray {n}": ["executor=ray", f"executor.actors={n}"] for n in workers
     }
     order = ["local", *(name for name in runs if name.startswith("ray")), "local again"]
-    result: dict[str, Any] = {"windows": grid.window_count, "blocks": grid.block_count}
+    tiny = folder / "tiny.tif"
+    write_mosaic(tiny, min(grid.window), None)
+    result: dict[str, Any] = {"windows": grid.window_count, "blocks": grid.block_count, "load": os.getloadavg()[0]}
     files = set()
     for name in order:
         out = folder / name.replace(" ", "_")
-        whole, memory = run_map(*command, str(out), *runs[name])
+        other = [str(tiny) if word.endswith("scene.tif") else word for word in command]
+        start = time_executor([*other, f"{out}_start", *runs[name]])
+        whole = time_executor([*command, str(out), *runs[name]])
         record = json.loads((out / "item.json").read_text("utf-8"))["properties"]
-        result[name] = {"scene": record["flood_seg:seconds"], "command": round(whole, 2), "memory_mb": round(memory)}
+        per_block = {key: (whole[key] - start[key]) / grid.block_count for key in ("command", "workers", "ray")}
+        result[name] = {"scene": record["flood_seg:seconds"], "whole": whole, "start": start, "per_block": per_block}
         files.add((out / "mask.tif").read_bytes() + (out / "probability.tif").read_bytes())
-    return result | {"same_bytes": len(files) == 1}
+    rounded = json.loads(json.dumps(result), parse_float=lambda number: round(float(number), 3))
+    return rounded | {"load_after": os.getloadavg()[0], "same_bytes": len(files) == 1}
 
 
 def main() -> None:

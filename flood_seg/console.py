@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 T = TypeVar("T")
 
@@ -76,6 +77,37 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH, markup=False, emoji=False)
     console.print(Text(one_line(title), style="italic"))  # as the table's own title it would be broken at its width
     console.print(table)
+
+
+@contextmanager
+def live_line(state: Callable[[], tuple[str, float, str]]) -> Iterator[None]:
+    """Shows a line with a bar on stderr in the meantime, where that is a terminal.
+
+    Args:
+        state: returns a label, the share that is done, in [0, 1], and words on the rest, whenever the line is drawn.
+    """
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.live import Live
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    def draw() -> Table:
+        label, share, words = state()
+        line = Table.grid(padding=(0, 1), expand=True)
+        line.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        line.add_column(ratio=1)
+        line.add_column(no_wrap=True)
+        line.add_row(Text(one_line(label)), ProgressBar(1, share), Text(words))
+        return line
+
+    # Lines of the result that go to a file are not for the terminal.
+    redirect = sys.stdout.isatty()
+    with Live(get_renderable=draw, console=Console(stderr=True), transient=True, redirect_stdout=redirect):
+        yield
 
 
 def track(items: Iterable[T], label: str, total: int | None) -> Iterator[T]:

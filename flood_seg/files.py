@@ -100,7 +100,7 @@ def clear_leftovers(folder: Path) -> list[Path]:
     """
     removed = []
     for path in sorted(folder.rglob(".*.part*")):
-        found = re.fullmatch(r"\..*\.(\d+)\.part(\.[^.]*)?", path.name)
+        found = re.fullmatch(r"\..*\.(\d+)\.part(\.[^.]*)*", path.name)
         if found and not path.is_dir() and not _is_alive(int(found[1])):
             path.unlink(missing_ok=True)
             removed.append(path)

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 
 from flood_seg.console import fail, say, show_table, warn
@@ -24,3 +28,18 @@ def test_a_very_long_word_keeps_its_ends_and_the_rest_of_the_error_stays(capsys)
     line = capsys.readouterr().err
     assert line.startswith("flood-seg: error: --image xxx") and line.endswith("yyy: no such file\n")
     assert "…(1001 characters)…" in line and len(line) < 270
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo terminal")
+def test_a_live_line_is_of_the_terminal_and_results_go_where_stdout_goes():
+    code = (
+        "from flood_seg.console import live_line, say, warn\n"
+        "with live_line(lambda: ('scene', 0.5, '2/4 blocks')):\n    say('done'); warn('odd')"
+    )
+    terminal, inside = os.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "80"}
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=inside, env=environment)
+    os.close(inside)
+    shown = os.read(terminal, 1 << 16).decode()
+    assert (done.returncode, done.stdout) == (0, b"done\n")
+    assert "scene" in shown and "2/4 blocks" in shown and "flood-seg: odd" in shown and "done" not in shown

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 DRY, FLOODED, PERMANENT, UNOBSERVED = 0, 1, 2, 255  # values that `FloodLayer.read` returns, and those of flood.tif
 NEW_WATER, RECEDED, STILL_WATER = 1, 2, 3  # values of change.tif, beside DRY and UNOBSERVED
 WATER_NAMES = ("water", "flood")  # of the class that is water, where a model has several
+BEFORE = "before"  # folder of the map of an earlier image, beside the results that it is compared with
 ROWS = 512  # that are read at once: a row of blocks of a Cloud Optimized GeoTIFF
 
 
@@ -116,7 +117,7 @@ class MapResult:
             spec = ModelSpec.from_json(record["properties"]["flood_seg:model_spec"])
         except (KeyError, TypeError) as error:
             raise UsageError(f"{folder / RECORD}: was not written by flood-seg map") from error
-        index = _water_class(spec.class_names, water, folder)
+        index = water_class(spec.class_names, water, folder)
         with open_raster(folder / "mask.tif") as dataset:
             place = {"crs": dataset.crs, "transform": dataset.transform} if dataset.crs else {}
             return cls(folder, record, spec, index, place, dataset.height, dataset.width)
@@ -163,8 +164,9 @@ def open_results(folders: Iterable[Path], water: str | None = None) -> list[MapR
     found = list[MapResult]()
     for folder in folders:
         if (folder / COLLECTION).is_file():
-            scenes = sorted(path.parent for path in folder.glob(f"*/{RECORD}"))
-            found += [MapResult.open(scene, water) for scene in scenes]
+            scenes = [MapResult.open(path.parent, water) for path in sorted(folder.glob(f"*/{RECORD}"))]
+            # The map that the scenes were compared with is none of them, unless a scene has that name.
+            found += [one for one in scenes if one.folder.name != BEFORE or one.record.get("collection")]
         else:
             found.append(MapResult.open(folder, water))
     return found
@@ -186,14 +188,19 @@ def _read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def _water_class(names: Sequence[str], chosen: str | None, folder: Path) -> int:
+def water_class(names: Sequence[str], chosen: str | None, where: object) -> int:
+    """Returns the index of the class that is water, as `MapResult.open`; `where` the names are is for messages.
+
+    Raises:
+        UsageError: there is no such class, or it has to be chosen.
+    """
     if chosen is not None:
         if chosen not in names:
-            raise UsageError(f"{folder}: has no class {chosen}; its classes are {', '.join(names)}")
+            raise UsageError(f"{where}: has no class {chosen}; its classes are {', '.join(names)}")
         return names.index(chosen)
     if len(names) == 2:
         return 1
     for name in WATER_NAMES:
         if name in names:
             return names.index(name)
-    raise UsageError(f"{folder}: which of its classes is water? water=NAME, one of {', '.join(names)}")
+    raise UsageError(f"{where}: which of its classes is water? water=NAME, one of {', '.join(names)}")

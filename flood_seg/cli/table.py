@@ -191,6 +191,7 @@ VERBS = (
             "flood-seg map --image scene.tif --out flood",
             "flood-seg map --image 'scenes/*.tif' --out maps map.scale=0.5 backend=openvino",
             "flood-seg map --image 's3://bucket/scenes/*.tif' --out s3://bucket/maps",
+            "flood-seg map --image after.tif --before before.tif --permanent rivers.gpkg --out flood",
         ),
         (
             MODEL,
@@ -198,9 +199,29 @@ VERBS = (
                  "line, a STAC item or catalogue; also in s3:// or at https://"),
             Flag("out", "folder of the results, also in s3://; of several scenes, folder of their folders (default: "
                  "NAME_map beside each scene)"),
+            Flag("before", "an earlier image of the place, which is mapped first, or the folder of its map: what has "
+                 "changed since"),
+            Flag("permanent", "polygons of permanent water, or a raster of its occurrence: which water is flood"),
+            Flag("cloud", "polygons or a raster of clouds, below which nothing is observed"),
             Flag("dry-run", "only print sizes, windows, and the time and disk space that are required", bool, False),
         ),
-        config="map", overrides="map.*, backend=ENGINE, threshold and batch_size; see configs/map.yaml",
+        config="map",
+        overrides="map.*, change.*, permanent.*, cloud.*, backend=ENGINE and threshold; see configs/map.yaml",
+    ),
+    Verb(
+        "flood-series", "flood_seg.verbs.flood_series:flood_series",
+        "Compare maps of several dates: flooded area over time, largest extent, number of dates under water.",
+        (
+            "flood-seg flood-series --results map_0714 map_0716 map_0718 --out series",
+            "flood-seg flood-series --results maps --out series series.resolution=10",
+        ),
+        (
+            Flag("results", "folders that flood-seg map has made, also archives; those of one day are one date", tuple,
+                 ()),
+            Flag("out", "folder of series.json, series.csv, series.png, maximum.tif and count.tif", str,
+                 "flood_series"),
+        ),
+        config="flood_series", overrides="series.*; see configs/flood_series.yaml",
     ),
     Verb(
         "report", "flood_seg.verbs.report:report",

@@ -17,6 +17,8 @@ from flood_seg.errors import LogitsError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+STEPS = 65535  # that probabilities are counted in as integers
+
 
 def check_logits(logits: np.ndarray, where: str = "") -> np.ndarray:
     """Returns `logits`, float32 of any shape, where all are finite.
@@ -99,8 +101,8 @@ def to_labels(classes: np.ndarray, values: Sequence[int]) -> np.ndarray:
 
 
 def to_16_bits(probabilities: np.ndarray) -> np.ndarray:
-    """Returns probabilities, float32 in [0, 1], as integers from 0 to 65535, uint16 of their shape."""
-    return np.rint(probabilities * np.float32(65535)).astype(np.uint16)
+    """Returns probabilities, float32 in [0, 1], as integers from 0 to `STEPS`, uint16 of their shape."""
+    return np.rint(probabilities * np.float32(STEPS)).astype(np.uint16)
 
 
 def to_logits(probabilities: np.ndarray, temperature: float = 1.0) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The areas of a scene as a vector layer: polygons of each class, with their sizes and mean probabilities."""
+"""The classes of a raster as a vector layer: polygons of each class, with their sizes and mean probabilities."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from flood_seg.console import warn
 from flood_seg.imaging.gdal import open_raster, read_georeference
 from flood_seg.products.class_means import mean_over
 from flood_seg.products.ground import Ground, to_map
+from flood_seg.products.layers import Legend
 from flood_seg.products.outlines import reshape
 from flood_seg.products.trace import UNOBSERVED, trace_polygons
 from flood_seg.products.vector_file import IN_WGS84, write_vectors
@@ -20,6 +21,7 @@ from flood_seg.resources import enough_memory
 from flood_seg.scenes.grid import Box
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from flood_seg.config.schema.scenes import MapOptions
@@ -56,23 +58,43 @@ def write_areas(
             of the files.
 
     Returns:
+        a summary of each class but the background; raises as `write_polygons`.
+    """
+    layers = layers or folder
+    bands = range(len(spec.class_names)) if spec.task == "binary" else range(1, len(spec.class_names) + 1)
+    probability = None if options.probability == "none" else layers / "probability.tif"
+    return write_polygons(folder / "areas", layers / "mask.tif", Legend.of(spec), options, probability, bands)
+
+
+def write_polygons(
+    stem: Path, mask: Path, legend: Legend, options: MapOptions, probability: Path | None, bands: Sequence[int]
+) -> dict[str, ClassAreas]:
+    """Writes the polygons of each class of a raster but the background, in each format that is asked for.
+
+    Args:
+        stem: path of the files without their suffixes.
+        mask: the raster.
+        legend: of the raster.
+        options: formats, which polygons are written, and how their outlines are.
+        probability: a raster on the same pixels, of which each polygon gets the mean; None: none.
+        bands: of `probability`, of each class; that of the background is not used.
+
+    Returns:
         a summary of each class but the background; empty where no format is asked for.
 
     Raises:
-        ImageError: a layer cannot be read.
+        ImageError: a raster cannot be read.
         OutputError: a file cannot be written.
         OutOfMemoryError: there are too many polygons.
     """
     for suffix in set(VECTORS) - set(options.vectors):  # of an earlier run, with other polygons
-        (folder / f"areas.{suffix}").unlink(missing_ok=True)
+        stem.with_suffix(f".{suffix}").unlink(missing_ok=True)
     if not options.vectors:
         return {}
-    layers = layers or folder
-    mask = layers / "mask.tif"
     with enough_memory(f"{mask}: its polygons", "map.vectors=[] leaves them out"):
         with open_raster(mask) as dataset:
             size: tuple[int, int] = dataset.shape
-            traced = trace_polygons(dataset, spec)
+            traced = trace_polygons(dataset, legend)
         georeference = read_georeference(mask, *size)
         ground = Ground.of(georeference)
         polygons = traced.select((traced.classes != UNOBSERVED)[traced.ring_polygons])
@@ -82,18 +104,18 @@ def write_areas(
         chosen = large[polygons.ring_polygons]
         polygons, areas, lengths = polygons.select(chosen), areas[chosen], lengths[chosen]
         # Of the pixels that have the class, so before holes are filled.
-        probabilities = _mean_probability(layers / "probability.tif", polygons, spec, options)
+        probabilities = _mean_probability(probability, polygons, bands)
         if options.min_hole:
             chosen = ~_small_holes(polygons, areas, options.min_hole)
             polygons, areas, lengths = polygons.select(chosen), areas[chosen], lengths[chosen]
         if options.smooth or options.simplify:
             polygons = reshape(polygons, options.smooth, options.simplify, size)
             areas, lengths = _measure(polygons, ground, size)
-        fields = {"class": np.array(spec.class_names, object)[polygons.classes]}
+        fields = {"class": np.array(legend.names, object)[polygons.classes]}
         fields |= _sizes(polygons, areas, lengths, ground)
         fields |= {"mean_probability": probabilities, "touches_edge": touching}
-        _write_files(folder, polygons, fields, georeference, options.vectors)
-    return _summary(polygons.classes, fields["area_m2"], spec)
+        _write_files(stem, polygons, fields, georeference, options.vectors)
+    return _summary(polygons.classes, fields["area_m2"], legend)
 
 
 def _touches_edge(polygons: Polygons, traced: Polygons, size: tuple[int, int]) -> np.ndarray:
@@ -135,13 +157,12 @@ def _small_holes(polygons: Polygons, areas: np.ndarray, smallest: float) -> np.n
     return small
 
 
-def _mean_probability(path: Path, polygons: Polygons, spec: ModelSpec, options: MapOptions) -> np.ndarray:
+def _mean_probability(path: Path | None, polygons: Polygons, bands: Sequence[int]) -> np.ndarray:
     """Returns the mean probability of each polygon's class, float64 [polygons]; not a number where none is written."""
-    if options.probability == "none":
+    if path is None:
         return np.full(len(polygons), np.nan)
     with open_raster(path) as dataset:
-        bands = polygons.classes if spec.task == "binary" else polygons.classes + 1
-        return mean_over(dataset, bands, polygons)
+        return mean_over(dataset, np.asarray(bands)[polygons.classes], polygons)
 
 
 def _sizes(polygons: Polygons, areas: np.ndarray, lengths: np.ndarray, ground: Ground | None) -> dict[str, np.ndarray]:
@@ -154,14 +175,14 @@ def _sizes(polygons: Polygons, areas: np.ndarray, lengths: np.ndarray, ground: G
 
 
 def _write_files(
-    folder: Path, polygons: Polygons, fields: dict[str, np.ndarray], georeference: dict[str, Any], formats: list[str]
+    stem: Path, polygons: Polygons, fields: dict[str, np.ndarray], georeference: dict[str, Any], formats: list[str]
 ) -> None:
     place, crs = georeference.get("transform"), georeference.get("crs")
     cols, rows = polygons.vertices.T
     # As GIS draw rasters without a place: rows count downwards from 0.
     located = polygons.geometries(np.column_stack(to_map(place, cols, rows) if place else (cols, -rows)))
     known = crs.to_wkt() if place and crs else None
-    for path in (folder / f"areas.{suffix}" for suffix in formats):
+    for path in (stem.with_suffix(f".{suffix}") for suffix in formats):
         if path.suffix[1:] in IN_WGS84 and not known:
             path.unlink(missing_ok=True)
             warn(f"{path}: is not written, since it is in WGS 84 and the scene has no CRS")
@@ -169,9 +190,9 @@ def _write_files(
             write_vectors(path, located, fields, known)
 
 
-def _summary(classes: np.ndarray, areas: np.ndarray, spec: ModelSpec) -> dict[str, ClassAreas]:
+def _summary(classes: np.ndarray, areas: np.ndarray, legend: Legend) -> dict[str, ClassAreas]:
     found = {}
-    for index, name in enumerate(spec.class_names[1:], 1):
+    for index, name in enumerate(legend.names[1:], 1):
         total = float(areas[classes == index].sum())
         count = int(np.count_nonzero(classes == index))
         found[name] = ClassAreas(count, None if np.isnan(total) else total)

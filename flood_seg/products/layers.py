@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +16,12 @@ from flood_seg.imaging.postprocess import to_labels
 from flood_seg.products.ground import Ground
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from rasterio.io import DatasetWriter
 
+    from flood_seg.classes import Color
     from flood_seg.config.schema.scenes import ProbabilityType
     from flood_seg.scenes.cells import Cell
     from flood_seg.scenes.grid import Box
@@ -38,10 +39,8 @@ _COG: dict[str, Any] = {
     "num_threads": "all_cpus",
 }
 # The lowest level with a predictor makes smaller files than the default without, in half the time.
-_COG_OF: dict[str, dict[str, Any]] = {
-    "mask.tif": {"overview_resampling": "mode"},
-    "probability.tif": {"overview_resampling": "average", "level": 1, "predictor": "yes"},
-}
+_OF_CLASSES: dict[str, Any] = {"overview_resampling": "mode"}
+_OF_PROBABILITIES: dict[str, Any] = {"overview_resampling": "average", "level": 1, "predictor": "yes"}
 
 
 @dataclass
@@ -53,18 +52,70 @@ class LayerStatistics:
         unobserved: pixels without data.
         expected: the sum of the probabilities of each class, in pixels.
         square_metres: geodesic area of each class; None: the scene is not georeferenced.
+        hidden: of the pixels without data, those that a cover hides; None: there is none.
     """
 
     pixels: list[int]
     unobserved: int = 0
     expected: list[float] = field(default_factory=list)
     square_metres: list[float] | None = None
+    hidden: int | None = None
 
 
 def mask_values(spec: ModelSpec) -> tuple[int, ...]:
     """Returns the value of each class in a mask: its label value, or its index where label values do not leave 255."""
     labels = spec.label_values
     return labels if all(0 <= value < NODATA for value in labels) else tuple(range(len(labels)))
+
+
+@dataclass(frozen=True)
+class Legend:
+    """The classes of a raster.
+
+    Attributes:
+        names: of the classes; the first one is the background, which has no polygons.
+        values: in the raster, of each class; none is 255, which is no data.
+        colors: RGB of each class; the background is not drawn.
+    """
+
+    names: tuple[str, ...]
+    values: tuple[int, ...]
+    colors: tuple[Color, ...]
+
+    @classmethod
+    def of(cls, spec: ModelSpec) -> Legend:
+        """Returns that of mask.tif."""
+        return cls(spec.class_names, mask_values(spec), tuple(class_colors(spec)))
+
+    def describe(self, out: DatasetWriter) -> None:
+        """Writes the legend into a raster that is open for writing: a colour table and tags."""
+        colors = {value: (*color, 255) for value, color in zip(self.values, self.colors, strict=True)}
+        out.write_colormap(1, colors | {NODATA: (0, 0, 0, 0)})
+        out.set_band_description(1, "class")
+        out.update_tags(1, **{f"CLASS_{value}": name for value, name in zip(self.values, self.names, strict=True)})
+
+
+@dataclass(frozen=True)
+class DerivedLayer:
+    """A raster of classes that was made of a finished mask and of something else, the water of an earlier map say.
+
+    Attributes:
+        title: for readers.
+        file: its name.
+        legend: of its classes.
+        pixels: of each class.
+        square_metres: geodesic area of each class; None: the scene is not georeferenced.
+        figures: about it in the STAC item, by the name of the property.
+        warnings: about it.
+    """
+
+    title: str
+    file: str
+    legend: Legend
+    pixels: tuple[int, ...]
+    square_metres: tuple[float, ...] | None
+    figures: dict[str, Any]
+    warnings: tuple[str, ...]
 
 
 class LayerWriter:
@@ -121,9 +172,17 @@ class LayerWriter:
                 layer.close()
             (self.work / name).unlink(missing_ok=True)
 
-    def write(self, cells: Iterable[Cell]) -> None:
-        """Writes cells, each once, in any order; one thread at a time; raises OutputError."""
+    def write(self, cells: Iterable[Cell], hidden: Callable[[Box], np.ndarray] | None = None) -> None:
+        """Writes cells, each once, in any order; one thread at a time; raises OutputError.
+
+        Args:
+            cells: of the scene.
+            hidden: returns where a rectangle is hidden, by a cloud say, bool [height, width]: it has no data then, and
+                counts as such.
+        """
         for cell in cells:
+            if hidden and cell.probabilities is not None:
+                cell = self._without(cell, hidden(cell.box))
             self._statistics.unobserved += cell.valid.size - int(np.count_nonzero(cell.valid))
             if cell.probabilities is None:
                 continue
@@ -133,6 +192,17 @@ class LayerWriter:
             self._write("mask.tif", cell.box, _with_nodata(labels, cell.valid, np.uint8(NODATA))[None])
             if "probability.tif" in self._layers:
                 self._write("probability.tif", cell.box, _encode(cell.probabilities, cell.valid, self._type))
+
+    def _without(self, cell: Cell, hidden: np.ndarray) -> Cell:
+        """Returns a cell without what is hidden."""
+        assert cell.probabilities is not None
+        covered = cell.valid & hidden
+        count = int(np.count_nonzero(covered))
+        self._statistics.hidden = (self._statistics.hidden or 0) + count
+        if not count:
+            return cell
+        valid = cell.valid & ~hidden
+        return replace(cell, valid=valid, probabilities=np.where(valid, cell.probabilities, 0) if valid.any() else None)
 
     def _write(self, name: str, box: Box, values: np.ndarray) -> None:
         window = ((box.row, box.row + box.height), (box.col, box.col + box.width))
@@ -148,13 +218,52 @@ class LayerWriter:
 
     def publish(self, folder: Path) -> None:
         """Writes the Cloud Optimized GeoTIFFs, with overviews, into a folder; raises OutputError."""
-        from rasterio.shutil import copy
-
         (folder / "probability.tif").unlink(missing_ok=True)  # of an earlier run
         for name in self._layers:
-            options = _COG | ({"nbits": 16} if self._type == "float16" and name != "mask.tif" else {})
+            options = _OF_CLASSES if name == "mask.tif" else _OF_PROBABILITIES
+            if self._type == "float16" and name != "mask.tif":
+                options = options | {"nbits": 16}
             with atomic_path(folder / name) as temporary, _writing(folder / name):
-                copy(self.work / name, temporary, **options | _COG_OF[name])
+                _copy(self.work / name, temporary, options)
+
+
+@contextmanager
+def write_classes(
+    path: Path, size: tuple[int, int], georeference: Mapping[str, Any], legend: Legend | None, **profile: Any
+) -> Iterator[DatasetWriter]:
+    """Yields a raster of classes, or of counts, to be written window by window; it becomes a Cloud Optimized GeoTIFF.
+
+    The file is there whole or not at all. What is not written has no data.
+
+    Args:
+        path: of the file.
+        size: height and width.
+        georeference: of the raster; see `read_georeference`.
+        legend: of a raster of classes, uint8 with nodata 255; None: `profile` says what it is.
+        profile: entries of rasterio's profile.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    chosen = {"count": 1, "dtype": "uint8", "nodata": NODATA} | profile
+    with atomic_path(path) as temporary, _writing(path):
+        plain = temporary.with_suffix(".plain.tif")
+        try:
+            place = dict(georeference) | {"height": size[0], "width": size[1]}
+            with import_rasterio().open(plain, "w", **_LAYOUT | place | chosen) as out:
+                if legend:
+                    legend.describe(out)
+                yield out
+            _copy(plain, temporary, _OF_CLASSES)
+        finally:
+            plain.unlink(missing_ok=True)
+
+
+def _copy(plain: Path, path: Path, options: Mapping[str, Any]) -> None:
+    """Makes a Cloud Optimized GeoTIFF, with overviews, of a plain one."""
+    from rasterio.shutil import copy
+
+    copy(plain, path, **_COG | dict(options))
 
 
 @contextmanager
@@ -206,8 +315,4 @@ def _describe(out: DatasetWriter, spec: ModelSpec, names: Iterable[str], probabi
             out.scales, out.offsets = [PROBABILITY_STEP] * out.count, [0.0] * out.count
             out.units = ["probability"] * out.count
         return
-    values = mask_values(spec)
-    colors = dict(zip(values, class_colors(spec), strict=True))
-    out.write_colormap(1, {value: (*color, 255) for value, color in colors.items()} | {NODATA: (0, 0, 0, 0)})
-    out.set_band_description(1, "class")
-    out.update_tags(1, **{f"CLASS_{value}": name for value, name in zip(values, spec.class_names, strict=True)})
+    Legend.of(spec).describe(out)

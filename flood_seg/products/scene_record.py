@@ -35,13 +35,8 @@ def signature(scene: Scene, scale: float, digest: str, predictor: Predictor, opt
     """
     files: dict[str, Any] = {}
     for path in band_files(scene.path, BandSelection.of(predictor.spec)):
-        if is_gdal_name(path):
-            files[address(path)] = fingerprint(address(path)) if "://" in address(path) else None
-        else:
-            status, name = path.stat(), scene.source if path == scene.path else str(path)
-            is_text = path.suffix.lower() == ".vrt"  # that of a STAC item is written anew on another machine
-            version = sha256(path.read_bytes()).hexdigest() if is_text else status.st_mtime_ns
-            files[name] = [status.st_size, version]
+        name = address(path) if is_gdal_name(path) else scene.source if path == scene.path else str(path)
+        files[name] = file_version(path)
     chosen = asdict(options)
     return {
         "model": digest,
@@ -54,6 +49,15 @@ def signature(scene: Scene, scale: float, digest: str, predictor: Predictor, opt
         "layers": {"threshold": predictor.threshold} | {key: chosen[key] for key in _OF_LAYERS},
         "products": {key: chosen[key] for key in sorted(_OF_PRODUCTS)},
     }
+
+
+def file_version(path: Path) -> Any:
+    """Returns what changes with the content of a file, or of what else GDAL opens, for JSON; None: it is not known."""
+    if is_gdal_name(path):
+        return fingerprint(address(path)) if "://" in address(path) else None
+    status = path.stat()
+    is_text = path.suffix.lower() == ".vrt"  # that of a STAC item is written anew on another machine
+    return [status.st_size, sha256(path.read_bytes()).hexdigest() if is_text else status.st_mtime_ns]
 
 
 def of_blocks(state: dict[str, Any]) -> dict[str, Any]:
@@ -100,7 +104,7 @@ def layer_figures(statistics: LayerStatistics, spec: ModelSpec, total: int) -> d
         "area_m2": {name: round(areas[number], 2) for number, name in by_class.items()} if areas else None,
         "expected_shares": {name: statistics.expected[number] / total for number, name in by_class.items()},
         "unobserved_share": statistics.unobserved / total,
-    }
+    } | ({} if statistics.hidden is None else {"cloud_share": statistics.hidden / total})
 
 
 def layer_statistics(record: dict[str, Any], spec: ModelSpec, total: int) -> LayerStatistics:
@@ -108,9 +112,11 @@ def layer_statistics(record: dict[str, Any], spec: ModelSpec, total: int) -> Lay
     shares, areas, expected, unobserved = (
         record["properties"][f"flood_seg:{key}"] for key in ("shares", "area_m2", "expected_shares", "unobserved_share")
     )
+    hidden = record["properties"].get("flood_seg:cloud_share")
     return LayerStatistics(
         [round(shares[name] * total) for name in spec.class_names],
         round(unobserved * total),
         [expected[name] * total for name in spec.class_names],
         [areas[name] for name in spec.class_names] if areas else None,
+        round(hidden * total) if hidden is not None else None,
     )

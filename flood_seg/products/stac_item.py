@@ -7,35 +7,55 @@ from datetime import UTC, datetime
 from hashlib import file_digest
 from typing import TYPE_CHECKING, Any
 
-from flood_seg.imaging.display import class_colors
 from flood_seg.products.ground import Ground
-from flood_seg.products.layers import mask_values
+from flood_seg.products.layers import Legend
 from flood_seg.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from pystac import Item
+    from pystac import Asset, Item
     from pystac.extensions.classification import Classification
 
+    from flood_seg.products.layers import DerivedLayer
     from flood_seg.scenes.scene import Scene
     from flood_seg.spec import ModelSpec
 
 RECORD = "item.json"  # written last: where it is, the scene is done
+_COG = "image/tiff; application=geotiff; profile=cloud-optimized"
+_VECTORS = {
+    "gpkg": "application/geopackage+sqlite3",
+    "fgb": "application/vnd.flatgeobuf",
+    "geojson": "application/geo+json",
+    "kml": "application/vnd.google-earth.kml+xml",
+}
+
+
+def _vectors(name: str, title: str) -> dict[str, tuple[str, list[str], str]]:
+    return {f"{name}.{suffix}": (media_type, ["data"], title) for suffix, media_type in _VECTORS.items()}
+
+
 # Media type, roles and title of each file that a scene may have.
 FILES = {
-    "mask.tif": ("image/tiff; application=geotiff; profile=cloud-optimized", ["data", "labels"], "Class of each pixel"),
-    "probability.tif": ("image/tiff; application=geotiff; profile=cloud-optimized", ["data"], "Probability"),
-    "areas.gpkg": ("application/geopackage+sqlite3", ["data"], "Polygons of each class"),
-    "areas.fgb": ("application/vnd.flatgeobuf", ["data"], "Polygons of each class"),
-    "areas.geojson": ("application/geo+json", ["data"], "Polygons of each class"),
-    "areas.kml": ("application/vnd.google-earth.kml+xml", ["data"], "Polygons of each class"),
+    "mask.tif": (_COG, ["data", "labels"], "Class of each pixel"),
+    "probability.tif": (_COG, ["data"], "Probability"),
+    **_vectors("areas", "Polygons of each class"),
     "map.html": ("text/html", ["overview"], "Map"),
+    "change.tif": (_COG, ["data", "labels"], "Change of the water since an earlier map"),
+    "change.json": ("application/json", ["metadata"], "Figures of the change"),
+    **_vectors("change", "Polygons of the change"),
+    "flood.tif": (_COG, ["data", "labels"], "Flood and permanent water"),
+    "flood.json": ("application/json", ["metadata"], "Figures of flood and permanent water"),
+    **_vectors("flood", "Polygons of flood and permanent water"),
 }
 PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
 
 
-def make_item(scene: Scene, spec: ModelSpec, model: str, folder: Path, figures: dict[str, Any]) -> Item:
+def make_item(
+    scene: Scene, spec: ModelSpec, model: str, folder: Path, figures: dict[str, Any],
+    derived: Sequence[DerivedLayer] = (),
+) -> Item:  # fmt: skip
     """Makes the item of a scene whose files are in a folder; `figures` are properties that it has beside others.
 
     The time is the scene's own, of its TIFF tags, or that of its file; `flood_seg:datetime_source` says which.
@@ -64,7 +84,8 @@ def make_item(scene: Scene, spec: ModelSpec, model: str, folder: Path, figures: 
             asset = pystac.Asset(f"./{name}", title, media_type=media_type, roles=roles)
             item.add_asset(name.replace(".", "_"), asset)
             FileExtension.ext(asset, add_if_missing=True).apply(checksum=checksum(file), size=file.stat().st_size)
-    _add_classes(item, spec)
+    for name, legend in {"mask.tif": Legend.of(spec), **{one.file: one.legend for one in derived}}.items():
+        _add_classes(item.assets[name.replace(".", "_")], legend)
     return item
 
 
@@ -133,9 +154,9 @@ def _class(value: int, name: str, color: str | None = None) -> Classification:
     return Classification.create(value, None, re.sub(r"[^0-9A-Za-z_-]", "_", name), title=name, color_hint=color)
 
 
-def _add_classes(item: Item, spec: ModelSpec) -> None:
+def _add_classes(asset: Asset, legend: Legend) -> None:
     from pystac.extensions.classification import ClassificationExtension
 
-    named = zip(mask_values(spec), spec.class_names, class_colors(spec), strict=True)
+    named = zip(legend.values, legend.names, legend.colors, strict=True)
     classes = [_class(value, name, "".join(f"{one:02X}" for one in color)) for value, name, color in named]
-    ClassificationExtension.ext(item.assets["mask_tif"], add_if_missing=True).apply(classes)
+    ClassificationExtension.ext(asset, add_if_missing=True).apply(classes)

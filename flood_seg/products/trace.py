@@ -1,4 +1,4 @@
-"""Polygons of the classes in a mask, traced by GDAL, which reads it line by line: they have no seams.
+"""Polygons of the classes in a raster, traced by GDAL, which reads it line by line: they have no seams.
 
 Where most of the mask has no data, only the parts around the blocks that its file has are traced.
 """
@@ -13,14 +13,14 @@ import cv2
 import numpy as np
 
 from flood_seg.imaging.gdal import import_rasterio, stored_blocks
-from flood_seg.products.layers import NODATA, mask_values
+from flood_seg.products.layers import NODATA
 from flood_seg.products.polygons import Polygons, offsets
 from flood_seg.scenes.grid import Box
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
-    from flood_seg.spec import ModelSpec
+    from flood_seg.products.layers import Legend
 
 UNOBSERVED = 255  # class index of areas without data
 
@@ -32,20 +32,20 @@ _VRT = """<VRTDataset rasterXSize="{box.width}" rasterYSize="{box.height}"><VRTR
 </VRTRasterBand></VRTDataset>"""
 
 
-def trace_polygons(mask: DatasetReader, spec: ModelSpec) -> Polygons:
+def trace_polygons(mask: DatasetReader, legend: Legend) -> Polygons:
     """Returns the polygons of each class but the background, the first one, and of pixels without data.
 
     Pixels belong together where they share an edge (4-connectivity). Edges lie on those of pixels, so that the polygons
     are exact; vertices lie where an outline turns. In the order of GDAL, which is that of their last rows.
 
     Args:
-        mask: mask.tif, opened; see `LayerWriter`.
-        spec: of the model.
+        mask: the raster, opened; see `LayerWriter` and `write_classes`.
+        legend: of its classes.
     """
     from rasterio.features import shapes
 
     rasterio = import_rasterio()
-    indices = {value: index for index, value in enumerate(mask_values(spec))} | {NODATA: UNOBSERVED}
+    indices = {value: index for index, value in enumerate(legend.values)} | {NODATA: UNOBSERVED}
     kind, table = "SimpleSource", ""
     # GDAL skips pixels where a mask is 0: the raster is its own mask where 0 is the background. Elsewhere a look-up
     # table makes it so, which takes three times as long.

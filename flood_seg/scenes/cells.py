@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flood_seg.imaging.postprocess import STEPS
 from flood_seg.scenes.grid import Box
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from flood_seg.scenes.stream import BlockResult
 
 ROWS = 128  # of a part of a cell: what is computed of it stays in the processor's cache
-STEPS = 65535  # that the sums of blocks count probabilities in
 
 
 @dataclass(frozen=True)

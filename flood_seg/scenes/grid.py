@@ -225,6 +225,10 @@ class Grid:
         for _, windows in self.rows_of(block):
             yield from windows
 
+    def windows_in(self, block: Block) -> int:
+        """Returns the number of a block's windows."""
+        return len(self.rows.windows(block.row)) * len(self.cols.windows(block.col))
+
     def rows_of(self, block: Block) -> Iterator[tuple[Box, list[Box]]]:
         """Yields the pixels that each row of a block's windows covers, and the windows in it."""
         columns = [self.cols.span(window) for window in self.cols.windows(block.col)]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections import deque
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from os import environ
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +18,10 @@ from flood_seg.errors import BackendError, ConfigError, FloodSegError
 from flood_seg.inference.backends.streams import MAX_STREAMS
 from flood_seg.resources import cores
 from flood_seg.scenes.executor import Executor
-from flood_seg.scenes.ray_cluster import check_address, connect
+from flood_seg.scenes.ray_cluster import MODE, check_address, connect
+from flood_seg.scenes.ray_node import NodeWatch
 from flood_seg.scenes.ray_worker import SceneTask, SegmentWorker, file_size
+from flood_seg.signals import sigterm_as_interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -76,6 +82,8 @@ class RayExecutor(Executor):
         check_range("executor.gpus", gpus, 0)
         check_range("executor.blocks_in_flight", blocks_in_flight, 1, 100)
         check_range("executor.start_timeout", start_timeout, 0, open_low=True)
+        if not float(gpus).is_integer() and (gpus > 1 or gpus != round(gpus, 4)):
+            raise ConfigError(f"executor.gpus={gpus}: give a whole number, or a fraction of one with 4 decimals")
         if address is None and cpus > cores():
             raise ConfigError(f"executor.cpus={cpus}: this machine has {counted(cores(), 'core')} to use")
         threads = {"threads": cpus, "streams": min(cpus, MAX_STREAMS)}
@@ -95,20 +103,44 @@ class RayExecutor(Executor):
             ServerError: it does not respond.
             ModuleNotFoundError: Ray is not installed.
         """
-        self._ray = connect(self._address)
-        found = self._ray.cluster_resources()
-        rooms = [found.get("CPU", 0) // self._resources["num_cpus"]]
-        if self._resources["num_gpus"]:
-            rooms.append(found.get("GPU", 0) // self._resources["num_gpus"])
-        self._count = self._count or max(1, int(min(rooms)))
+        with ExitStack() as stack:
+            if threading.current_thread() is threading.main_thread():  # Ray replaces the handler, and logs a stack
+                stack.callback(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+            self._ray = connect(self._address)
+            stack.callback(self._ray.shutdown)
+            stack.enter_context(sigterm_as_interrupt())
+            self._node = NodeWatch(self._ray)
+            stack.callback(self._node.close)
+            room = self._room()
+            if not room and self._address is None:  # which no autoscaler changes
+                raise BackendError(
+                    f"executor=ray: no room for a worker on this machine: {self._demand()}; set executor.gpus"
+                )
+            self._count = self._count or max(1, room)
+            self._open = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Ends the workers, and a cluster that was started here."""
+        if self._node.has_ended:  # with the workers
+            return
         for worker in self._workers:
             self._ray.kill(worker.actor)
         self._workers = []
-        self._ray.shutdown()
+        self._open.close()
+
+    def _room(self) -> int:
+        """Returns how many workers the cluster's nodes have room for, now that none is busy."""
+        asked = {name[4:-1].upper(): number for name, number in self._resources.items() if number}
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        return sum(int(min(node.get(key, 0) // number for key, number in asked.items())) for node in nodes)
+
+    def _demand(self) -> str:
+        """Returns what each worker requires, and what the cluster has."""
+        asked = ", ".join(f"{number:g} {name[4:].upper()}" for name, number in self._resources.items() if number)
+        found = self._ray.cluster_resources()
+        has = ", ".join(f"{found.get(key, 0):g} {key}S" for key in ("CPU", "GPU"))
+        return f"each requires {asked}, the cluster has {has}" + ("" if self._room() else ", too little on each node")
 
     def segment(
         self, scene: Scene, predictor: Predictor, grid: Grid, blocks: Sequence[Block], batch_size: int
@@ -135,13 +167,18 @@ class RayExecutor(Executor):
             prepare(worker)
         seen = time.monotonic()
         while waiting or any(block for _, block in calls.values()):
+            self._node.check()
             self._hand_out(waiting, calls)
-            done, _ = self._ray.wait(list(calls), timeout=1)
+            try:
+                done, _ = self._ray.wait(list(calls), timeout=1)
+            except OSError as error:  # of the connection to this machine's node
+                raise self._node.ended() from error
             if any(worker.is_ready for worker in self._workers):
                 seen = time.monotonic()
             elif not done:
                 self._check_patience(time.monotonic() - seen)
             for call in done:
+                self._node.check()
                 worker, block = calls.pop(call)
                 try:
                     answer = self._ray.get(call)
@@ -191,7 +228,8 @@ class RayExecutor(Executor):
         reason = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "")[:300]
         self._lost_unready += not worker.is_ready
         if self._lost_unready > (1 + self.retries) * len(self._workers):  # a node may have been lost with many
-            raise BackendError(f"executor=ray: workers end before they are ready: {reason}") from error
+            token = "; where the cluster requires no token, unset RAY_AUTH_MODE" if environ.get(MODE) == "token" else ""
+            raise BackendError(f"executor=ray: workers end before they are ready: {reason}{token}") from error
         self._workers.remove(worker)
         self._ray.kill(worker.actor)  # it may only be out of reach
         warn("a worker was lost; its blocks are given to others")
@@ -199,14 +237,11 @@ class RayExecutor(Executor):
 
     def _check_patience(self, seconds: float) -> None:
         """Says what the command waits for, once, or gives up."""
-        asked = ", ".join(f"{number:g} {name[4:].upper()}" for name, number in self._resources.items() if number)
-        found = self._ray.cluster_resources()
-        has = ", ".join(f"{found.get(key, 0):g} {key}S" for key in ("CPU", "GPU"))
         if seconds > self._timeout:
             raise BackendError(
-                f"executor=ray: no worker has started in {self._timeout:g} s: each requires {asked}, the cluster has "
-                f"{has}; wait for others' work on it, or set executor.cpus, executor.gpus or executor.start_timeout"
+                f"executor=ray: no worker has started in {self._timeout:g} s: {self._demand()}; wait for others' work "
+                "on it, or set executor.cpus, executor.gpus or executor.start_timeout"
             )
         if seconds > PATIENCE_SECONDS and not self._has_waited:
             self._has_waited = True
-            warn(f"waits for the first worker: each requires {asked}, the cluster has {has}")
+            warn(f"waits for the first worker: {self._demand()}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,9 +47,12 @@ class KeptOpen:
     as it is read.
     """
 
-    def __init__(self, grid: Mapping[str, Any] | None = None) -> None:
-        """Takes the scene's crs, transform, width and height; None: nothing is warped."""
-        self._local, self._opened, self._grid = threading.local(), list[Any](), grid
+    def __init__(self, grid: Mapping[str, Any] | None = None, tolerance: float = 0.5) -> None:
+        """Takes the scene's crs, transform, width and height; None: nothing is warped.
+
+        A file whose edges lie within `tolerance` pixels of the scene's is not warped either.
+        """
+        self._local, self._opened, self._grid, self._tolerance = threading.local(), list[Any](), grid, tolerance
 
     @contextmanager
     def __call__(self, given: ImageInput) -> Iterator[DatasetReader]:
@@ -73,7 +76,9 @@ class KeptOpen:
             return dataset
         bounds = array_bounds(self._grid["height"], self._grid["width"], self._grid["transform"])
         pixel = math.sqrt(abs(self._grid["transform"].determinant))
-        if dataset.crs == self._grid["crs"] and np.allclose(dataset.bounds, bounds, rtol=0, atol=pixel / 2):
+        if dataset.crs == self._grid["crs"] and np.allclose(
+            dataset.bounds, bounds, rtol=0, atol=pixel * self._tolerance
+        ):
             return dataset
         warped: DatasetReader = WarpedVRT(dataset, resampling=Resampling.bilinear, **self._grid)
         self._opened.append(warped)
@@ -135,6 +140,17 @@ class Scene:
             source, time = tags.get(SOURCE_TAG, address(path)), _time(tags)
             return cls(path, source, dataset.height, dataset.width, bands, georeference, size, time, _opener=opener)
 
+    def aligned(self, other: Scene) -> Scene:
+        """Returns this scene as it is read on the pixels of another; both are georeferenced by a CRS and a transform.
+
+        Beyond its own edges it has no data, or is 0 where its file has no nodata value. To be closed by itself.
+        """
+        grid = other.georeference | {"height": other.height, "width": other.width}
+        return replace(
+            self, height=other.height, width=other.width, georeference=other.georeference,
+            ground_sample_distance=other.ground_sample_distance, _photo=None, _opener=KeptOpen(grid, tolerance=0.01),
+        )  # fmt: skip
+
     @property
     def name(self) -> str:
         """See `scene_name`."""
@@ -157,11 +173,14 @@ class Scene:
             ImageError: the file is damaged there, or has not the bands.
             OutOfMemoryError: there is not enough memory.
         """
+        return self.read_window(Window(box.row, box.col, box.height, box.width, (self.height, self.width)))
+
+    def read_window(self, window: Window) -> Raster:
+        """Reads a rectangle of the scene, which may be reduced or enlarged to `window.of` (not a photo); see `read`."""
         if self._photo is not None:
-            index = box.within(self.box)
+            index = Box(window.row, window.col, window.height, window.width).within(self.box)
             valid = None if self._photo.valid is None else self._photo.valid[index]
             return Raster(self._photo.values[index], self._photo.names, valid)
-        window = Window(box.row, box.col, box.height, box.width, (self.height, self.width))
         return read_bands(self.path, self.bands, window, self._opener)
 
     def find_data(self, box: Box) -> np.ndarray | None:
@@ -196,6 +215,10 @@ class Scene:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes its files."""
         self._opener.close()
 
 
@@ -203,6 +226,11 @@ def scene_name(path: Path) -> str:
     """Returns the name of a scene's file without its suffix, of whatever GDAL opens."""
     text = address(path).partition("?")[0] if is_gdal_name(path) else str(path)
     return Path(Path(text).name.rpartition(":")[2].strip('"')).stem or "scene"
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two paths, or two names of GDAL's, are those of the same file or folder."""
+    return one == other or (one.exists() and other.exists() and one.samefile(other))
 
 
 def _time(tags: Mapping[str, str]) -> datetime | None:

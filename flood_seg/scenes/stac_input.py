@@ -19,17 +19,15 @@ from flood_seg.imaging.gdal import open_raster
 from flood_seg.imaging.source import gdal_name
 from flood_seg.object_store import SCHEME, TIMEOUT_S, ObjectFolder, fingerprint
 from flood_seg.scenes.scene import SOURCE_TAG
+from flood_seg.scenes.stac_assets import choose_assets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pystac import Asset, Item
+    from pystac import Item
     from rasterio.io import DatasetReader
 
 _JSON = (".json", ".geojson")
-_RASTER_TYPES = ("image/tiff", "image/vnd.stac.geotiff", "image/jp2", "application/x-netcdf")
-_RASTER_SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt", ".nc")
-_NO_DATA_ROLES = ("thumbnail", "overview", "metadata")
 _GDAL_TYPES = {"uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32",
                "int32": "Int32", "float32": "Float32", "float64": "Float64"}  # fmt: skip
 
@@ -39,7 +37,7 @@ class AssetChoice:
     """What is taken of an item.
 
     Attributes:
-        keys: of the assets; empty: those that hold the bands.
+        keys: of the assets, or `KEY:NUMBER`, a band of one; empty: those that hold the bands.
         bands: of the model, in lower case.
         folder: of the virtual rasters.
     """
@@ -128,54 +126,9 @@ def _own_address(feature: dict[str, Any]) -> str | None:
     return next((link["href"] for link in feature.get("links", []) if link.get("rel") == "self"), None)
 
 
-def chosen_bands(item: Item, choice: AssetChoice) -> list[tuple[str, int | None, str]]:
-    """Returns what is read of an item: the key of an asset, a band's number in it (None: all of them) and its name.
-
-    Raises:
-        DataError: the item has not the assets, or it is not clear which ones are meant.
-    """
-    rasters = {key: asset for key, asset in item.assets.items() if _is_raster(asset)}
-    if choice.keys:
-        if missing := [key for key in choice.keys if key not in item.assets]:
-            raise DataError(f"{item.id}: has no asset {missing[0]}; map.assets may be {', '.join(item.assets)}")
-        return [(key, None, key) for key in choice.keys]
-    places = {key: _bands(key, asset) for key, asset in rasters.items()}
-    for named in places.values():  # all in one file, else each in the first one that has it
-        if all(band in named for band in choice.bands):
-            return [(next(key for key in places if places[key] is named), named[band], band) for band in choice.bands]
-    found = {band: next(((key, named[band]) for key, named in places.items() if band in named), None)
-             for band in choice.bands}  # fmt: skip
-    if all(found.values()):
-        return [(*place, band) for band, place in found.items() if place]
-    data = [key for key, asset in rasters.items() if "data" in (asset.roles or [])] or list(rasters)
-    if len(data) == 1:
-        return [(data[0], None, data[0])]
-    missing = [band for band, place in found.items() if place is None]
-    raise DataError(
-        f"{item.id}: no asset has the band {', '.join(missing)}; set map.assets to some of {', '.join(item.assets)}"
-    )
-
-
-def _is_raster(asset: Asset) -> bool:
-    suffix = PurePosixPath(urlsplit(asset.href).path).suffix.lower()
-    kind = (asset.media_type or "").startswith(_RASTER_TYPES) or (not asset.media_type and suffix in _RASTER_SUFFIXES)
-    return kind and not set(asset.roles or ()) & set(_NO_DATA_ROLES)
-
-
-def _bands(key: str, asset: Asset) -> dict[str, int]:
-    """Returns the number of each band of an asset, by its name and its common name in lower case."""
-    bands = asset.extra_fields.get("bands") or asset.extra_fields.get("eo:bands") or []
-    names = {key.lower(): 1} if len(bands) < 2 else {}
-    for number, band in enumerate(bands, 1):
-        for field in ("name", "common_name", "eo:common_name"):
-            if name := str(band.get(field, "")).lower():
-                names.setdefault(name, number)
-    return names
-
-
 def _virtual_raster(item: Item, choice: AssetChoice) -> str:
     """Returns the XML of a raster whose bands are those of assets, at the finest of their resolutions."""
-    chosen = chosen_bands(item, choice)
+    chosen = choose_assets(item, choice.keys, choice.bands)
     with ExitStack() as stack:
         opened = {
             key: stack.enter_context(open_raster(gdal_name(item.assets[key].href)))
@@ -199,10 +152,10 @@ def _virtual_raster(item: Item, choice: AssetChoice) -> str:
             ElementTree.SubElement(metadata, "MDI", key=name).text = value
         for key, number, name in chosen:
             dataset = opened[key]
-            for index in [number] if number else range(1, dataset.count + 1):
-                if index > dataset.count:
+            for index in range(1, dataset.count + 1) if number is None else [number]:
+                if not 1 <= index <= dataset.count:
                     raise ImageError(f"{item.id}: asset {key} has no band {index} ({name})")
-                given = name if number or dataset.count == 1 else dataset.descriptions[index - 1]
+                given = name if number is not None or dataset.count == 1 else dataset.descriptions[index - 1]
                 _add_band(root, item.assets[key].href, dataset, index, given, (finest.height, finest.width))
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode") + "\n"

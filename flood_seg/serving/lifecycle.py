@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 import urllib.request
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -23,8 +23,6 @@ from flood_seg.serving import docker, embedded
 from flood_seg.serving.processes import command_line, find, group_of, is_running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from flood_seg.config.schema import TritonConfig
 
 POLL = 0.05  # seconds
@@ -128,20 +126,6 @@ def _reason(server: Server) -> str:
             return found[1].strip()[:300]
     lines = [line for line in text.splitlines() if line.strip()]
     return lines[-1].strip()[:300] if lines else "it printed nothing"
-
-
-@contextmanager
-def sigterm_as_interrupt() -> Iterator[None]:
-    """Makes SIGTERM end the body as Ctrl-C does."""
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    earlier = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, earlier)
 
 
 def wait_until_ended(server: Server) -> NoReturn:

@@ -13,6 +13,7 @@ from flood_seg.errors import ModelError, ServerError, UsageError
 from flood_seg.inference.engines import Engine, backend_class, on_gpu, open_backend
 from flood_seg.serving import docker, embedded, lifecycle
 from flood_seg.serving.repository import Serving, write_repository
+from flood_seg.signals import sigterm_as_interrupt
 
 if TYPE_CHECKING:
     from flood_seg.config.schema import TritonConfig
@@ -43,7 +44,7 @@ def serve(
     if runtime == "docker":
         containers.ensure_image(f"{docker.IMAGE}:{triton.docker_version}-py3")
     write_repository(root, triton.model_name, model, spec, serving)
-    with lifecycle.sigterm_as_interrupt():
+    with sigterm_as_interrupt():
         server = lifecycle.start(triton, runtime, root, detach)
         try:
             lifecycle.wait_until_ready(server)

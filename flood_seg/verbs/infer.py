@@ -95,7 +95,8 @@ def segment_images(
     spec, most = backend.spec, min(config.batch_size, len(jobs))
     check_batch_memory("batch_size", most, len(spec.bands), spec.height, spec.width)
     predictor = Predictor(backend, config.threshold, config.value_scale)
-    locate = bool(config.output.locations) and not Path(image).is_file()
+    several = not Path(image).is_file()
+    locate = several and bool(config.output.locations)
     segmenter = Segmenter(predictor, config.output, overlay, locate)
     todo = not_done(jobs, overlay, BandSelection.of(predictor.spec), model) if config.skip_existing else jobs
     images = [ImageState(job) for job in todo]
@@ -109,6 +110,8 @@ def segment_images(
             report.add(done)
     if locations:
         _write_locations(locations, config.output.locations, model)
+    if several:
+        _remove_locations(jobs, config.output.locations)
     report.conclude(time.perf_counter() - started)
 
 
@@ -116,6 +119,12 @@ def _locations(jobs: list[Job], images: list[ImageState], segmenter: Segmenter) 
     from flood_seg.inference.photos.locations import Locations  # only of several images, to begin sooner with one
 
     return Locations(jobs, images, segmenter.recall)
+
+
+def _remove_locations(jobs: list[Job], formats: Sequence[str]) -> None:
+    from flood_seg.inference.photos.locations import masks_folder, remove_locations
+
+    remove_locations(masks_folder(jobs), formats)
 
 
 def _write_locations(locations: Locations, formats: Sequence[str], model: str) -> None:

@@ -319,6 +319,26 @@ def test_nothing_is_written_without_a_position_or_where_it_is_switched_off(
     assert not list(tmp_path.rglob("photos.*")) and "taken" not in capsys.readouterr().out
 
 
+def test_files_that_are_switched_off_are_removed(red_model: Path, flight: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "masks"
+
+    def written() -> list[str]:
+        return sorted(path.name for path in folder.glob("photos.*"))
+
+    run(red_model, flight, folder, locations=["geojson", "kml", "html"])
+    run(red_model, flight, folder, skip=True, locations=["geojson"])
+    assert written() == ["photos.geojson"]
+    run(red_model, flight, folder, locations=["kml", "html"])
+    assert written() == ["photos.html", "photos.kml"]
+    run(red_model, flight / "1.jpg", folder / "1.png", locations=[])  # a photo alone says nothing of the others
+    assert written() == ["photos.html", "photos.kml"]
+    run(red_model, flight, folder, locations=[])
+    assert not written()
+    (folder / "photos.kml").write_text("<kml>of another program</kml>")
+    run(red_model, flight, folder, locations=["geojson"])
+    assert written() == ["photos.geojson", "photos.kml"]
+
+
 def test_a_format_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ConfigError, match="output.locations=gpx: allowed are geojson, kml, html"):
         defaults(OutputConfig, locations=["gpx"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from flood_seg.cli.main import main
 from flood_seg.imaging.postprocess import to_probabilities
 from flood_seg.imaging.preprocess import normalize
 from flood_seg.inference.backends.onnxruntime import OnnxRuntimeBackend
+from flood_seg.products import scene_map
 from tests.conftest import make_spec
 from tests.scenes.conftest import write_scene, write_smoothing_model
 
@@ -164,19 +164,22 @@ def test_files_made_of_the_layers_do_not_run_the_model_again(
     assert (out / "mask.tif").read_bytes() == (fresh / "mask.tif").read_bytes()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for a single process")
 def test_killed_and_continued(smoothing_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scene = write_scene(tmp_path / "scene.tif", noise(1200, 1200))
     assert run(smoothing_model, scene, tmp_path / "whole") == 0
     out = tmp_path / "map"
     command = [sys.executable, "-m", "flood_seg", "map", "--model", str(smoothing_model), "--image", str(scene),
                "--out", str(out), *OPTIONS]  # fmt: skip
-    for _ in range(2):
+    for stop, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)):
         before = len(list(out.glob(".blocks/*.npz")))
-        process = subprocess.Popen(command)
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         while process.poll() is None and len(list(out.glob(".blocks/*.npz"))) < before + 12:
             time.sleep(0.005)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        process.send_signal(stop)
+        error = process.communicate()[1]
+        assert process.returncode == code
+    assert error == "flood-seg: interrupted\n"
     finished = {file.name: file.stat().st_mtime_ns for file in out.glob(".blocks/*.npz")}
     assert 12 <= len(finished) < 144
     assert not (out / "item.json").exists()
@@ -184,6 +187,27 @@ def test_killed_and_continued(smoothing_model: Path, tmp_path: Path, capsys: pyt
     for name in ("mask.tif", "probability.tif"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in (tmp_path / "whole").iterdir())
+
+
+def test_no_old_item_stands_beside_new_layers(
+    smoothing_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene, out = write_scene(tmp_path / "scene.tif", noise()), tmp_path / "map"
+    assert run(smoothing_model, scene, out) == 0
+    old = (out / "mask.tif").read_bytes()
+
+    def stopped(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scene_map, "write_areas", stopped)
+        assert run(smoothing_model, scene, out, "threshold=0.9") == 130
+    assert (out / "mask.tif").read_bytes() != old
+    assert not (out / "item.json").exists()
+    (leftover := out / ".mask.999999999.part.tif.tif").touch()  # of a killed process
+    assert run(smoothing_model, scene, out, "threshold=0.9") == 0
+    assert not leftover.exists()
+    assert properties(out)["flood_seg:threshold"] == 0.9
 
 
 def test_a_damaged_scene_among_others(
@@ -229,6 +253,27 @@ def test_geographic_scene_and_windows_without_data(smoothing_model: Path, tmp_pa
     assert run(smoothing_model, scene, tmp_path / "map") == 0
     empty = write_scene(tmp_path / "empty.tif", np.zeros((200, 200, 3), np.uint8), nodata=0)
     assert run(smoothing_model, empty, tmp_path / "none") == 2
+
+
+def test_a_dry_run_knows_the_polygons(
+    smoothing_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The part that it maps is the whole of this scene."""
+    folder, out = tmp_path / "scenes", tmp_path / "maps"
+    folder.mkdir()
+    write_scene(folder / "a.tif", np.zeros((300, 300, 3), np.uint8), nodata=0)  # nothing to try out
+    scene = write_scene(folder / "b.tif", noise(300, 300))
+    assert run(smoothing_model, folder, out, "--dry-run", "map.page=false") == 0
+    shown = capsys.readouterr().out
+    assert not out.exists()
+    assert f"these are by 300×300 pixels in the middle of {scene}" in shown
+    assert run(smoothing_model, scene, out, "map.page=false") == 0
+    size = (out / "areas.gpkg").stat().st_size
+    assert size > 500_000
+    assert f"up to 0.4 MB and about {2 * size / 1e6:.1f} MB of polygons" in shown  # 2 bytes per pixel of layers
+    capsys.readouterr()
+    assert run(smoothing_model, folder / "a.tif", out, "--dry-run") == 0
+    assert "no part of a scene with data could be tried out" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

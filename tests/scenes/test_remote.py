@@ -19,7 +19,7 @@ import rasterio
 from rasterio.transform import from_origin
 
 from flood_seg.cli.main import main
-from flood_seg.errors import DataError, StoreError
+from flood_seg.errors import DataError, ImageError, StoreError
 from flood_seg.imaging.bands import RGB, BandSelection
 from flood_seg.imaging.gdal import import_rasterio
 from flood_seg.object_store import ObjectFolder, fingerprint
@@ -209,6 +209,31 @@ def test_a_bucket_that_vanishes(
     assert len(bucket.list()) == (3 if count == 1 else 3 * count + 2)
 
 
+def test_an_upload_that_is_stopped_leaves_no_old_item_beside_new_layers(
+    bucket: Bucket, smoothing_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    scene, out = write_scene(tmp_path / "scene.tif", noise()), f"s3://{bucket.name}/maps"
+    assert run(smoothing_model, scene, out) == 0
+    old = bucket.get("maps/mask.tif")
+    write = ObjectFolder.write
+
+    def stopped(self: ObjectFolder, name: str, *args: Any) -> None:
+        write(self, name, *args)
+        raise KeyboardInterrupt
+
+    options = ("threshold=0.9", "map.probability=none")
+    with monkeypatch.context() as patch:
+        patch.setattr(ObjectFolder, "write", stopped)
+        assert run(smoothing_model, scene, out, *options) == 130
+    assert bucket.get("maps/mask.tif") != old
+    assert "maps/item.json" not in bucket.list()
+    capsys.readouterr()
+    assert run(smoothing_model, scene, out, *options) == 0
+    assert "is uploaded, it is complete" in capsys.readouterr().out
+    assert bucket.list() == ["maps/item.json", "maps/mask.tif"]
+
+
 def test_another_machine_goes_on(
     bucket: Bucket, smoothing_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -342,6 +367,26 @@ def test_assets_of_an_item(web: RangeServer, tmp_path: Path) -> None:
         find_scenes(text, None, choice(tmp_path, bands=("red", "nir")))
     with pytest.raises(DataError, match="has no asset B99"):
         find_scenes(text, None, choice(tmp_path, "B99"))
+
+
+def test_bands_of_an_asset_by_number(tmp_path: Path) -> None:
+    image = noise(bands=4)
+    write_scene(tmp_path / "image.tif", image)
+    item = pystac.Item("photo", None, None, datetime(2026, 5, 1, tzinfo=UTC), {})
+    item.add_asset("drone:image", pystac.Asset("image.tif", media_type="image/tiff; application=geotiff"))
+    text = str(tmp_path / "photo.json")
+    Path(text).write_text(json.dumps(item.to_dict(include_self_link=False)))
+    [path] = find_scenes(text, None, choice(tmp_path, "drone:image:4", "drone:image:2"))
+    with rasterio.open(path) as dataset:
+        assert np.array_equal(np.moveaxis(dataset.read(), 0, 2), image[:, :, [3, 1]])
+    [path] = find_scenes(text, None, choice(tmp_path, "drone:image"))
+    with rasterio.open(path) as dataset:
+        assert dataset.count == 4
+    for number in (0, 5):
+        with pytest.raises(ImageError, match=f"has no band {number}"):
+            find_scenes(text, None, choice(tmp_path, f"drone:image:{number}"))
+    with pytest.raises(DataError, match="has no asset drone:photo; map.assets may be drone:image"):
+        find_scenes(text, None, choice(tmp_path, "drone:photo:1"))
 
 
 def test_collections_of_items(web: RangeServer, bucket: Bucket, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from flood_seg.config.schema.checks import check_choice, check_choices, check_range, closed_choices
 from flood_seg.config.schema.data import DataConfig, Part
+from flood_seg.config.schema.model_use import InferenceUse, ModelUse
 from flood_seg.config.schema.scenes import WindowOptions
 from flood_seg.errors import ConfigError
 
@@ -54,34 +55,13 @@ class VideoConfig:
         check_range("video.max_frames", 1 if self.max_frames is None else self.max_frames, 1)
 
 
-def _check_use(config: InferConfig | EvaluateConfig) -> None:
-    """Checks the keys that replace values of the model's spec, and the limit of the warning about unusual values."""
-    check_range("threshold", 0.5 if config.threshold is None else config.threshold, 0, 1)
-    check_range("value_scale", 1 if config.value_scale is None else config.value_scale, 0, open_low=True)
-    check_range("max_input_shift", config.max_input_shift, 0)
-
-
 @dataclass
-class InferConfig:
+class InferConfig(InferenceUse):
     """The whole of `flood-seg infer`."""
 
-    backend: dict[str, Any]
     output: OutputConfig
     video: VideoConfig
-    threshold: float | None
-    value_scale: float | None
-    max_input_shift: float
-    batch_size: int
-    warmup: int
     skip_existing: bool
-    max_megapixels: float
-    output_dir: str
-
-    def __post_init__(self) -> None:
-        check_range("batch_size", self.batch_size, 1)
-        check_range("warmup", self.warmup, 0, 1000)
-        check_range("max_megapixels", self.max_megapixels, 0, open_low=True)
-        _check_use(self)
 
 
 PredictionFile = Literal["masks", "probabilities", "differences", "overlays", "confidence"]
@@ -127,22 +107,17 @@ class EvaluationOptions:
 
 @closed_choices
 @dataclass(kw_only=True)
-class EvaluateConfig:
+class EvaluateConfig(ModelUse):
     """The whole of `flood-seg evaluate`."""
 
     datamodule: DataConfig
-    backend: dict[str, Any]
     evaluation: EvaluationOptions
     map: WindowOptions
     logger: dict[str, Any] = field(default_factory=dict)
-    threshold: float | None
-    value_scale: float | None
-    max_input_shift: float
     part: Part
-    output_dir: str
 
     def __post_init__(self) -> None:
-        _check_use(self)
+        super().__post_init__()
         check_choices("", self)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from flood_seg.config.schema.checks import check_choice, check_choices, check_range, closed_choices
+from flood_seg.config.schema.model_use import InferenceUse
 from flood_seg.errors import ConfigError
 
 ProbabilityType = Literal["uint8", "float16", "float32", "none"]
@@ -61,24 +62,47 @@ class MapOptions(WindowOptions):
 
 
 @dataclass
-class MapConfig:
-    """The whole of `flood-seg map`."""
+class ChangeOptions:
+    """When a comparison with an earlier map warns."""
 
-    backend: dict[str, Any]
-    executor: dict[str, Any]
-    map: MapOptions
-    threshold: float | None
-    value_scale: float | None
-    max_input_shift: float
-    batch_size: int
-    warmup: int
-    max_megapixels: float
-    output_dir: str
+    max_shift: float
+    max_season_days: float
 
     def __post_init__(self) -> None:
-        check_range("threshold", 0.5 if self.threshold is None else self.threshold, 0, 1)
-        check_range("value_scale", 1 if self.value_scale is None else self.value_scale, 0, open_low=True)
-        check_range("max_input_shift", self.max_input_shift, 0)
-        check_range("batch_size", self.batch_size, 1)
-        check_range("warmup", self.warmup, 0, 1000)
-        check_range("max_megapixels", self.max_megapixels, 0, open_low=True)
+        check_range("change.max_shift", self.max_shift, 0)
+        check_range("change.max_season_days", self.max_season_days, 0, 183)
+
+
+@dataclass
+class PermanentOptions:
+    """What of a raster is permanent water."""
+
+    threshold: float
+
+    def __post_init__(self) -> None:
+        check_range("permanent.threshold", self.threshold, 0, open_low=True)
+
+
+@dataclass
+class CloudOptions:
+    """What of a raster is a cloud."""
+
+    band: str
+    values: list[int]
+    bits: list[int]
+
+    def __post_init__(self) -> None:
+        for bit in self.bits:
+            check_range("cloud.bits", bit, 0, 31)
+
+
+@dataclass
+class MapConfig(InferenceUse):
+    """The whole of `flood-seg map`."""
+
+    executor: dict[str, Any]
+    map: MapOptions
+    change: ChangeOptions
+    permanent: PermanentOptions
+    cloud: CloudOptions
+    water: str | None

@@ -24,6 +24,21 @@ if TYPE_CHECKING:
 
 GEOJSON, KML = "photos.geojson", "photos.kml"
 _WITHOUT = "without_position"  # foreign member of the GeoJSON: the photos that are no points
+# What tells a file of flood-seg from another one of that name.
+_MARKS = {GEOJSON: f'"{_WITHOUT}"', KML: "<Document>\n<name>photos</name>", "photos.html": "– photos</title>"}
+
+
+def masks_folder(jobs: Sequence[Job]) -> Path:
+    """Returns the folder of all masks, to which the files on their places are written."""
+    return Path(os.path.commonpath([job.mask.parent for job in jobs]))
+
+
+def remove_locations(folder: Path, formats: Sequence[str]) -> None:
+    """Removes the files of an earlier run but those of `formats`; files of other programs stay."""
+    for name, mark in _MARKS.items():
+        file = folder / name
+        if file.suffix[1:] not in formats and file.is_file() and mark.encode() in file.read_bytes():
+            file.unlink()
 
 
 class Locations:
@@ -45,7 +60,7 @@ class Locations:
             images: those that are segmented in this run.
             recall: returns one of the others, whose mask is there already.
         """
-        self.folder = Path(os.path.commonpath([job.mask.parent for job in jobs]))
+        self.folder = masks_folder(jobs)
         self._jobs, self._images, self._recall = jobs, images, recall
         self._earlier = self._read_earlier()
 

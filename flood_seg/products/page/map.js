@@ -22,13 +22,21 @@ function classRow(name, color, share, square) {
 }
 
 const heads = ["Class", "Share", ...(data.georeferenced ? ["Area"] : [])];
-const rows = data.classes.map(({ name, color, share, area: square }, number) =>
-  classRow(name, number ? color : null, share, square));
-rows.push(rows.shift()); // the background, which is not drawn, comes after the other classes
-if (data.unobserved) rows.push(classRow("no data", null, data.unobserved, null));
-fill("legend", element("table", {},
-  element("thead", {}, element("tr", {}, ...heads.map((head) => element("th", { scope: "col" }, head)))),
-  element("tbody", {}, ...rows)));
+function legendTable(classes, unobserved) {
+  const rows = classes.map(({ name, color, share, area: square }, number) =>
+    classRow(name, number ? color : null, share, square));
+  rows.push(rows.shift()); // the background, which is not drawn, comes after the other classes
+  if (unobserved) rows.push(classRow("no data", null, unobserved, null));
+  return element("table", {},
+    element("thead", {}, element("tr", {}, ...heads.map((head) => element("th", { scope: "col" }, head)))),
+    element("tbody", {}, ...rows));
+}
+
+for (const { title, classes, unobserved } of data.derived) {
+  fill("legend", element("h3", {}, title), legendTable(classes, unobserved));
+}
+if (data.derived.length) fill("legend", element("h3", {}, "Result"));
+fill("legend", legendTable(data.classes, data.unobserved));
 
 if (data.ramp) {
   const bar = element("div", { className: "ramp" });

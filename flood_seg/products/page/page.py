@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from flood_seg.classes import to_hex
 from flood_seg.errors import ImageError
 from flood_seg.files import write_text
-from flood_seg.imaging.display import class_colors
+from flood_seg.products.layers import Legend
 from flood_seg.products.page.frame import Frame
 from flood_seg.products.page.pictures import mask_picture, probability_picture, ramp
 from flood_seg.products.page.polygons import read_polygons
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from flood_seg.inference.predictor import Predictor
-    from flood_seg.products.layers import LayerStatistics
+    from flood_seg.products.layers import DerivedLayer, LayerStatistics
     from flood_seg.scenes.scene import Scene
-    from flood_seg.spec import ModelSpec
 
 PAGE = "map.html"
 
@@ -36,6 +35,7 @@ def write_page(
     statistics: LayerStatistics,
     picture: Callable[[], str],
     warnings: Sequence[str] = (),
+    derived: Sequence[DerivedLayer] = (),
 ) -> None:
     """Writes the web map of a scene from its layers.
 
@@ -47,12 +47,14 @@ def write_page(
         statistics: of the layers.
         picture: returns the picture of the scene; see `scene_picture`.
         warnings: that the reader should know of.
+        derived: layers in the folder that were made of the mask; they are shown instead of it.
 
     Raises:
         ImageError: a layer cannot be read.
         OutputError: the page cannot be written.
     """
     frame, spec = Frame(scene), predictor.spec
+    legend, total = Legend.of(spec), scene.height * scene.width
     left, bottom, right, top = frame.bounds
     notes, pictures = list(warnings), list[dict[str, Any]]()
     content: dict[str, Any] = {
@@ -63,23 +65,29 @@ def write_page(
         "bounds": [[bottom, left], [top, right]],
         "outline": frame.outline[:, ::-1].tolist(),
         "pictures": pictures,
-        "classes": _classes(spec, statistics, scene.height * scene.width),
-        "unobserved": statistics.unobserved / (scene.height * scene.width),
+        "classes": _classes(legend, statistics.pixels, statistics.square_metres, total),
+        "unobserved": statistics.unobserved / total,
+        "derived": [{"title": one.title, "unobserved": 1 - sum(one.pixels) / total,
+                     "classes": _classes(one.legend, one.pixels, one.square_metres, total, readable=True)}
+                    for one in derived],
         "threshold": predictor.threshold if spec.task == "binary" else None,
         "version": __version__,
-    }
+    }  # fmt: skip
     vectors = (folder / f"areas.{suffix}" for suffix in ("gpkg", "fgb", "geojson"))
     vector = next((path for path in vectors if path.is_file()), None)
     layer = folder / "probability.tif"
     with ThreadPoolExecutor() as pool:  # GDAL, GEOS and the encoders work without Python's lock
-        mask = pool.submit(mask_picture, folder / "mask.tif", spec, frame)
+        mask = pool.submit(mask_picture, folder / "mask.tif", legend, frame)
+        more = [pool.submit(mask_picture, folder / one.file, one.legend, frame) for one in derived]
         probability = pool.submit(probability_picture, layer, frame) if layer.is_file() else None
         drawn = pool.submit(read_polygons, vector, spec.class_names, frame) if vector else None
         try:
             pictures.append(_picture("Scene", picture(), 100))
         except ImageError:  # the layers have what could be read
             notes.append("the scene cannot be shown, its file is damaged")
-        pictures.append(_picture("Result", mask.result(), 60))
+        pictures.append(_picture("Result", mask.result(), 60, shown=not derived))
+        for number, (one, drawing) in enumerate(zip(derived, more, strict=True), 1):
+            pictures.append(_picture(one.title, drawing.result(), 60, shown=number == len(derived)))
         if probability:
             title = f"Probability of {spec.class_names[1]}" if spec.task == "binary" else "Probability of the result"
             pictures.append(_picture(title, probability.result(), 80, shown=False))
@@ -95,14 +103,15 @@ def _picture(title: str, source: str, opacity: int, *, shown: bool = True) -> di
     return {"title": title, "source": source, "opacity": opacity, "shown": shown}
 
 
-def _classes(spec: ModelSpec, statistics: LayerStatistics, total: int) -> list[dict[str, Any]]:
-    areas: Sequence[float | None] = statistics.square_metres or [None] * len(statistics.pixels)
+def _classes(
+    legend: Legend, pixels: Sequence[int], square_metres: Sequence[float] | None, total: int, *, readable: bool = False
+) -> list[dict[str, Any]]:
+    areas: Sequence[float | None] = square_metres or [None] * len(pixels)
     return [
-        {"name": name, "color": to_hex(color), "share": pixels / total, "area": area}
-        for name, color, pixels, area in zip(
-            spec.class_names, class_colors(spec), statistics.pixels, areas, strict=True
-        )
-    ]
+        {"name": name.replace("_", " ") if readable else name, "color": to_hex(color), "share": count / total,
+         "area": area}
+        for name, color, count, area in zip(legend.names, legend.colors, pixels, areas, strict=True)
+    ]  # fmt: skip
 
 
 def _facts(scene: Scene, frame: Frame, model: str, predictor: Predictor) -> list[tuple[str, str]]:

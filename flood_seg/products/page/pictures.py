@@ -10,18 +10,18 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from flood_seg.imaging.display import class_colors, to_picture
+from flood_seg.imaging.display import to_picture
 from flood_seg.imaging.gdal import open_raster
 from flood_seg.imaging.preprocess import shrunk
-from flood_seg.products.layers import NODATA, mask_values
+from flood_seg.products.layers import NODATA
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from flood_seg.products.layers import Legend
     from flood_seg.products.page.frame import Frame
     from flood_seg.scenes.scene import Scene
-    from flood_seg.spec import ModelSpec
 
 SIZES = (2048, 1448, 1024, 724, 512)  # pixels of a picture's longer side; the first one whose file is small enough
 SCENE_BYTES, MASK_BYTES, PROBABILITY_BYTES = 2_000_000, 1_000_000, 1_500_000
@@ -46,11 +46,11 @@ def scene_picture(scene: Scene, frame: Frame) -> str:
     return _data_uri("image/webp", draw, SCENE_BYTES)
 
 
-def mask_picture(path: Path, spec: ModelSpec, frame: Frame) -> str:
-    """Returns mask.tif in the colours of the classes, transparent where it is background, as PNG; raises as below."""
+def mask_picture(path: Path, legend: Legend, frame: Frame) -> str:
+    """Returns a raster in the colours of its classes, transparent where it is background, as PNG; raises as below."""
     palette = np.zeros((256, 4), np.uint8)
-    values = list(mask_values(spec))[1:]
-    palette[values, :3], palette[values, 3] = class_colors(spec)[1:], 255
+    values = list(legend.values)[1:]
+    palette[values, :3], palette[values, 3] = legend.colors[1:], 255
 
     def draw(longest: int) -> bytes:
         with open_raster(path) as dataset:

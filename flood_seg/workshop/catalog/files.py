@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flood_seg.errors import DataError, ImageError
+from flood_seg.errors import ImageError
 from flood_seg.imaging.gdal import import_rasterio
 from flood_seg.imaging.raster import equals
 from flood_seg.imaging.source import gdal_name
+from flood_seg.scenes.stac_assets import named_asset
 from flood_seg.workshop.catalog.area import WGS84, Area
 
 if TYPE_CHECKING:
@@ -158,19 +159,18 @@ def band_files(item: Item, config: SceneConfig, token: str) -> list[BandFile]:
     collection, offset = config.collection, _offset(item, config.collection)
     files = []
     for band in config.bands:
-        asset, _, number = collection.assets[band].partition(":")
-        if asset not in item.assets:
-            raise DataError(
-                f"{item.id}: has no asset {asset} ({band}); it has {', '.join(item.assets)}; leave the band out of "
-                f"--bands, or set catalog.collections.{config.scene.collection}.assets.{band}"
-            )
-        href = item.assets[asset].get_absolute_href() or item.assets[asset].href
+        advice = (
+            f"it has {', '.join(item.assets)}; leave the band out of --bands, or set "
+            f"catalog.collections.{config.scene.collection}.assets.{band}"
+        )
+        key, number, _ = named_asset(item, collection.assets[band], band, advice)
+        href = item.assets[key].get_absolute_href() or item.assets[key].href
         name = str(gdal_name(f"{href}?{token}" if token else href))
         categorical = band in collection.categorical
         gain, added = (1.0, 0.0) if categorical else (collection.gain, offset)
         files.append(
             BandFile(
-                item.id, band, href, int(number or 1), name, gain, added, categorical, collection.nodata,
+                item.id, band, href, 1 if number is None else number, name, gain, added, categorical, collection.nodata,
                 _options(config),
             )
         )  # fmt: skip

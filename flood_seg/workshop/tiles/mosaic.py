@@ -18,7 +18,7 @@ from flood_seg.errors import DataError, FindingsError, OutputError
 from flood_seg.imaging.gdal import create_raster, import_rasterio, open_raster
 from flood_seg.imaging.source import is_image_file
 from flood_seg.workshop.tiles.grid import own_spans
-from flood_seg.workshop.tiles.tile import GDAL_CACHE_BYTES, INDEX
+from flood_seg.workshop.tiles.tile import INDEX
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetWriter
@@ -56,7 +56,7 @@ def mosaic(tiles: Path, predictions: Path, out: Path, compress: str = "deflate")
     targets = _targets(sources, out)
     files = _assign(index["tiles"], predictions)
     written, missing = [], 0
-    with import_rasterio().Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
+    with import_rasterio().Env():
         for source, target in zip(sources, targets, strict=True):
             lines = [line for line in index["tiles"] if line["source"] == source["source"]]
             missing += _assemble(source, lines, files, predictions, target, compress)

@@ -25,7 +25,6 @@ from flood_seg.workshop.output_layout import all_or_nothing, find_with_parts, ou
 from flood_seg.workshop.tiles.cut import InputImage, TiledImage, cut_image
 
 INDEX = "index.json"
-GDAL_CACHE_BYTES = 64 << 20  # bytes; by default GDAL takes 5 % of the machine's memory
 
 
 def tile(
@@ -55,7 +54,7 @@ def tile(
             check_name(out / f"{one.place.name}_r000000_c000000.png")
         reader = SampleReader.of(data, task)
         encoding = LabelEncoding.of(reader.classes, task)
-        with import_rasterio().Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), LeftOut(CHECK) as left_out:
+        with import_rasterio().Env(), LeftOut(CHECK) as left_out:
             for one in images:
                 try:
                     done.append(cut_image(one, reader, encoding, options))
