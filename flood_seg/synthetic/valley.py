@@ -21,6 +21,7 @@ PLAIN = 0.18  # from the river to the foot of the slopes, as a share of the vall
 PAINT = {"primary": (112, 112, 114), "secondary": (122, 120, 118), "tertiary": (130, 127, 122),
          "residential": (138, 134, 128), "track": (150, 132, 104)}  # fmt: skip
 NORMAL_TINT, FLOOD_TINT = np.array((175, 153, 122), float), WATERS[0]
+GRASS = np.array((66, 92, 44), np.float32)  # of an embankment
 MEADOW, MEADOW_SHARE = np.array((92, 112, 62), np.float32), 0.45  # which tones fields down
 TREES_PER_HECTARE = 5.0
 
@@ -52,6 +53,8 @@ class ValleyPainter:
         )  # fmt: skip
         draw_fields(canvas)
         canvas.color += (MEADOW - canvas.color) * MEADOW_SHARE
+        raised = self._mask([self._valley.dry_ways])
+        canvas.color[raised] = GRASS + noise(random, self._shape, 50, 3)[raised][:, None] * 7
         self._draw_roads(canvas, bridges=False)
         water = self._water(flood=flood)
         self._draw_water(canvas, water, np.random.default_rng([self._valley.seed, 6 + flood]), flood=flood)
