@@ -1,8 +1,9 @@
 """Measures which `map.scale` works for a model of whole photos: the IoU of windows at several scales; prints a table.
 
 Each photo is a scene at its own resolution. Scales are pixels of the network per pixel of the photo; those that end in
-`x` are multiples of the scale at which the photo's shorter side fills a window. `whole` resizes the whole photo to the
-network's size, as `infer` does.
+`x` are multiples of the scale at which the photo's shorter side fills a window. `auto` is that of `map.scale=auto`,
+`median` that of the images which the model was trained on. `whole` resizes the whole photo to the network's size, as
+`infer` does.
 
 python benchmarks/map_scale.py MODEL DATA [--split-file FILE] [--scales whole 1 0.5 1x 1.5x ...] [key=value ...]
 """
@@ -25,19 +26,29 @@ from flood_seg.metrics.confusion import confusion_matrix, image_ious
 from flood_seg.scenes.cells import read_cells
 from flood_seg.scenes.executor import LocalExecutor
 from flood_seg.scenes.grid import Grid
+from flood_seg.scenes.scale import choose_scale
 from flood_seg.scenes.scene import Scene
 from flood_seg.scenes.segment import segment_scene
 from flood_seg.scenes.store import BlockStore
 
-SCALES = ("whole", "1", "0.75", "0.5", "0.38", "0.25", "0.75x", "1x", "1.5x", "2x")
+SCALES = ("whole", "auto", "median", "1", "0.75", "0.5", "0.38", "0.25", "0.75x", "1x", "1.5x", "2x")
 SIZES = ((0.0, 0.4), (0.4, 1.0), (1.0, np.inf))  # megapixels
+
+
+def factor_of(scale: str, scene: Scene, predictor: Predictor) -> float:
+    """Returns how many pixels of the network a pixel of the photo is."""
+    if scale.endswith("x"):
+        return predictor.spec.height * float(scale[:-1]) / min(scene.height, scene.width)
+    if scale == "median" and predictor.spec.image_scales:
+        return predictor.spec.image_scales[1]
+    return choose_scale(scale, (scene.height, scene.width), None, predictor.spec).value
 
 
 def map_mask(path: Path, predictor: Predictor, reader: SampleReader, scale: str) -> np.ndarray:
     """Returns the class indices, uint8 [H, W], that `map` gives a photo."""
     with Scene.open(path, reader.bands) as scene, tempfile.TemporaryDirectory() as folder:
         side = predictor.spec.height
-        factor = side * float(scale[:-1]) / min(scene.height, scene.width) if scale.endswith("x") else float(scale)
+        factor = factor_of(scale, scene, predictor)
         grid = Grid.of((scene.height, scene.width), (round(side / factor),) * 2, 0.25, 2048)
         store = BlockStore(Path(folder), grid)
         for _, error in segment_scene(scene, predictor, grid, store, LocalExecutor(None, retries=0)):

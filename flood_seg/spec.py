@@ -42,6 +42,8 @@ class ModelSpec:
             library versions. Plain JSON values.
         ground_sample_distance: size of a pixel of the network's input in metres, on the ground; None: unknown, as with
             photos.
+        image_scales: pixels of the network per pixel of a training image, the root of the ratio of their areas, of the
+            training images: 5th, 50th and 95th percentile; None: unknown.
         version: of this record's layout.
     """
 
@@ -64,6 +66,7 @@ class ModelSpec:
     provenance: dict[str, Any] = field(default_factory=dict)
     nodata: float | None = None
     ground_sample_distance: float | None = None
+    image_scales: tuple[float, float, float] | None = None
     version: int = SPEC_VERSION
 
     def __post_init__(self) -> None:
@@ -91,6 +94,15 @@ class ModelSpec:
         distance = self.ground_sample_distance
         if distance is not None and not (isinstance(distance, int | float) and isfinite(distance) and distance > 0):
             raise ModelError(f"ModelSpec: ground_sample_distance is {distance!r}; give metres above 0, or null")
+        scales = self.image_scales
+        if scales is not None and not (
+            len(scales) == 3
+            and all(isinstance(scale, int | float) and isfinite(scale) for scale in scales)
+            and 0 < scales[0] <= scales[1] <= scales[2]
+        ):
+            raise ModelError(
+                f"ModelSpec: image_scales is {scales!r}; give three numbers above 0 that do not fall, or null"
+            )
         if self.task == "binary" and len(self.class_names) != 2:
             raise ModelError(f"ModelSpec: task is binary but there are {len(self.class_names)} classes, not 2")
 
@@ -116,7 +128,11 @@ class ModelSpec:
     def to_json(self) -> str:
         """Returns the record as a JSON object on one line."""
         record = asdict(self)
-        for name in ("nodata", "ground_sample_distance"):  # unknown to earlier releases, which read the record without
+        for name in (
+            "nodata",
+            "ground_sample_distance",
+            "image_scales",
+        ):  # unknown to earlier releases, which read the record without
             if record[name] is None:
                 del record[name]
         return json.dumps(record, sort_keys=True)
@@ -148,6 +164,8 @@ class ModelSpec:
         try:
             for name in ("class_names", "label_values", "bands", "mean", "std", "class_colors"):
                 record[name] = tuple(record.get(name, ()))
+            if record.get("image_scales") is not None:
+                record["image_scales"] = tuple(record["image_scales"])
             return cls(**record)
         except ModelError as error:
             raise ModelError(f"{where}: {error}; export the model again") from error

@@ -18,8 +18,9 @@ from flood_seg.data.reading import SampleReader
 from flood_seg.data.store import cache_folder, cache_key
 from flood_seg.errors import DataError
 from flood_seg.files import cached_json, write_text
+from flood_seg.imaging.decode import open_with_pillow
 from flood_seg.imaging.gdal import ground_sample_distance, has_rasterio, open_raster
-from flood_seg.imaging.source import is_raster
+from flood_seg.imaging.source import ImageSource, is_raster
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from flood_seg.data.pairing import Pair
 
 SAMPLED_PLACES = 32  # images whose ground sample distance is looked up
+SAMPLED_SIZES = 500  # images whose size is looked up
+SCALE_PERCENTILES = (5, 50, 95)  # of `ModelSpec.image_scales`
 
 
 @dataclass
@@ -175,3 +178,33 @@ def _distance(pair: Pair, pixels: int) -> float | None:
         distance = ground_sample_distance(dataset)
         covered = pair.window.size**2 if pair.window else dataset.height * dataset.width
     return distance and distance * math.sqrt(covered / pixels)
+
+
+def measure_image_scales(pairs: Sequence[Pair], height: int, width: int) -> tuple[float, float, float] | None:
+    """Measures how much the training images are reduced to the network's input; see `ModelSpec.image_scales`.
+
+    Args:
+        pairs: of the training part; the headers of some are read.
+        height: of the input, in pixels.
+        width: of the input, in pixels.
+
+    Returns:
+        the percentiles; None: there are no pairs.
+    """
+    if not pairs:
+        return None
+    sampled = pairs[:: max(1, len(pairs) // SAMPLED_SIZES)]
+    scales = [math.sqrt(height * width / _pixels(pair)) for pair in sampled]
+    low, median, high = (round(float(scale), 4) for scale in np.percentile(scales, SCALE_PERCENTILES))
+    return low, median, high
+
+
+def _pixels(pair: Pair) -> int:
+    if pair.window:
+        return pair.window.size**2
+    source = ImageSource(pair.image)
+    if has_rasterio() and is_raster(source):
+        with open_raster(source) as dataset:
+            return int(dataset.height * dataset.width)
+    with open_with_pillow(source, source.read()) as opened:
+        return opened.height * opened.width

@@ -83,16 +83,16 @@ class SceneEvaluator:
 
     def _evaluate(self, pair: Pair) -> ImageResult:
         seconds, matrices = dict[str, float](), dict[str, np.ndarray]()
-        with Scene.open(pair.image, self._reader.bands) as scene, TemporaryDirectory() as folder:
+        with Scene.open(pair.image, self._reader.bands, rectified=False) as scene, TemporaryDirectory() as folder:
             truth = Truth(pair, self._reader, scene)
             main = Tally(scene, self._candidates[MAIN].spec)
             for name, predictor in self._candidates.items():
                 started = time.perf_counter()
-                grid, scale, warnings = lay_windows(scene, predictor.spec, self._options)
+                grid, scale = lay_windows(scene, predictor.spec, self._options)
                 if name == MAIN:
-                    self.scales[pair.stem] = scale
-                    for warning in warnings:
-                        warn(warning)
+                    self.scales[pair.stem] = scale.value
+                    for warning in scale.warnings:
+                        warn(f"{scene.source}: {warning}")
                 store = BlockStore(Path(folder) / name, grid)
                 blocks = [block for block in grid.blocks() if truth.counts_in(grid.cell(block))]
                 _segment(scene, predictor, grid, store, blocks)

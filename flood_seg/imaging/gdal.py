@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from rasterio.io import DatasetReader, DatasetWriter
+    from rasterio.vrt import WarpedVRT
 
     from flood_seg.classes import Color
 
@@ -194,7 +195,42 @@ def _georeference(dataset: DatasetReader) -> dict[str, Any]:
     entries: dict[str, Any] = {"rpcs": dataset.rpcs} if dataset.rpcs else {}
     if not dataset.transform.is_identity:
         return entries | {"crs": dataset.crs, "transform": dataset.transform}
-    return entries | ({"crs": gcps_crs, "gcps": gcps} if gcps else {})
+    unknown = import_rasterio().CRS()  # as rasterio writes points without one
+    return entries | ({"crs": gcps_crs or unknown, "gcps": gcps} if gcps else {})
+
+
+def is_located_by_gcps(dataset: DatasetReader) -> bool:
+    """Whether a raster has ground control points in a CRS, and no transform."""
+    points, crs = dataset.gcps
+    return bool(points and crs) and dataset.transform.is_identity
+
+
+def rectify(dataset: DatasetReader) -> WarpedVRT:
+    """Returns a raster warped by the polynomial of its ground control points, as it is read; the caller closes both.
+
+    In the CRS of the points, on the grid that gdalwarp chooses: with one of its own, rasterio does not use the points.
+
+    What it does not cover has no data: by its nodata value, else by an alpha channel after its bands where the values
+    are unsigned, NaN where they are real numbers, and their smallest value elsewhere.
+
+    Args:
+        dataset: see `is_located_by_gcps`.
+
+    Raises:
+        ImageError: the points determine no polynomial.
+    """
+    from rasterio._err import CPLE_BaseError
+    from rasterio.enums import ColorInterp, Resampling
+    from rasterio.vrt import WarpedVRT
+
+    kind, fill = np.dtype(dataset.dtypes[0]), dict[str, Any]()
+    if dataset.nodata is None and ColorInterp.alpha not in dataset.colorinterp:
+        smallest = {"f": math.nan, "i": np.iinfo(kind).min if kind.kind == "i" else None}
+        fill = {"add_alpha": True} if kind.kind == "u" else {"nodata": smallest[kind.kind]}
+    try:
+        return WarpedVRT(dataset, resampling=Resampling.bilinear, **fill)
+    except (import_rasterio().errors.RasterioError, CPLE_BaseError) as error:
+        raise ImageError(f"its ground control points cannot be used ({error})") from error
 
 
 def ground_sample_distance(dataset: DatasetReader) -> float | None:

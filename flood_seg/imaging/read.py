@@ -136,10 +136,12 @@ def _places(source: ImageSource, there: tuple[str, ...], bands: BandSelection) -
     if all(name.lower() in there for name in rest):
         return places | {name: there.index(name.lower()) for name in rest}
     left = [place for place in range(count) if place not in places.values()]
-    if len(rest) == len(left) and not (places and any(there[place] for place in left)):
-        return places | dict(zip(rest, left, strict=True))
-    if tuple(names) == RGB and count == 1:
-        return dict.fromkeys(names, 0)
+    no_alpha = [place for place in left if there[place] != "alpha"]
+    for some in (left, no_alpha):
+        if len(rest) == len(some) and not (places and any(there[place] for place in some)):
+            return places | dict(zip(rest, some, strict=True))
+    if tuple(names) == RGB and len(no_alpha) == 1:
+        return dict.fromkeys(names, no_alpha[0])
     shown = ", ".join(name or str(number) for number, name in enumerate(there, 1))
     raise ImageError(
         f"{source}: has {count} bands ({shown}), not {', '.join(rest)}; choose by number, as in "

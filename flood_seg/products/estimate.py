@@ -18,6 +18,7 @@ from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.source import address
 from flood_seg.products.areas import write_areas
 from flood_seg.products.layers import LayerWriter
+from flood_seg.products.scene_map import scene_warnings
 from flood_seg.scenes.cells import read_cells
 from flood_seg.scenes.executor import LocalExecutor
 from flood_seg.scenes.grid import Block, Grid
@@ -70,13 +71,13 @@ def estimate_maps(scenes: Mapping[Path, Path], model: MapModel, options: MapOpti
     for path in scenes:
         try:
             with Scene.open(path, BandSelection.of(model.predictor.spec)) as scene:
-                grid, scale, warnings = lay_windows(scene, model.predictor.spec, options)
+                grid, scale = lay_windows(scene, model.predictor.spec, options)
                 trial = trial or _try_out(scene, grid, model, options, batch_size)
         except FloodSegError as error:
             warn(str(error))
             failed += 1
             continue
-        for warning in warnings:
+        for warning in scene_warnings(scene, scale):
             warn(warning)
         opened.append((path, scene, grid, scale))
     rows, totals = [], np.zeros(3)
@@ -91,7 +92,7 @@ def estimate_maps(scenes: Mapping[Path, Path], model: MapModel, options: MapOpti
         totals += needed
         pixel = f"{scene.ground_sample_distance:.3g} m" if scene.ground_sample_distance else "unknown"
         name, shape = Path(address(path)).name, f"{scene.width}×{scene.height}"
-        rows.append((name, shape, pixel, f"{scale:.3g}", grid.window_count, duration(needed[0]), _size(needed[1]),
+        rows.append((name, shape, pixel, f"{scale.value:.3g}", grid.window_count, duration(needed[0]), _size(needed[1]),
                      _size(needed[2]) if trial else "unknown", _size(temporary)))  # fmt: skip
     columns = ("scene", "pixels", "pixel", "scale", "windows", "time", "results up to", "polygons", "temporary")
     show_table(f"{model.predictor.backend.description}: {seconds * 1e3:.1f} ms per window", columns, rows)

@@ -14,6 +14,7 @@ from flood_seg.imaging.display import class_colors
 from flood_seg.imaging.gdal import import_rasterio
 from flood_seg.imaging.postprocess import to_labels
 from flood_seg.products.ground import Ground
+from flood_seg.products.overviews import write_overviews
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -37,10 +38,12 @@ _COG: dict[str, Any] = {
     "bigtiff": "if_safer",
     "sparse_ok": True,
     "num_threads": "all_cpus",
+    "overviews": "force_use_existing",  # `write_overviews`
 }
 # The lowest level with a predictor makes smaller files than the default without, in half the time.
-_OF_CLASSES: dict[str, Any] = {"overview_resampling": "mode"}
-_OF_PROBABILITIES: dict[str, Any] = {"overview_resampling": "average", "level": 1, "predictor": "yes"}
+_OF_CLASSES: dict[str, Any] = {}
+_OF_PROBABILITIES: dict[str, Any] = {"level": 1, "predictor": "yes"}
+_RESAMPLING = {"mask.tif": "mode", "probability.tif": "average"}
 
 
 @dataclass
@@ -170,7 +173,8 @@ class LayerWriter:
         for name, layer in self._layers.items():
             with suppress(import_rasterio().errors.RasterioError, OSError):
                 layer.close()
-            (self.work / name).unlink(missing_ok=True)
+            for file in self.work.glob(f"{name}*"):  # with its overviews
+                file.unlink()
 
     def write(self, cells: Iterable[Cell], hidden: Callable[[Box], np.ndarray] | None = None) -> None:
         """Writes cells, each once, in any order; one thread at a time; raises OutputError.
@@ -224,7 +228,7 @@ class LayerWriter:
             if self._type == "float16" and name != "mask.tif":
                 options = options | {"nbits": 16}
             with atomic_path(folder / name) as temporary, _writing(folder / name):
-                _copy(self.work / name, temporary, options)
+                _copy(self.work / name, temporary, options, _RESAMPLING[name])
 
 
 @contextmanager
@@ -254,15 +258,17 @@ def write_classes(
                 if legend:
                     legend.describe(out)
                 yield out
-            _copy(plain, temporary, _OF_CLASSES)
+            _copy(plain, temporary, _OF_CLASSES, "mode")
         finally:
-            plain.unlink(missing_ok=True)
+            for file in plain.parent.glob(f"{plain.name}*"):  # with its overviews
+                file.unlink()
 
 
-def _copy(plain: Path, path: Path, options: Mapping[str, Any]) -> None:
+def _copy(plain: Path, path: Path, options: Mapping[str, Any], resampling: str) -> None:
     """Makes a Cloud Optimized GeoTIFF, with overviews, of a plain one."""
     from rasterio.shutil import copy
 
+    write_overviews(plain, resampling, _LAYOUT)
     copy(plain, path, **_COG | dict(options))
 
 

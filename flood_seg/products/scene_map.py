@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from flood_seg.products.results import SceneResults
     from flood_seg.scenes.executor import Executor
     from flood_seg.scenes.grid import Block, Box, Grid
+    from flood_seg.scenes.scale import Scale
     from flood_seg.scenes.scene import Scene
     from flood_seg.spec import ModelSpec
 
@@ -148,7 +149,7 @@ class SceneMap:
     Attributes:
         scene: opened.
         place: of the results.
-        scale: pixels of the network per pixel of the scene.
+        scale: pixels of the network per pixel of the scene, and why.
         grid: of the windows.
         warnings: on the scene.
         failed: blocks that have no result, and why.
@@ -156,7 +157,7 @@ class SceneMap:
 
     scene: Scene
     place: SceneResults
-    scale: float
+    scale: Scale
     grid: Grid
     warnings: list[str] = field(default_factory=list)
     failed: dict[Block, FloodSegError] = field(default_factory=dict)
@@ -169,8 +170,13 @@ class SceneMap:
 
 def plan_map(scene: Scene, place: SceneResults, run: MapRun) -> SceneMap:
     """Chooses the scale and lays the windows over a scene."""
-    grid, scale, warnings = lay_windows(scene, run.model.predictor.spec, run.options)
-    return SceneMap(scene, place, scale, grid, warnings)
+    grid, scale = lay_windows(scene, run.model.predictor.spec, run.options)
+    return SceneMap(scene, place, scale, grid, scene_warnings(scene, scale))
+
+
+def scene_warnings(scene: Scene, scale: Scale) -> list[str]:
+    """Returns the warnings of an opened scene and of its scale, each with the scene's name."""
+    return [f"{scene.source}: {warning}" for warning in (*scene.warnings, *scale.warnings)]
 
 
 def run_map(job: SceneMap, run: MapRun) -> dict[str, Any]:
@@ -184,7 +190,7 @@ def run_map(job: SceneMap, run: MapRun) -> dict[str, Any]:
         OutputError: a file cannot be written.
         StoreError: the results cannot be uploaded; they are still in `job.folder`.
     """
-    state = signature(job.scene, job.scale, run.model.digest, run.model.predictor, run.options)
+    state = signature(job.scene, job.scale.value, run.model.digest, run.model.predictor, run.options)
     state["layers"] |= {"cloud": run.cover.signature()} if run.cover else {}
     state["products"] |= {one.name: one.signature() for one in run.derivations}
     published = job.place.published_record()
@@ -204,6 +210,10 @@ def _compute(job: SceneMap, run: MapRun, state: dict[str, Any], earlier: dict[st
     """Computes what is missing of a scene whose last run left the record `earlier`."""
     started, model, options = time.perf_counter(), run.model, run.options
     run.check(job.scene)
+    if job.scene.rectified:
+        say(f"{job.scene.source}: rectified {job.scene.rectified}")
+    if job.scale.reason:
+        say(f"{job.scene.source}: map.scale {job.scale}")
     for warning in job.warnings:
         warn(warning)
     spec, size = model.predictor.spec, (job.scene.height, job.scene.width)
@@ -319,7 +329,7 @@ def _write_page(
     notes = [warning.removeprefix(f"{job.scene.source}: ") for warning in job.warnings]
     if job.failed:
         notes.append(f"incomplete, {len(job.failed)} of {counted(job.grid.block_count, 'block')} failed")
-    write_page(job.folder, job.scene, model.name, model.predictor, statistics, picture, notes, derived)
+    write_page(job.folder, job.scene, model.name, model.predictor, statistics, picture, notes, derived, str(job.scale))
 
 
 def _report(
@@ -338,6 +348,9 @@ def _report(
     figures = layer_figures(statistics, spec, total) | {
         "polygons": {name: found.count for name, found in polygons.items()},
         "threshold": model.predictor.threshold,
+        "scale": job.scale.value,
+        "scale_reason": job.scale.reason or None,
+        "rectified": job.scene.rectified or None,
         "input_shift": round(shift, 3),
         "seconds": round(seconds, 2),
         "warnings": job.warnings,

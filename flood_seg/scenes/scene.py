@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -17,10 +17,12 @@ from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.gdal import (
     ground_sample_distance,
     import_rasterio,
+    is_located_by_gcps,
     open_file,
     open_raster,
     raster_errors,
     read_georeference,
+    rectify,
 )
 from flood_seg.imaging.preprocess import resize_image, resize_valid, shrunk
 from flood_seg.imaging.raster import Raster, Window
@@ -37,14 +39,15 @@ if TYPE_CHECKING:
     from flood_seg.imaging.source import ImageInput
 
 
+_IN_PIXELS = "results are in its pixels"
 SOURCE_TAG = "STAC_ITEM"  # of a raster: where the item that it stands for is
 
 
 class KeptOpen:
     """Opens raster files as `open_raster`, once for each thread, and keeps them open until `close`.
 
-    A georeferenced file that lies elsewhere than the scene, in another CRS for example, is warped to the scene's grid
-    as it is read.
+    A georeferenced file that lies elsewhere than the scene, in another CRS for example, or that is located by ground
+    control points is warped to the scene's grid as it is read.
     """
 
     def __init__(self, grid: Mapping[str, Any] | None = None, tolerance: float = 0.5) -> None:
@@ -72,7 +75,12 @@ class KeptOpen:
         from rasterio.transform import array_bounds
         from rasterio.vrt import WarpedVRT
 
-        if self._grid is None or dataset.crs is None:
+        if self._grid is None:
+            return dataset
+        if is_located_by_gcps(dataset):
+            dataset = cast("DatasetReader", rectify(dataset))
+            self._opened.append(dataset)
+        if dataset.crs is None:
             return dataset
         bounds = array_bounds(self._grid["height"], self._grid["width"], self._grid["transform"])
         pixel = math.sqrt(abs(self._grid["transform"].determinant))
@@ -103,6 +111,8 @@ class Scene:
         georeference: entries of rasterio's profile; see `read_georeference`.
         ground_sample_distance: size of a pixel in metres, at the scene's centre; None: it is not georeferenced.
         time: when it was taken, in UTC, as its tags say; None: unknown.
+        warnings: on its place.
+        rectified: by what it is warped as it is read, for users; empty: it is not.
     """
 
     path: Path
@@ -113,12 +123,19 @@ class Scene:
     georeference: dict[str, Any]
     ground_sample_distance: float | None
     time: datetime | None = None
+    warnings: list[str] = field(default_factory=list)
+    rectified: str = ""
     _photo: Raster | None = None
     _opener: KeptOpen = field(default_factory=KeptOpen)
 
     @classmethod
-    def open(cls, path: Path, bands: BandSelection) -> Scene:
+    def open(cls, path: Path, bands: BandSelection, *, rectified: bool = True) -> Scene:
         """Opens a scene.
+
+        Args:
+            path: of the file.
+            bands: what is read of it.
+            rectified: whether a raster that is located by ground control points is warped to their CRS.
 
         Raises:
             ImageError: the file is missing or damaged, has not the bands, or is a photo of too many pixels.
@@ -129,16 +146,41 @@ class Scene:
                 photo = read_bands(path, bands)
             height, width = photo.values.shape[:2]
             georeference = read_georeference(path, height, width)
-            return cls(path, str(path), height, width, bands, georeference, None, None, photo)
+            return cls(path, str(path), height, width, bands, georeference, None, None, _photo=photo)
         import_rasterio()  # sets its filter of warnings
         with open_raster(path) as dataset:
-            size = ground_sample_distance(dataset)
-            georeference = read_georeference(path, *dataset.shape)
-            grid = georeference | {"height": dataset.height, "width": dataset.width}
-            opener = KeptOpen(grid if "transform" in grid and grid["crs"] and not grid.get("rpcs") else None)
             tags = dataset.tags()
             source, time = tags.get(SOURCE_TAG, address(path)), _time(tags)
-            return cls(path, source, dataset.height, dataset.width, bands, georeference, size, time, _opener=opener)
+            height, width = dataset.shape
+            georeference = read_georeference(path, height, width)
+            scene = cls(path, source, height, width, bands, georeference, None, time)
+            scene._locate(dataset, rectified=rectified)
+        return scene
+
+    def _locate(self, dataset: DatasetReader, *, rectified: bool) -> None:
+        place = self.georeference
+        if rectified and is_located_by_gcps(dataset):
+            try:
+                with rectify(dataset) as warped:
+                    self.height, self.width = warped.shape
+                    self.georeference = place = {"crs": warped.crs, "transform": warped.transform}
+                    self.ground_sample_distance = ground_sample_distance(warped)
+                self.rectified = f"by {len(dataset.gcps[0])} ground control points, to {warped.crs.to_string()}"
+            except ImageError as error:
+                self.warnings.append(f"{error}; {_IN_PIXELS}")
+        else:
+            self.ground_sample_distance = ground_sample_distance(dataset)
+            if rectified and "transform" not in place and "gcps" in place:
+                self.warnings.append(
+                    f"its ground control points have no CRS; {_IN_PIXELS}; gdal_translate -a_srs sets it"
+                )
+            elif rectified and "transform" not in place and "rpcs" in place:
+                self.warnings.append(
+                    f"it is located by RPCs, which need the heights of the ground; {_IN_PIXELS}; rectify it before by "
+                    f"gdalwarp -rpc -to RPC_DEM=heights.tif {self.path.name} ortho.tif"
+                )
+        grid = place | {"height": self.height, "width": self.width}
+        self._opener = KeptOpen(grid if place.get("transform") and place["crs"] and not place.get("rpcs") else None)
 
     def aligned(self, other: Scene) -> Scene:
         """Returns this scene as it is read on the pixels of another; both are georeferenced by a CRS and a transform.
@@ -191,6 +233,8 @@ class Scene:
         """
         if self._photo is not None:
             return None if self._photo.valid is None else self._photo.valid[box.within(self.box)]
+        if self.rectified:  # by GDAL's approximation, in which the edge of the data depends on what is read at once
+            return None
         middle = Box(box.row + box.height // 2, box.col + box.width // 2, 1, 1)
         try:
             for part in (middle, box):  # where there is data, as almost everywhere, one tile of the file is enough

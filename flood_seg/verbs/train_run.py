@@ -23,7 +23,7 @@ from flood_seg.data.datamodule import FloodDataModule, load_store
 from flood_seg.data.layout import choose_split
 from flood_seg.data.prepare import prepare_data
 from flood_seg.data.split import Split, write_split
-from flood_seg.data.stats import measure_bands, measure_ground_sample_distance
+from flood_seg.data.stats import measure_bands, measure_ground_sample_distance, measure_image_scales
 from flood_seg.errors import ConfigError, DataError, FloodSegError
 from flood_seg.export.onnx import export_onnx
 from flood_seg.files import clear_leftovers, write_text
@@ -190,7 +190,8 @@ def _load_data(config: TrainConfig) -> tuple[TrainConfig, FloodDataModule, Model
         config = replace(config, datamodule=replace(config.datamodule, mean=mean, std=std))
     size = (config.datamodule.height, config.datamodule.width)
     distance = config.datamodule.ground_sample_distance or measure_ground_sample_distance(training, *size)
-    spec = replace(make_spec(config), ground_sample_distance=distance)
+    scales = measure_image_scales(training, *size)
+    spec = replace(make_spec(config), ground_sample_distance=distance, image_scales=scales)
     bands = BandSelection.of(config.datamodule)
     augmentation = build_augmentation(config.augmentation, bands)
     if line := left_out(config.augmentation, bands):

@@ -10,7 +10,7 @@ from flood_seg.config.compose import compose
 from flood_seg.config.schema import TrainConfig
 from flood_seg.config.schema.workshop import DataToolsConfig
 from flood_seg.data.pairing import Pair, SampleWindow
-from flood_seg.data.stats import BandStats, measure_ground_sample_distance
+from flood_seg.data.stats import BandStats, measure_ground_sample_distance, measure_image_scales
 from flood_seg.errors import ConfigError
 from flood_seg.spec import ModelSpec
 from tests.scenes.conftest import write_scene
@@ -149,3 +149,17 @@ def test_ground_sample_distance(window, expected, tmp_path):
     size = (64, 128) if window is None else (64, 64)
     assert measure_ground_sample_distance([placed, placed, photo], *size) == pytest.approx(expected)
     assert measure_ground_sample_distance([placed, photo, photo], *size) is None
+
+
+def test_image_scales(tmp_path):
+    Image.new("RGB", (64, 32)).save(tmp_path / "a.png")
+    Image.new("RGB", (256, 128)).save(tmp_path / "b.jpg")
+    scene = write_scene(tmp_path / "c.tif", np.ones((128, 256, 3), np.uint8))
+    photos = [Pair(name, tmp_path / name, tmp_path / name) for name in ("a.png", "b.jpg")]
+    tile = Pair("c", scene, scene, None, WINDOW)
+    # 32×64 to 64×64 pixels is the root of 2; 128×256, the root of 1/8; a window of 64×64 is not resized.
+    assert measure_image_scales([*photos, tile], 64, 64)[1] == 1
+    low, median, high = measure_image_scales(photos, 64, 64)
+    assert median == pytest.approx((2**0.5 + 0.125**0.5) / 2, abs=1e-4)
+    assert 0.125**0.5 < low < median < high < 2**0.5
+    assert measure_image_scales([], 64, 64) is None

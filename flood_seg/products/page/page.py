@@ -36,6 +36,7 @@ def write_page(
     picture: Callable[[], str],
     warnings: Sequence[str] = (),
     derived: Sequence[DerivedLayer] = (),
+    scale: str = "1",
 ) -> None:
     """Writes the web map of a scene from its layers.
 
@@ -48,6 +49,7 @@ def write_page(
         picture: returns the picture of the scene; see `scene_picture`.
         warnings: that the reader should know of.
         derived: layers in the folder that were made of the mask; they are shown instead of it.
+        scale: pixels of the network per pixel of the scene, and why.
 
     Raises:
         ImageError: a layer cannot be read.
@@ -59,7 +61,7 @@ def write_page(
     notes, pictures = list(warnings), list[dict[str, Any]]()
     content: dict[str, Any] = {
         "name": scene.name,
-        "facts": _facts(scene, frame, model, predictor),
+        "facts": _facts(scene, frame, model, predictor, scale),
         "warnings": notes,
         "georeferenced": frame.ground is not None,
         "bounds": [[bottom, left], [top, right]],
@@ -114,11 +116,11 @@ def _classes(
     ]  # fmt: skip
 
 
-def _facts(scene: Scene, frame: Frame, model: str, predictor: Predictor) -> list[tuple[str, str]]:
+def _facts(scene: Scene, frame: Frame, model: str, predictor: Predictor, scale: str) -> list[tuple[str, str]]:
     size = f"{scene.width} × {scene.height} pixels"
     if scene.ground_sample_distance:
         size += f" of {scene.ground_sample_distance:.3g} m"
-    facts = [("Model", "/".join(Path(model).parts[-2:])), ("Size", size)]
+    facts = [("Model", "/".join(Path(model).parts[-2:])), ("Size", size), ("Scale", scale)]
     if predictor.spec.task == "binary":
         facts.append(("Threshold", f"{predictor.threshold:.3g}"))
     if scene.time:
