@@ -46,8 +46,8 @@ class Layer:
         """Of shapes."""
         return len(self.geometries)
 
-    def values(self, name: str) -> np.ndarray:
-        """Returns an attribute of each shape.
+    def values(self, name: str, advice: str = "") -> np.ndarray:
+        """Returns an attribute of each shape; `advice` ends the message where there is none.
 
         Raises:
             DataError: there is none of this name.
@@ -55,7 +55,9 @@ class Layer:
         if name not in self.fields:
             known = ", ".join(self.fields) or "none"
             near = did_you_mean(name, self.fields)
-            raise DataError(f"{self.path}: has no field {name!r}{near}; its fields are {known}")
+            raise DataError(
+                f"{self.path}: has no field {name!r}{near}; its fields are {known}{advice and f'; {advice}'}"
+            )
         return self.fields[name]
 
     def near(self, crs: Any, bbox: Bounds | None = None) -> Layer:
@@ -74,7 +76,7 @@ class Layer:
         if same and bbox is None:
             return self
         boxes = None if bbox is None or same else _boxes_around(bbox, goal, self.crs)
-        chosen = self if boxes is None else self._select(_touching(self.geometries, boxes))
+        chosen = self if boxes is None else self.select(_touching(self.geometries, boxes))
         if not same:
             chosen = chosen._projected(goal, boxes, bbox)
         if bbox is None:
@@ -83,9 +85,10 @@ class Layer:
             chosen = replace(chosen, geometries=_wrapped(chosen.geometries, bbox))
         import shapely
 
-        return chosen._select(shapely.intersects(chosen.geometries, shapely.box(*bbox)))
+        return chosen.select(shapely.intersects(chosen.geometries, shapely.box(*bbox)))
 
-    def _select(self, chosen: np.ndarray, *warnings: str) -> Layer:
+    def select(self, chosen: np.ndarray, *warnings: str) -> Layer:
+        """Returns some of the shapes, chosen by their indices or by whether each one is, with further warnings."""
         fields = {name: values[chosen] for name, values in self.fields.items()}
         return replace(
             self, geometries=self.geometries[chosen], fields=fields, ids=self.ids[chosen],
@@ -104,7 +107,7 @@ class Layer:
         if good.all():
             return found
         warning = f"{self.path}: {_share(~good)} cannot be projected to {goal.name} and are left out"
-        return found._select(good, warning)
+        return found.select(good, warning)
 
 
 def read_layer(
@@ -201,7 +204,7 @@ def _checked(layer: Layer, kinds: Collection[Kind]) -> Layer:
     shapes = layer.geometries
     # Infinite coordinates would pass as points far away.
     there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes)) & np.isfinite(shapely.bounds(shapes)).all(1)
-    layer = layer._select(there, *([] if there.all() else [f"{layer.path}: {_share(~there)} have no geometry"]))
+    layer = layer.select(there, *([] if there.all() else [f"{layer.path}: {_share(~there)} have no geometry"]))
     invalid = ~shapely.is_valid(layer.geometries)
     layer = replace(layer, geometries=_made_valid(layer.geometries))
     if invalid.any():
@@ -214,7 +217,7 @@ def _checked(layer: Layer, kinds: Collection[Kind]) -> Layer:
     others = _words([KINDS[number] for number in np.unique(dimensions[~fits])])
     if not fits.any():
         raise DataError(f"{layer.path}: holds {others}; give a file of {_words(kinds)}")
-    return layer._select(fits, f"{layer.path}: {_share(~fits)} are {others} and are left out")
+    return layer.select(fits, f"{layer.path}: {_share(~fits)} are {others} and are left out")
 
 
 def _made_valid(shapes: np.ndarray) -> np.ndarray:

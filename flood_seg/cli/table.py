@@ -130,7 +130,8 @@ VERBS = (
                  "own size", bool, False),
             Flag("goal", "find the best threshold for f1, iou, 'recall>=0.95' or 'precision>=0.9'"),
             Flag("calibrate", "fit the temperature that calibrates the probabilities", bool, False),
-            Flag("save", "write that threshold and temperature into the model", bool, False),
+            Flag("save", "write that threshold and temperature, and the errors on the images, which flood-area needs, "
+                 "into the model", bool, False),
             Flag("tta", "also evaluate with test-time augmentation: the eight orientations of each image", bool, False),
             Flag("compare", "another model, evaluated on the same images"),
             Flag("groups", "FILE.csv:COLUMN, or folder: metrics of each group too"),
@@ -238,6 +239,23 @@ VERBS = (
             Flag("out", "folder of sitrep.html, .pdf, .csv and .gpkg", default="sitrep"),
         ),
         config="report", overrides="report.*; see configs/report.yaml",
+    ),
+    Verb(
+        "flood-area", "flood_seg.verbs.flood_area:flood_area",
+        "Measure the flooded area of maps, in all and per district, with a 95 % interval.",
+        (
+            "flood-seg flood-area --results map",
+            "flood-seg flood-area --results map --districts districts.gpkg area.name=NAME",
+            "flood-seg flood-area --results map_a map_b --validation checked_points.gpkg --out area",
+        ),
+        (
+            Flag("results", "one or more folders that flood-seg map has made, also archives", tuple, ()),
+            Flag("districts", "vector file of polygons: areas of each too"),
+            Flag("validation", "vector file of points or polygons of these scenes whose true class is known: a sample "
+                 "for the interval (default: the errors in the model's record)"),
+            Flag("out", "folder of flood_area.json, flood_area.csv and districts.gpkg (default: the results' folder)"),
+        ),
+        config="flood_area", overrides="area.*; see configs/flood_area.yaml",
     ),
     Verb(
         "quantize", "flood_seg.verbs.export:quantize",

@@ -18,6 +18,7 @@ from flood_seg.inference.engines import open_backend, parse_engine, with_streams
 from flood_seg.inference.predictor import Predictor
 from flood_seg.metrics.confusion import by_class, task_metrics
 from flood_seg.metrics.curve import sweep
+from flood_seg.metrics.image_rates import ImageRates
 from flood_seg.metrics.slices import group_slices
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def evaluate(
     if "comparison" in record:
         record["comparison"]["model"] = options.compare
     record["found"] = _found(record, predictor, options)
-    return EvaluationResult(record, rows, gallery, curve, (before, after), spec)
+    return EvaluationResult(record, rows, gallery, curve, (before, after), spec, ImageRates.of(matrices))
 
 
 def _candidates(

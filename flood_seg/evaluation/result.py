@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from flood_seg.evaluation.rows import Row
     from flood_seg.metrics.calibration import Reliability
     from flood_seg.metrics.curve import Curve
+    from flood_seg.metrics.image_rates import ImageRates
     from flood_seg.spec import ModelSpec
 
 
@@ -53,6 +54,7 @@ class EvaluationResult:
         curve: metrics at every threshold; None for more than two classes.
         reliability: at the spec's temperature, and at the best one.
         spec: of the model.
+        rates: how the errors vary between the images; None: there are fewer than two.
     """
 
     record: dict[str, Any]
@@ -61,3 +63,4 @@ class EvaluationResult:
     curve: Curve | None
     reliability: tuple[Reliability, Reliability]
     spec: ModelSpec
+    rates: ImageRates | None

@@ -125,3 +125,11 @@ def logit(probability: float) -> float:
     if probability <= 0:
         return -math.inf
     return math.inf if probability >= 1 else math.log(probability / (1 - probability))
+
+
+def same_masks(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Whether two pairs of threshold and temperature make the same masks of the same logits."""
+    (cut, temperature), (other_cut, other_temperature) = one, other
+    if not (0 < cut < 1 and 0 < other_cut < 1):
+        return cut == other_cut
+    return math.isclose(logit(cut) * temperature, logit(other_cut) * other_temperature, rel_tol=1e-6, abs_tol=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from flood_seg.scenes.grid import Box
 
 FOOTPRINT_TOLERANCE = 1e-7  # degrees, about 1 cm
+PART = 128  # pixels, at most, between which areas of pixels are interpolated
 EDGE_POINTS = 16  # per side of a footprint, whose sides are curves on the ellipsoid
 
 
@@ -43,6 +45,20 @@ class Ground:
         area, _ = self._geod.polygon_area_perimeter(longitudes, latitudes)
         return float(abs(area)) / (box.height * box.width)
 
+    def pixel_areas(self, box: Box) -> np.ndarray:
+        """Returns the geodesic area of each pixel of a rectangle in m², float64 [height, width].
+
+        Interpolated between the means of parts, so that it follows the latitude and the scale of the projection.
+        """
+        rows, by_row = _parts(box.height)
+        cols, by_col = _parts(box.width)
+        means = np.array(
+            [[self.pixel_area(replace(box, row=box.row + row, height=height, col=box.col + col, width=width))
+              for col, width in cols] for row, height in rows]
+        )  # fmt: skip
+        # Not by BLAS, whose threads take longer to start than the sums of so few parts take.
+        return np.asarray(np.einsum("rp,pc->rc", np.einsum("rp,pq->rq", by_row, means), by_col.T))
+
     def measure(self, vertices: np.ndarray, rings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns the geodesic area of rings in m² and their length in m, float64 [rings].
 
@@ -70,6 +86,25 @@ class Ground:
         cols = box.col + box.width * np.concatenate([steps, one, 1 - steps, zero])
         rows = box.row + box.height * np.concatenate([zero, steps, one, 1 - steps])
         return to_map(self._transform, cols, rows)
+
+
+def _parts(length: int) -> tuple[list[tuple[int, int]], np.ndarray]:
+    """Divides an axis into parts, and interpolates between them, linearly.
+
+    Returns:
+        the first pixel and the length of each part; and how each pixel follows from the parts, float64 [length, parts].
+    """
+    count = min(length, max(2, -(-length // PART)))
+    edges = np.linspace(0, length, count + 1).round().astype(int)
+    parts = [(int(start), int(stop - start)) for start, stop in pairwise(edges)]
+    if count == 1:
+        return parts, np.ones((length, 1))
+    middles, pixels = (edges[:-1] + edges[1:]) / 2, np.arange(length) + 0.5
+    left = np.clip(np.searchsorted(middles, pixels) - 1, 0, count - 2)
+    share = (pixels - middles[left]) / np.diff(middles)[left]
+    weights = np.zeros((length, count))
+    weights[np.arange(length), left], weights[np.arange(length), left + 1] = 1 - share, share
+    return parts, weights
 
 
 def to_map(transform: Affine, cols: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from flood_seg.errors import TrainingError
 from flood_seg.metrics.confusion import by_class, confusion_matrices, task_metrics
+from flood_seg.metrics.image_rates import RATES_KEY, ImageRates
 from flood_seg.spec import METADATA_KEY, ModelSpec
 from flood_seg.training.distributed import broadcast_buffers, gather
 
@@ -94,7 +95,7 @@ class SegmentationModule(pl.LightningModule):
         self._extra_val_every, self._extra_val_only = extra_val_every, extra_val_only
         self._counts: dict[str, list[Tensor]] = {stage: [] for stage in ("train", "val", *extra)}
         self._losses: dict[str, list[Tensor]] = {stage: [] for stage in self._counts}
-        self._confusion: list[list[int]] = []
+        self._matrices: np.ndarray | None = None  # of the images of the last validation
         self.stops_at_nan = True  # False during the learning-rate finder, which runs until the loss diverges
 
     def forward(self, images: Tensor) -> Tensor:
@@ -174,7 +175,7 @@ class SegmentationModule(pl.LightningModule):
         for name in LOGGED_METRICS:
             self._log(f"{stage}_{name}", metrics[name], shown=name == "iou" and stage in ("train", "val"))
         if stage == "val":
-            self._confusion = matrices.sum(axis=0).tolist()
+            self._matrices = matrices
         if stage != "train" and self.spec.task == "multiclass":
             self._log_classes(stage, matrices)
 
@@ -206,5 +207,10 @@ class SegmentationModule(pl.LightningModule):
         """Adds the spec, with the validation metrics of the epoch, which makes the file self-describing."""
         logged = self.trainer.callback_metrics
         metrics = {name: float(logged[name]) for name in sorted(logged) if name.startswith("val_")}
-        spec = replace(self.spec, provenance={**self.spec.provenance, "metrics": metrics, "confusion": self._confusion})
-        checkpoint[METADATA_KEY] = spec.to_json()
+        provenance = {**self.spec.provenance, "metrics": metrics, "confusion": []}
+        if self._matrices is not None:
+            provenance["confusion"] = self._matrices.sum(axis=0).tolist()
+            if rates := ImageRates.of(self._matrices):
+                cut = {"threshold": 0.5, "temperature": 1.0}  # a pixel is foreground above logit 0
+                provenance[RATES_KEY] = rates.to_record() | cut | {"part": "val"}
+        checkpoint[METADATA_KEY] = replace(self.spec, provenance=provenance).to_json()

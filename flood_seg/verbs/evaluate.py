@@ -64,10 +64,10 @@ def run_evaluation(
         model: a file, or the address of a Triton server; None: the newest run's model, else the bundled one.
         out: folder of `report.html`, `metrics.json`, `images.*` and `confusion.png`; None: nothing is written.
         at_network_size: count at the network's size, as training does; otherwise at each image's own.
-        save: whether the model's spec gets the threshold of the goal and the temperature.
+        save: whether the model's spec gets the threshold of the goal, the temperature, and the rates of the images.
 
     Raises:
-        UsageError: there is nothing to save, or a goal or a grouping that is none.
+        UsageError: a goal or a grouping that is none.
         DataError: no usable pair, no such part, or a mask has a value that the labels do not list.
         ModelError: the model's spec cannot be changed, or the other model does not fit this one.
     """
@@ -77,6 +77,7 @@ def run_evaluation(
     from flood_seg.evaluation.prediction_files import PredictionFiles
     from flood_seg.evaluation.report import write_files
     from flood_seg.evaluation.show import show
+    from flood_seg.export.update_spec import check_writable as check_spec_writable
     from flood_seg.files import check_writable
     from flood_seg.inference.engines import as_trained, open_backend, with_streams
     from flood_seg.inference.models import choose_model
@@ -89,7 +90,7 @@ def run_evaluation(
             "--at-network-size: not with evaluation.scenes=true, which counts at each scene's own resolution"
         )
     if save:
-        _check_save(config, path)
+        check_spec_writable(path)
     if options.goal:
         check_goal(options.goal)
     if out:
@@ -126,7 +127,7 @@ def run_evaluation(
     if trackers and trackers.description:
         say(trackers.description)
     if save:
-        _save(result, Path(path))
+        _save(result, _part(config, pairs), Path(path))
     return result
 
 
@@ -143,20 +144,41 @@ def _find_pairs(config: EvaluateConfig) -> tuple[list[Pair], Sequence[Pair]]:
     return found, choose_part(config.datamodule, found, config.part)
 
 
-def _check_save(config: EvaluateConfig, path: str) -> None:
-    from flood_seg.export.update_spec import check_writable
-
-    if not (config.evaluation.goal or config.evaluation.calibrate):
-        raise UsageError("--save: writes a threshold or a temperature; give --goal GOAL or --calibrate, or both")
-    check_writable(path)
+def _part(config: EvaluateConfig, pairs: Sequence[Pair]) -> str:
+    """Returns the part that is evaluated, where it is `auto`: see `choose_part`."""
+    named = bool(config.datamodule.split_file) or any(pair.part for pair in pairs)
+    return ("val" if named else "all") if config.part == "auto" else config.part
 
 
-def _save(result: EvaluationResult, path: Path) -> None:
+def _save(result: EvaluationResult, part: str, path: Path) -> None:
+    """Writes the threshold and the temperature, and the rates of the images where they are those of its masks."""
     from flood_seg.export.update_spec import write_spec
+    from flood_seg.metrics.image_rates import RATES_KEY
 
-    found = result.record["found"]
-    write_spec(path, replace(result.spec, **found))
+    found, provenance = result.record["found"], dict(result.spec.provenance)
+    without = _why_no_rates(result, part)
+    if result.rates and not without:
+        provenance[RATES_KEY] = result.rates.to_record() | found | {"part": part}
+    write_spec(path, replace(result.spec, **found, provenance=provenance))
     say(f"{path}: threshold {found['threshold']:.4f} and temperature {found['temperature']:.4f} written to its spec")
+    with_rates = f"errors on {counted(result.record['images'], 'image')} written to its spec, for flood-seg flood-area"
+    say(f"{path}: {without or with_rates}")
+
+
+def _why_no_rates(result: EvaluationResult, part: str) -> str | None:
+    """Returns why the errors of these images do not tell those of maps; None: they do."""
+    from flood_seg.imaging.postprocess import same_masks
+
+    if result.rates is None:
+        return "no errors for flood-seg flood-area: they require two images or more"
+    if part == "train":
+        return "no errors for flood-seg flood-area: on images of the training they are too few"
+    if "views" in result.record:
+        return "no errors for flood-seg flood-area: maps are made without test-time augmentation"
+    before, after = ((one["threshold"], one["temperature"]) for one in (result.record, result.record["found"]))
+    if not same_masks(before, after):
+        return "no errors for flood-seg flood-area yet: these are of another threshold; run evaluate --save once more"
+    return None
 
 
 def _open_trackers(config: EvaluateConfig, model: str, out: Path | None) -> Trackers:

@@ -25,6 +25,7 @@ FROZEN = {
     "map": {"model": None, "image": None, "out": None, "before": None, "permanent": None, "cloud": None,
             "dry-run": False},
     "flood-series": {"results": (), "out": "flood_series"},
+    "flood-area": {"results": (), "districts": None, "validation": None, "out": None},
     "quantize": {"onnx": None, "out": None, "data": None},
     "verify": {"models": (), "data": None, "out": None},
     "benchmark": {"models": (), "data": None, "out": None},

@@ -18,6 +18,7 @@ from flood_seg.config.schema import DataConfig, EvaluateConfig, EvaluationOption
 from flood_seg.data.reading import SampleReader
 from flood_seg.errors import DataError, ModelError, UsageError
 from flood_seg.inference.engines import open_backend
+from flood_seg.metrics.image_rates import RATES_KEY
 from flood_seg.spec import ModelSpec
 from flood_seg.verbs.evaluate import run_evaluation as evaluate
 from flood_seg.verbs.evaluate import run_evaluation as run_evaluate
@@ -150,10 +151,35 @@ def test_a_temperature_is_written_and_changes_no_mask(reds):
     assert after["calibration"]["ece"] < before["calibration"]["ece"]
 
 
+def rates(model: Path) -> dict | None:
+    return open_backend(BACKEND, str(model)).spec.provenance.get(RATES_KEY)
+
+
+def test_the_errors_on_the_images_are_written_for_areas_of_maps(reds, capsys):
+    model, folder, pairs = reds
+    verb(model, folder, save=True)
+    shares = [[[(p == j)[t == i].sum() / t.size for i in (0, 1)] for j in (0, 1)] for p, t in pairs.values()]
+    record = rates(model)
+    np.testing.assert_allclose(record["shares"], np.mean(shares, axis=0), rtol=1e-6)  # [map, truth]
+    assert (record["images"], record["threshold"], record["part"]) == (3, 0.5, "all")
+    assert "errors on 3 images written to its spec" in capsys.readouterr().out
+    verb(model, folder, save=True, calibrate=True)  # the same masks
+    assert rates(model)["shares"] == record["shares"] and rates(model)["temperature"] > 2
+
+
+def test_errors_that_maps_will_not_have_are_not_written(reds, capsys):
+    model, folder, _ = reds
+    verb(model, folder, save=True, goal="recall>=0.95")  # measured at 0.5, saved is another threshold
+    assert rates(model) is None and "run evaluate --save once more" in capsys.readouterr().out
+    verb(model, folder, save=True, tta=True)
+    assert rates(model) is None and "without test-time augmentation" in capsys.readouterr().out
+    verb(model, folder, save=True)
+    cut = open_backend(BACKEND, str(model)).spec.threshold
+    assert rates(model)["threshold"] == cut != 0.5
+
+
 def test_what_cannot_be_saved_is_said_before_anything_is_measured(reds, tmp_path):
     model, folder, _ = reds
-    with pytest.raises(UsageError, match="give --goal GOAL or --calibrate"):
-        verb(model, folder, save=True)
     with pytest.raises(UsageError, match="--goal f3: give one of"):
         verb(model, folder, goal="f3")
     config = defaults(

@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 from rasterio.transform import from_origin
 
+from tests.analysis.conftest import write_result
 from tests.conftest import draw_pond, make_spec, write_ponds
 from tests.inference.conftest import red_spec, write_model
 
@@ -28,6 +29,7 @@ def build(root: Path) -> None:
     _write_models(root)
     _write_tables(root)
     _write_annotations(root)
+    _write_results(root)
 
 
 def _write_photos(root: Path) -> None:
@@ -211,3 +213,18 @@ def _png(height: int, width: int) -> bytes:
     chunk = lambda kind, body: struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))  # noqa: E731
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def _write_results(root: Path) -> None:
+    """Results of `flood-seg map`, and shapes for them."""
+    mask = np.zeros((40, 60), np.uint8)
+    write_result(root / "result", mask)
+    write_result(root / "result of a photo", mask, crs=None)
+    layer = write_result(root / "damaged result", mask) / "mask.tif"
+    layer.write_bytes(layer.read_bytes()[:100])
+    square = [[[100, 1], [101, 1], [101, 2], [100, 2], [100, 1]]]
+    shapes = {"points": ("Point", [9.001, 45.15], {"class": "sure"}), "far": ("Polygon", square, {"name": "far"})}
+    for name, (kind, coordinates, properties) in shapes.items():
+        feature = {"type": "Feature", "geometry": {"type": kind, "coordinates": coordinates}, "properties": properties}
+        (root / f"{name}.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    (root / "broken.geojson").write_text('{"type": "FeatureCollection", "features": [{"type": "Feat')

@@ -6,6 +6,7 @@ these objects (`flood_seg.config.compose.compose`). `dict[str, Any]` groups are 
 (loss, optimizer, scheduler, callbacks, logger, backend, executor).
 """
 
+from flood_seg.config.schema.area import AreaConfig, AreaOptions
 from flood_seg.config.schema.catalog import SceneConfig
 from flood_seg.config.schema.checks import check_choice, check_finite, check_range, check_seed
 from flood_seg.config.schema.data import AUTO, DataConfig, SampleConfig, WindowsConfig
@@ -47,6 +48,7 @@ SCHEMAS: dict[str, type] = {
     "infer": InferConfig,
     "map": MapConfig,
     "report": ReportConfig,
+    "flood_area": AreaConfig,
     "scene": SceneConfig,
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
@@ -58,7 +60,8 @@ SCHEMAS: dict[str, type] = {
 }
 
 __all__ = [
-    "AUTO", "SCHEMAS", "AugmentationConfig", "BenchmarkConfig", "BenchmarkOptions", "DataConfig", "DataToolsConfig",
+    "AUTO", "SCHEMAS", "AreaConfig", "AreaOptions", "AugmentationConfig", "BenchmarkConfig", "BenchmarkOptions",
+    "DataConfig", "DataToolsConfig",
     "EvaluateConfig", "EvaluationOptions", "ExportConfig", "InferConfig", "MapConfig", "MapOptions", "ModelConfig",
     "OutputConfig", "QuantizeConfig", "QuantizeOptions", "ReportConfig", "ReportOptions", "SampleConfig",
     "SceneConfig", "TensorRtConfig", "TensorRtExport", "TrainConfig", "TrainerConfig", "TritonConfig",
