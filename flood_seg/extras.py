@@ -36,7 +36,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "obstore": ("geo", "data"),
     "onnx": ("train", "quantize", "tensorrt"),
     "openvino": ("openvino", "quantize"),
-    "pyarrow": ("train", "data"),
+    "pyarrow": ("train", "data", "geo"),
     "pycocotools": ("data",),
     "pyogrio": ("geo", "data"),
     "pyproj": ("geo", "data"),

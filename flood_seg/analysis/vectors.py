@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from flood_seg.analysis.geoparquet import readable_by_gdal
 from flood_seg.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from pyproj import CRS
 
@@ -19,6 +21,7 @@ Kind = Literal["point", "line", "polygon"]
 Bounds = tuple[float, float, float, float]  # of x and y: the smallest ones, the largest ones
 KINDS: tuple[Kind, ...] = ("point", "line", "polygon")  # by their dimension
 LAYER_SEPARATOR = "|layername="  # between file and layer, as QGIS writes it
+OSM_LAYERS = {"point": "points", "line": "lines", "polygon": "multipolygons"}  # of files of OpenStreetMap
 SEGMENTS = 64  # per side of a scene: longer edges are divided before they are projected, since they become curves
 
 
@@ -110,9 +113,69 @@ class Layer:
         return found.select(good, warning)
 
 
+@dataclass(frozen=True)
+class Source:
+    """A layer of a file that GDAL opens.
+
+    Attributes:
+        path: as it was given.
+        file: that GDAL reads.
+        layer: its name.
+        crs: of the coordinates.
+        info: what pyogrio knows of it.
+    """
+
+    path: Path
+    file: Path
+    layer: str
+    crs: CRS
+    info: dict[str, Any]
+
+    @property
+    def is_osm(self) -> bool:
+        """Whether it is a file of OpenStreetMap, whose layers hold things of all kinds."""
+        return bool(self.info["driver"] == "OSM")
+
+    @property
+    def fields(self) -> list[str]:
+        """The names of the attributes."""
+        return [str(name) for name in self.info["fields"]]
+
+    def elsewhere(self, goal: CRS, bbox: Bounds | None) -> DataError:
+        """Returns the error that no shape touches a scene: a rectangle in another reference system."""
+        where = f"{self.path}: lies elsewhere: none of its {self.info['features']} shapes touches the scene"
+        theirs, ours = _in_degrees(self.info["total_bounds"], self.crs), _in_degrees(bbox, goal)
+        if theirs and ours:
+            where += f" (west, south, east, north in degrees: {theirs}; the scene: {ours})"
+        return DataError(f"{where}; give a file of this region, and check the coordinate reference systems of both")
+
+
+@contextmanager
+def open_source(path: Path | str, kinds: Collection[Kind]) -> Iterator[Source]:
+    """Opens the layer of a file that holds shapes of some kinds.
+
+    Args:
+        path: of the file; `FILE|layername=NAME` chooses one of several layers.
+        kinds: of the shapes that are wanted.
+
+    Raises:
+        DataError: the file is missing, damaged or empty, does not say its coordinate reference system, or has several
+            layers of these kinds.
+    """
+    given, name = _file_and_layer(path)
+    with readable_by_gdal(given) as file:
+        name, info = _describe(given, file, name, kinds)
+        own = _as_crs(info["crs"]) if info["crs"] else None
+        if own is None:
+            raise DataError(f"{path}: does not say its coordinate reference system; write one into it, for example "
+                            "with ogr2ogr -a_srs EPSG:4326")  # fmt: skip
+        yield Source(given, file, name, own, info)
+
+
 def read_layer(
     path: Path | str, crs: Any = None, kinds: Collection[Kind] = frozenset[Kind]({"polygon"}),
-    bbox: Bounds | None = None, columns: Sequence[str] | None = None, *, may_be_empty: bool = False,
+    bbox: Bounds | None = None, columns: Sequence[str] | None = None, where: str | None = None, *,
+    may_be_empty: bool = False,
 ) -> Layer:  # fmt: skip
     """Reads a vector layer of any format of GDAL's, into the reference system of a scene.
 
@@ -125,27 +188,25 @@ def read_layer(
         kinds: of the shapes that are wanted.
         bbox: in `crs`, of the scene: only shapes that touch it are returned, and no others are read; None: all.
         columns: names of the attributes that are read, as far as the file has them; None: all.
+        where: a condition on attributes in SQL, as GDAL takes it (`-where` of ogr2ogr); None: all shapes.
         may_be_empty: whether it is no error that no shape touches `bbox`.
 
     Raises:
         DataError: the file is missing, damaged or empty, does not say its coordinate reference system, has several
             layers of these kinds, no shapes of these kinds, or none of them touches `bbox`.
     """
-    file, name = _file_and_layer(path)
-    name, info = _describe(file, name, kinds)
-    own = _as_crs(info["crs"]) if info["crs"] else None
-    if own is None:
-        raise DataError(f"{path}: does not say its coordinate reference system; write one into it, for example with "
-                        "ogr2ogr -a_srs EPSG:4326")  # fmt: skip
-    goal = own if crs is None else _as_crs(crs)
-    boxes = None if bbox is None else _boxes_around(bbox, goal, own)
-    layer = _checked(_read(file, name, own, boxes, columns), kinds)
-    found = layer.near(goal, bbox)
-    if not len(found) and not may_be_empty:
-        if len(layer) and bbox is None:
-            raise DataError(f"{path}: none of its shapes can be projected to {goal.name}; give a file of the region")
-        raise _elsewhere(path, info, own, goal, bbox)
-    return found
+    with open_source(path, kinds) as source:
+        goal = source.crs if crs is None else _as_crs(crs)
+        boxes = None if bbox is None else _boxes_around(bbox, goal, source.crs)
+        layer = _checked(_read(source, boxes, columns, where), kinds)
+        found = layer.near(goal, bbox)
+        if not len(found) and not may_be_empty:
+            if len(layer) and bbox is None:
+                raise DataError(
+                    f"{path}: none of its shapes can be projected to {goal.name}; give a file of the region"
+                )
+            raise source.elsewhere(goal, bbox)
+        return found
 
 
 def _file_and_layer(path: Path | str) -> tuple[Path, str | None]:
@@ -155,14 +216,16 @@ def _file_and_layer(path: Path | str) -> tuple[Path, str | None]:
     return Path(file), name or None
 
 
-def _describe(path: Path, name: str | None, kinds: Collection[Kind]) -> tuple[str, dict[str, Any]]:
+def _describe(path: Path, file: Path, name: str | None, kinds: Collection[Kind]) -> tuple[str, dict[str, Any]]:
     """Returns the name of the layer to read, and what pyogrio knows of it."""
     import pyogrio
     from pyogrio.errors import DataLayerError, DataSourceError
 
     try:
-        layers = {str(one): str(kind) for one, kind in pyogrio.list_layers(path) if kind is not None}  # not QGIS styles
-        if name is None and len(layers) > 1:  # those that can hold the kinds
+        layers = {str(one): str(kind) for one, kind in pyogrio.list_layers(file) if kind is not None}  # not QGIS styles
+        if name is None and set(OSM_LAYERS.values()) < set(layers):
+            layers = {next(one for kind, one in OSM_LAYERS.items() if kind in kinds): ""}
+        elif name is None and len(layers) > 1:  # those that can hold the kinds
             layers = {one: kind for one, kind in layers.items() if _kind_of(kind) in (*kinds, None)} or layers
         if name is not None and name not in layers:
             raise DataError(f"{path}: has no layer {name}{did_you_mean(name, layers)}; it has {', '.join(layers)}")
@@ -173,7 +236,7 @@ def _describe(path: Path, name: str | None, kinds: Collection[Kind]) -> tuple[st
             raise DataError(f"{path}: has {len(layers)} layers of shapes, {', '.join(layers)}; choose one, for example "
                             f"'{path}{LAYER_SEPARATOR}{first}'")  # fmt: skip
         name = name or next(iter(layers))
-        info = pyogrio.read_info(path, layer=name, force_feature_count=True, force_total_bounds=True)
+        info = pyogrio.read_info(file, layer=name, force_feature_count=True, force_total_bounds=True)
     except (DataLayerError, DataSourceError) as error:
         raise DataError(f"{path}: cannot be read as shapes ({' '.join(str(error).split())})") from error
     if not info["features"]:
@@ -181,20 +244,25 @@ def _describe(path: Path, name: str | None, kinds: Collection[Kind]) -> tuple[st
     return name, info
 
 
-def _read(path: Path, name: str, crs: CRS, boxes: list[Bounds] | None, columns: Sequence[str] | None) -> Layer:
+def _read(source: Source, boxes: list[Bounds] | None, columns: Sequence[str] | None, where: str | None) -> Layer:
     import shapely
     from pyogrio.errors import DataLayerError, DataSourceError, GeometryError
     from pyogrio.raw import read
 
+    path = source.path
     bbox = boxes[0] if boxes and len(boxes) == 1 else None  # GDAL filters by one
     try:
         meta, ids, geometry, values = read(
-            path, layer=name, bbox=bbox, columns=columns, force_2d=True, return_fids=True
+            source.file, layer=source.layer, bbox=bbox, columns=columns, where=where, force_2d=True, return_fids=True
         )
         shapes = shapely.from_wkb(geometry)
     except (DataLayerError, DataSourceError, GeometryError, shapely.GEOSException) as error:
         raise DataError(f"{path}: cannot be read as shapes ({' '.join(str(error).split())})") from error
-    return Layer(path, crs, shapes, dict(zip(meta["fields"], values, strict=True)), ids)
+    except ValueError as error:
+        if where is None:
+            raise
+        raise DataError(f"{path}: {where}: is no condition on its fields ({' '.join(str(error).split())})") from error
+    return Layer(path, source.crs, shapes, dict(zip(meta["fields"], values, strict=True)), ids)
 
 
 def _checked(layer: Layer, kinds: Collection[Kind]) -> Layer:
@@ -360,14 +428,6 @@ def _wrapped(shapes: np.ndarray, bbox: Bounds) -> np.ndarray:
         parts = [copy[number] for copy, on in zip(copies, there, strict=True) if on[number]]
         found[number] = parts[0] if len(parts) == 1 else shapely.union_all(parts)
     return found
-
-
-def _elsewhere(path: Path | str, info: dict[str, Any], own: CRS, goal: CRS, bbox: Bounds | None) -> DataError:
-    where = f"{path}: lies elsewhere: none of its {info['features']} shapes touches the scene"
-    theirs, ours = _in_degrees(info["total_bounds"], own), _in_degrees(bbox, goal)
-    if theirs and ours:
-        where += f" (west, south, east, north in degrees: {theirs}; the scene: {ours})"
-    return DataError(f"{where}; give a file of this region, and check the coordinate reference systems of both")
 
 
 def _in_degrees(box: Bounds | None, crs: CRS) -> str | None:

@@ -258,6 +258,27 @@ VERBS = (
         config="flood_area", overrides="area.*; see configs/flood_area.yaml",
     ),
     Verb(
+        "impact", "flood_seg.verbs.impact:impact",
+        "Find whom a mapped flood affects: roads, buildings, people, and places that are cut off.",
+        (
+            "flood-seg impact --flood map --roads roads.gpkg --buildings buildings.fgb --districts districts.geojson",
+            "flood-seg impact --flood map --roads region.osm.pbf --places region.osm.pbf --depots depots.gpkg",
+            "flood-seg impact --flood map --population people.tif impact.population_unit=per_km2",
+        ),
+        (
+            Flag("flood", "folder of a scene that flood-seg map has written"),
+            Flag("roads", "lines: a vector file, GeoParquet or OpenStreetMap (.osm.pbf); FILE|layername=NAME is one of "
+                 "its layers"),
+            Flag("buildings", "polygons"),
+            Flag("population", "raster of people per cell or square kilometre"),
+            Flag("districts", "polygons; all figures are given for each, too"),
+            Flag("places", "points or polygons: which are under water, or cut off where --roads are given"),
+            Flag("depots", "points that places must reach (default: the largest connected part of the roads)"),
+            Flag("out", "folder of impact.json, impact.csv and impact.gpkg (default: that of --flood)"),
+        ),
+        config="impact", overrides="impact.*; see configs/impact.yaml",
+    ),
+    Verb(
         "quantize", "flood_seg.verbs.export:quantize",
         "Make a smaller and faster model, written only if its accuracy stays within a bound.",
         (

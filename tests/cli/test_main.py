@@ -26,6 +26,8 @@ FROZEN = {
             "dry-run": False},
     "flood-series": {"results": (), "out": "flood_series"},
     "flood-area": {"results": (), "districts": None, "validation": None, "out": None},
+    "impact": {"flood": None, "roads": None, "buildings": None, "population": None, "districts": None, "places": None,
+               "depots": None, "out": None},
     "quantize": {"onnx": None, "out": None, "data": None},
     "verify": {"models": (), "data": None, "out": None},
     "benchmark": {"models": (), "data": None, "out": None},

@@ -30,6 +30,7 @@ def build(root: Path) -> None:
     _write_tables(root)
     _write_annotations(root)
     _write_results(root)
+    _write_flood(root)
 
 
 def _write_photos(root: Path) -> None:
@@ -196,6 +197,26 @@ def _write_annotations(root: Path) -> None:
     cvat("cvat of missing photos", "", 'id="0" name="90.jpg" width="80" height="64"')
     (root / "cvat without images.xml").write_text("<annotations></annotations>")
     (root / "cut.xml").write_text("<annotations><image")
+
+
+def _write_flood(root: Path) -> None:
+    """Writes results of `map`, and layers of what they may affect."""
+    write_result(root / "flood", np.ones(SIZE, np.uint8))
+    write_result(root / "flood nowhere", np.ones(SIZE, np.uint8), crs=None)
+
+    def lines(name: str, x: float, crs: str | None = "EPSG:32632") -> None:
+        shape = {"type": "LineString", "coordinates": [[x, 4_999_900], [x + 500, 4_999_900]]}
+        system = {"crs": {"type": "name", "properties": {"name": crs}}} if crs else {}
+        feature = {"type": "Feature", "properties": {"name": "A 1"}, "geometry": shape}
+        (root / f"{name}.geojson").write_text(
+            json.dumps({"type": "FeatureCollection", "features": [feature], **system})
+        )
+
+    lines("roads", 500_100)
+    lines("far roads", 900_100)
+    (root / "cut.geojson").write_bytes((root / "roads.geojson").read_bytes()[:90])
+    (root / "no roads.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    (root / "photo.parquet").write_bytes((root / "photo.jpg").read_bytes())
 
 
 def _write_raster(path: Path, values: np.ndarray, nodata: int | None = None) -> None:

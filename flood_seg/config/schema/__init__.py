@@ -19,6 +19,7 @@ from flood_seg.config.schema.export import (
     TritonConfig,
     TritonServerConfig,
 )
+from flood_seg.config.schema.impact import ImpactConfig, ImpactOptions
 from flood_seg.config.schema.inference import (
     BenchmarkConfig,
     BenchmarkOptions,
@@ -49,6 +50,7 @@ SCHEMAS: dict[str, type] = {
     "map": MapConfig,
     "report": ReportConfig,
     "flood_area": AreaConfig,
+    "impact": ImpactConfig,
     "scene": SceneConfig,
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
@@ -61,11 +63,10 @@ SCHEMAS: dict[str, type] = {
 
 __all__ = [
     "AUTO", "SCHEMAS", "AreaConfig", "AreaOptions", "AugmentationConfig", "BenchmarkConfig", "BenchmarkOptions",
-    "DataConfig", "DataToolsConfig",
-    "EvaluateConfig", "EvaluationOptions", "ExportConfig", "InferConfig", "MapConfig", "MapOptions", "ModelConfig",
-    "OutputConfig", "QuantizeConfig", "QuantizeOptions", "ReportConfig", "ReportOptions", "SampleConfig",
-    "SceneConfig", "TensorRtConfig", "TensorRtExport", "TrainConfig", "TrainerConfig", "TritonConfig",
-    "TritonServerConfig", "TunerConfig",
+    "DataConfig", "DataToolsConfig", "EvaluateConfig", "EvaluationOptions", "ExportConfig", "ImpactConfig",
+    "ImpactOptions", "InferConfig", "MapConfig", "MapOptions", "ModelConfig", "OutputConfig", "QuantizeConfig",
+    "QuantizeOptions", "ReportConfig", "ReportOptions", "SampleConfig", "SceneConfig", "TensorRtConfig",
+    "TensorRtExport", "TrainConfig", "TrainerConfig", "TritonConfig", "TritonServerConfig", "TunerConfig",
     "VerifyConfig", "VerifyOptions", "WindowOptions", "WindowsConfig", "check_choice", "check_finite", "check_range",
     "check_seed", "monitors",
 ]  # fmt: skip

@@ -1,0 +1,1 @@
+"""Whom a flood affects: roads, buildings, people, and places that are cut off."""
