@@ -91,9 +91,9 @@ docs: setup ## build the documentation site in site/
 docs-serve: docs ## serve the documentation site, rebuilt on changes
 	$(RUN) zensical serve
 
-pictures: demo ## draw the pictures of README.md and docs/ (requires Chromium)
+pictures: demo demo-flood ## draw the pictures of README.md and docs/ (requires Chromium)
 	$(RUN) python docs/draw.py $(DEMO)/model.onnx $(DEMO)/new/images/0000.jpg
-	$(RUN) python docs/screenshots.py $(DEMO)/model.onnx
+	$(RUN) python docs/screenshots.py $(DEMO)/model.onnx $(DEMO)/flood/sitrep
 
 clean: ## remove what the other targets created
 	rm -rf .venv .uv $(DEMO) build dist site .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage

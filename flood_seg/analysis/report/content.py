@@ -21,21 +21,6 @@ LISTED = 4  # names in a sentence
 SMALL_SHARE = 0.02  # of the new water, below which receded water is not worth a word
 
 
-def _(phrase: str) -> str:
-    """Marks a phrase for the catalogue that other modules write and that is translated where it is shown."""
-    return phrase
-
-
-PHRASES = (
-    _("all water"),
-    _("water without permanent water"),
-    _("water that was not there before"),
-    _("modification time of the file"),
-    _("time of the processing"),
-    _("depths are not known: a road or a building under water may still be of use, and one beside it may not"),
-)
-
-
 @dataclass(frozen=True)
 class KeyFigure:
     """A figure that is read at a glance: what, how much, and a note below."""
