@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flood_seg.config.compose import compose
 from flood_seg.config.schema import TrainConfig
-from flood_seg.data.augmentation import build_augmentation
+from flood_seg.data.augmentation.pipeline import build_augmentation
 from flood_seg.data.datamodule import FloodDataModule, load_store
 from flood_seg.data.layout import choose_split
 from flood_seg.verbs.train_parts import make_spec

@@ -27,6 +27,7 @@ from flood_seg.config.compose import compose
 from flood_seg.config.schema.scenes import MapConfig
 from flood_seg.inference.backends.contract import Backend
 from flood_seg.inference.engines import open_backend, with_streams
+from flood_seg.resources import peak_memory
 from flood_seg.scenes.grid import Grid
 from flood_seg.synthetic.scene import draw_scene
 
@@ -90,10 +91,13 @@ def run_map(*arguments: str, kill_after: float | None = None) -> tuple[float, fl
     if kill_after:
         time.sleep(kill_after)
         process.send_signal(signal.SIGKILL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status and not kill_after:
+    peak = 0.0
+    while process.poll() is None:
+        peak = max(peak, peak_memory(process.pid))
+        time.sleep(0.02)
+    if process.returncode and not kill_after:
         sys.exit("flood-seg map failed")
-    return time.perf_counter() - started, usage.ru_maxrss / 1024
+    return time.perf_counter() - started, peak / 1e6
 
 
 def session_cpu(session: int) -> dict[int, tuple[str, float]]:
@@ -181,7 +185,7 @@ def main() -> None:
         folder = Path(name)
         scene = folder / "scene.tif"
         write_mosaic(scene, options.side, options.images)
-        command = ["--model", str(options.model), "--image", str(scene), *overrides, "--out"]
+        command = ["--model", str(options.model), "--image", str(scene), "map.scale=1", *overrides, "--out"]
         if options.workers:
             print(json.dumps(compare_executors(command, folder, options.workers, grid)))
             return

@@ -56,12 +56,15 @@ class Result:
         valid: bool [H, W], False where the image has no data; None: there is data everywhere.
         input_shift: how far the band means are from the training data's, in standard deviations; masks of images above
             2 deserve a check.
+        missing: the share of the pixels with data, in (0, 1], that a band was missing in, by its name; which bands may
+            be missing is in `ModelSpec.optional_bands`.
     """
 
     def __init__(self, item: _GivenImage, spec: ModelSpec, renderer: Renderer) -> None:
         """Made by `Model.predict`."""
         assert item.image is not None
         self.name, self.image, self.valid, self.input_shift = item.name, item.image, item.valid, item.shift
+        self.missing = dict(item.missing)
         (self._prediction,), self._source = item.predictions, item.source
         self._spec, self._renderer = spec, renderer
 
@@ -151,7 +154,7 @@ class _ModelStages(Stages[_GivenImage]):
     def decode(self, item: _GivenImage) -> np.ndarray:
         with missing_extra("predict"):
             item.name, raster, item.source = read_input(item.given, self._bands)
-        item.valid = raster.valid
+        item.valid, item.missing = raster.valid, raster.missing
         return raster.values
 
     def conclude(self, item: _GivenImage) -> None:

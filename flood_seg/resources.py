@@ -80,14 +80,20 @@ def machine_memory() -> float:
     return min(limits)
 
 
-def peak_memory() -> float:
-    """Returns the peak memory of this process in bytes; on Linux from /proc: ru_maxrss starts with the parent's."""
+def peak_memory(process: int | None = None) -> float:
+    """Returns the peak memory of a running process in bytes; on Linux from /proc: ru_maxrss starts with the parent's.
+
+    Args:
+        process: its id, which only Linux takes; None: this process. One that has ended has 0.
+    """
     import resource
 
     try:
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        lines = Path(f"/proc/{process or 'self'}/status").read_text(encoding="utf-8").splitlines()
         return float(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
     except (OSError, StopIteration):
+        if process:
+            return 0.0
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return float(peak if sys.platform == "darwin" else peak * 1024)
 

@@ -40,6 +40,8 @@ class ModelSpec:
         output_name: name of the output tensor, float32 logits [batch, classes or 1, height, width].
         provenance: where the model comes from: architecture, encoder, data fingerprint, git commit, metrics,
             library versions. Plain JSON values.
+        optional_bands: groups of bands that may be missing, by name; see `imaging.optional.OptionalBands`. Empty: none.
+        one_of: bands of which one at least must be there; empty: any.
         ground_sample_distance: size of a pixel of the network's input in metres, on the ground; None: unknown, as with
             photos.
         image_scales: pixels of the network per pixel of a training image, the root of the ratio of their areas, of the
@@ -67,6 +69,8 @@ class ModelSpec:
     nodata: float | None = None
     ground_sample_distance: float | None = None
     image_scales: tuple[float, float, float] | None = None
+    optional_bands: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    one_of: tuple[str, ...] = ()
     version: int = SPEC_VERSION
 
     def __post_init__(self) -> None:
@@ -117,6 +121,9 @@ class ModelSpec:
             raise ModelError("ModelSpec: value_scale or a value of std is not above 0")
         if not all(isinstance(name, str) for name in (*self.class_names, *self.bands, *self.class_colors)):
             raise ModelError("ModelSpec: a name of a class or of a band, or a color, is not text")
+        named = [*self.one_of, *(band for group in self.optional_bands.values() for band in group)]
+        if unknown := [band for band in named if band not in self.bands]:
+            raise ModelError(f"ModelSpec: {unknown[0]!r} of optional_bands or one_of is none of its bands")
         if not isinstance(self.provenance, dict) or not isinstance(self.band_sources, dict):
             raise ModelError("ModelSpec: provenance or band_sources is not a JSON object")
 
@@ -128,12 +135,12 @@ class ModelSpec:
     def to_json(self) -> str:
         """Returns the record as a JSON object on one line."""
         record = asdict(self)
-        for name in (
-            "nodata",
-            "ground_sample_distance",
-            "image_scales",
-        ):  # unknown to earlier releases, which read the record without
+        # Unknown to earlier releases, which read the record without.
+        for name in ("nodata", "ground_sample_distance", "image_scales"):
             if record[name] is None:
+                del record[name]
+        for name in ("optional_bands", "one_of"):
+            if not record[name]:
                 del record[name]
         return json.dumps(record, sort_keys=True)
 
@@ -162,8 +169,12 @@ class ModelSpec:
         if unknown := sorted(set(record) - known):
             raise ModelError(f"{where}: the ModelSpec has unknown keys {unknown}; export the model again")
         try:
-            for name in ("class_names", "label_values", "bands", "mean", "std", "class_colors"):
+            for name in ("class_names", "label_values", "bands", "mean", "std", "class_colors", "one_of"):
                 record[name] = tuple(record.get(name, ()))
+            groups = record.get("optional_bands", {})
+            if not isinstance(groups, dict):
+                raise ModelError("ModelSpec: optional_bands is not a JSON object")
+            record["optional_bands"] = {name: tuple(group) for name, group in groups.items()}
             if record.get("image_scales") is not None:
                 record["image_scales"] = tuple(record["image_scales"])
             return cls(**record)

@@ -74,7 +74,7 @@ def test_a_model_and_a_result_offer_these(model):
     result = model.predict(PHOTO)
     assert {name for name in dir(model) if name[0] != "_"} == {"description", "predict", "spec", "threshold"}
     assert {name for name in dir(result) if name[0] != "_"} == {
-        "image", "input_shift", "mask", "name", "overlay", "plot", "probability", "save", "shares", "valid",
+        "image", "input_shift", "mask", "missing", "name", "overlay", "plot", "probability", "save", "shares", "valid",
     }  # fmt: skip
     assert list(inspect.signature(flood_seg.Model.predict).parameters) == ["self", "image"]
     assert list(inspect.signature(flood_seg.Result.save).parameters) == ["self", "path", "probability"]

@@ -15,8 +15,9 @@ from flood_seg.config.compose import compose
 from flood_seg.config.repository import configs_dir
 from flood_seg.config.schema import InferConfig, MapConfig, SceneConfig, TrainConfig
 from flood_seg.errors import ConfigError
+from flood_seg.imaging.optional import OptionalBands
 from flood_seg.spec import ModelSpec
-from flood_seg.verbs.train_parts import build_module, check_components
+from flood_seg.verbs.train_parts import build_module, check_components, make_spec
 
 ROOT = Path(__file__).parent.parent
 CHOICES = sorted((path.parent.name, path.stem) for path in configs_dir().glob("*/*.yaml"))
@@ -57,10 +58,22 @@ def choices_of(group: str) -> list[str]:
     return [choice for its, choice in CHOICES if its == group]
 
 
+def same_choices(recipe: str) -> list[str]:
+    """The recipes with the same model, loss, optimizer and scheduler."""
+    files = {
+        name: yaml.safe_load((configs_dir() / "experiment" / f"{name}.yaml").read_text("utf-8")) for name in RECIPES
+    }
+    chosen = {name: (file.get("defaults"), file.get("task")) for name, file in files.items()}
+    return [name for name in RECIPES if chosen[name] == chosen[recipe]]
+
+
 def jobs(recipe: str) -> list[tuple[str, list[str]]]:
-    """Each loss with the recipe, and in turn each model, optimizer, scheduler and augmentation."""
+    """Each loss with the recipe, and in turn each model, optimizer, scheduler and augmentation.
+
+    Of recipes with the same choices, such as ombria and its ablations, the first takes all, the others a few.
+    """
     others = {group: choices_of(group) for group in ("model", "optimizer", "scheduler", "augmentation")}
-    turns = max(map(len, (LOSSES, *others.values())))
+    turns = max(map(len, (LOSSES, *others.values()))) if recipe == same_choices(recipe)[0] else 2
     chosen = [{group: names[turn % len(names)] for group, names in others.items()} for turn in range(turns)]
     return [
         (LOSSES[turn % len(LOSSES)],
@@ -124,3 +137,18 @@ def test_no_recipe_changes_keys_of_a_choice_that_another_may_replace():
     for recipe in RECIPES:
         changed = yaml.safe_load((configs_dir() / "experiment" / f"{recipe}.yaml").read_text("utf-8"))
         assert not {"loss", "optimizer", "scheduler"} & set(changed), recipe
+
+
+def test_a_model_of_the_ombria_recipe_answers_with_one_sensor_or_date_but_not_with_what_was_before_alone():
+    numbers = ",".join(["0.5"] * 8)
+    config = compose(
+        "train", ["+experiment=ombria", f"datamodule.mean=[{numbers}]", f"datamodule.std=[{numbers}]"], TrainConfig
+    )
+    optional = OptionalBands.of(make_spec(config))
+    bands = {name for name in config.datamodule.bands}
+    optical = {name for name in bands if not name.startswith("vv")}
+    after = {name for name in bands if name.endswith("after")}
+    for left in (bands, optical, bands - optical, after, after & optical, after - optical, bands - (after & optical)):
+        assert optional.allow(bands - left), left
+    for left in (set(), bands - after, bands - {"nir_after"}):
+        assert not optional.allow(bands - left), left

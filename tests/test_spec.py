@@ -27,6 +27,9 @@ def test_a_spec_survives_json():
         ({"std": [0.0, 1.0, 1.0]}, "std is not above 0"),
         ({"bands": [1, 2, 3]}, "is not text"),
         ({"provenance": []}, "is not a JSON object"),
+        ({"optional_bands": ["red"]}, "model.onnx: ModelSpec: optional_bands is not a JSON object"),
+        ({"optional_bands": {"ir": ["nir"]}}, "'nir' of optional_bands or one_of is none of its bands"),
+        ({"one_of": ["vv"]}, "'vv' of optional_bands"),
         ({"task": "magic"}, "task is 'magic'; allowed: binary, multiclass"),
     ],
 )
@@ -55,3 +58,9 @@ def test_a_nodata_value_is_kept_and_without_one_earlier_releases_can_read_the_re
     assert "nodata" not in record and ModelSpec.from_json(json.dumps(record)).nodata is None
     with pytest.raises(ModelError, match="nodata is 'none'"):
         ModelSpec.from_json(json.dumps(record | {"nodata": "none"}))
+
+
+def test_optional_bands_are_kept_and_without_any_earlier_releases_can_read_the_record():
+    spec = make_spec(optional_bands={"warm": ("red", "green"), "cold": ("blue",)}, one_of=("red", "blue"))
+    assert ModelSpec.from_json(spec.to_json()) == spec
+    assert not {"optional_bands", "one_of"} & set(json.loads(make_spec().to_json()))

@@ -14,6 +14,7 @@ from flood_seg.evaluation.measure_scenes import SceneEvaluator
 from flood_seg.evaluation.result import EvaluationResult, Gallery
 from flood_seg.evaluation.rows import image_rows
 from flood_seg.evaluation.tta import Augmentations, AugmentedBackend
+from flood_seg.imaging.optional import OptionalBands
 from flood_seg.inference.engines import open_backend, parse_engine, with_streams
 from flood_seg.inference.predictor import Predictor
 from flood_seg.metrics.confusion import by_class, task_metrics
@@ -88,6 +89,8 @@ def evaluate(
         "threshold": predictor.threshold,
         "temperature": spec.temperature,
     }
+    if spec.optional_bands:  # the number of images for each combination
+        record["missing"] = OptionalBands.of(spec).count(result.missing for result in results)
     metrics, bounds = summary.overall(results, rows, task, radii, rounds)
     matrices = summary.stack(results)
     record |= metrics | {

@@ -10,10 +10,10 @@ import numpy as np
 
 from flood_seg.classes import IGNORED
 from flood_seg.console import track
-from flood_seg.data.reading import resize_mask
+from flood_seg.data.reading import fill_up, resize_mask
 from flood_seg.errors import DataError, ImageError
 from flood_seg.imaging.display import to_picture
-from flood_seg.imaging.preprocess import shrink
+from flood_seg.imaging.preprocess import resize_image, shrink
 from flood_seg.inference.stages import Item, Stages
 from flood_seg.metrics.boundary import boundary_f1
 from flood_seg.metrics.confusion import confusion_matrix
@@ -22,7 +22,7 @@ from flood_seg.metrics.loss import cross_entropy
 from flood_seg.skipped import EVERY, LeftOut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from flood_seg.data.pairing import Pair
     from flood_seg.data.reading import SampleReader
@@ -60,6 +60,7 @@ class ImageResult:
         brightness: mean grey value, in [0, 1].
         sharpness: standard deviation of the Laplacian of the grey thumbnail, in [0, 1].
         shift: of the values from the training data's; see `inference.values.measure_shift`.
+        missing: see `Raster.missing`.
         thumbnails: None once the image is not shown in the report.
     """
 
@@ -74,6 +75,7 @@ class ImageResult:
     brightness: float
     sharpness: float
     shift: float
+    missing: Mapping[str, float]
     thumbnails: Thumbnails | None
 
     @property
@@ -123,7 +125,11 @@ class Evaluator(Stages[_Sample]):
 
     def decode(self, item: _Sample) -> np.ndarray:
         """Reads a pair; what is ignored has no data."""
-        image, item.mask = self._reader.load_at(item.pair, *self._size) if self._size else self._reader.load(item.pair)
+        raster, mask = self._reader.read(item.pair)
+        image, item.mask = fill_up(raster.values, mask, item.pair.window)
+        if self._size:
+            image, item.mask = resize_image(image, *self._size), resize_mask(item.mask, *self._size)
+        item.missing = raster.missing
         counted = item.mask != IGNORED
         if not counted.any():
             raise ImageError("all of its pixels are ignored or have no data")
@@ -154,6 +160,7 @@ class Evaluator(Stages[_Sample]):
             brightness=brightness,
             sharpness=sharpness,
             shift=item.shift,
+            missing=item.missing,
             thumbnails=Thumbnails(small, *(resize_mask(one, *small.shape[:2]) for one in (mask, main.mask))),
         )
         item.mask = None

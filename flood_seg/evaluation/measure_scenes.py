@@ -27,7 +27,7 @@ from flood_seg.imaging.display import to_picture
 from flood_seg.imaging.postprocess import to_logits
 from flood_seg.imaging.preprocess import shrunk
 from flood_seg.imaging.raster import Window
-from flood_seg.inference.values import check_statistics
+from flood_seg.inference.values import check_statistics, missing_by_name
 from flood_seg.metrics.confusion import confusion_matrix
 from flood_seg.metrics.curve import count_logits
 from flood_seg.metrics.loss import cross_entropy
@@ -110,7 +110,8 @@ class SceneEvaluator:
                     statistics = store.statistics()
                     assert statistics is not None
                     shift = check_statistics(statistics, predictor.spec)
-            return main.result(pair.stem, matrices, seconds, shift)
+                    missing = missing_by_name(statistics, predictor.spec)
+            return main.result(pair.stem, matrices, seconds, shift, missing)
 
 
 def _segment(scene: Scene, predictor: Predictor, grid: Grid, store: BlockStore, blocks: Sequence[Block]) -> None:
@@ -203,8 +204,9 @@ class Tally:
             self._sampled.append(sample_logits(logits, target))
 
     def result(
-        self, stem: str, matrices: dict[str, np.ndarray], seconds: dict[str, float], shift: float
-    ) -> ImageResult:
+        self, stem: str, matrices: dict[str, np.ndarray], seconds: dict[str, float], shift: float,
+        missing: dict[str, float],
+    ) -> ImageResult:  # fmt: skip
         """Returns the result of the scene; reads its thumbnail."""
         small = self._scene.preview(THUMBNAIL_PX)
         picture = to_picture(small.values, small.names)
@@ -222,6 +224,7 @@ class Tally:
             brightness=brightness,
             sharpness=sharpness,
             shift=shift,
+            missing=missing,
             thumbnails=Thumbnails(picture, self._truth, self._predicted),
         )
 

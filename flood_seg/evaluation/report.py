@@ -49,6 +49,14 @@ DEFINITIONS = {
     ),
     "loss": ("Loss", "Mean cross-entropy per pixel of the probabilities, with the natural logarithm; lower is better."),
     "image_iou": ("Mean IoU per image", "Mean of the IoU of each image: images of all sizes have the same weight."),
+    "macro_iou": (
+        "Macro IoU per image",
+        "Mean over images of the mean of the IoU of each class, background included, that occurs in the image.",
+    ),
+    "frequency_weighted_iou": (
+        "Frequency-weighted IoU per image",
+        "As macro IoU, with each class weighted by its share of the image's ground truth.",
+    ),
     "area_error": ("Area error", "Relative error of the foreground area. Negative: the area is underestimated."),
     "average_precision": ("Average precision", "Area under the precision-recall curve (AP), over all thresholds."),
 }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flood_seg.files import atomic_path, encodable, write_csv, write_json
+from flood_seg.imaging.optional import OptionalBands
 from flood_seg.metrics.confusion import class_metrics, image_ious, task_metrics
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ def image_rows(
     """Returns the metrics of each image by name.
 
     Scores lie in [0, 1]; `area_error` is the predicted share of foreground minus the true one, in [-1, 1]; pixels are
-    counts; `iou_NAME` of a class is None where neither truth nor prediction contains it.
+    counts; `iou_NAME` of a class is None where neither truth nor prediction contains it; `missing` is in words, of
+    models that may miss bands.
     """
     rows = []
     for result in results:
@@ -38,9 +40,12 @@ def image_rows(
             row["group"] = groups[result.stem]
         row |= {"width": result.size[1], "height": result.size[0], "iou": one.iou, "f1": one.f1}
         row |= {"precision": one.precision, "recall": one.recall, "accuracy": one.accuracy, "loss": result.loss}
+        row |= {"macro_iou": one.macro_iou, "frequency_weighted_iou": one.frequency_weighted_iou}
         row |= {f"boundary_f1_{radius}px": score for radius, score in zip(radii, result.boundary, strict=True)}
         row |= {"foreground_true": true, "foreground_predicted": predicted, "area_error": predicted - true}
         row |= {"brightness": result.brightness, "sharpness": result.sharpness, "input_shift": result.shift}
+        if spec.optional_bands:
+            row["missing"] = OptionalBands.of(spec).describe(result.missing)
         row |= _cells(matrix, spec)
         for name, other in result.matrices.items():
             if other is not matrix:

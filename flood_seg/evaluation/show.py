@@ -18,6 +18,8 @@ def show(result: EvaluationResult, options: EvaluationOptions) -> None:
     if unusual := record["unusual_values"]:
         names = ", ".join(unusual[:3]) + (", ..." if len(unusual) > 3 else "")
         warn(f"{counted(len(unusual), 'image')} with unusual values (input_shift above max_input_shift): {names}")
+    for what, count in record.get("missing", {}).items():
+        say(f"{counted(count, 'image')} of {record['images']} without {what}")
     where = "network input size" if record["at_network_size"] else "original image size"
     rows = []
     for name, value in record.items():

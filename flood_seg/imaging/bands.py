@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from unicodedata import normalize
 
 from flood_seg.errors import ImageError
+from flood_seg.imaging.optional import OptionalBands
 from flood_seg.imaging.source import IMAGE_SUFFIXES
+from flood_seg.spec import ModelSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,17 +53,21 @@ class BandSelection:
             name; a band that is not named is looked up by its name in the image's own file.
         value_scale: of the raw values; 255 turns 16-bit photos into 8 bits.
         nodata: a raw value that stands for no data where the file does not say so itself.
+        optional: bands that may be missing; None: all must be there.
     """
 
     names: tuple[str, ...] = RGB
     sources: Mapping[str, str] = field(default_factory=dict)
     value_scale: float = PHOTO_SCALE
     nodata: float | None = None
+    optional: OptionalBands | None = None
 
     @classmethod
-    def of(cls, model: SelectsBands) -> BandSelection:
-        """Returns those of a model, or of a configuration."""
-        return cls(tuple(model.bands), dict(model.band_sources or {}), float(model.value_scale), model.nodata)
+    def of(cls, model: SelectsBands | ModelSpec) -> BandSelection:
+        """Returns those of a model; or of a configuration, for training, where none may be missing."""
+        optional = OptionalBands.of(model) if isinstance(model, ModelSpec) and model.optional_bands else None
+        sources = dict(model.band_sources or {})
+        return cls(tuple(model.bands), sources, float(model.value_scale), model.nodata, optional)
 
     @property
     def is_photo(self) -> bool:
@@ -91,16 +98,21 @@ def band_files(path: Path, bands: BandSelection) -> list[Path]:
     Raises:
         ImageError: one in a sibling folder is missing.
     """
-    return [*([path] if bands.in_own_file else []), *sibling_files(path, bands).values()]
+    siblings = [*sibling_files(path, bands).values()]
+    return [*([path] if bands.in_own_file or bands.optional else []), *siblings]
 
 
 def sibling_files(path: Path, bands: BandSelection) -> dict[str, Path]:
     """Returns the files in sibling folders that some of an image's bands are in, by the folders' names.
 
     Raises:
-        ImageError: one is missing.
+        ImageError: one is missing, and bands may not be.
     """
-    return {plain_source(folder): find_sibling(path, folder) for folder in sorted(bands.in_siblings)}
+    found = {}
+    for folder in sorted(bands.in_siblings):
+        with suppress(*[ImageError] if bands.optional else []):  # `read_bands` says what is missing
+            found[plain_source(folder)] = find_sibling(path, folder)
+    return found
 
 
 def plain_source(source: str) -> str:

@@ -38,8 +38,11 @@ def same_aspect(shape: Sequence[int], other: Sequence[int]) -> bool:
 
 
 def resize_valid(valid: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resizes where an image has data, bool [H, W], to [height, width] by the nearest pixel's centre."""
-    resized = cv2.resize(valid.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    """Resizes where an image, or each band, has data, bool [H, W] or [H, W, bands], by the nearest pixel's centre."""
+    size = (width, height)
+    resized = by_fours(
+        valid.view(np.uint8), lambda bands: cv2.resize(bands, size, interpolation=cv2.INTER_NEAREST_EXACT)
+    )
     return np.asarray(resized > 0)
 
 

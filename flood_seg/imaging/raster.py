@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -30,12 +31,15 @@ class Raster:
     Attributes:
         values: uint8, uint16 or float32 [H, W, bands]; 0 where `valid` is False.
         names: of the bands in lower case: their descriptions, else GDAL's colour interpretation, else empty.
-        valid: bool [H, W], False where any band has no data; None: there is data everywhere.
+        valid: bool [H, W], False where any band has no data that must be there; None: there is data everywhere. Of a
+            single file that is read with `each_band`, bool [H, W, bands].
+        missing: the share of the pixels with data, in (0, 1], in which a band is missing that may be, by its name.
     """
 
     values: np.ndarray
     names: tuple[str, ...]
     valid: np.ndarray | None = None
+    missing: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,9 @@ class Window:
 
 
 def read_raster(
-    given: ImageInput, window: Window | None = None, nodata: float | None = None, opener: Opener = open_raster
-) -> Raster:
+    given: ImageInput, window: Window | None = None, nodata: float | None = None, opener: Opener = open_raster,
+    *, each_band: bool = False,
+) -> Raster:  # fmt: skip
     """Reads all bands; the pages of a TIFF with several pages of one size are its bands.
 
     Args:
@@ -73,6 +78,7 @@ def read_raster(
             all.
         nodata: a value that stands for no data beside the file's own nodata value, or where it declares none.
         opener: opens the file.
+        each_band: whether `valid` is that of each band.
 
     Raises:
         ImageError: the file is missing, damaged, or larger than an image may be.
@@ -82,11 +88,11 @@ def read_raster(
     with opener(source) as dataset:
         # Interpolation would mix a nodata value that GDAL does not know of into its neighbours.
         options = window_options(dataset, source, window, nearest=nodata is not None)
-        values, valid = np.moveaxis(dataset.read(**options), 0, 2), _valid(dataset, options)
+        values, valid = np.moveaxis(dataset.read(**options), 0, 2), _valid(dataset, options, each_band)
         names = band_names(dataset)
         if dataset.count == 1 and len(dataset.subdatasets) > 1:
             values, names = _pages(source, dataset.subdatasets, options), ("",) * len(dataset.subdatasets)
-    return clean(values, names, valid, nodata)
+    return clean(values, names, valid, nodata, each_band=each_band)
 
 
 def first_valid(dataset: DatasetReader, window: Window, nodata: float | None) -> np.ndarray | None:
@@ -143,8 +149,11 @@ def _has_mask(dataset: DatasetReader) -> bool:
     return not all(MaskFlags.all_valid in flags or MaskFlags.alpha in flags for flags in dataset.mask_flag_enums)
 
 
-def _valid(dataset: DatasetReader, options: dict[str, Any]) -> np.ndarray | None:
-    return np.asarray(dataset.read_masks(**options).min(axis=0) > 0) if _has_mask(dataset) else None
+def _valid(dataset: DatasetReader, options: dict[str, Any], each_band: bool = False) -> np.ndarray | None:
+    if not _has_mask(dataset):
+        return None
+    masks = dataset.read_masks(**options)
+    return np.asarray((np.moveaxis(masks, 0, 2) if each_band else masks.min(axis=0)) > 0)
 
 
 def _pages(where: object, names: list[str], options: dict[str, Any]) -> np.ndarray:
@@ -169,29 +178,36 @@ def equals(values: np.ndarray, nodata: float) -> np.ndarray:
 
 
 def clean(
-    values: np.ndarray, names: tuple[str, ...], valid: np.ndarray | None = None, nodata: float | None = None
-) -> Raster:
+    values: np.ndarray, names: tuple[str, ...], valid: np.ndarray | None = None, nodata: float | None = None,
+    *, each_band: bool = False,
+) -> Raster:  # fmt: skip
     """Returns bands of a plain number type, without NaN and 0 where they have no data.
 
     Args:
         values: any number type [H, W, bands].
         names: of the bands.
-        valid: bool [H, W], where the file has data; None: everywhere.
+        valid: bool [H, W], where the file has data; None: everywhere. With `each_band`, [H, W, bands].
         nodata: a value that stands for no data, in whatever band it is.
+        each_band: whether the validity of each band is told, not that of all bands together.
     """
+
+    def known(there: np.ndarray) -> np.ndarray:
+        there = there if each_band else np.asarray(there.all(axis=2))
+        return there if valid is None else valid & there
+
     if nodata is not None and (missing := equals(values, nodata)).any():
-        there = np.asarray(~missing.any(axis=2))
-        valid = there if valid is None else valid & there
+        valid = known(~missing)
     if values.dtype not in PIXEL_TYPES:
         values = values.astype(np.float32)
     if (bands := np.moveaxis(values, 2, 0)).flags.c_contiguous and len(bands) > 1:  # forty times as fast as NumPy
         values = cv2.merge(list(bands))
     values = np.ascontiguousarray(values)
     if values.dtype == np.float32 and not np.isfinite(values).all():
-        finite = np.asarray(np.isfinite(values).all(axis=2))
-        valid = finite if valid is None else valid & finite
+        valid = known(np.isfinite(values))
     if valid is not None and valid.all():
         valid = None
-    if valid is not None:  # faster than by a mask in NumPy
+    if valid is not None and each_band:
+        values = np.where(valid, values, values.dtype.type(0))
+    elif valid is not None:  # faster than by a mask in NumPy
         values = cv2.copyTo(values, valid.view(np.uint8)).reshape(values.shape)
     return Raster(values, names, valid)

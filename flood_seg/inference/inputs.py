@@ -11,6 +11,7 @@ import numpy as np
 
 from flood_seg.errors import ImageError
 from flood_seg.imaging.bands import BandSelection
+from flood_seg.imaging.optional import fill_missing
 from flood_seg.imaging.raster import Raster, clean
 from flood_seg.imaging.read import read_bands
 from flood_seg.imaging.source import ImageSource, is_raster
@@ -79,7 +80,12 @@ def _read_array(array: np.ndarray, bands: BandSelection) -> Raster:
     if array.ndim != 3 or array.shape[2] != len(bands.names) or not array.size:
         raise ImageError(f"array of shape {array.shape}: the model requires [height, width, bands] with {names}")
     values = array.astype(array.dtype.newbyteorder("="), order="C")  # a copy, in which pixels without data become 0
-    return clean(values, bands.names, nodata=bands.nodata)
+    if bands.optional is None:
+        return clean(values, bands.names, nodata=bands.nodata)
+    raster = clean(values, bands.names, nodata=bands.nodata, each_band=True)
+    if raster.valid is None:
+        return raster
+    return fill_missing(raster.values, raster.valid, bands.names, bands.optional)
 
 
 def _as_png(image: Image, name: str) -> bytes:

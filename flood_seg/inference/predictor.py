@@ -15,7 +15,7 @@ from flood_seg.inference.values import measure_shift
 from flood_seg.resources import LESS_MEMORY, enough_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from flood_seg.inference.backends.contract import Backend
 
@@ -97,13 +97,16 @@ class Predictor:
         """
         return self.finish(self.run(self.prepare(image).tensor[None])[0], *image.shape[:2])
 
-    def prepare(self, image: np.ndarray, valid: np.ndarray | None = None) -> Prepared:
+    def prepare(
+        self, image: np.ndarray, valid: np.ndarray | None = None, missing: Mapping[str, float] | None = None
+    ) -> Prepared:
         """Returns the backend's input of an image; raises as `predict`.
 
         Args:
             image: any dtype [H, W, bands] with raw values.
             valid: bool [H, W], False where the image has no data, which the shift ignores; None: there is data
                 everywhere.
+            missing: see `Raster.missing`; None: all bands are there.
         """
         if image.ndim != 3 or image.shape[2] != len(self.spec.bands):
             bands = ", ".join(self.spec.bands)
@@ -111,7 +114,7 @@ class Predictor:
         tensor = preprocess(image, self.spec)
         if valid is not None:
             valid = resize_valid(valid, *tensor.shape[1:])
-        return Prepared(tensor, measure_shift(tensor, self.spec, image.dtype, valid))
+        return Prepared(tensor, measure_shift(tensor, self.spec, image.dtype, valid, missing))
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Maps float32 [batch, bands, height, width] to logits [batch, classes or 1, height, width].

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from flood_seg.imaging.optional import OptionalBands
     from flood_seg.inference.files import Job
     from flood_seg.inference.segment import ImageState
 
@@ -37,7 +38,7 @@ class Report:
 
     def __init__(
         self, path: Path | None, head: dict[str, Any], jobs: list[Job], images: list[ImageState], max_shift: float,
-        network: tuple[int, int],
+        network: tuple[int, int], optional: OptionalBands | None = None,
     ) -> None:  # fmt: skip
         """Takes the subject of the report.
 
@@ -48,9 +49,10 @@ class Report:
             images: those whose files are not there already; reported are the ones that have been written until then.
             max_shift: the `input_shift` above which a warning is given.
             network: height and width of the network's input, in pixels.
+            optional: bands that the model may miss; None: none.
         """
         self._path, self._jobs, self._images = path, jobs, images
-        self._max_shift, self._network = max_shift, network
+        self._max_shift, self._network, self._optional = max_shift, network, optional
         self._head = head | {"skipped": len(jobs) - len(images)}
         self._left_out = LeftOut(f"{path} lists each under failed" if path else f"--json FILE lists each, or {EVERY}")
         self._records, self._failures = list[dict[str, Any]](), list[FloodSegError]()
@@ -75,7 +77,9 @@ class Report:
                 "size; flood-seg map segments scenes by windows"
             )
         if len(self._jobs) == 1:
-            say(_line(describe(image)))
+            say(_line(describe(image, self._optional)))
+            if self._optional and image.missing:
+                say(f"without {self._optional.describe(image.missing)}, which the model was trained to miss")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -91,7 +95,7 @@ class Report:
             warn(f"{done}; the same command with skip_existing=true continues")
 
     def _write(self, stopped: str | None) -> None:
-        self._records = [describe(image) for image in self._images if image.finish_seconds is not None]
+        self._records = [describe(image, self._optional) for image in self._images if image.finish_seconds is not None]
         if self._path:
             warnings = [line for lines in self._warnings.values() for line in lines]
             lists = {"images": self._records, "failed": [str(one) for one in self._failures], "warnings": warnings}
@@ -121,14 +125,17 @@ class Report:
         if self._records:
             shares = _shares(self._records)
             say(f"{folder}: {len(self._records)} masks, {shares} on average{passed}, {seconds:.1f} s")
+            done = [image.missing for image in self._images if image.finish_seconds is not None]
+            for what, count in self._optional.count(done).items() if self._optional else ():
+                say(f"{counted(count, 'image')} without {what}, which the model was trained to miss")
         elif skipped:
             say(f"{folder}: 0 masks{passed}")
         if failed:
             raise PartialFailureError(f"{failed} of {len(self._jobs)} images have no mask, see above; the rest is done")
 
 
-def describe(image: ImageState) -> dict[str, Any]:
-    """Returns the record of an image for the JSON."""
+def describe(image: ImageState, optional: OptionalBands | None = None) -> dict[str, Any]:
+    """Returns the record of an image for the JSON; with its inputs where some may be missing."""
     seconds = {"read": image.read_seconds, "predict": sum(image.run_seconds), "write": image.finish_seconds or 0.0}
     seconds["total"] = sum(seconds.values())
     # The key of the first releases, for models that have a class of that name; reports of others do not carry it.
@@ -145,6 +152,7 @@ def describe(image: ImageState) -> dict[str, Any]:
         **water,
         "nodata_share": image.nodata_share,
         "input_shift": round(image.shift, 3),
+        **(optional.record(image.missing) if optional else {}),
         "milliseconds": {name: round(value * 1e3, 2) for name, value in seconds.items()},
     }
 

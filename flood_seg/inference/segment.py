@@ -76,7 +76,7 @@ class Segmenter(Stages[ImageState]):
 
             item.position = read_position(item.job.image)
         raster = read_bands(item.job.image, self._bands)
-        item.valid = raster.valid
+        item.valid, item.missing = raster.valid, raster.missing
         if item.position:
             step = max(1, max(raster.values.shape[:2]) // (3 * THUMBNAIL))  # averaging all of 12 megapixels took 25 ms
             item.small = shrink(raster.values[::step, ::step], THUMBNAIL)

@@ -16,7 +16,7 @@ from flood_seg.pipeline import pipeline
 from flood_seg.resources import cores, enough_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from flood_seg.errors import FloodSegError
     from flood_seg.inference.predictor import Prediction, Predictor
@@ -30,6 +30,7 @@ class Item:
         name: that errors begin with; empty: they do not.
         image: any dtype [H, W, bands] with raw values; between read and finish, where it is needed.
         valid: bool [H, W], where the image has data; None: everywhere.
+        missing: the share of the pixels with data that a band is missing in which may be, by its name.
         size: height and width in pixels.
         inputs: of each predictor's network, float32 [bands, height, width]; between read and run. Without any, because
             of an error or since there is nothing to predict, an item is not run.
@@ -45,6 +46,7 @@ class Item:
     name: str = ""
     image: np.ndarray | None = None
     valid: np.ndarray | None = None
+    missing: Mapping[str, float] = field(default_factory=dict)
     size: tuple[int, int] = (0, 0)
     inputs: list[np.ndarray] = field(default_factory=list)
     logits: list[np.ndarray] = field(default_factory=list)
@@ -92,7 +94,7 @@ class Stages(ABC, Generic[AnyItem]):
 
     @abstractmethod
     def decode(self, item: AnyItem) -> np.ndarray:
-        """Returns an item's image, any dtype [H, W, bands] with raw values; sets `valid` where it lacks data."""
+        """Returns an item's image, any dtype [H, W, bands] with raw values; sets `valid` and `missing`."""
 
     @abstractmethod
     def conclude(self, item: AnyItem) -> None:
@@ -133,7 +135,7 @@ class Stages(ABC, Generic[AnyItem]):
     def prepare(self, item: AnyItem, image: np.ndarray) -> None:
         """Makes the inputs of a decoded item."""
         for predictor in self.predictors:
-            tensor, shift = predictor.prepare(image, item.valid)
+            tensor, shift = predictor.prepare(image, item.valid, item.missing)
             item.inputs.append(tensor)
             item.shift = max(item.shift, shift)
 

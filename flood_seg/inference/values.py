@@ -7,7 +7,7 @@ bundled model has a median of 0.45 and a maximum of 1.7 standard deviations.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -16,7 +16,7 @@ import numpy as np
 from flood_seg.errors import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from flood_seg.spec import ModelSpec
 
@@ -31,8 +31,9 @@ _USUAL = ((1.5, 1.0), (255.0, 255.0), (16000.0, 10000.0), (65535.0, 65535.0))
 
 
 def measure_shift(
-    tensor: np.ndarray, spec: ModelSpec, dtype: np.dtype | None = None, valid: np.ndarray | None = None
-) -> float:
+    tensor: np.ndarray, spec: ModelSpec, dtype: np.dtype | None = None, valid: np.ndarray | None = None,
+    missing: Mapping[str, float] | None = None,
+) -> float:  # fmt: skip
     """Measures how far an image's band means lie from the training data's.
 
     Args:
@@ -40,6 +41,7 @@ def measure_shift(
         spec: that it was normalised by.
         dtype: of the raw image, where it is known.
         valid: bool [height, width], False where the image has no data; None: there is data everywhere.
+        missing: the share of the pixels that a band is missing in, by its name; None: no band is.
 
     Returns:
         the largest distance over the bands, in standard deviations of the training data, at least 0.
@@ -47,7 +49,19 @@ def measure_shift(
     Raises:
         ImageError: no pixel has data, or the values cannot be on the model's scale; the text does not name the file.
     """
-    return check_statistics(BandStatistics.of(tensor, valid), spec, dtype)
+    statistics = replace(BandStatistics.of(tensor, valid), missing=missing_shares(spec, missing or {}))
+    return check_statistics(statistics, spec, dtype)
+
+
+def missing_shares(spec: ModelSpec, missing: Mapping[str, float]) -> np.ndarray:
+    """Returns the share of the pixels that each band of a model is missing in, float64 [bands]."""
+    return np.array([missing.get(name, 0.0) for name in spec.bands])
+
+
+def missing_by_name(statistics: BandStatistics, spec: ModelSpec) -> dict[str, float]:
+    """Returns the share of the pixels, in (0, 1], that each band is missing in, of those that are; see `Raster`."""
+    shares = () if statistics.missing is None else zip(spec.bands, statistics.missing, strict=True)
+    return {name: float(share) for name, share in shares if share}
 
 
 @dataclass(frozen=True)
@@ -59,12 +73,14 @@ class BandStatistics:
         mean: of each band, float64 [bands].
         low: the minimum of each band.
         high: the maximum of each band.
+        missing: the share of the pixels in which each band is missing and filled, in [0, 1]; None: no band is.
     """
 
     pixels: int
     mean: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    missing: np.ndarray | None = None
 
     @classmethod
     def of(cls, tensor: np.ndarray, valid: np.ndarray | None = None) -> BandStatistics:
@@ -88,24 +104,27 @@ class BandStatistics:
         pixels = [part.pixels for part in parts]
         mean = np.average([part.mean for part in parts], axis=0, weights=pixels)
         low, high = np.min([part.low for part in parts], axis=0), np.max([part.high for part in parts], axis=0)
-        return cls(sum(pixels), mean, low, high)
+        shares = [np.zeros(len(mean)) if part.missing is None else part.missing for part in parts]
+        return cls(sum(pixels), mean, low, high, np.average(shares, axis=0, weights=pixels))
 
 
 def check_statistics(statistics: BandStatistics, spec: ModelSpec, dtype: np.dtype | None = None) -> float:
     """Returns the shift of what was measured; arguments and exceptions as of `measure_shift`."""
-    mean, std = np.array(spec.mean), np.array(spec.std)
-    scale = spec.value_scale
-    low, high = (statistics.low * std + mean).min(), (statistics.high * std + mean).max()  # raw values over the scale
+    there = slice(None) if statistics.missing is None else statistics.missing < 1
+    mean, std = np.array(spec.mean)[there], np.array(spec.std)[there]
+    scale, found = spec.value_scale, statistics.mean[there]
+    low = (statistics.low[there] * std + mean).min()  # raw values over the scale
+    high = (statistics.high[there] * std + mean).max()
     expected = float((np.abs(mean) + std).max())
     wrong = (
         max(abs(low), abs(high)) < TOO_SMALL * expected
         or (scale in DEPTHS and high > 1 + 1e-4)
-        or bool((np.abs(statistics.mean) > TOO_FAR).all())
+        or bool((np.abs(found) > TOO_FAR).all())
         or (dtype is not None and dtype.kind in "ui" and bool((mean * scale > np.iinfo(dtype).max).all()))
     )
     if wrong:
         raise ImageError(_explain(low * scale, high * scale, spec))
-    return float(np.abs(statistics.mean).max())
+    return float(np.abs(found).max())
 
 
 def unusual_values(shift: float, limit: float) -> str:

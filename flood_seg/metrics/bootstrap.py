@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from flood_seg.metrics.confusion import image_ious, task_scores
+from flood_seg.metrics.confusion import image_scores, task_scores
 
 PERCENTILES = (2.5, 97.5)  # of a 95 % confidence interval
 
@@ -24,11 +24,11 @@ def intervals(matrices: np.ndarray, task: str, rounds: int, others: dict[str, np
         others: further per-image metrics to average, float [N] by name.
 
     Returns:
-        lower and upper bound of `iou`, `f1`, `precision`, `recall`, `accuracy`, `image_iou` and `others`.
+        lower and upper bound of `iou`, `f1`, `precision`, `recall`, `accuracy`, those of `image_scores` and `others`.
     """
     drawn = resample(len(matrices), rounds)
     scores = task_scores(np.tensordot(drawn, matrices, 1), task)
-    for name, values in ({"image_iou": image_ious(matrices, task)} | others).items():
+    for name, values in (image_scores(matrices, task) | others).items():
         scores[name] = drawn @ values / len(matrices)
     return {name: np.percentile(values, PERCENTILES).tolist() for name, values in scores.items()}
 

@@ -58,9 +58,11 @@ class Scores:
 
 @dataclass(frozen=True)
 class Metrics(Scores):
-    """Metrics of a task; `image_iou` is the mean of the IoU of each image."""
+    """Metrics of a task, and means over its images; see `image_scores`."""
 
     image_iou: float
+    macro_iou: float
+    frequency_weighted_iou: float
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,25 @@ def task_metrics(matrices: np.ndarray, task: str) -> Metrics:
     scores = task_scores(matrices.sum(axis=0)[None], task)
     totals = {name: float(values[0]) for name, values in scores.items()}
     known = matrices.any(axis=(1, 2))
-    return Metrics(**totals, image_iou=float(image_ious(matrices[known] if known.any() else matrices, task).mean()))
+    each = image_scores(matrices[known] if known.any() else matrices, task)
+    return Metrics(**totals, **{name: float(values.mean()) for name, values in each.items()})
+
+
+def image_scores(matrices: np.ndarray, task: str) -> dict[str, np.ndarray]:
+    """Returns what is averaged over images, float64 [N] by name, from int64 [N, classes, classes].
+
+    `image_iou`: see `image_ious`. `macro_iou`: the mean of the IoU of each class, background included, that occurs in
+    the image's truth or prediction. `frequency_weighted_iou`: the same, but weighted by the pixels of each class in the
+    truth (Long, Shelhamer and Darrell 2015, https://arxiv.org/abs/1411.4038, section 5).
+    """
+    shares, present = _class_shares(matrices)
+    true = matrices.sum(axis=2)
+    weighted, pixels = (shares["iou"] * true).sum(axis=1), true.sum(axis=1)
+    return {
+        "image_iou": image_ious(matrices, task),
+        "macro_iou": _mean_of_present(shares["iou"], present),
+        "frequency_weighted_iou": _ratio(weighted, pixels, np.zeros_like(pixels)),
+    }
 
 
 def image_ious(matrices: np.ndarray, task: str) -> np.ndarray:
@@ -100,10 +120,15 @@ def task_scores(matrices: np.ndarray, task: str) -> dict[str, np.ndarray]:
     if task == "binary":
         means = {name: values[:, 1] for name, values in shares.items()}
     else:
-        measured = np.where(present.any(axis=1, keepdims=True), present, True)
-        means = {name: (values * measured).sum(axis=1) / measured.sum(axis=1) for name, values in shares.items()}
+        means = {name: _mean_of_present(values, present) for name, values in shares.items()}
     hits, pixels = np.trace(matrices, axis1=1, axis2=2), matrices.sum(axis=(1, 2))
     return means | {"accuracy": _ratio(hits, pixels, pixels - hits)}
+
+
+def _mean_of_present(values: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """Returns the mean over the classes that are present, or over all if none is, float64 [N], of [N, classes]."""
+    measured = np.where(present.any(axis=1, keepdims=True), present, True)
+    return np.asarray((values * measured).sum(axis=1) / measured.sum(axis=1))
 
 
 def class_metrics(matrix: np.ndarray) -> list[ClassMetrics]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from flood_seg.console import counted, say, warn
 from flood_seg.errors import FloodSegError, ImageError
 from flood_seg.files import clear_leftovers, write_json
-from flood_seg.inference.values import unusual_values
+from flood_seg.imaging.optional import OptionalBands
+from flood_seg.inference.values import missing_by_name, unusual_values
 from flood_seg.pipeline import pipeline
 from flood_seg.products.archive import membership
 from flood_seg.products.areas import write_areas
@@ -152,6 +153,7 @@ class SceneMap:
         scale: pixels of the network per pixel of the scene, and why.
         grid: of the windows.
         warnings: on the scene.
+        notes: on its inputs, which the page shows too.
         failed: blocks that have no result, and why.
     """
 
@@ -160,6 +162,7 @@ class SceneMap:
     scale: Scale
     grid: Grid
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     failed: dict[Block, FloodSegError] = field(default_factory=dict)
 
     @property
@@ -228,6 +231,7 @@ def _compute(job: SceneMap, run: MapRun, state: dict[str, Any], earlier: dict[st
             shift = float(earlier["properties"]["flood_seg:input_shift"])
             said = earlier["properties"]["flood_seg:warnings"]
             job.warnings += [one for one in said if run.cover and str(run.cover.path) in one]  # of the layers
+            missing = earlier["properties"].get("flood_seg:missing", {})
         else:
             if not _continues(job, store, state):
                 check_scene(job.scene, model.predictor, job.grid)
@@ -236,7 +240,10 @@ def _compute(job: SceneMap, run: MapRun, state: dict[str, Any], earlier: dict[st
             layers = stack.enter_context(LayerWriter(work, spec, threshold, size, place, options.probability))
             _segment(job, run, store, layers)
             statistics = layers.finish()
-            shift = _shift(job, model, store)
+            shift, missing = _check_inputs(job, model, store)
+        if missing:
+            job.notes.append(f"without {OptionalBands.of(spec).describe(missing)}")
+            say(f"{job.scene.source}: {job.notes[-1]}, which the model was trained to miss")
         if shift > run.max_shift:
             job.warnings.append(f"{job.scene.source}: {unusual_values(shift, run.max_shift)}")
             warn(job.warnings[-1])
@@ -244,7 +251,7 @@ def _compute(job: SceneMap, run: MapRun, state: dict[str, Any], earlier: dict[st
         job.place.remove_record()  # it would describe other files if this run were killed
         areas, derived = _write_products(job, run, statistics, layers)
     seconds = time.perf_counter() - started
-    record = _report(job, model, state, statistics, areas, derived, shift, seconds, run.progress.note())
+    record = _report(job, model, state, statistics, areas, derived, shift, missing, seconds, run.progress.note())
     if not job.failed:
         store.clear()
     return record
@@ -310,13 +317,18 @@ def _continues(job: SceneMap, store: BlockStore, state: dict[str, Any]) -> bool:
     return False
 
 
-def _shift(job: SceneMap, model: MapModel, store: BlockStore) -> float:
-    """Returns the shift of all of a scene's values; raises ImageError where the blocks are of no use to another run."""
+def _check_inputs(job: SceneMap, model: MapModel, store: BlockStore) -> tuple[float, dict[str, float]]:
+    """Returns the shift of all of a scene's values, and the share of the pixels that bands are missing in.
+
+    Raises:
+        ImageError: the blocks are of no use to another run.
+    """
     try:
         statistics = store.statistics()
         if statistics is None:
             raise ImageError(f"{job.scene.source}: no pixel has data")
-        return shift_of(job.scene, model.predictor, statistics)
+        spec = model.predictor.spec
+        return shift_of(job.scene, model.predictor, statistics), missing_by_name(statistics, spec)
     except ImageError:
         store.clear()
         raise
@@ -326,7 +338,7 @@ def _write_page(
     job: SceneMap, model: MapModel, statistics: LayerStatistics, picture: Callable[[], str],
     derived: list[DerivedLayer],
 ) -> None:  # fmt: skip
-    notes = [warning.removeprefix(f"{job.scene.source}: ") for warning in job.warnings]
+    notes = [warning.removeprefix(f"{job.scene.source}: ") for warning in job.warnings] + job.notes
     if job.failed:
         notes.append(f"incomplete, {len(job.failed)} of {counted(job.grid.block_count, 'block')} failed")
     write_page(job.folder, job.scene, model.name, model.predictor, statistics, picture, notes, derived, str(job.scale))
@@ -340,6 +352,7 @@ def _report(
     polygons: dict[str, ClassAreas],
     derived: list[DerivedLayer],
     shift: float,
+    missing: dict[str, float],
     seconds: float,
     note: str,
 ) -> dict[str, Any]:
@@ -356,6 +369,8 @@ def _report(
         "warnings": job.warnings,
         "failed_blocks": {str(block): str(error) for block, error in job.failed.items()},
     }
+    if spec.optional_bands:
+        figures |= OptionalBands.of(spec).record(missing)
     for layer in derived:
         figures |= layer.figures
     figures |= {"signature": state}

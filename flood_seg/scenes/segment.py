@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from flood_seg.errors import FloodSegError, ImageError
 from flood_seg.imaging.preprocess import preprocess
-from flood_seg.inference.values import BandStatistics, check_statistics
+from flood_seg.inference.values import BandStatistics, check_statistics, missing_shares
 from flood_seg.scenes.stream import measure_window, pad
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ def check_scene(scene: Scene, predictor: Predictor, grid: Grid) -> None:
         dtype = raster.values.dtype
         if raster.valid is None or raster.valid.any():
             tensor = preprocess(pad(raster.values, grid.window), predictor.spec)
-            parts.append(measure_window(tensor, raster.valid, grid.window))
+            shares = missing_shares(predictor.spec, raster.missing)
+            parts.append(measure_window(tensor, raster.valid, grid.window, shares))
     if len(errors) == len(sampled):
         raise errors[0]
     if parts:

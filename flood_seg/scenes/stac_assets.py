@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from pystac import Asset, Item
 
+    from flood_seg.imaging.optional import OptionalBands
+
 _RASTER_TYPES = ("image/tiff", "image/vnd.stac.geotiff", "image/jp2", "application/x-netcdf")
 _RASTER_SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt", ".nc")
 _NO_DATA_ROLES = ("thumbnail", "overview", "metadata")
@@ -54,13 +56,16 @@ def named_asset(item: Item, text: str, name: str, advice: str) -> AssetBand:
     return AssetBand(key, int(number), name)
 
 
-def choose_assets(item: Item, keys: Sequence[str], bands: Sequence[str]) -> list[AssetBand]:
+def choose_assets(
+    item: Item, keys: Sequence[str], bands: Sequence[str], optional: OptionalBands | None = None
+) -> list[AssetBand]:
     """Chooses what is read of an item.
 
     Args:
         item: a STAC item.
         keys: of the assets, or `KEY:NUMBER`; empty: the assets that hold the bands.
         bands: of the model, in lower case.
+        optional: bands that the item need not have; None: all must be there.
 
     Raises:
         DataError: the item has not the assets, or it is not clear which ones are meant.
@@ -77,7 +82,7 @@ def choose_assets(item: Item, keys: Sequence[str], bands: Sequence[str]) -> list
         for band in bands
     }
     missing = [band for band, place in found.items() if place is None]
-    if not missing:
+    if not missing or (optional and optional.allow(missing)):
         return [place for place in found.values() if place]
     data = [key for key, asset in rasters.items() if "data" in (asset.roles or [])] or list(rasters)
     if len(data) == 1:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from pystac import Item
     from rasterio.io import DatasetReader
 
+    from flood_seg.imaging.optional import OptionalBands
+
 _JSON = (".json", ".geojson")
 _GDAL_TYPES = {"uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32",
                "int32": "Int32", "float32": "Float32", "float64": "Float64"}  # fmt: skip
@@ -40,11 +42,13 @@ class AssetChoice:
         keys: of the assets, or `KEY:NUMBER`, a band of one; empty: those that hold the bands.
         bands: of the model, in lower case.
         folder: of the virtual rasters.
+        optional: bands that an item need not have; None: all must be there.
     """
 
     keys: Sequence[str]
     bands: Sequence[str]
     folder: Path
+    optional: OptionalBands | None = None
 
 
 def is_stac(text: str) -> bool:
@@ -128,7 +132,7 @@ def _own_address(feature: dict[str, Any]) -> str | None:
 
 def _virtual_raster(item: Item, choice: AssetChoice) -> str:
     """Returns the XML of a raster whose bands are those of assets, at the finest of their resolutions."""
-    chosen = choose_assets(item, choice.keys, choice.bands)
+    chosen = choose_assets(item, choice.keys, choice.bands, choice.optional)
     with ExitStack() as stack:
         opened = {
             key: stack.enter_context(open_raster(gdal_name(item.assets[key].href)))

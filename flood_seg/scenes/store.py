@@ -86,6 +86,8 @@ class BlockStore:
         if result.sums is not None and result.statistics is not None:
             found = result.statistics
             arrays |= {"pixels": np.array(found.pixels), "bands": np.stack([found.mean, found.low, found.high])}
+            if found.missing is not None:
+                arrays["bands"] = np.vstack([arrays["bands"], found.missing])
             arrays["sums"] = result.sums
         if result.valid is not None:
             arrays["valid"] = np.packbits(result.valid)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from flood_seg.errors import FloodSegError
 from flood_seg.imaging.postprocess import to_16_bits
 from flood_seg.imaging.preprocess import preprocess, resize_valid
 from flood_seg.inference.stages import Item, Stages
-from flood_seg.inference.values import BandStatistics
+from flood_seg.inference.values import BandStatistics, missing_shares
 from flood_seg.pipeline import pipeline
 
 if TYPE_CHECKING:
@@ -132,14 +132,15 @@ class BlockSegmenter(Stages[_Window]):
             item.observed = np.zeros((item.box.height, item.box.width), bool)
             return np.empty((0, 0, 0), np.uint8)
         raster = self._scene.read(item.box)
-        item.observed = raster.valid
+        item.observed, item.missing = raster.valid, raster.missing
         return pad(raster.values, self._grid.window)
 
     def prepare(self, item: _Window, image: np.ndarray) -> None:
         """Preprocesses a window with data; whether its values are plausible is a question for the whole scene."""
         if item.weights is not None and (item.observed is None or item.observed.any()):
             item.inputs = [preprocess(image, self._spec)]
-            item.statistics = measure_window(item.inputs[0], item.observed, self._grid.window)
+            shares = missing_shares(self._spec, item.missing)
+            item.statistics = measure_window(item.inputs[0], item.observed, self._grid.window, shares)
 
     def conclude(self, item: _Window) -> None:
         """Weighs the probabilities."""
@@ -170,17 +171,21 @@ def pad(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.pad(values, ((0, size[0] - height), (0, size[1] - width), (0, 0)), mode="symmetric")
 
 
-def measure_window(tensor: np.ndarray, observed: np.ndarray | None, window: tuple[int, int]) -> BandStatistics:
+def measure_window(
+    tensor: np.ndarray, observed: np.ndarray | None, window: tuple[int, int], missing: np.ndarray
+) -> BandStatistics:
     """Measures a network's input, float32 [bands, height, width], where its window has data.
 
     Args:
         tensor: of the window.
         observed: bool [h, w], where the scene has data; None: everywhere.
         window: height and width in pixels of the scene, which a small scene does not fill.
+        missing: see `BandStatistics.missing`.
     """
     if observed is None:
-        return BandStatistics.of(tensor)
+        return replace(BandStatistics.of(tensor), missing=missing)
     valid = np.zeros(window, bool)
     valid[: observed.shape[0], : observed.shape[1]] = observed
     valid = resize_valid(valid, *tensor.shape[1:])
-    return BandStatistics.of(tensor, valid if valid.any() else None)  # few pixels may vanish where it is reduced
+    part = valid if valid.any() else None
+    return replace(BandStatistics.of(tensor, part), missing=missing)  # few pixels may vanish where it is reduced

@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from flood_seg.files import write_csv
 
-METRICS = ("loss", "iou", "f1", "accuracy", "precision", "recall", "image_iou")
+METRICS = ("loss", "iou", "f1", "accuracy", "precision", "recall", "image_iou", "macro_iou", "frequency_weighted_iou")
 COLUMNS = (
     "epoch",
     *(f"train_{name}" for name in METRICS),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 
-LOGGED_METRICS = ("iou", "f1", "accuracy", "precision", "recall", "image_iou")
+LOGGED_METRICS = ("iou", "f1", "accuracy", "precision", "recall", "image_iou", "macro_iou", "frequency_weighted_iou")
 
 
 class Batch(TypedDict):
@@ -51,9 +51,9 @@ class SegmentationModule(pl.LightningModule):
     """Trains a network; its checkpoints contain the ModelSpec as JSON and load with `weights_only=True`.
 
     Logged once per epoch, for train and val: loss (mean over samples), IoU, F1, accuracy, precision and recall (from
-    counts summed over all pixels of the epoch), image_iou (mean over images). Training metrics are
-    of the weights as they changed during the epoch. For multiclass tasks these are means over classes, and the
-    metrics of each class are logged too.
+    counts summed over all pixels of the epoch), image_iou, macro_iou and frequency_weighted_iou (means over images).
+    Training metrics are of the weights as they changed during the epoch. For multiclass tasks these are means over
+    classes, and the metrics of each class are logged too.
     """
 
     def __init__(

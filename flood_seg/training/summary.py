@@ -31,6 +31,7 @@ METRIC_NAMES = {
     "val_f1": "F1 (Dice)",
     "val_accuracy": "accuracy",
     "val_image_iou": "IoU, mean per image",
+    "val_macro_iou": "macro IoU, mean per image",
     "val_loss": "loss",
 }
 

@@ -98,12 +98,13 @@ def segment_images(
     several = not Path(image).is_file()
     locate = several and bool(config.output.locations)
     segmenter = Segmenter(predictor, config.output, overlay, locate)
-    todo = not_done(jobs, overlay, BandSelection.of(predictor.spec), model) if config.skip_existing else jobs
+    bands = BandSelection.of(predictor.spec)
+    todo = not_done(jobs, overlay, bands, model) if config.skip_existing else jobs
     images = [ImageState(job) for job in todo]
     head = {"model": model, "engine": backend.description, "threshold": predictor.threshold}
     locations = _locations(jobs, images, segmenter) if locate else None
     with (
-        Report(json, head, jobs, images, config.max_input_shift, (spec.height, spec.width)) as report,
+        Report(json, head, jobs, images, config.max_input_shift, (spec.height, spec.width), bands.optional) as report,
         locations or nullcontext(),
     ):
         for done in track(segmenter.each(images, config.batch_size), "Segmenting", len(images)):

@@ -64,7 +64,7 @@ def map_scenes(
     results = Results(out, Path(config.map.work_dir))
     used = _open_model(config, name)
     bands = BandSelection.of(used.predictor.spec)
-    choice = AssetChoice(config.map.assets, bands.names, Path(config.map.work_dir) / "stac")
+    choice = AssetChoice(config.map.assets, bands.names, Path(config.map.work_dir) / "stac", bands.optional)
     scenes = find_scenes(image, results.folder, choice, archive=results.is_archive)
     executor = _executor(config, used)
     water = water_class(used.predictor.spec.class_names, config.water, used.name) if before or permanent else 0

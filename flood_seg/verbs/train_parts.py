@@ -77,6 +77,8 @@ def make_spec(config: TrainConfig) -> ModelSpec:
         class_colors=classes.colors,
         bands=tuple(data.bands),
         band_sources=dict(data.band_sources or {}),
+        optional_bands={name: tuple(group) for name, group in (data.band_dropout.groups or {}).items()},
+        one_of=tuple(data.band_dropout.one_of) if data.band_dropout.groups else (),
         height=data.height,
         width=data.width,
         value_scale=data.value_scale,

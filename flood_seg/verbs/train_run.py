@@ -18,7 +18,8 @@ from flood_seg.config.overrides import as_override
 from flood_seg.config.saved import flatten, save_config
 from flood_seg.config.schema import AUTO, TrainConfig
 from flood_seg.console import counted, say, warn
-from flood_seg.data.augmentation import build_augmentation, left_out
+from flood_seg.data.augmentation.band_dropout import BandDropout
+from flood_seg.data.augmentation.pipeline import build_augmentation, left_out
 from flood_seg.data.datamodule import FloodDataModule, load_store
 from flood_seg.data.layout import choose_split
 from flood_seg.data.prepare import prepare_data
@@ -193,7 +194,7 @@ def _load_data(config: TrainConfig) -> tuple[TrainConfig, FloodDataModule, Model
     scales = measure_image_scales(training, *size)
     spec = replace(make_spec(config), ground_sample_distance=distance, image_scales=scales)
     bands = BandSelection.of(config.datamodule)
-    augmentation = build_augmentation(config.augmentation, bands)
+    augmentation = build_augmentation(config.augmentation, bands, BandDropout.of(config.datamodule, spec))
     if line := left_out(config.augmentation, bands):
         say(line)
     data = FloodDataModule(config.datamodule, spec, store, split, augmentation, config.seed)

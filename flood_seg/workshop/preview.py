@@ -8,7 +8,7 @@ from flood_seg.classes import to_rgb
 from flood_seg.config.schema import AugmentationConfig, DataConfig
 from flood_seg.config.schema.checks import check_range
 from flood_seg.console import say
-from flood_seg.data.augmentation import build_augmentation
+from flood_seg.data.augmentation.pipeline import build_augmentation
 from flood_seg.data.datamodule import load_store
 from flood_seg.data.prepare import prepare_data
 from flood_seg.files import check_suffix, check_writable

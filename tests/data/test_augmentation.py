@@ -1,12 +1,20 @@
+from collections import Counter
+
 import cv2
 import numpy as np
 import pytest
 
+from flood_seg.config.compose import compose
 from flood_seg.config.defaults import defaults
-from flood_seg.config.schema import AugmentationConfig
-from flood_seg.data.augmentation import build_augmentation, left_out, random_matrix
+from flood_seg.config.schema import AugmentationConfig, DataConfig, TrainConfig
+from flood_seg.data.augmentation.band_dropout import BandDropout
+from flood_seg.data.augmentation.pipeline import build_augmentation, left_out
+from flood_seg.data.augmentation.warp import random_matrix
+from flood_seg.errors import ConfigError
 from flood_seg.imaging.bands import BandSelection
-from tests.conftest import draw_pond
+from flood_seg.imaging.optional import OptionalBands, fill_missing
+from flood_seg.imaging.preprocess import normalize
+from tests.conftest import draw_pond, make_spec
 
 PROBABILITIES = [name for name in vars(defaults(AugmentationConfig)) if name.endswith("_probability")]
 
@@ -120,3 +128,91 @@ def augment_with(pipeline, image, mask):
     pipeline.set_random_seed(5)
     result = pipeline(image=image, mask=mask)
     return result["image"], result["mask"]
+
+
+BANDS = ("nir_before", "nir_after", "vv_before", "vv_after")
+GROUPS = {"optical": BANDS[:2], "sar": BANDS[2:], "before": ("nir_before", "vv_before")}
+
+
+def test_stretched_groups_follow_one_curve_each_and_the_other_bands_keep_their_values():
+    config = only(stretch_probability=1.0, stretch_groups=[["vv_before"], ["nir_before", "nir_after"]])
+    ramp = np.tile(np.arange(256, dtype=np.uint8)[None, :, None], (4, 1, 4))
+    pipeline = build_augmentation(config, BandSelection(BANDS))
+    for seed in range(20):
+        pipeline.set_random_seed(seed)
+        found = pipeline(image=ramp, mask=ramp[:, :, 0])["image"]
+        np.testing.assert_array_equal(found[:, :, 3], ramp[:, :, 3])
+        np.testing.assert_array_equal(found[:, :, 0], found[:, :, 1])
+        assert not np.array_equal(found[:, :, 2], ramp[:, :, 2])
+        assert not np.array_equal(found[:, :, 2], found[:, :, 0])
+        assert (np.diff(found[0, :, 2].astype(int)) >= 0).all()  # brighter stays brighter
+        whole = ramp.astype(np.uint16) * 100  # another type and scale, but the same curve
+        scaled = build_augmentation(config, BandSelection(BANDS, {}, 25500.0))
+        scaled.set_random_seed(seed)
+        wide = scaled(image=whole, mask=ramp[:, :, 0])["image"]
+        np.testing.assert_allclose(wide / 100, found, atol=0.51)
+
+
+def test_a_stretch_by_hand():
+    config = only(
+        stretch_probability=1.0, stretch_groups=[["vv"]], stretch_gamma=[2.0, 2.0], stretch_range=0.0
+    )  # fmt: skip
+    image = np.array([[[0.0], [0.5], [1.0], [1.2]]], np.float32)
+    found = build_augmentation(config, BandSelection(("vv",), {}, 1.0))(image=image, mask=MASK[:1, :4])["image"]
+    np.testing.assert_allclose(found[0, :, 0], [0, 0.25, 1, 1.44], rtol=1e-6)
+
+
+def dropped(probability: float, partial: float = 0.0, one_of: tuple[str, ...] = ("nir_after", "vv_after")):
+    spec = make_spec(64, 64, bands=BANDS, mean=(0.2, 0.3, 0.5, 0.6), std=(0.1,) * 4, optional_bands=GROUPS,
+                     one_of=one_of)  # fmt: skip
+    config = defaults(DataConfig, bands=list(BANDS), mean=list(spec.mean), std=list(spec.std), band_dropout={
+        "groups": {name: list(group) for name, group in GROUPS.items()}, "one_of": list(one_of),
+        "probability": probability, "partial": partial,
+    })  # fmt: skip
+    return spec, build_augmentation(only(enabled=False), BandSelection.of(spec), BandDropout.of(config, spec))
+
+
+def test_dropped_bands_are_what_inference_fills_in_and_something_is_left():
+    spec, pipeline = dropped(0.4)
+    image = np.random.default_rng(0).integers(1, 50, (64, 64, 4), np.uint8)
+    fill, counts, optional = np.rint(np.array(spec.mean) * 255), Counter[tuple[str, ...]](), OptionalBands.of(spec)
+    for seed in range(400):
+        pipeline.set_random_seed(seed)
+        found = pipeline(image=image, mask=MASK)
+        np.testing.assert_array_equal(found["mask"], MASK)
+        missing = tuple(name for place, name in enumerate(BANDS) if not np.array_equal(found["image"][:, :, place],
+                                                                                       image[:, :, place]))  # fmt: skip
+        for name in missing:
+            assert (found["image"][:, :, BANDS.index(name)] == fill[BANDS.index(name)]).all()
+        assert optional.allow(missing)
+        valid = np.array([name not in missing for name in BANDS]) & np.ones((64, 64, 1), bool)
+        read = fill_missing(image.copy(), valid, BANDS, optional)
+        np.testing.assert_array_equal(normalize(read.values, spec), normalize(found["image"], spec))
+        counts[missing] += 1
+    assert set(counts) == {(), BANDS[:2], BANDS[2:], (BANDS[0], BANDS[2]), BANDS[:3], (BANDS[0], *BANDS[2:])}
+    assert counts[()] / 400 == pytest.approx(0.6**3, abs=0.07)
+
+
+def test_a_part_of_the_image_can_lack_bands():
+    _, pipeline = dropped(1.0, partial=1.0)
+    image, shares = np.full((64, 64, 4), 7, np.uint8), []
+    for seed in range(50):
+        pipeline.set_random_seed(seed)
+        lost = (pipeline(image=image, mask=MASK)["image"] != 7)[:, :, 0]
+        shares.append(lost.mean())
+    assert 0.2 < np.mean(shares) < 0.8 and np.std(shares) > 0.1
+
+
+def test_without_dropout_nothing_is_built_and_its_keys_are_checked():
+    assert dropped(0.0)[1] is None
+    for groups, one_of, message in (
+        ({"sar": ["vh"]}, [], "groups.sar=vh: allowed are nir_before"), ({"sar": []}, [], "groups.sar: is empty"),
+        ({"all": list(BANDS)}, [], "groups.all: leaves none of nir_before"),
+        ({"after": ["nir_after", "vv_after"]}, ["nir_after", "vv_after"], "leaves none of nir_after, vv_after"),
+        (None, ["vh"], "one_of=vh: allowed are"),
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match=message):
+            defaults(DataConfig, bands=list(BANDS), mean="auto", std="auto", band_dropout={
+                "groups": groups, "one_of": one_of, "probability": 0.1, "partial": 0.0})  # fmt: skip
+    with pytest.raises(ConfigError, match=r"augmentation.stretch_groups=vv: allowed are red, green, blue"):
+        compose("train", ["augmentation.stretch_groups=[[vv]]"], TrainConfig)

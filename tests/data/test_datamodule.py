@@ -11,7 +11,7 @@ from flood_seg.classes import IGNORED
 from flood_seg.config.compose import compose
 from flood_seg.config.defaults import defaults
 from flood_seg.config.schema import AugmentationConfig, DataConfig, OutputConfig, TrainConfig
-from flood_seg.data.augmentation import build_augmentation
+from flood_seg.data.augmentation.pipeline import build_augmentation
 from flood_seg.data.datamodule import FloodDataModule, load_store
 from flood_seg.data.layout import choose_split
 from flood_seg.errors import DataError

@@ -56,10 +56,20 @@ def test_the_figures_are_numpys(reds, tmp_path, at_network_size):
     assert record["accuracy"] == pytest.approx((predicted == truth).mean())
     each = {stem: (p & t).sum() / (p | t).sum() for stem, (p, t) in pairs.items()}
     assert record["image_iou"] == pytest.approx(np.mean(list(each.values())))
+    rest = {stem: (~p & ~t).sum() / (~p | ~t).sum() for stem, (p, t) in pairs.items()}
+    macro = {stem: (each[stem] + rest[stem]) / 2 for stem in pairs}
+    share = {stem: t.mean() for stem, (_, t) in pairs.items()}
+    weighted = {stem: share[stem] * each[stem] + (1 - share[stem]) * rest[stem] for stem in pairs}
+    assert record["macro_iou"] == pytest.approx(np.mean(list(macro.values())))
+    assert record["frequency_weighted_iou"] == pytest.approx(np.mean(list(weighted.values())))
+    low, high = record["intervals"]["macro_iou"]
+    assert low < record["macro_iou"] < high
+    assert "Macro IoU per image" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == record
     with (tmp_path / "out" / "images.csv").open() as file:
-        rows = {row["stem"]: float(row["iou"]) for row in csv.DictReader(file)}
-    assert rows == pytest.approx(each, abs=1e-6)
+        rows = {row["stem"]: row for row in csv.DictReader(file)}
+    for name, wanted in (("iou", each), ("macro_iou", macro), ("frequency_weighted_iou", weighted)):
+        assert {stem: float(row[name]) for stem, row in rows.items()} == pytest.approx(wanted, abs=1e-6)
 
 
 def test_a_split_file_leaves_its_validation_part(reds, tmp_path):

@@ -18,6 +18,8 @@ from tests.conftest import draw_pond, make_spec, write_ponds
 from tests.inference.conftest import red_spec, write_model
 
 SIZE = (64, 80)
+TWO_SENSORS = make_spec(bands=("nir", "vv"), mean=(0.0,) * 2, std=(1.0,) * 2, optional_bands={"optical": ("nir",)},
+                        band_sources={"nir": "s2", "vv": "s1"})  # fmt: skip
 FOUR_BANDS = make_spec(bands=("red", "green", "blue", "nir"), mean=(0.0,) * 4, std=(1.0,) * 4)
 
 
@@ -120,6 +122,9 @@ def _write_models(root: Path) -> None:
     write_model(root / "answers nan.onnx", red_spec(), bias=[float("nan")])
     write_model(root / "other tensors.onnx", red_spec(input_name="x"))
     write_model(root / "4 bands.onnx", FOUR_BANDS, 4)
+    write_model(root / "two sensors.onnx", TWO_SENSORS, 2)
+    stray = json.loads(TWO_SENSORS.to_json()) | {"one_of": ["vh"]}
+    write_model(root / "spec of a stray band.onnx", None, 2, metadata=json.dumps(stray))
     for suffix in (".ckpt", ".xml", ".plan", ".trt"):
         (root / f"photo{suffix}").write_bytes((root / "photo.jpg").read_bytes())
         (root / f"empty{suffix}").write_bytes(b"")

@@ -37,6 +37,38 @@ def test_metrics_by_hand():
     assert metrics.image_iou == pytest.approx((1 / 3 + 3 / 4) / 2)
 
 
+def test_means_over_images_by_hand():
+    pairs = ([1, 1, 0, 0], [1, 0, 0, 0]), ([0, 0, 0, 0], [0, 0, 0, 0]), ([1, 1, 1, 1], [0, 0, 0, 1])
+    metrics = task_metrics(matrices_of(*pairs), "binary")
+    assert metrics.macro_iou == pytest.approx(((1 / 2 + 2 / 3) / 2 + 1 + (1 / 4 + 0) / 2) / 3)
+    assert metrics.frequency_weighted_iou == pytest.approx(
+        ((1 / 4 * 1 / 2 + 3 / 4 * 2 / 3) + 1 + (1 / 4 * 1 / 4 + 0)) / 3
+    )
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_means_over_images_agree_with_scikit_learn(classes):
+    """Its `weighted` average is the frequency-weighted IoU; a class that is in neither is left out of `macro`."""
+    random = np.random.default_rng(classes)
+    predicted, target = random.integers(0, classes, (2, 6, 15, 20)).astype(np.uint8)
+    predicted[0], target[0] = predicted[0] % (classes - 1), target[0] % (classes - 1)  # without the last class
+    target[random.random(target.shape) > 0.9] = IGNORED
+    task = "binary" if classes == 2 else "multiclass"
+    metrics = task_metrics(confusion_matrices(predicted, target, classes), task)
+    kept = [(t[t != IGNORED], p[t != IGNORED]) for p, t in zip(predicted, target, strict=True)]
+    for name, average in (("macro_iou", "macro"), ("frequency_weighted_iou", "weighted")):
+        wanted = [sklearn_metrics.jaccard_score(t, p, average=average) for t, p in kept]
+        assert getattr(metrics, name) == pytest.approx(np.mean(wanted))
+    if task == "multiclass":
+        assert metrics.macro_iou == pytest.approx(metrics.image_iou)
+
+
+def test_an_image_without_counted_pixels_leaves_the_means_over_images_as_they_are():
+    seen = ([1, 0], [1, 1])
+    alone, beside = (matrices_of(*pairs) for pairs in ([seen], [seen, ([1, 0], [IGNORED, IGNORED])]))
+    assert task_metrics(beside, "binary") == task_metrics(alone, "binary")
+
+
 def test_metrics_agree_with_torchmetrics():
     from torchmetrics.functional.classification import binary_accuracy, binary_f1_score, binary_jaccard_index
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import rasterio
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 
+from flood_seg.resources import peak_memory
 from tests.conftest import make_spec
 from tests.scenes.conftest import RADIUS, write_scene, write_smoothing_model
 
@@ -32,9 +32,12 @@ def run(model: Path, scene: Path, out: Path) -> tuple[float, float]:
     process = subprocess.Popen(
         [sys.executable, "-m", "flood_seg", "map", "--model", str(model), "--image", str(scene), "--out", str(out)]
     )
-    _, status, usage = os.wait4(process.pid, 0)
-    assert status == 0
-    return time.perf_counter() - started, usage.ru_maxrss / 1024
+    peak = 0.0
+    while process.poll() is None:
+        peak = max(peak, peak_memory(process.pid))
+        time.sleep(0.02)
+    assert process.returncode == 0
+    return time.perf_counter() - started, peak / 1e6
 
 
 @pytest.mark.slow

@@ -405,3 +405,25 @@ def test_collections_of_items(web: RangeServer, bucket: Bucket, tmp_path: Path) 
         assert set(find_scenes(str(text), Path("out"), choice(tmp_path)).values()) == names
     with pytest.raises(DataError, match="does not exist"):
         find_scenes(f"s3://{bucket.name}/c/none.json", None, choice(tmp_path))
+
+
+def test_a_change_in_a_bucket(
+    bucket: Bucket, smoothing_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The map of the earlier image stays here."""
+    local = write_scene(tmp_path / "scene.tif", noise())
+    bucket.put("in/before.tif", write_scene(tmp_path / "before.tif", noise(seed=9)))
+    earlier, out = f"s3://{bucket.name}/in/before.tif", f"s3://{bucket.name}/maps/scene"
+    assert run(smoothing_model, local, tmp_path / "expected", "--before", str(tmp_path / "before.tif")) == 0
+    assert run(smoothing_model, local, out, "--before", earlier) == 0
+    names = [f"maps/scene/{name}" for name in
+             ("change.json", "change.tif", "item.json", "mask.tif", "probability.tif")]  # fmt: skip
+    assert bucket.list() == ["in/before.tif", *names]
+    assert bucket.get("maps/scene/change.tif") == (tmp_path / "expected" / "change.tif").read_bytes()
+    assert json.loads(bucket.get("maps/scene/change.json"))["before"]["source"] == earlier
+    assert [path.name for path in tmp_path.glob("outputs/.maps/**/mask.tif")] == ["mask.tif"]
+    capsys.readouterr()
+    assert run(smoothing_model, local, out, "--before", earlier) == 0
+    assert f"{out}: skipped, it is complete" in capsys.readouterr().out
+    assert run(smoothing_model, local, out) == 0
+    assert not [name for name in bucket.list() if "change" in name]

@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from sklearn.metrics import jaccard_score
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -38,17 +40,20 @@ def validate(batch_size: int) -> dict[str, float]:
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False)
     (result,) = trainer.validate(module, DataLoader(samples, batch_size), verbose=False)
     predicted, truth = (images[:, 0] > 0).numpy(), masks.numpy() > 0
+    flat = truth.reshape(7, -1), predicted.reshape(7, -1)
     return result | {
         "iou": (predicted & truth).sum() / (predicted | truth).sum(),
         "image_iou": np.mean([(p & t).sum() / (p | t).sum() for p, t in zip(predicted, truth, strict=True)]),
         "accuracy": (predicted == truth).mean(),
+        "macro_iou": np.mean(list(map(partial(jaccard_score, average="macro"), *flat))),
+        "frequency_weighted_iou": np.mean(list(map(partial(jaccard_score, average="weighted"), *flat))),
     }
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7])
 def test_epoch_metrics_are_those_of_all_pixels_whatever_the_batch_size(batch_size):
     result = validate(batch_size)
-    for name in ("iou", "image_iou", "accuracy"):
+    for name in ("iou", "image_iou", "accuracy", "macro_iou", "frequency_weighted_iou"):
         assert result[f"val_{name}"] == pytest.approx(result[name], abs=1e-6)
     assert result["val_loss"] == pytest.approx(validate(7)["val_loss"], abs=1e-6)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flood_seg.analysis.pixel_grid import PixelGrid
 from flood_seg.analysis.result import BEFORE, MapResult
 from flood_seg.console import warn
-from flood_seg.errors import UsageError
+from flood_seg.errors import OutputError, UsageError
 from flood_seg.imaging.source import address
 from flood_seg.products.archive import COLLECTION
 from flood_seg.products.results import SceneResults
@@ -67,9 +67,12 @@ class Before:
             place = (results.folder or first.parent) / BEFORE
         else:
             place = first / BEFORE if not results.is_remote else first.with_name(f"{first.name}.{BEFORE}")
-        found = list(find_scenes(text, place, choice))
+        try:
+            found = list(find_scenes(text, place, choice))
+        except OutputError:  # two of the same name
+            found = []
         if len(found) != 1:
-            raise UsageError(f"--before {text}: is {len(found)} images; give one image, or the local folder of one map")
+            raise UsageError(f"--before {text}: is several images; give one, or the local folder of one map")
         for scene, other in scenes.items():
             if same_file(scene, found[0]):
                 raise UsageError(f"--before {text}: is {address(scene)} itself; give an earlier image")

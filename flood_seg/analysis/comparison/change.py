@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,9 +54,14 @@ class Change:
     def signature(self) -> dict[str, Any]:
         """Returns what a comparison depends on beside the mask of the scene."""
         return {
-            "before": checksum(self.before.mask.path), "source": self._source, "time": _text(self._time),
+            "before": self._checksum, "source": self._source, "time": _text(self._time),
             "water": [self.before.water, self.water], **asdict(self.options),
         }  # fmt: skip
+
+    @cached_property
+    def _checksum(self) -> str:
+        known = self.before.record.get("assets", {}).get("mask_tif", {}).get("file:checksum")
+        return str(known or checksum(self.before.mask.path))
 
     @property
     def _source(self) -> str | None:

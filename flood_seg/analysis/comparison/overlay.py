@@ -56,6 +56,10 @@ class Overlay:
     band: str = "1"
     unknown: int | None = None
 
+    @property
+    def _file(self) -> Path:
+        return Path(str(self.path).partition(LAYER_SEPARATOR)[0])
+
     @cached_property
     def is_raster(self) -> bool:
         """Whether it is a raster; a file that is neither is taken for polygons, whose reading says what is wrong."""
@@ -69,8 +73,8 @@ class Overlay:
 
     def version(self) -> list[Any]:
         """Returns what changes with the file, for JSON."""
-        file = Path(str(self.path).partition(LAYER_SEPARATOR)[0])
-        return [str(self.path), file_version(file) if is_gdal_name(file) or file.is_file() else None]
+        there = is_gdal_name(self._file) or self._file.is_file()
+        return [str(self.path), file_version(self._file) if there else None]
 
     def check(self, grid: PixelGrid, scene: str) -> None:
         """Checks that it can be laid over a scene.
@@ -78,6 +82,8 @@ class Overlay:
         Raises:
             DataError: it cannot be read, has not the band, lies elsewhere, or the scene is not georeferenced.
         """
+        if not (is_gdal_name(self._file) or self._file.is_file()):
+            raise DataError(f"{self._file}: does not exist; give a file of polygons, or a raster")
         if not self.is_raster:
             read_layer(self.path, grid.crs, bbox=_bounds(grid, scene, self.path), columns=[], may_be_empty=True)
             return

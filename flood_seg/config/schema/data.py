@@ -9,7 +9,14 @@ from typing import Any, Literal
 
 from flood_seg.classes import Classes, parse_classes
 from flood_seg.config.repository import shipped_values
-from flood_seg.config.schema.checks import check_choices, check_range, check_seed, check_workers, closed_choices
+from flood_seg.config.schema.checks import (
+    check_choice,
+    check_choices,
+    check_range,
+    check_seed,
+    check_workers,
+    closed_choices,
+)
 from flood_seg.config.schema.extra_val import read_extra_sets
 from flood_seg.errors import ConfigError
 from flood_seg.files import regular
@@ -70,6 +77,33 @@ class WindowsConfig:
         check_seed("datamodule.windows.seed", self.seed)
 
 
+@dataclass
+class BandDropoutConfig:
+    """The groups of bands that are dropped in training; see `flood_seg.imaging.optional.OptionalBands`."""
+
+    groups: dict[str, list[str]] | None
+    one_of: list[str]
+    probability: float
+    partial: float
+
+    def __post_init__(self) -> None:
+        check_range("datamodule.band_dropout.probability", self.probability, 0, 1)
+        check_range("datamodule.band_dropout.partial", self.partial, 0, 1)
+
+    def check_bands(self, bands: list[str]) -> None:
+        """Raises ConfigError where a group has none of the bands, unknown ones, or leaves nothing."""
+        for name, group in (self.groups or {}).items():
+            key = f"datamodule.band_dropout.groups.{name}"
+            if not group:
+                raise ConfigError(f"{key}: is empty; name bands")
+            for band in group:
+                check_choice(key, band, tuple(bands))
+            if not set(self.one_of or bands) - set(group):
+                raise ConfigError(f"{key}: leaves none of {', '.join(self.one_of or bands)}; name fewer bands")
+        for band in self.one_of:
+            check_choice("datamodule.band_dropout.one_of", band, tuple(bands))
+
+
 @closed_choices
 @dataclass
 class DataConfig:
@@ -89,6 +123,7 @@ class DataConfig:
     width: int
     bands: list[str]  # empty in configs/; BANDS unless stats_file names others
     band_sources: dict[str, str] | None
+    band_dropout: BandDropoutConfig
     value_scale: float  # 0 in configs/; VALUE_SCALE unless stats_file gives another
     ground_sample_distance: float | None
     nodata: float | None
@@ -194,6 +229,7 @@ class DataConfig:
             raise ConfigError(f"datamodule.band_sources.{unknown[0]}: is none of the bands, {', '.join(self.bands)}")
         if len(set(self.bands)) < len(self.bands):
             raise ConfigError(f"datamodule.bands: a band occurs twice in {', '.join(self.bands)}")
+        self.band_dropout.check_bands(self.bands)
 
     def _read_stats(self, path: Path) -> None:
         """Takes bands, scale, mean and std from a file of `data stats --write-config`; no key may contradict it."""

@@ -63,6 +63,10 @@ class AugmentationConfig:
     contrast: float
     saturation: float
     hue: float
+    stretch_probability: float
+    stretch_groups: list[list[str]]
+    stretch_gamma: list[float]
+    stretch_range: float
     blur_probability: float
     blur_sigma: list[float]
     motion_blur_pixels: list[int]
@@ -71,11 +75,12 @@ class AugmentationConfig:
         for name, value in vars(self).items():
             if name.endswith("_probability"):
                 check_range(f"augmentation.{name}", value, 0, 1)
-        for name in ("crop_scale", "crop_ratio", "blur_sigma", "motion_blur_pixels"):
+        for name in ("crop_scale", "crop_ratio", "stretch_gamma", "blur_sigma", "motion_blur_pixels"):
             value = getattr(self, name)
             if len(value) != 2 or not 0 < value[0] <= value[1]:
                 raise ConfigError(f"augmentation.{name}={value}: give [low, high] with 0 < low <= high")
         check_range("augmentation.crop_scale upper end", self.crop_scale[1], 0, 1)
+        check_range("augmentation.stretch_range", self.stretch_range, 0, 0.4)  # at 0.5 nothing may be left between
 
 
 @closed_choices
@@ -136,7 +141,7 @@ class TunerConfig:
         check_range("tuner.max_batch_size", self.max_batch_size, 2)
 
 
-LOGGED = ("iou", "f1", "accuracy", "precision", "recall", "image_iou", "loss")
+LOGGED = ("iou", "f1", "accuracy", "precision", "recall", "image_iou", "macro_iou", "frequency_weighted_iou", "loss")
 
 
 def monitors(extra_val: Iterable[str] = ()) -> tuple[str, ...]:
@@ -175,6 +180,8 @@ class TrainConfig:
         self.datamodule.classes(self.task)
         if (self.tuner.find_lr or self.tuner.find_batch_size) and self.trainer.devices != 1:
             raise ConfigError("tuner: finds on one device; find with trainer.devices=1, then train with what was found")
+        for band in (band for group in self.augmentation.stretch_groups for band in group):
+            check_choice("augmentation.stretch_groups", band, tuple(self.datamodule.bands))
         watching = {"scheduler": self.scheduler} | {f"callbacks.{name}": node for name, node in self.callbacks.items()}
         for name, node in watching.items():
             if node and "monitor" in node:
