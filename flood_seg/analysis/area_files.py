@@ -10,7 +10,7 @@ from flood_seg.analysis.area import Record
 from flood_seg.analysis.vectors import Layer
 from flood_seg.console import one_line, say, show_table
 from flood_seg.files import write_csv, write_json
-from flood_seg.products.vector_file import Shapes, write_layers
+from flood_seg.products.vector_file import write_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +30,7 @@ def write_files(folder: Path, record: Record, districts: Layer | None) -> list[P
     write_csv(folder / CSV, list(rows[0]), [list(row.values()) for row in rows])
     if districts is not None:
         fields = {key: _column([row[key] for row in rows[1:]]) for key in rows[0]}
-        layer = Shapes("MultiPolygon", districts.geometries, fields)
-        write_layers(folder / DISTRICTS, {DISTRICTS.removesuffix(".gpkg"): layer}, districts.crs.to_wkt())
+        write_vectors(folder / DISTRICTS, districts.geometries, fields, districts.crs.to_wkt(), "MultiPolygon")
         files.append(folder / DISTRICTS)
     write_json(folder / JSON, record)
     return [*files, folder / JSON]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from flood_seg.errors import OutputError
 from flood_seg.files import atomic_path
@@ -25,7 +25,10 @@ _FORMATS: dict[str, dict[str, Any]] = {
 }
 
 
-def write_vectors(path: Path, polygons: np.ndarray, fields: Mapping[str, np.ndarray], crs: str | None) -> None:
+def write_vectors(
+    path: Path, polygons: np.ndarray, fields: Mapping[str, np.ndarray], crs: str | None,
+    kind: Literal["Polygon", "MultiPolygon"] = "Polygon",
+) -> None:  # fmt: skip
     """Writes polygons; the same ones make the same bytes.
 
     Args:
@@ -33,11 +36,12 @@ def write_vectors(path: Path, polygons: np.ndarray, fields: Mapping[str, np.ndar
         polygons: shapely geometries.
         fields: by name, of each polygon; values that are not numbers are null.
         crs: of the polygons; None: it is not known.
+        kind: of geometry, in the file; polygons become multipolygons where that is the kind.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    _write(path, {path.stem: Shapes("Polygon", polygons, fields)}, crs)
+    _write(path, {path.stem: Shapes(kind, polygons, fields)}, crs)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.analysis.impact.assess import Inputs, assess
-from flood_seg.analysis.impact.files import write_impact
+from flood_seg.analysis.impact.files import TITLES, write_impact
 from flood_seg.analysis.result import MapResult
+from flood_seg.analysis.vectors import LAYER_SEPARATOR
 from flood_seg.config.compose import compose
 from flood_seg.config.schema.impact import ImpactConfig
 from flood_seg.console import counted, say, show_table, warn
@@ -72,6 +73,9 @@ def impact(
         raise UsageError("--depots: which places reach a depot takes --roads and --places, too")
     target = Path(folder if out is None else out)
     check_writable(target)
+    for path in (Path(str(one).partition(LAYER_SEPARATOR)[0]) for one in vars(inputs).values() if one):
+        if path.resolve() in [(target / name).resolve() for name in TITLES]:
+            raise UsageError(f"{path}: would be overwritten; give another --out")
     record = write_impact(target, assess(MapResult.open(folder), inputs, config.impact))
     _show(record)
     for warning in record["warnings"]:

@@ -32,7 +32,7 @@ def build(root: Path) -> None:
     _write_tables(root)
     _write_annotations(root)
     _write_results(root)
-    _write_flood(root)
+    _write_affected(root)
 
 
 def _write_photos(root: Path) -> None:
@@ -204,10 +204,8 @@ def _write_annotations(root: Path) -> None:
     (root / "cut.xml").write_text("<annotations><image")
 
 
-def _write_flood(root: Path) -> None:
-    """Writes results of `map`, and layers of what they may affect."""
-    write_result(root / "flood", np.ones(SIZE, np.uint8))
-    write_result(root / "flood nowhere", np.ones(SIZE, np.uint8), crs=None)
+def _write_affected(root: Path) -> None:
+    """Writes layers of what a flood may affect."""
 
     def lines(name: str, x: float, crs: str | None = "EPSG:32632") -> None:
         shape = {"type": "LineString", "coordinates": [[x, 4_999_900], [x + 500, 4_999_900]]}

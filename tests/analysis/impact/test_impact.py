@@ -250,6 +250,10 @@ def test_files_are_whole_where_nothing_is_affected(tmp_path: Path) -> None:
     assert [row["name"] for row in rows] == ["all", "left"]
     assert float(rows[0]["roads_km"]) == float(rows[0]["buildings_touched"]) == 0
     assert float(rows[1]["roads_length_km:road"]) == pytest.approx(kilometres(line((10, 50), (333, 50))), abs=2e-6)
+    with pytest.raises(FloodSegError, match="would be overwritten"):
+        impact(
+            (), flood=folder, districts=f"{folder / 'impact.gpkg'}|layername=districts", roads=tmp_path / "roads.gpkg"
+        )
     item = pystac.Item.from_file(folder / "item.json")
     assert {"impact_json", "impact_csv", "impact_gpkg"} <= set(item.assets)
     assert json.loads((folder / "impact.json").read_text())["meaning"] == "all water"
