@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from flood_seg.analysis.geoparquet import readable_by_gdal
+from flood_seg.analysis.reproject import boxes_around, cut, in_degrees, project, touching, wrapped
 from flood_seg.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
 
     from pyproj import CRS
 
+    from flood_seg.analysis.reproject import Bounds
+
 Kind = Literal["point", "line", "polygon"]
-Bounds = tuple[float, float, float, float]  # of x and y: the smallest ones, the largest ones
 KINDS: tuple[Kind, ...] = ("point", "line", "polygon")  # by their dimension
 LAYER_SEPARATOR = "|layername="  # between file and layer, as QGIS writes it
 OSM_LAYERS = {"point": "points", "line": "lines", "polygon": "multipolygons"}  # of files of OpenStreetMap
-SEGMENTS = 64  # per side of a scene: longer edges are divided before they are projected, since they become curves
 
 
 @dataclass(frozen=True)
@@ -78,14 +79,14 @@ class Layer:
         same = self.crs.equals(goal, ignore_axis_order=True)
         if same and bbox is None:
             return self
-        boxes = None if bbox is None or same else _boxes_around(bbox, goal, self.crs)
-        chosen = self if boxes is None else self.select(_touching(self.geometries, boxes))
+        boxes = None if bbox is None or same else boxes_around(bbox, goal, self.crs)
+        chosen = self if boxes is None else self.select(touching(self.geometries, boxes))
         if not same:
             chosen = chosen._projected(goal, boxes, bbox)
         if bbox is None:
             return chosen
         if goal.is_geographic and (bbox[0] < -180 or bbox[2] > 180):
-            chosen = replace(chosen, geometries=_wrapped(chosen.geometries, bbox))
+            chosen = replace(chosen, geometries=wrapped(chosen.geometries, bbox))
         import shapely
 
         return chosen.select(shapely.intersects(chosen.geometries, shapely.box(*bbox)))
@@ -101,9 +102,9 @@ class Layer:
     def _projected(self, goal: CRS, boxes: list[Bounds] | None, bbox: Bounds | None) -> Layer:
         import shapely
 
-        shapes = self.geometries if boxes is None else _cut(self.geometries, boxes)
+        shapes = self.geometries if boxes is None else cut(self.geometries, boxes)
         middle = None if bbox is None or not goal.is_geographic else (bbox[0] + bbox[2]) / 2
-        moved, good = _project(shapes, self.crs, goal, middle)
+        moved, good = project(shapes, self.crs, goal, middle)
         found = replace(self, crs=goal, geometries=_made_valid(moved))
         # What is cut away altogether is not on the scene either.
         good &= ~shapely.is_empty(found.geometries) | shapely.is_empty(shapes)
@@ -144,7 +145,7 @@ class Source:
     def elsewhere(self, goal: CRS, bbox: Bounds | None) -> DataError:
         """Returns the error that no shape touches a scene: a rectangle in another reference system."""
         where = f"{self.path}: lies elsewhere: none of its {self.info['features']} shapes touches the scene"
-        theirs, ours = _in_degrees(self.info["total_bounds"], self.crs), _in_degrees(bbox, goal)
+        theirs, ours = in_degrees(self.info["total_bounds"], self.crs), in_degrees(bbox, goal)
         if theirs and ours:
             where += f" (west, south, east, north in degrees: {theirs}; the scene: {ours})"
         return DataError(f"{where}; give a file of this region, and check the coordinate reference systems of both")
@@ -197,7 +198,7 @@ def read_layer(
     """
     with open_source(path, kinds) as source:
         goal = source.crs if crs is None else _as_crs(crs)
-        boxes = None if bbox is None else _boxes_around(bbox, goal, source.crs)
+        boxes = None if bbox is None else boxes_around(bbox, goal, source.crs)
         layer = _checked(_read(source, boxes, columns, where), kinds)
         found = layer.near(goal, bbox)
         if not len(found) and not may_be_empty:
@@ -315,131 +316,6 @@ def _as_crs(crs: Any) -> CRS:
         raise DataError(f"{crs}: is no coordinate reference system that PROJ knows; write another into the file") from (
             error
         )
-
-
-def _boxes_around(bbox: Bounds, crs: CRS, goal: CRS) -> list[Bounds] | None:
-    """Returns what surrounds a rectangle by its own size, in another system: two at the antimeridian; None: unknown."""
-    from pyproj import Transformer
-    from pyproj.exceptions import ProjError
-
-    west, south, east, north = bbox
-    wide, high = east - west, north - south
-    west, south, east, north = west - wide, south - high, east + wide, north + high
-    if crs.is_geographic:
-        south, north = max(south, -90), min(north, 90)
-        if east - west >= 360:
-            west, east = -180, 180
-    if crs.equals(goal, ignore_axis_order=True):
-        box = west, south, east, north
-    else:
-        try:
-            transformer = Transformer.from_crs(crs, goal, always_xy=True)
-            box = transformer.transform_bounds(west, south, east, north, densify_pts=21)
-        except ProjError:
-            return None
-    if not np.isfinite(box).all():
-        return None
-    if not goal.is_geographic:
-        return [box]
-    return _within_180(box)
-
-
-def _within_180(box: Bounds) -> list[Bounds]:
-    """Returns a rectangle of longitudes and latitudes as those within ±180 degrees."""
-    west, south, east, north = box
-    if west > east:
-        east += 360
-    if east - west >= 360:
-        return [(-180, south, 180, north)]
-    shift = 360 * np.floor((west + 180) / 360)
-    west, east = float(west - shift), float(east - shift)
-    if east <= 180:
-        return [(west, south, east, north)]
-    return [(west, south, 180, north), (-180, south, east - 360, north)]
-
-
-def _touching(shapes: np.ndarray, boxes: list[Bounds]) -> np.ndarray:
-    """Returns whether the bounding box of each shape touches one of some rectangles, bool [shapes]."""
-    import shapely
-
-    bounds = shapely.bounds(shapes)
-    found = np.zeros(len(shapes), bool)
-    for west, south, east, north in boxes:
-        across = (bounds[:, 0] <= east) & (bounds[:, 2] >= west)
-        found |= across & (bounds[:, 1] <= north) & (bounds[:, 3] >= south)
-    return found
-
-
-def _cut(shapes: np.ndarray, boxes: list[Bounds]) -> np.ndarray:
-    """Returns shapes with what lies outside of some rectangles cut off, and their long edges divided."""
-    import shapely
-
-    area = shapely.union_all([shapely.box(*box) for box in boxes])
-    reaching = ~shapely.covers(area, shapely.box(*shapely.bounds(shapes).T)) if len(shapes) else np.zeros(0, bool)
-    found = shapes.copy()
-    found[reaching] = shapely.intersection(shapes[reaching], area)
-    longest = max(max(box[2] - box[0], box[3] - box[1]) for box in boxes) / (3 * SEGMENTS)
-    return np.asarray(shapely.segmentize(found, longest))
-
-
-def _project(shapes: np.ndarray, source: CRS, goal: CRS, middle: float | None) -> tuple[np.ndarray, np.ndarray]:
-    """Returns shapes in another system, and which of them that system can hold, bool [shapes].
-
-    Longitudes are those within 180 degrees of `middle`; None: of 0.
-    """
-    import shapely
-    from pyproj import Transformer
-
-    transformer = Transformer.from_crs(source, goal, always_xy=True)
-
-    def move(points: np.ndarray) -> np.ndarray:
-        x, y = transformer.transform(points[:, 0], points[:, 1])
-        if middle is not None:
-            x = middle + (x - middle + 180) % 360 - 180
-        return np.column_stack([x, y])
-
-    moved = shapely.transform(shapes, move)
-    finite = np.isfinite(shapely.bounds(moved)).all(1) | shapely.is_empty(moved)
-    moved[~finite] = shapely.Point()
-    return moved, finite & _still_inside(shapes, moved, move)
-
-
-def _still_inside(shapes: np.ndarray, moved: np.ndarray, move: Any) -> np.ndarray:
-    """Returns whether a point in each polygon is still in it; it is not where one was torn, at a pole for example."""
-    import shapely
-
-    found = np.ones(len(shapes), bool)
-    polygons = np.flatnonzero((shapely.get_dimensions(moved) == 2) & ~shapely.is_empty(moved))
-    if len(polygons):
-        points = shapely.points(move(shapely.get_coordinates(shapely.point_on_surface(shapes[polygons]))))
-        near = 0.01 * np.sqrt(np.maximum(shapely.area(moved[polygons]), 0))  # of a sliver, rounding may move it out
-        found[polygons] = shapely.distance(shapely.make_valid(moved[polygons]), points) <= near
-    return found
-
-
-def _wrapped(shapes: np.ndarray, bbox: Bounds) -> np.ndarray:
-    """Returns shapes in degrees, turned once around the Earth where they lie on a rectangle beyond ±180 then."""
-    import shapely
-
-    copies = [shapely.transform(shapes, lambda points, turn=turn: np.add(points, (turn, 0))) for turn in (-360, 0, 360)]
-    there = [shapely.intersects(copy, shapely.box(*bbox)) for copy in copies]
-    found = shapes.copy()
-    for number in np.flatnonzero(np.any(there, 0)):
-        parts = [copy[number] for copy, on in zip(copies, there, strict=True) if on[number]]
-        found[number] = parts[0] if len(parts) == 1 else shapely.union_all(parts)
-    return found
-
-
-def _in_degrees(box: Bounds | None, crs: CRS) -> str | None:
-    from pyproj import Transformer
-    from pyproj.exceptions import ProjError
-
-    try:
-        transformer = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
-        found = transformer.transform_bounds(*box) if box is not None else (np.nan,)
-    except ProjError:
-        return None
-    return ", ".join(f"{value:.3f}" for value in found) if np.isfinite(found).all() else None
 
 
 def _kind_of(geometry_type: str) -> Kind | None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flood_seg.analysis.area import measure_area
-from flood_seg.analysis.area_files import DISTRICTS, show, write_files
+from flood_seg.analysis.area.files import DISTRICTS, show, write_files
+from flood_seg.analysis.area.measure import measure_area
+from flood_seg.analysis.area.sample import read_sample
 from flood_seg.analysis.result import open_results
-from flood_seg.analysis.validation import read_sample
 from flood_seg.analysis.vectors import Layer, read_layer
 from flood_seg.config.compose import compose
 from flood_seg.config.schema.area import AreaConfig

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flood_seg.analysis.strata import COLUMNS, ELSEWHERE, NOT_OBSERVED, PERMANENT_WATER, StrataReader, overlapping
-from flood_seg.analysis.zones import Zones
+from flood_seg.analysis.area.strata import COLUMNS, ELSEWHERE, NOT_OBSERVED, PERMANENT_WATER, StrataReader, overlapping
+from flood_seg.analysis.area.zones import Zones
 from flood_seg.console import track
 from flood_seg.errors import DataError, UsageError
 from flood_seg.products.ground import to_map
@@ -16,10 +16,11 @@ from flood_seg.products.ground import to_map
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from flood_seg.analysis.area.sample import Sample
+    from flood_seg.analysis.area.strata import Piece
+    from flood_seg.analysis.reproject import Bounds
     from flood_seg.analysis.result import MapResult
-    from flood_seg.analysis.strata import Piece
-    from flood_seg.analysis.validation import Sample
-    from flood_seg.analysis.vectors import Bounds, Layer
+    from flood_seg.analysis.vectors import Layer
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flood_seg.analysis.adjust import by_images, by_sample
-from flood_seg.analysis.sums import check, scene_bounds, sum_up
+from flood_seg.analysis.area.by_images import by_images
+from flood_seg.analysis.area.by_sample import by_sample
+from flood_seg.analysis.area.sums import check, scene_bounds, sum_up
 from flood_seg.console import counted
 from flood_seg.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flood_seg.analysis.adjust import Adjusted, Adjuster
+    from flood_seg.analysis.area.adjust import Adjusted, Adjuster
+    from flood_seg.analysis.area.sample import Sample
+    from flood_seg.analysis.area.sums import Areas
     from flood_seg.analysis.result import MapResult
-    from flood_seg.analysis.sums import Areas
-    from flood_seg.analysis.validation import Sample
     from flood_seg.analysis.vectors import Layer
 
 Record = dict[str, Any]

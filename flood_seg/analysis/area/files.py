@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flood_seg.analysis.area import Record
+from flood_seg.analysis.area.measure import Record
 from flood_seg.analysis.vectors import Layer
 from flood_seg.console import one_line, say, show_table
 from flood_seg.files import write_csv, write_json
@@ -51,6 +51,8 @@ def show(record: Record) -> None:
     if len(order) < len(districts):
         say(f"{len(districts) - len(order)} more districts, with less mapped as flooded, are in {CSV}")
     say(f"Adjusted area: {total['flooded']['method']}")
+    if total["flooded"]["interval_95_m2"]:
+        say(f"What the interval does not cover, other imagery and other regions for example, is in {JSON}: limits")
 
 
 def _cells(unit: Record, factor: float) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 import shapely
 from rasterio.transform import Affine
 
-from flood_seg.analysis.zones import Zones
+from flood_seg.analysis.area.zones import Zones
 from flood_seg.products.ground import to_map
 from flood_seg.scenes.grid import Box
 

@@ -371,6 +371,7 @@ def test_the_errors_in_the_record_of_the_model_adjust_the_area(tmp_path: Path) -
     assert wet["adjusted_m2"] is None and "100.0 % of it is mapped as water, the 40 images" in wet["method"]
     assert half["interval_95_m2"][0] < half["adjusted_m2"] < half["interval_95_m2"][1]
     said = " ".join(record["limits"])
+    assert any("errors of the model are those on photos" in warning for warning in record["warnings"])
     assert "It does not cover other imagery" in said and "or other regions" in said and "best epoch" in said
 
 

@@ -1,0 +1,1 @@
+"""How much is flooded, and how sure that is."""
