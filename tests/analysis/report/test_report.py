@@ -26,9 +26,7 @@ from flood_seg.errors import ConfigError, DataError, FloodSegError, MissingExtra
 from flood_seg.verbs.report import report
 from tests.analysis.conftest import write_result
 from tests.analysis.report.conftest import HEIGHT, WIDTH, flood_values, write_area, write_map
-from tests.browser import browser, visit
 
-__all__ = ["browser", "visit"]
 HTML, TABLE = ["report.formats=[html]"], ["report.formats=[csv]"]
 
 
