@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.analysis.report.figures import district_figures, mapped_flood, total_figures, worst_places
+from flood_seg.analysis.report.language import step_of
+from flood_seg.scenes.grid import Box
 from flood_seg.version import __version__
 
 if TYPE_CHECKING:
     from flood_seg.analysis.report.figures import Figures, FloodedArea, PlaceFigures
     from flood_seg.analysis.report.language import Language
     from flood_seg.analysis.report.sources import Source, Sources
+    from flood_seg.analysis.result import MapResult
     from flood_seg.config.schema.report import ReportOptions
 
 UNKNOWN = "–"
@@ -47,6 +50,7 @@ class Observation:
 
     name: str
     time: str
+    pixel: str
     flooded: str
     unobserved: str
     role: str
@@ -254,7 +258,15 @@ def _observation(scene: Source, language: Language) -> Observation:
     if scene.newer:
         role = language.text("earlier than %(name)s, does not count", name=scene.newer)
     area = UNKNOWN if flooded is None else language.area(flooded)
-    return Observation(result.name, time, area, language.percent(unobserved), role)
+    return Observation(result.name, time, _pixel(result, language), area, language.percent(unobserved), role)
+
+
+def _pixel(result: MapResult, language: Language) -> str:
+    """Returns the size of a pixel on the ground."""
+    if (ground := result.ground) is None:
+        return UNKNOWN
+    side = ground.pixel_area(Box(0, 0, result.height, result.width)) ** 0.5
+    return language.text("%(number)s m", number=language.number(side, min(1.0, step_of(side, 2))))
 
 
 def _references(sources: Sources, language: Language) -> list[str]:

@@ -88,7 +88,7 @@ def test_the_tables_have_a_row_for_each_district_and_place(page: Page) -> None:
 
 
 def test_what_was_observed_when_and_by_what(page: Page) -> None:
-    assert ["flood", "1 Jul 2026, 10:00", "12.0 ha", "12 %", "counts"] in page.rows
+    assert ["flood", "1 Jul 2026, 10:00", "10 m", "12.0 ha", "12 %", "counts"] in page.rows
     assert "permanent water is that of rivers.gpkg" in page.text
     assert "a warning" in page.text and "few points" in page.text
     assert "What is missing" not in page.text
@@ -210,7 +210,7 @@ def test_scenes_side_by_side_are_added_and_older_ones_of_the_same_place_are_not(
         rows = list(csv.DictReader(file))
     assert float(rows[0]["flooded_m2"]) == 2 * 120_000
     page = Page(tmp_path / "out" / "sitrep.html")
-    assert ["old", "30 Jun 2026, 10:00", "12.0 ha", "12 %", "earlier than west, does not count"] in page.rows
+    assert ["old", "30 Jun 2026, 10:00", "10 m", "12.0 ha", "12 %", "earlier than west, does not count"] in page.rows
     picture = picture_of(page)
     assert picture.shape[1] / picture.shape[0] == pytest.approx(2 * WIDTH / HEIGHT, rel=0.03)
 
