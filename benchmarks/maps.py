@@ -164,7 +164,7 @@ def compare_executors(command: list[str], folder: Path, workers: list[int], grid
         per_block = {key: (whole[key] - start[key]) / grid.block_count for key in ("command", "workers", "ray")}
         result[name] = {"scene": record["flood_seg:seconds"], "whole": whole, "start": start, "per_block": per_block}
         files.add((out / "mask.tif").read_bytes() + (out / "probability.tif").read_bytes())
-    rounded = json.loads(json.dumps(result), parse_float=lambda number: round(float(number), 3))
+    rounded: dict[str, Any] = json.loads(json.dumps(result), parse_float=lambda number: round(float(number), 3))
     return rounded | {"load_after": os.getloadavg()[0], "same_bytes": len(files) == 1}
 
 

@@ -16,7 +16,7 @@ import flood_seg.torchvision_compat  # noqa: F401 - before smp
 
 import segmentation_models_pytorch as smp
 import torch
-from geoai.inference import predict_geotiff
+from geoai.inference import predict_geotiff  # type: ignore[import-not-found]
 
 
 def main() -> None:

@@ -175,8 +175,8 @@ def open_source(path: Path | str, kinds: Collection[Kind]) -> Iterator[Source]:
 
 def read_layer(
     path: Path | str, crs: Any = None, kinds: Collection[Kind] = frozenset[Kind]({"polygon"}),
-    bbox: Bounds | None = None, columns: Sequence[str] | None = None, where: str | None = None, *,
-    may_be_empty: bool = False,
+    bbox: Bounds | None = None, columns: Sequence[str] | None = None, where: str | None = None,
+    *, may_be_empty: bool = False,
 ) -> Layer:  # fmt: skip
     """Reads a vector layer of any format of GDAL's, into the reference system of a scene.
 

@@ -73,7 +73,7 @@ class Overlay:
 
     def version(self) -> list[Any]:
         """Returns what changes with the file, for JSON."""
-        there = is_gdal_name(self._file) or self._file.is_file()
+        there = is_gdal_name(self._file) or self._file.exists()
         return [str(self.path), file_version(self._file) if there else None]
 
     def check(self, grid: PixelGrid, scene: str) -> None:
@@ -82,7 +82,7 @@ class Overlay:
         Raises:
             DataError: it cannot be read, has not the band, lies elsewhere, or the scene is not georeferenced.
         """
-        if not (is_gdal_name(self._file) or self._file.is_file()):
+        if not (is_gdal_name(self._file) or self._file.exists()):
             raise DataError(f"{self._file}: does not exist; give a file of polygons, or a raster")
         if not self.is_raster:
             read_layer(self.path, grid.crs, bbox=_bounds(grid, scene, self.path), columns=[], may_be_empty=True)

@@ -220,6 +220,19 @@ def test_places_that_several_scenes_show_count_once_as_in_the_newest(tmp_path: P
         flood_area(results=[str(one) for one in scenes])
 
 
+def test_an_archive_is_its_scenes_and_keeps_their_areas(tmp_path: Path) -> None:
+    east = from_origin(WEST + SIDE * 60, NORTH, SIDE, SIDE)
+    for name, place in (("west", UTM["transform"]), ("east", east)):
+        write_result(tmp_path / "archive" / name, np.ones((50, 60), np.uint8), transform=place)
+    (tmp_path / "archive" / "collection.json").write_text("{}")
+    flood_area(results=[str(tmp_path / "archive")])
+    record = json.loads((tmp_path / "archive" / "flood_area.json").read_text("utf-8"))
+    assert [scene["name"] for scene in record["scenes"]] == ["east", "west"]
+    assert record["total"]["flooded"]["mapped_m2"] == pytest.approx(
+        geodesic(pixels(slice(0, 50), slice(0, 120))), rel=1e-5
+    )
+
+
 def test_scenes_side_by_side_add_up(tmp_path: Path) -> None:
     mask = np.random.default_rng(0).integers(0, 2, (300, 400)).astype(np.uint8)
     whole = measure(write_result(tmp_path / "whole", mask), tmp_path / "a")["total"]
