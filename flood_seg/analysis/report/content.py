@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from flood_seg.analysis.report.figures import district_figures, mapped_flood, total_figures, worst_places
-from flood_seg.analysis.report.language import step_of
-from flood_seg.scenes.grid import Box
+from flood_seg.analysis.report.evidence import (
+    limits,
+    missing,
+    model_sentences,
+    observation,
+    references,
+    time_text,
+    warnings,
+)
+from flood_seg.analysis.report.figures import district_figures, total_figures, worst_places
+from flood_seg.analysis.report.language import UNKNOWN
 from flood_seg.version import __version__
 
 if TYPE_CHECKING:
+    from flood_seg.analysis.report.evidence import Observation
     from flood_seg.analysis.report.figures import Figures, FloodedArea, PlaceFigures
     from flood_seg.analysis.report.language import Language
-    from flood_seg.analysis.report.sources import Source, Sources
-    from flood_seg.analysis.result import MapResult
+    from flood_seg.analysis.report.sources import Sources
     from flood_seg.config.schema.report import ReportOptions
 
-UNKNOWN = "–"
 LISTED = 4  # names in a sentence
 SMALL_SHARE = 0.02  # of the new water, below which receded water is not worth a word
 
@@ -42,18 +48,6 @@ class PlaceRow:
     state: str
     position: str
     place: PlaceFigures
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What was observed, when, and what it counts for."""
-
-    name: str
-    time: str
-    pixel: str
-    flooded: str
-    unobserved: str
-    role: str
 
 
 @dataclass
@@ -99,12 +93,12 @@ def make_content(sources: Sources, options: ReportOptions, language: Language) -
         more_districts=max(0, len(districts) - options.districts),
         places=[_place(number, place, language) for number, place in enumerate(places[: options.places], 1)],
         more_places=max(0, len(places) - options.places),
-        observations=[_observation(scene, language) for scene in sources.scenes],
-        references=_references(sources, language),
-        model=_model(sources, total, language),
-        limits=_limits(sources, language),
-        warnings=_warnings(sources),
-        missing=_missing(sources, language),
+        observations=[observation(scene, language) for scene in sources.scenes],
+        references=references(sources, language),
+        model=model_sentences(sources, total, language),
+        limits=limits(sources, language),
+        warnings=warnings(sources),
+        missing=missing(sources, language),
     )
 
 
@@ -131,7 +125,7 @@ def _summary(
         if scene.change and (new := scene.change["classes"].get("new_water", {}).get("area_m2")) is not None:
             receded = scene.change["classes"].get("receded", {}).get("area_m2") or 0.0
             before = scene.change.get("before", {})
-            time = _time(before.get("time"), language)
+            time = time_text(before.get("time"), language)
             if receded > SMALL_SHARE * new:
                 found.append(
                     text("Since %(time)s, water has come to %(new)s and has left %(receded)s.", time=time,
@@ -245,119 +239,3 @@ def _place(number: int, place: PlaceFigures, language: Language) -> PlaceRow:
     known = place.latitude is not None and place.longitude is not None
     position = f"{place.latitude:.5f}, {place.longitude:.5f}" if known else UNKNOWN
     return PlaceRow(number, place.name, ", ".join(states), position, place)
-
-
-def _observation(scene: Source, language: Language) -> Observation:
-    result = scene.result
-    time = language.short_time(result.time)
-    if (source := result.properties.get("flood_seg:datetime_source", "scene")) != "scene":
-        time = language.text("%(time)s (%(source)s)", time=time, source=language.text(source))
-    flooded = mapped_flood(scene)
-    unobserved = float(result.properties.get("flood_seg:unobserved_share", 0.0))
-    role = language.text("counts")
-    if scene.newer:
-        role = language.text("earlier than %(name)s, does not count", name=scene.newer)
-    area = UNKNOWN if flooded is None else language.area(flooded)
-    return Observation(result.name, time, _pixel(result, language), area, language.percent(unobserved), role)
-
-
-def _pixel(result: MapResult, language: Language) -> str:
-    """Returns the size of a pixel on the ground."""
-    if (ground := result.ground) is None:
-        return UNKNOWN
-    side = ground.pixel_area(Box(0, 0, result.height, result.width)) ** 0.5
-    return language.text("%(number)s m", number=language.number(side, min(1.0, step_of(side, 2))))
-
-
-def _references(sources: Sources, language: Language) -> list[str]:
-    """Returns what the scenes were compared with."""
-    found = []
-    for scene in sources.scenes:
-        if scene.change:
-            before = scene.change.get("before", {})
-            found.append(
-                language.text("%(scene)s is compared with %(name)s, taken %(time)s.", scene=scene.result.name,
-                              name=before.get("name", UNKNOWN), time=_time(before.get("time"), language))
-            )  # fmt: skip
-        if scene.flood:
-            file = Path(str(scene.flood.get("permanent", UNKNOWN))).name
-            found.append(
-                language.text("%(scene)s: permanent water is that of %(file)s.", scene=scene.result.name, file=file)
-            )
-    return found
-
-
-def _model(sources: Sources, total: Figures | None, language: Language) -> list[str]:
-    found = []
-    for scene in {str(one.result.properties.get("mlm:name")): one for one in sources.counted}.values():
-        result = scene.result
-        name = "/".join(Path(str(result.properties.get("mlm:name", UNKNOWN))).parts[-2:])
-        architecture = " ".join(str(result.spec.provenance[key]) for key in ("architecture", "encoder")
-                                if key in result.spec.provenance)  # fmt: skip
-        found.append(language.text("Model: %(name)s.", name=f"{name} ({architecture})" if architecture else name))
-        iou = (result.spec.provenance.get("metrics") or {}).get("val_iou")
-        if isinstance(iou, int | float):
-            found.append(
-                language.text("On its validation images, found and true water overlap by %(iou)s (IoU; 1 is perfect).",
-                              iou=language.number(float(iou), 0.01))
-            )  # fmt: skip
-    if total and total.flooded and total.flooded.method:
-        found.append(language.text("Interval of the area: %(method)s.", method=language.foreign(total.flooded.method)))
-    return found
-
-
-def _limits(sources: Sources, language: Language) -> list[str]:
-    own = [
-        language.text("The report shows the time of the pictures, not the present."),
-        language.text("Water below trees, roofs and bridges is not seen; shadows and wet ground can look like water."),
-    ]
-    given = [*(sources.area or {}).get("limits", []), *(sources.impact or {}).get("limits", [])]
-    return [*own, *(_sentence(language.foreign(str(one))) for one in given)]
-
-
-def _sentence(text: str) -> str:
-    """Returns a text as a sentence: limits are written as sentences by some analyses, and as phrases by others."""
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
-
-
-def _warnings(sources: Sources) -> list[str]:
-    """Returns the warnings of all files, each once, as they were written."""
-    found: list[Any] = list(sources.warnings)
-    for scene in sources.counted:
-        found += scene.result.properties.get("flood_seg:warnings", [])
-        found += (scene.change or {}).get("warnings", []) + (scene.flood or {}).get("warnings", [])
-    found += (sources.area or {}).get("warnings", []) + (sources.impact or {}).get("warnings", [])
-    return list(dict.fromkeys(map(str, found)))
-
-
-def _missing(sources: Sources, language: Language) -> list[tuple[str, str]]:
-    """Returns what the report lacks, and the command that makes it."""
-    text, scene = language.text, sources.scenes[0]
-    folder, several = str(scene.result.folder), len(sources.counted) > 1
-    found = list[tuple[str, str]]()
-    if not (scene.flood or scene.change):
-        source = scene.result.record.get("assets", {}).get("scene", {}).get("href", "SCENE")
-        found.append(
-            (text("Rivers and lakes count as flooded, since permanent water is not known."),
-             f"flood-seg map --image {source} --out {folder} --permanent PERMANENT_WATER")
-        )  # fmt: skip
-    if not sources.area or not sources.area["districts"]:
-        what = text("No districts are known.") if sources.area else text("No interval and no districts are known.")
-        folders = " ".join(str(one.result.folder) for one in sources.counted)
-        given = f"{folders} --out AREA" if several else folders
-        found.append((what, f"flood-seg flood-area --results {given} --districts DISTRICTS"))
-    if not sources.impact:
-        found.append(
-            (text("Whom the flood affects is not known."),
-             f"flood-seg impact --flood {folder} --roads ROADS --buildings BUILDINGS --population POPULATION "
-             "--places PLACES --depots DEPOTS --out IMPACT")
-        )  # fmt: skip
-    return found
-
-
-def _time(value: Any, language: Language) -> str:
-    try:
-        when = datetime.fromisoformat(str(value))
-    except ValueError:
-        return UNKNOWN
-    return language.short_time(when if when.tzinfo else when.replace(tzinfo=UTC))

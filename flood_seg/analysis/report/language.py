@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from babel.support import NullTranslations
 
+UNKNOWN = "–"  # instead of a figure
 SOURCE = "en"  # the language of the messages in the code
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 HECTARE, SQUARE_KILOMETRE = 1e4, 1e6  # m²
