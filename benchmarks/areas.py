@@ -23,7 +23,7 @@ from rasterio.transform import from_origin
 
 from flood_seg.config.compose import compose
 from flood_seg.config.schema.scenes import MapConfig
-from flood_seg.products.areas import write_areas
+from flood_seg.products.vectors.areas import write_areas
 from flood_seg.spec import ModelSpec
 
 SIDE, ROUNDS = 10_000, 3

@@ -16,9 +16,9 @@ from flood_seg.console import counted, duration, say, show_table, warn
 from flood_seg.errors import FloodSegError, PartialFailureError
 from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.source import address
-from flood_seg.products.areas import write_areas
 from flood_seg.products.layers import LayerWriter
 from flood_seg.products.scene_map import scene_warnings
+from flood_seg.products.vectors.areas import write_areas
 from flood_seg.scenes.cells import read_cells
 from flood_seg.scenes.executor import LocalExecutor
 from flood_seg.scenes.grid import Block, Grid

@@ -16,7 +16,6 @@ from flood_seg.imaging.optional import OptionalBands
 from flood_seg.inference.values import missing_by_name, unusual_values
 from flood_seg.pipeline import pipeline
 from flood_seg.products.archive import membership
-from flood_seg.products.areas import write_areas
 from flood_seg.products.layers import LayerWriter
 from flood_seg.products.page.frame import Frame
 from flood_seg.products.page.page import PAGE, write_page
@@ -30,6 +29,7 @@ from flood_seg.products.scene_record import (
     signature,
 )
 from flood_seg.products.stac_item import FILES, RECORD, make_item
+from flood_seg.products.vectors.areas import write_areas
 from flood_seg.resources import release_freed_memory
 from flood_seg.scenes.cells import CellReader
 from flood_seg.scenes.scale import lay_windows
@@ -45,10 +45,10 @@ if TYPE_CHECKING:
 
     from flood_seg.config.schema.scenes import MapOptions
     from flood_seg.inference.predictor import Predictor
-    from flood_seg.products.areas import ClassAreas
     from flood_seg.products.layers import DerivedLayer, LayerStatistics
     from flood_seg.products.progress import MapProgress
     from flood_seg.products.results import SceneResults
+    from flood_seg.products.vectors.areas import ClassAreas
     from flood_seg.scenes.executor import Executor
     from flood_seg.scenes.grid import Block, Box, Grid
     from flood_seg.scenes.scale import Scale

@@ -19,8 +19,8 @@ from flood_seg.config.compose import compose
 from flood_seg.config.schema.scenes import MapConfig, MapOptions
 from flood_seg.errors import ConfigError, ImageError, OutputError
 from flood_seg.products import class_means
-from flood_seg.products.areas import ClassAreas, write_areas
 from flood_seg.products.layers import NODATA
+from flood_seg.products.vectors.areas import ClassAreas, write_areas
 from tests.conftest import make_spec
 
 UTM = {"crs": "EPSG:32632", "transform": from_origin(500_000, 5_600_000, 2, 2)}

@@ -10,7 +10,7 @@ from flood_seg.analysis.area.measure import Record
 from flood_seg.analysis.vectors import Layer
 from flood_seg.console import one_line, say, show_table
 from flood_seg.files import write_csv, write_json
-from flood_seg.products.vector_file import write_vectors
+from flood_seg.products.vectors.vector_file import write_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

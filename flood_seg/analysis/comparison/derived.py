@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from flood_seg.analysis.pixel_grid import ClassSizes
 from flood_seg.analysis.result import UNOBSERVED
 from flood_seg.files import write_json
-from flood_seg.products.areas import write_polygons
 from flood_seg.products.layers import DerivedLayer, write_classes
+from flood_seg.products.vectors.areas import write_polygons
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,7 +9,7 @@ import numpy as np
 from flood_seg.analysis.assets import add_assets
 from flood_seg.analysis.impact.assess import TOUCHED, place_records
 from flood_seg.files import write_csv, write_json
-from flood_seg.products.vector_file import Shapes, write_layers
+from flood_seg.products.vectors.vector_file import Shapes, write_layers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,12 +11,12 @@ import numpy as np
 from flood_seg.config.schema.scenes import VECTORS
 from flood_seg.console import warn
 from flood_seg.imaging.gdal import open_raster, read_georeference
-from flood_seg.products.class_means import mean_over
 from flood_seg.products.ground import Ground, to_map
 from flood_seg.products.layers import Legend
-from flood_seg.products.outlines import reshape
-from flood_seg.products.trace import UNOBSERVED, trace_polygons
-from flood_seg.products.vector_file import IN_WGS84, write_vectors
+from flood_seg.products.vectors.class_means import mean_over
+from flood_seg.products.vectors.outlines import reshape
+from flood_seg.products.vectors.trace import UNOBSERVED, trace_polygons
+from flood_seg.products.vectors.vector_file import IN_WGS84, write_vectors
 from flood_seg.resources import enough_memory
 from flood_seg.scenes.grid import Box
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flood_seg.config.schema.scenes import MapOptions
-    from flood_seg.products.polygons import Polygons
+    from flood_seg.products.vectors.polygons import Polygons
     from flood_seg.spec import ModelSpec
 
 # Metres of an edge; longer ones, which are straight on the map but not on the Earth, are measured in parts.

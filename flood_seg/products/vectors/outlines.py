@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flood_seg.products.polygons import Polygons
+from flood_seg.products.vectors.polygons import Polygons
 
 REACH = 0.49  # pixels that smoothing moves a corner at most along each axis; below half a pixel no two borders can meet
 ROUNDS = 20  # of the correction of areas

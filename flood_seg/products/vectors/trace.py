@@ -14,7 +14,7 @@ import numpy as np
 
 from flood_seg.imaging.gdal import import_rasterio, stored_blocks
 from flood_seg.products.layers import NODATA
-from flood_seg.products.polygons import Polygons, offsets
+from flood_seg.products.vectors.polygons import Polygons, offsets
 from flood_seg.scenes.grid import Box
 
 if TYPE_CHECKING:

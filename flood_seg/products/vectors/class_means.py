@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flood_seg.imaging.gdal import stored_blocks
-from flood_seg.products.polygons import offsets
+from flood_seg.products.vectors.polygons import offsets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rasterio.io import DatasetReader
 
-    from flood_seg.products.polygons import Polygons
+    from flood_seg.products.vectors.polygons import Polygons
 
 ROWS, COLS = 512, 16384  # read at once: a row of blocks of a Cloud Optimized GeoTIFF
 

@@ -1,0 +1,1 @@
+"""The polygons of a scene: traced from its mask, measured, simplified and written as vector layers."""
