@@ -9,7 +9,7 @@ import numpy as np
 from flood_seg.analysis.report.figures import district_figures, total_figures
 from flood_seg.errors import DataError
 from flood_seg.files import write_csv
-from flood_seg.products.vector_file import Shapes, write_layers
+from flood_seg.products.vectors.vector_file import Shapes, write_layers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

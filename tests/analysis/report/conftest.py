@@ -13,7 +13,7 @@ import shapely
 from pyproj import Transformer
 
 from flood_seg.files import write_json
-from flood_seg.products.vector_file import Shapes, write_layers, write_vectors
+from flood_seg.products.vectors.vector_file import Shapes, write_layers, write_vectors
 from tests.analysis.conftest import UTM, write_result
 
 HEIGHT, WIDTH = 60, 80  # pixels of 10 m
