@@ -18,8 +18,8 @@ from scipy.ndimage import gaussian_filter, label
 from flood_seg.config.compose import compose
 from flood_seg.config.schema.scenes import MapConfig, MapOptions
 from flood_seg.errors import ConfigError, ImageError, OutputError
-from flood_seg.products import class_means
 from flood_seg.products.layers import NODATA
+from flood_seg.products.vectors import class_means
 from flood_seg.products.vectors.areas import ClassAreas, write_areas
 from tests.conftest import make_spec
 
