@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup lock audit demo test coverage test-slow fuzz lint fix bench docs docs-serve pictures clean
+.PHONY: help setup lock audit demo demo-flood test coverage test-slow fuzz lint fix bench docs docs-serve pictures clean
 
 PYTHON ?= python3
 # uv from the PATH, else one that pip installs in .uv
@@ -49,6 +49,15 @@ demo: setup ## train on synthetic scenes, export to ONNX, segment one scene and 
 	$(RUN) flood-seg map --model $(DEMO)/model.onnx --image $(DEMO)/scenes/images/0000.tif --out $(DEMO)/map map.scale=0.25
 	@echo "Look at $(DEMO)/water_overlay.jpg, $(DEMO)/water.png, $(DEMO)/map/map.html and $(DEMO)/plots."
 
+VALLEY := $(DEMO)/flood/valley
+demo-flood: setup ## map a synthetic flood with the bundled model and report whom it affects (under a minute)
+	$(RUN) flood-seg data sample --out $(VALLEY) datamodule=valley
+	$(RUN) flood-seg map --model models/flood_mobilenet/model.onnx --image $(VALLEY)/images/flood.tif --before $(VALLEY)/images/before.tif --permanent $(VALLEY)/layers/permanent_water.gpkg --out $(DEMO)/flood/map map.scale=0.35
+	$(RUN) flood-seg flood-area --results $(DEMO)/flood/map --districts $(VALLEY)/layers/districts.gpkg --validation $(VALLEY)/layers/validation.gpkg
+	$(RUN) flood-seg impact --flood $(DEMO)/flood/map $(foreach layer,roads buildings places depots districts,--$(layer) $(VALLEY)/layers/$(layer).gpkg) --population $(VALLEY)/layers/population.tif --out $(DEMO)/flood/impact
+	$(RUN) flood-seg report --results $(DEMO)/flood/map --impact $(DEMO)/flood/impact --out $(DEMO)/flood/sitrep report.title="Mill Valley"
+	@echo "Look at $(DEMO)/flood/sitrep/sitrep.html, sitrep.pdf beside it, and $(DEMO)/flood/map/map.html."
+
 test: setup ## run the tests
 	$(PYTEST) --durations=12
 
@@ -82,9 +91,9 @@ docs: setup ## build the documentation site in site/
 docs-serve: docs ## serve the documentation site, rebuilt on changes
 	$(RUN) zensical serve
 
-pictures: demo ## draw the pictures of README.md and docs/ (requires Chromium)
+pictures: demo demo-flood ## draw the pictures of README.md and docs/ (requires Chromium)
 	$(RUN) python docs/draw.py $(DEMO)/model.onnx $(DEMO)/new/images/0000.jpg
-	$(RUN) python docs/screenshots.py $(DEMO)/model.onnx
+	$(RUN) python docs/screenshots.py $(DEMO)/model.onnx $(DEMO)/flood/sitrep
 
 clean: ## remove what the other targets created
 	rm -rf .venv .uv $(DEMO) build dist site .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage

@@ -1,6 +1,6 @@
 """Takes the documentation's pictures of reports: check, evaluation and statistics of synthetic scenes, in Chromium.
 
-python docs/screenshots.py MODEL   (make pictures does it with what make demo made)
+python docs/screenshots.py MODEL SITREP   (make pictures does it with what make demo and make demo-flood made)
 """
 
 import shutil
@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pypdfium2
 from playwright.sync_api import FloatRect, sync_playwright
 
 from flood_seg.imaging.decode import read_photo
@@ -47,7 +48,9 @@ def spoil(data: Path) -> None:
 
 def main() -> None:
     """Draws the scenes, writes their reports, and takes the pictures."""
-    model = sys.argv[1]
+    model, report = sys.argv[1], Path(sys.argv[2])
+    page = pypdfium2.PdfDocument(report / "sitrep.pdf")[0].render(scale=1.35).to_pil()
+    page.crop((0, 0, page.width, round(0.93 * page.height))).save(IMAGES / "sitrep.jpg", quality=84)
     browser = next(path for name in BROWSERS if (path := shutil.which(name)))
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         data = f"{name}/scenes"

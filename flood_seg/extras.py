@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # The extras that install an importable package, the usual one first.
 EXTRAS: dict[str, tuple[str, ...]] = {
     "albumentations": ("train",),
+    "babel": ("report",),
     "clearml": ("loggers",),
     "comet_ml": ("loggers",),
     "cuda": ("tensorrt",),
@@ -27,7 +28,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "httpx": ("train",),
     "huggingface_hub": ("train",),
     "imagehash": ("data",),
-    "jinja2": ("train", "data"),
+    "jinja2": ("train", "data", "report"),
     "kagglehub": ("data",),
     "matplotlib": ("train", "data"),
     "mlflow": ("train",),
@@ -57,12 +58,14 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "torchvision": ("train",),
     "tritonclient": ("triton", "serve"),
     "wandb": ("loggers",),
+    "weasyprint": ("report",),
 }
 
 # The extras with each of which alone a module works, by the longest prefix of its name; `a+b`: both are needed. A
 # module that is not listed requires none.
 MODULES: dict[str, tuple[str, ...]] = {
     "flood_seg.analysis": ("geo", "data"),
+    "flood_seg.analysis.report": ("geo+report", "data+report"),
     "flood_seg.benchmarking.results": ("train", "data"),
     "flood_seg.data.augmentation": ("train",),
     "flood_seg.data.datamodule": ("train",),
@@ -94,6 +97,9 @@ MODULES: dict[str, tuple[str, ...]] = {
     "flood_seg.scenes.ray_cluster": ("geo+ray", "data+ray"),
     "flood_seg.scenes.ray_executor": ("geo+ray", "data+ray"),
     "flood_seg.serving.repository": ("triton", "serve"),
+    "flood_seg.synthetic.valley": ("geo", "data"),
+    "flood_seg.synthetic.valley_files": ("geo", "data"),
+    "flood_seg.synthetic.valley_plan": ("geo", "data"),
     "flood_seg.torchvision_compat": ("train",),
     "flood_seg.tracking": ("train",),
     "flood_seg.tracking.clearml": ("train+loggers",),

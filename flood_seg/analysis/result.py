@@ -13,6 +13,7 @@ import numpy as np
 
 from flood_seg.errors import ImageError, UsageError
 from flood_seg.imaging.gdal import open_raster, raster_errors
+from flood_seg.imaging.preprocess import shrunk
 from flood_seg.products.archive import COLLECTION
 from flood_seg.products.ground import Ground
 from flood_seg.products.layers import NODATA, mask_values
@@ -65,6 +66,15 @@ class FloodLayer:
                 box = Box(row, 0, min(rows, dataset.height - row), dataset.width)
                 window = ((row, row + box.height), (0, box.width))
                 yield box, self._table[dataset.read(1, window=window)]
+
+    def preview(self, longest: int) -> np.ndarray:
+        """Returns the raster with at most `longest` pixels on its longer side, uint8 [h, w], by the nearest pixel.
+
+        Raises:
+            ImageError: the file is missing or damaged.
+        """
+        with open_raster(self.path) as dataset, raster_errors(self.path):
+            return np.asarray(self._table[dataset.read(1, out_shape=shrunk(dataset.shape, longest))])
 
 
 @dataclass(frozen=True)

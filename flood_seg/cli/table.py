@@ -225,6 +225,22 @@ VERBS = (
         config="flood_series", overrides="series.*; see configs/flood_series.yaml",
     ),
     Verb(
+        "report", "flood_seg.verbs.report:report",
+        "Write a situation report of mapped scenes: two pages as HTML and PDF, and tables and layers for a GIS.",
+        (
+            "flood-seg report --results flood --impact impact --out sitrep",
+            "flood-seg report --results north south --area area --out sitrep report.language=ru "
+            "report.timezone=Europe/Moscow",
+        ),
+        (
+            Flag("results", "one or more folders that map has written, also archives", tuple, ()),
+            Flag("area", "folder that flood-area has written (default: that of the only result)"),
+            Flag("impact", "folder that impact has written (default: that of the only result)"),
+            Flag("out", "folder of sitrep.html, .pdf, .csv and .gpkg", default="sitrep"),
+        ),
+        config="report", overrides="report.*; see configs/report.yaml",
+    ),
+    Verb(
         "flood-area", "flood_seg.verbs.flood_area:flood_area",
         "Measure the flooded area of maps, in all and per district, with a 95 % interval.",
         (
@@ -503,9 +519,12 @@ VERBS = (
     ),
     Verb(
         "data sample", "flood_seg.verbs.data.create:sample", "Draw synthetic flood scenes with masks.",
-        ("flood-seg data sample --out data/sample datamodule.sample.count=40",),
+        (
+            "flood-seg data sample --out data/sample datamodule.sample.count=40",
+            "flood-seg data sample --out valley datamodule=valley      # before and in a flood, with vector layers",
+        ),
         (Flag("out", "folder of images/ and masks/", default="data/sample"),),
-        config="train", overrides="datamodule.sample.*",
+        config="train", overrides="datamodule=valley, datamodule.sample.*",
     ),
 )  # fmt: skip
 

@@ -25,6 +25,7 @@ from flood_seg.resources import enough_memory
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from datetime import datetime
 
     from rasterio.io import DatasetReader, DatasetWriter
     from rasterio.vrt import WarpedVRT
@@ -277,6 +278,7 @@ def write_geotiff(
     nodata: float | None,
     names: Sequence[str],
     colors: Mapping[int, Color] | None = None,
+    time: datetime | None = None,
 ) -> None:
     """Writes a tiled, compressed GeoTIFF.
 
@@ -287,6 +289,7 @@ def write_geotiff(
         nodata: the value of pixels without data; None: there is none.
         names: of the bands; empty: they have none.
         colors: RGB by value, for one band of uint8; None: no colour table.
+        time: when it was taken, in UTC; None: unknown.
 
     Raises:
         OutputError: the file cannot be written.
@@ -299,6 +302,8 @@ def write_geotiff(
     with create_raster(path, profile | dict(georeference)) as out:
         if colors:
             out.write_colormap(1, {value: (*color, 255) for value, color in colors.items()})
+        if time:
+            out.update_tags(TIFFTAG_DATETIME=time.strftime("%Y:%m:%d %H:%M:%S"))
         for number, name in enumerate(names, 1):  # first, so that the file ends in pixels: see `is_readable`
             out.set_band_description(number, name)
         out.write(np.moveaxis(bands, 2, 0))

@@ -22,11 +22,13 @@ they serve to try and to test the tool. A model that was trained on them knows n
 """
 
 
+OWN_FILES = ("images/[0-9]*.[jt]*", "masks/[0-9]*.png", "images/before.tif", "images/flood.tif", "masks/before.tif",
+             "masks/flood.tif", "layers/*.gpkg", "layers/population.tif")  # fmt: skip
 ORIGIN = (500_000.0, 5_500_000.0)  # of the first georeferenced scene, in UTM zone 32N; the others lie east of it
 
 
 def write_sample(folder: Path, config: SampleConfig) -> None:
-    """Draws `config.count` scenes into folder/images and folder/masks, unless they lie there already.
+    """Draws `config.count` scenes into folder/images and folder/masks, unless they lie there already; or a valley.
 
     Scene i has the seed `config.seed * 1 000 000 + i`. A drawing that was interrupted is done again.
 
@@ -45,8 +47,18 @@ def write_sample(folder: Path, config: SampleConfig) -> None:
         raise DataError(f"{folder}: holds files that are not of the sample set; choose an empty or new folder")
     write_text(readme, README)
     done.unlink(missing_ok=True)
-    for old in [*folder.glob("images/[0-9]*.[jt]*"), *folder.glob("masks/[0-9]*.png")]:
+    for old in [path for pattern in OWN_FILES for path in folder.glob(pattern)]:
         old.unlink()
+    if config.valley:
+        from flood_seg.synthetic.valley_files import write_valley
+
+        write_valley(folder, config, ORIGIN)
+    else:
+        _write_scenes(folder, config)
+    write_json(done, record)
+
+
+def _write_scenes(folder: Path, config: SampleConfig) -> None:
     for number in track(range(config.count), "Drawing scenes", config.count):
         image, mask = draw_scene(config.seed * 1_000_000 + number, config.height, config.width)
         if config.ground_sample_distance:
@@ -56,4 +68,3 @@ def write_sample(folder: Path, config: SampleConfig) -> None:
         else:
             write_image(folder / "images" / f"{number:04d}.jpg", image)
         write_image(folder / "masks" / f"{number:04d}.png", mask)
-    write_json(done, record)

@@ -50,7 +50,7 @@ def draw_scene(seed: int, height: int, width: int) -> tuple[np.ndarray, np.ndarr
     """
     random = np.random.default_rng([seed, height, width])
     canvas = _start(random, height, width)
-    _draw_fields(canvas)
+    draw_fields(canvas)
     roads = _draw_roads(canvas)
     water = _flood(canvas)
     _draw_trees(canvas)
@@ -58,7 +58,7 @@ def draw_scene(seed: int, height: int, width: int) -> tuple[np.ndarray, np.ndarr
     mask = (water & ~canvas.dry).astype(np.uint8) * np.uint8(255)
     image = canvas.color * canvas.light[..., None]
     image, mask = _tilt(random, image, mask)
-    return _expose(random, image), mask
+    return expose(random, image), mask
 
 
 def noise(random: np.random.Generator, shape: tuple[int, int], cells: float, octaves: int = 4) -> np.ndarray:
@@ -91,7 +91,7 @@ def _start(random: np.random.Generator, height: int, width: int) -> Canvas:
     )
 
 
-def _draw_fields(canvas: Canvas) -> None:
+def draw_fields(canvas: Canvas) -> None:
     """Draws strips of parcels, each with its own crop, furrow direction and texture; hedges between some."""
     random, (height, width) = canvas.random, canvas.shape
     angle = random.uniform(0, np.pi)
@@ -161,7 +161,7 @@ def _flood(canvas: Canvas) -> np.ndarray:
     water = depth > 0
     tint = WATERS[random.integers(len(WATERS))] + random.normal(0, 10) + random.normal(0, 2, 3)
     drift = noise(random, canvas.shape, 2, 4)[..., None] * (random.uniform(2, 9) + random.uniform(0, 2, 3))
-    surface = tint + drift + _ripples(canvas)[..., None]
+    surface = tint + drift + draw_ripples(canvas)[..., None]
     clear = random.uniform(0.0, 0.35)  # how much of the ground shows through where it is shallow
     seen = clear * np.exp(-np.maximum(depth, 0))[..., None]
     blended = surface * (1 - seen) + (canvas.color * 0.75) * seen
@@ -171,7 +171,7 @@ def _flood(canvas: Canvas) -> np.ndarray:
     return np.asarray(water)
 
 
-def _ripples(canvas: Canvas) -> np.ndarray:
+def draw_ripples(canvas: Canvas) -> np.ndarray:
     """Waves along the wind and, in some scenes, glints of the sun; float [H, W] to be added to each colour."""
     random = canvas.random
     shape = canvas.shape
@@ -249,7 +249,7 @@ def _tilt(random: np.random.Generator, image: np.ndarray, mask: np.ndarray) -> t
     )
 
 
-def _expose(random: np.random.Generator, image: np.ndarray) -> np.ndarray:
+def expose(random: np.random.Generator, image: np.ndarray) -> np.ndarray:
     """Simulates light, air and camera: exposure, colour temperature, haze, vignetting, blur and sensor noise."""
     height, width = image.shape[:2]
     warmth = random.normal(0, 0.05)

@@ -21,6 +21,7 @@ FROZEN = {
     "convert-to-onnx": {"ckpt": None, "onnx": None, "height": None, "width": None},
     "convert-to-trt": {"onnx": None, "trt": None, "height": None, "width": None, "docker-version": None},
     "infer": {"onnx": None, "image": None, "out": None, "overlay": False, "json": None},
+    "report": {"results": (), "area": None, "impact": None, "out": "sitrep"},
     "map": {"model": None, "image": None, "out": None, "before": None, "permanent": None, "cloud": None,
             "dry-run": False},
     "flood-series": {"results": (), "out": "flood_series"},

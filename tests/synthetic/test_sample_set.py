@@ -50,41 +50,41 @@ def test_no_threshold_on_one_channel_solves_it(scenes):
 
 def test_writing_is_done_once_and_again_where_parameters_change(tmp_path):
     folder = tmp_path / "sample"
-    write_sample(folder, SampleConfig(3, 64, 64, 0, None))
+    write_sample(folder, SampleConfig(False, 3, 64, 64, 0, None))
     assert json.loads((folder / "sample.json").read_text())["count"] == 3
     mask = read_binary_mask(folder / "masks" / "0002.png")
     np.testing.assert_array_equal(mask * 255, draw_scene(2, 64, 64)[1])
     before = (folder / "images" / "0000.jpg").stat().st_mtime_ns
-    write_sample(folder, SampleConfig(3, 64, 64, 0, None))
+    write_sample(folder, SampleConfig(False, 3, 64, 64, 0, None))
     assert (folder / "images" / "0000.jpg").stat().st_mtime_ns == before
-    write_sample(folder, SampleConfig(2, 64, 64, 1, None))
+    write_sample(folder, SampleConfig(False, 2, 64, 64, 1, None))
     assert len(list((folder / "images").iterdir())) == 2
 
 
 def test_an_interrupted_drawing_is_done_again(tmp_path):
-    write_sample(tmp_path, SampleConfig(2, 64, 64, 0, None))
+    write_sample(tmp_path, SampleConfig(False, 2, 64, 64, 0, None))
     (tmp_path / "sample.json").unlink()
     (tmp_path / "images" / "0001.jpg").write_bytes(b"half")
-    write_sample(tmp_path, SampleConfig(2, 64, 64, 0, None))
+    write_sample(tmp_path, SampleConfig(False, 2, 64, 64, 0, None))
     assert (tmp_path / "images" / "0001.jpg").stat().st_size > 1000
 
 
 def test_other_peoples_files_are_never_touched(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(DataError, match="not of the sample set"):
-        write_sample(tmp_path, SampleConfig(2, 64, 64, 0, None))
+        write_sample(tmp_path, SampleConfig(False, 2, 64, 64, 0, None))
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
 def test_a_broken_sample_json_is_drawn_over(tmp_path):
-    write_sample(tmp_path, SampleConfig(2, 64, 64, 0, None))
+    write_sample(tmp_path, SampleConfig(False, 2, 64, 64, 0, None))
     (tmp_path / "sample.json").write_text("{")
-    write_sample(tmp_path, SampleConfig(2, 64, 64, 0, None))
+    write_sample(tmp_path, SampleConfig(False, 2, 64, 64, 0, None))
     assert json.loads((tmp_path / "sample.json").read_text())["height"] == 64
 
 
 def test_georeferenced_scenes_lie_side_by_side(tmp_path):
-    write_sample(tmp_path, SampleConfig(2, 64, 80, 0, 0.5))
+    write_sample(tmp_path, SampleConfig(False, 2, 64, 80, 0, 0.5))
     files = [tmp_path / "images" / f"000{number}.tif" for number in range(2)]
     with rasterio.open(files[0]) as first, rasterio.open(files[1]) as second:
         assert first.crs.to_epsg() == 32632 and first.res == (0.5, 0.5)

@@ -30,6 +30,7 @@ from flood_seg.config.schema.inference import (
     VerifyConfig,
     VerifyOptions,
 )
+from flood_seg.config.schema.report import ReportConfig, ReportOptions
 from flood_seg.config.schema.scenes import MapConfig, MapOptions, WindowOptions
 from flood_seg.config.schema.series import SeriesConfig, SeriesOptions
 from flood_seg.config.schema.training import (
@@ -48,9 +49,10 @@ SCHEMAS: dict[str, type] = {
     "data": DataToolsConfig,
     "infer": InferConfig,
     "map": MapConfig,
-    "flood_series": SeriesConfig,
+    "report": ReportConfig,
     "flood_area": AreaConfig,
     "impact": ImpactConfig,
+    "flood_series": SeriesConfig,
     "scene": SceneConfig,
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
@@ -65,8 +67,8 @@ __all__ = [
     "AUTO", "SCHEMAS", "AreaConfig", "AreaOptions", "AugmentationConfig", "BenchmarkConfig", "BenchmarkOptions",
     "DataConfig", "DataToolsConfig", "EvaluateConfig", "EvaluationOptions", "ExportConfig", "ImpactConfig",
     "ImpactOptions", "InferConfig", "MapConfig", "MapOptions", "ModelConfig", "OutputConfig", "QuantizeConfig",
-    "QuantizeOptions", "SampleConfig", "SceneConfig", "SeriesConfig", "SeriesOptions", "TensorRtConfig",
-    "TensorRtExport", "TrainConfig", "TrainerConfig", "TritonConfig", "TritonServerConfig", "TunerConfig",
-    "VerifyConfig", "VerifyOptions", "WindowOptions", "WindowsConfig", "check_choice", "check_finite", "check_range",
-    "check_seed", "monitors",
+    "QuantizeOptions", "ReportConfig", "ReportOptions", "SampleConfig", "SceneConfig", "SeriesConfig", "SeriesOptions",
+    "TensorRtConfig", "TensorRtExport", "TrainConfig", "TrainerConfig", "TritonConfig", "TritonServerConfig",
+    "TunerConfig", "VerifyConfig", "VerifyOptions", "WindowOptions", "WindowsConfig", "check_choice", "check_finite",
+    "check_range", "check_seed", "monitors",
 ]  # fmt: skip

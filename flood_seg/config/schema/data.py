@@ -25,12 +25,14 @@ AUTO = "auto"  # mean and std that are measured
 BANDS, VALUE_SCALE = ("red", "green", "blue"), 255.0  # if neither the configuration nor stats_file sets them
 Part = Literal["auto", "train", "val", "test", "all"]
 Cache = Literal["ram", "disk", "none"]
+SMALLEST_VALLEY = 500.0  # metres of a side, below which its villages and its river would overlap
 
 
 @dataclass
 class SampleConfig:
-    """The synthetic flood scenes of `datamodule=sample`."""
+    """The synthetic flood scenes of `datamodule=sample`, or the valley of `datamodule=valley`."""
 
+    valley: bool
     count: int
     height: int
     width: int
@@ -43,6 +45,20 @@ class SampleConfig:
         check_range("datamodule.sample.height", self.height, 64)
         check_range("datamodule.sample.width", self.width, 64)
         check_seed("datamodule.sample.seed", self.seed)
+        if self.valley:
+            self._check_valley()
+
+    def _check_valley(self) -> None:
+        if self.count != 2:
+            raise ConfigError(f"datamodule.sample.count={self.count}: a valley is two pictures; leave it out")
+        if not self.ground_sample_distance:
+            raise ConfigError("datamodule.sample.ground_sample_distance: a valley needs one in metres, for example 1")
+        side = min(self.height, self.width) * self.ground_sample_distance
+        if side < SMALLEST_VALLEY:
+            raise ConfigError(
+                f"datamodule.sample.height, width: {side:.10g} m are too small for a valley, whose sides are at least "
+                f"{SMALLEST_VALLEY:.0f} m"
+            )
 
 
 @dataclass

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from flood_seg.imaging.preprocess import shrunk
 from flood_seg.products.ground import Ground, to_map
+from flood_seg.scenes.grid import Box
 
 if TYPE_CHECKING:
-    from flood_seg.scenes.scene import Scene
+    from collections.abc import Mapping
 
 RADIUS = 6378137.0  # of the sphere of EPSG:3857, in metres
 MAX_LATITUDE = 85.0511  # where EPSG:3857 ends
+
+
+class Placed(Protocol):
+    """A raster that lies somewhere: a scene, or the result of its map."""
+
+    @property
+    def georeference(self) -> Mapping[str, Any]:
+        """Entries of rasterio's profile; see `read_georeference`."""
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+
+    @property
+    def width(self) -> int:
+        """In pixels."""
 
 
 class Frame:
@@ -27,11 +44,11 @@ class Frame:
         outline: of the scene, float64 [points, 2].
     """
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Placed) -> None:
         self._georeference, self._size = scene.georeference, (scene.height, scene.width)
         self.ground = Ground.of(scene.georeference)
         if self.ground:
-            outline = np.array(self.ground.footprint(scene.box)["coordinates"][0])
+            outline = np.array(self.ground.footprint(Box(0, 0, *self._size))["coordinates"][0])
             self._meridian = float(outline[0, 0])
             self.outline = self._unwrapped(outline)
             self._meridian = float(self.outline[:, 0].min() + self.outline[:, 0].max()) / 2
