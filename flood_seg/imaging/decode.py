@@ -249,9 +249,10 @@ def open_with_pillow(source: ImageSource, data: bytes) -> Iterator[Image.Image]:
 
     EXIF is read as late as in the body, and a PNG is decoded for it.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageFile, UnidentifiedImageError
 
     Image.MAX_IMAGE_PIXELS = int(max_megapixels() * 1e6) // 2  # Pillow fails at twice this number
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # other libraries, such as WeasyPrint, set it for the whole process
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd EXIF and TIFF tags, which do not matter here
