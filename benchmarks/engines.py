@@ -74,7 +74,9 @@ def quantize_for(model: Path, out: Path, data: str | None, folder: Path) -> Path
         from flood_seg.synthetic.sample_set import write_sample
 
         data, bound = str(folder / "scenes"), ["quantize.max_iou_drop=1"]
-        write_sample(Path(data), SampleConfig(20, 256, 256, 0, None))
+        write_sample(
+            Path(data), SampleConfig(valley=False, count=20, height=256, width=256, seed=0, ground_sample_distance=None)
+        )
     os.environ["NNCF_CI"] = "1"
     config = compose("quantize", [f"datamodule.data_dir={data}", *bound], QuantizeConfig)
     return quantize(config.datamodule, config.quantize, model, out, config.seed)

@@ -180,7 +180,8 @@ def bench_folder(data: str) -> list[Row]:
         images = Path(data, "images")
         if not images.is_dir():
             write_sample(
-                Path(name), SampleConfig(count=20, height=700, width=1000, seed=0, ground_sample_distance=None)
+                Path(name),
+                SampleConfig(valley=False, count=20, height=700, width=1000, seed=0, ground_sample_distance=None),
             )
             images = Path(name, "images")
         times = in_process("folder.py", str(images), str(bundled_model()))
@@ -245,7 +246,8 @@ def bench_workshop(data: str) -> list[Row]:
     with tempfile.TemporaryDirectory() as name:
         if not Path(data, "images").is_dir():
             write_sample(
-                Path(name), SampleConfig(count=60, height=700, width=1000, seed=0, ground_sample_distance=None)
+                Path(name),
+                SampleConfig(valley=False, count=60, height=700, width=1000, seed=0, ground_sample_distance=None),
             )
             data = name
         checked = in_process("workshop.py", "check", data)
