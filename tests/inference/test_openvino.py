@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -97,3 +98,31 @@ except KeyboardInterrupt:
 def test_ctrl_c_is_no_crash_when_engines_are_gone(red_model):
     done = subprocess.run([sys.executable, "-c", INTERRUPTED, red_model], capture_output=True, text=True, timeout=100)
     assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
+
+
+AFFINITIES = """
+import os, sys, threading
+import numpy as np
+from pathlib import Path
+from flood_seg.inference.backends.openvino import OpenVinoBackend
+
+backend = OpenVinoBackend(Path(sys.argv[1]), precision="float32", threads=1)
+batch = np.zeros((1, 3, 512, 512), np.float32)
+worker, seen = threading.Thread(target=lambda: [backend.run(batch) for _ in range(300)]), set()
+worker.start()
+while worker.is_alive():
+    for task in os.listdir("/proc/self/task"):
+        try:
+            seen.add(len(os.sched_getaffinity(int(task))))
+        except ProcessLookupError:  # it has ended
+            pass
+worker.join()
+print(min(seen))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="tells processors of threads on Linux alone")
+def test_processes_with_a_thread_each_do_not_share_a_core(red_model):
+    command = [sys.executable, "-c", AFFINITIES, str(red_model)]
+    allowed = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert allowed == len(os.sched_getaffinity(0))

@@ -79,6 +79,8 @@ class OpenVinoBackend(Backend):
         self._options = {"NUM_STREAMS": str(self.concurrency), "INFERENCE_PRECISION_HINT": PRECISIONS[precision]}
         if threads:
             self._options["INFERENCE_NUM_THREADS"] = str(threads)
+            # By default each process pins its threads to the first cores: two with a thread each would share one.
+            self._options["ENABLE_CPU_PINNING"] = "NO"
         self._compiled: OrderedDict[tuple[int, ...], Streams[Any]] = OrderedDict()
         self._lock = Lock()
 
