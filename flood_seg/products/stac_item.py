@@ -67,7 +67,7 @@ def make_item(
     ground = Ground.of(scene.georeference)
     footprint = ground.footprint(scene.box) if ground else None
     when, source = _time(scene)
-    item = pystac.Item(scene.name, footprint, _bounds(footprint), when, {"created": _text(datetime.now(UTC))})
+    item = pystac.Item(scene.name, footprint, _bounds(footprint), when, {"created": time_text(datetime.now(UTC))})
     item.properties |= {"flood_seg:datetime_source": source} | figures
     item.properties["processing:software"] = {"flood-seg": __version__}
     item.stac_extensions.append(PROCESSING)
@@ -102,7 +102,8 @@ def _bounds(footprint: dict[str, Any] | None) -> list[float] | None:
     return [min(x for x, _ in points), min(y for _, y in points), max(x for x, _ in points), max(y for _, y in points)]
 
 
-def _text(when: datetime) -> str:
+def time_text(when: datetime) -> str:
+    """Returns a time in UTC as STAC writes it."""
     return when.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -20,7 +20,7 @@ from flood_seg.errors import FloodSegError, UsageError
 from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.source import gdal_name
 from flood_seg.products.layers import DerivedLayer, Legend, mask_values
-from flood_seg.products.stac_item import checksum
+from flood_seg.products.stac_item import checksum, time_text
 from flood_seg.scenes.scene import Scene, same_file
 
 if TYPE_CHECKING:
@@ -163,4 +163,4 @@ def check_times(name: str, before: datetime | None, after: datetime | None, most
 
 
 def _text(time: datetime | None) -> str | None:
-    return None if time is None else time.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if time is None else time_text(time)

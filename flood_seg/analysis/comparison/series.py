@@ -16,6 +16,7 @@ from flood_seg.console import counted, track
 from flood_seg.errors import DataError, UsageError
 from flood_seg.imaging.gdal import ground_sample_distance, open_raster
 from flood_seg.products.layers import Legend, write_classes
+from flood_seg.products.stac_item import time_text
 from flood_seg.scenes.grid import Box
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Date:
     @property
     def text(self) -> str:
         """The time, for JSON, of the first of the results."""
-        return self.results[0].time.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return time_text(self.results[0].time)
 
 
 def sort_by_date(results: Sequence[MapResult]) -> list[Date]:
