@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import datetime
 
+    from rasterio.crs import CRS
     from rasterio.io import DatasetReader, DatasetWriter
     from rasterio.vrt import WarpedVRT
 
@@ -199,6 +200,11 @@ def _georeference(dataset: DatasetReader) -> dict[str, Any]:
     return entries | ({"crs": gcps_crs or unknown, "gcps": gcps} if gcps else {})
 
 
+def is_on_earth(crs: CRS | None) -> bool:
+    """Whether a coordinate reference system is geographic or projected, not local such as that of a building site."""
+    return crs is not None and (crs.is_geographic or crs.is_projected)
+
+
 def is_located_by_gcps(dataset: DatasetReader) -> bool:
     """Whether a raster has ground control points in a CRS, and no transform."""
     points, crs = dataset.gcps
@@ -236,7 +242,7 @@ def rectify(dataset: DatasetReader) -> WarpedVRT:
 def ground_sample_distance(dataset: DatasetReader) -> float | None:
     """Returns the root of the area of a raster's pixel at its centre, in metres; None: it is not georeferenced."""
     crs, transform = dataset.crs, dataset.transform
-    if crs is None or transform.is_identity:
+    if not is_on_earth(crs) or transform.is_identity:
         return None
     size = math.sqrt(abs(transform.determinant))
     if not crs.is_geographic:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flood_seg.imaging.gdal import is_on_earth
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -36,8 +38,8 @@ class Ground:
 
     @classmethod
     def of(cls, georeference: Mapping[str, Any]) -> Ground | None:
-        """Returns the place of a scene; None where it is not georeferenced by a CRS and a transform."""
-        return cls(georeference) if georeference.get("crs") and georeference.get("transform") else None
+        """Returns the place of a scene; None where it is not georeferenced by a CRS on the Earth and a transform."""
+        return cls(georeference) if is_on_earth(georeference.get("crs")) and georeference.get("transform") else None
 
     def pixel_area(self, box: Box) -> float:
         """Returns the mean geodesic area of a pixel of a rectangle, in m²."""

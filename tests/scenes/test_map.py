@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -122,6 +123,16 @@ def test_photo_without_georeference(smoothing_model: Path, tmp_path: Path) -> No
     with rasterio.open(tmp_path / "photo_map" / "mask.tif") as mask:
         assert mask.crs is None
         assert np.mean(mask.read(1) == (expected_probability(noise(), smoothing_model)[:, :, 0] > 0.5)) > 0.9999
+
+
+def test_a_local_reference_system_gives_no_areas(smoothing_model: Path, tmp_path: Path) -> None:
+    site = 'LOCAL_CS["site",LOCAL_DATUM["site",32767],UNIT["metre",1],AXIS["E",EAST],AXIS["N",NORTH]]'
+    scene = write_scene(tmp_path / "scene.tif", noise(), crs=site)
+    assert run(smoothing_model, scene, tmp_path / "map") == 0
+    item = json.loads((tmp_path / "map" / "item.json").read_text())
+    assert (item["geometry"], item["properties"]["flood_seg:area_m2"]) == (None, None)
+    with rasterio.open(tmp_path / "map" / "mask.tif") as mask:
+        assert mask.crs.to_wkt().startswith("LOCAL_CS")  # as the scene, for QGIS to lay it over others of the site
 
 
 def test_complete_scenes_are_skipped_and_changes_begin_anew(

@@ -9,6 +9,7 @@ import numpy as np
 from flood_seg.analysis.assets import add_assets
 from flood_seg.analysis.impact.assess import TOUCHED, place_records
 from flood_seg.files import write_csv, write_json
+from flood_seg.products.vectors.polygons import starts_of
 from flood_seg.products.vectors.vector_file import Shapes, write_layers
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _roads(impact: Impact, found: RoadImpact) -> Shapes:
     chosen = scene.chosen[kept]
     points = np.isin(scene.road, chosen) & np.isfinite(scene.points).all(1)
     counts = np.bincount(np.searchsorted(chosen, scene.road[points]), minlength=len(chosen))
-    offsets = np.concatenate([[0], np.cumsum(counts)])
+    offsets = starts_of(counts)
     lines = shapely.from_ragged_array(
         shapely.GeometryType.LINESTRING, impact.frame.coordinates(scene.points[points]), (offsets,)
     )

@@ -14,6 +14,7 @@ from flood_seg.analysis.vectors import open_source
 from flood_seg.console import counted, track
 from flood_seg.errors import DataError
 from flood_seg.extras import missing_extra
+from flood_seg.products.vectors.polygons import starts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,7 +159,7 @@ class _Reader:
             self._lost["have coordinates without a place on the Earth"] += int((~finite).sum())
             counts = np.diff(offsets)
             points = points[np.repeat(finite, counts)]
-            owner, offsets = owner[finite], np.concatenate([[0], np.cumsum(counts[finite])])
+            owner, offsets = owner[finite], starts_of(counts[finite])
             if not len(owner):
                 return
         row = chosen[owner]
@@ -177,7 +178,7 @@ class _Reader:
                             f"{f', or other classes than {self._words()}' if self._left_out else ''}")  # fmt: skip
         warnings = [f"{path}: {count} of {self._total} shapes {what} and are left out"
                     for what, count in self._lost.items() if count]  # fmt: skip
-        offsets = np.concatenate([[0], *self._counts]).cumsum(dtype=np.int64)
+        offsets = starts_of(np.concatenate([np.empty(0, np.int32), *self._counts]))
         self._counts.clear()
         points = np.empty((offsets[-1], 2))
         place = 0

@@ -10,6 +10,7 @@ import numpy as np
 from flood_seg.analysis.impact.districts import Pairs
 from flood_seg.analysis.impact.stretches import LineScan
 from flood_seg.analysis.result import FLOODED, UNOBSERVED
+from flood_seg.products.vectors.polygons import starts_of
 
 if TYPE_CHECKING:
     from flood_seg.analysis.impact.districts import Districts
@@ -75,7 +76,7 @@ class RoadsOnScene:
         at = np.repeat(roads.near, counts)
         self.points, self.along = frame.locate(roads.points[at]), roads.along[at]
         self.road = np.repeat(self.chosen.astype(np.int32), counts[self.chosen])
-        offsets = np.concatenate([[0], np.cumsum(counts[self.chosen])])
+        offsets = starts_of(counts[self.chosen])
         low, high = np.fmin.reduceat(self.points, offsets[:-1]), np.fmax.reduceat(self.points, offsets[:-1])
         on_scene = (high >= 0).all(1) & (low < frame.size[::-1]).all(1)
         if not on_scene.any():

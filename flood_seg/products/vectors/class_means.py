@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flood_seg.imaging.gdal import stored_blocks
-from flood_seg.products.vectors.polygons import offsets
+from flood_seg.products.vectors.polygons import starts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,7 +100,7 @@ class _Edges:
         top, bottom, owners = np.minimum(start, end), np.maximum(start, end), owners[used]
         first = top // ROWS
         pieces = (bottom - 1) // ROWS - first + 1
-        number = np.arange(pieces.sum()) - np.repeat(offsets(pieces)[:-1], pieces)
+        number = np.arange(pieces.sum()) - np.repeat(starts_of(pieces)[:-1], pieces)
         part = np.repeat(first, pieces) + number
         tops = np.maximum(np.repeat(top, pieces), part * ROWS)
         lengths = np.minimum(np.repeat(bottom, pieces), (part + 1) * ROWS) - tops
@@ -115,6 +115,6 @@ class _Edges:
         """Returns rows and columns in a part, polygons and signs of its edges, cut to one pixel each."""
         chosen = slice(*np.searchsorted(self.keys, [i << 32 | j, (i << 32 | j) + 1]))
         lengths = self.lengths[chosen]
-        number = np.arange(lengths.sum()) - np.repeat(offsets(lengths)[:-1], lengths)
+        number = np.arange(lengths.sum()) - np.repeat(starts_of(lengths)[:-1], lengths)
         rows = np.repeat(self.tops[chosen] - i * ROWS, lengths) + number
         return rows, *(np.repeat(v[chosen], lengths) for v in (self.cols - j * COLS, self.owners, self.signs))

@@ -87,7 +87,7 @@ class Polygons:
         """Returns the rings where bool [rings] is True; it must be False for the holes of an outline that goes."""
         lengths, counts = np.diff(self.rings), self.per_polygon(rings).astype(np.int64)
         return Polygons(
-            self.vertices[np.repeat(rings, lengths)], offsets(lengths[rings]), offsets(counts[counts > 0]),
+            self.vertices[np.repeat(rings, lengths)], starts_of(lengths[rings]), starts_of(counts[counts > 0]),
             self.classes[counts > 0],
         )  # fmt: skip
 
@@ -96,13 +96,13 @@ class Polygons:
         start = self.vertices[self.edges]
         along = self.vertices[self.edges + 1] - start
         pieces = np.ceil(np.abs(along).max(axis=1, initial=0) / step).astype(np.int64)
-        number = np.arange(pieces.sum()) - np.repeat(offsets(pieces)[:-1], pieces)
+        number = np.arange(pieces.sum()) - np.repeat(starts_of(pieces)[:-1], pieces)
         vertices = np.repeat(start, pieces, axis=0)
         vertices += np.repeat(along, pieces, axis=0) * number[:, None] / np.repeat(pieces, pieces)[:, None]
         lengths = np.bincount(self.edge_rings, pieces, len(self.rings) - 1).astype(np.int64)
         closing = self.vertices[self.rings[:-1]]
         return replace(
-            self, vertices=np.insert(vertices, np.cumsum(lengths), closing, axis=0), rings=offsets(lengths + 1)
+            self, vertices=np.insert(vertices, np.cumsum(lengths), closing, axis=0), rings=starts_of(lengths + 1)
         )
 
     def geometries(self, vertices: np.ndarray | None = None) -> np.ndarray:
@@ -114,6 +114,6 @@ class Polygons:
         return np.asarray(shapely.from_ragged_array(kind, np.ascontiguousarray(vertices), (self.rings, self.parts)))
 
 
-def offsets(lengths: np.ndarray) -> np.ndarray:
+def starts_of(lengths: np.ndarray) -> np.ndarray:
     """Returns the first index of each of consecutive runs, and the end, int64 [runs + 1]."""
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])

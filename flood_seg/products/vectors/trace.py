@@ -14,7 +14,7 @@ import numpy as np
 
 from flood_seg.imaging.gdal import import_rasterio, stored_blocks
 from flood_seg.products.layers import NODATA
-from flood_seg.products.vectors.polygons import Polygons, offsets
+from flood_seg.products.vectors.polygons import Polygons, starts_of
 from flood_seg.scenes.grid import Box
 
 if TYPE_CHECKING:
@@ -66,12 +66,12 @@ def trace_polygons(mask: DatasetReader, legend: Legend) -> Polygons:
                 classes.append(indices[int(value)])
                 ends.append(int(rings[-len(found)][:, 1].max()))
     order = np.argsort(ends, kind="stable")
-    first = offsets(np.array(counts, np.int64))
+    first = starts_of(np.array(counts, np.int64))
     rings = [ring for polygon in order for ring in rings[first[polygon] : first[polygon + 1]]]
     lengths = np.array([len(ring) for ring in rings], np.int64)
     vertices = np.concatenate([np.empty((0, 2), np.int32), *rings]).astype(np.float64)
     sorted_counts = np.array(counts, np.int64)[order]
-    return Polygons(vertices, offsets(lengths), offsets(sorted_counts), np.array(classes, np.uint8)[order])
+    return Polygons(vertices, starts_of(lengths), starts_of(sorted_counts), np.array(classes, np.uint8)[order])
 
 
 def _parts(mask: DatasetReader) -> list[Box]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import osmium
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyogrio
@@ -339,7 +340,8 @@ def test_a_scene_around_a_pole(tmp_path: Path) -> None:
     assert 3500 < found["total"]["people"] < 4000
 
 
-def test_one_extract_of_openstreetmap_holds_all_layers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", [".osm", ".osm.pbf"])
+def test_one_extract_of_openstreetmap_holds_all_layers(tmp_path: Path, suffix: str) -> None:
     corners = {1: (100, 100), 2: (700, 100), 3: (700, 500), 4: (100, 500), 5: (350, 120), 6: (390, 120), 7: (390, 160),
                8: (20, 20), 9: (780, 20), 10: (780, 580), 11: (20, 580)}  # fmt: skip
     tags = {1: {"amenity": "fire_station"}, 3: {"place": "village", "name": "Au"}, 4: {"amenity": "bench"}}
@@ -356,6 +358,11 @@ def test_one_extract_of_openstreetmap_holds_all_layers(tmp_path: Path) -> None:
         lines.append(f'<way id="{number}" version="1">{refs}{osm_tags(own)}</way>')
     extract = tmp_path / "region.osm"
     extract.write_text(f'<?xml version="1.0"?><osm version="0.6">{"".join(lines)}</osm>')
+    if suffix != extract.suffix:
+        with osmium.SimpleWriter(tmp_path / f"region{suffix}") as writer:
+            for element in osmium.FileProcessor(extract):
+                writer.add(element)
+        extract = tmp_path / f"region{suffix}"
     mask = np.zeros(SIZE, np.uint8)
     mask[:, 36:42] = 1
     found = run(tmp_path, mask, "impact.where.districts=\"admin_level='8'\"",
