@@ -321,6 +321,21 @@ VERBS = (
         config="benchmark", overrides="benchmark.* and datamodule.*; see configs/benchmark.yaml",
     ),
     Verb(
+        "serve", "flood_seg.verbs.serve:serve",
+        "Serve models over HTTP: predictions, whole scenes as jobs, and a page with a map.",
+        (
+            "flood-seg serve                                         # the page is at http://127.0.0.1:8000",
+            "flood-seg serve --model openvino:model.onnx --port 8080",
+            "flood-seg serve 'serve.models={flood: model.onnx, buildings: buildings.onnx}'",
+        ),
+        (
+            MODEL,
+            Flag("host", "address to listen at (default: 127.0.0.1, this machine only)"),
+            Flag("port", "TCP port; 0: a free one (default: 8000)", int),
+        ),
+        config="serve", overrides="serve.* and backend=...; see configs/serve.yaml",
+    ),
+    Verb(
         "triton-server", "flood_seg.verbs.triton:triton_server",
         "Serve a model with Triton: in NVIDIA's container, or embedded where Docker is unavailable.",
         (

@@ -28,6 +28,7 @@ FROZEN = {
     "flood-area": {"results": (), "districts": None, "validation": None, "out": None},
     "impact": {"flood": None, "roads": None, "buildings": None, "population": None, "districts": None, "places": None,
                "depots": None, "out": None},
+    "serve": {"model": None, "host": None, "port": None},
     "quantize": {"onnx": None, "out": None, "data": None},
     "verify": {"models": (), "data": None, "out": None},
     "benchmark": {"models": (), "data": None, "out": None},

@@ -1,0 +1,105 @@
+"""The configuration of `serve` and `worker`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from flood_seg.config.schema.checks import check_choices, check_range, check_workers, closed_choices
+from flood_seg.config.schema.model_use import InferenceUse
+from flood_seg.errors import ConfigError
+
+
+@dataclass
+class LimitOptions:
+    """What a caller may ask for at once."""
+
+    body_mb: float
+    upload_gb: float
+    files: int
+    concurrency: int
+    waiting: int
+    timeout: float
+    rate: int
+
+    def __post_init__(self) -> None:
+        for name in ("body_mb", "upload_gb", "timeout"):
+            check_range(f"serve.limits.{name}", getattr(self, name), 0, open_low=True)
+        check_range("serve.limits.files", self.files, 1)
+        check_workers("serve.limits.concurrency", self.concurrency)
+        check_range("serve.limits.waiting", self.waiting, 0)
+        check_range("serve.limits.rate", self.rate, 0)
+
+
+@closed_choices
+@dataclass
+class JobOptions:
+    """Where jobs wait, who runs them, and how long they are kept."""
+
+    queue: str
+    workers: int
+    attempts: int
+    retention_days: float
+    quota_gb: float
+    executor: Literal["local", "ray"]
+
+    def __post_init__(self) -> None:
+        check_choices("serve.jobs", self)
+        if self.queue != "sqlite" and not self.queue.startswith(("redis://", "rediss://", "unix://")):
+            raise ConfigError(f"serve.jobs.queue={self.queue}: give sqlite or redis://HOST:PORT/NUMBER")
+        check_workers("serve.jobs.workers", self.workers)
+        check_range("serve.jobs.attempts", self.attempts, 1)
+        for name in ("retention_days", "quota_gb"):
+            check_range(f"serve.jobs.{name}", getattr(self, name), 0, open_low=True)
+
+
+@closed_choices
+@dataclass
+class SecurityOptions:
+    """Who may use the service, and what it reads for them."""
+
+    keys_file: str | None
+    require_keys: Literal["auto", "true", "false"]
+    data_dir: str | None
+    sources: list[str]
+    tls_certificate: str | None
+    tls_key: str | None
+
+    def __post_init__(self) -> None:
+        check_choices("serve.security", self)
+        for source in self.sources:
+            if not source.startswith(("s3://", "https://")) or source.count("/") < 3:
+                raise ConfigError(
+                    f"serve.security.sources: {source}: give a prefix such as s3://bucket/folder/ or https://host/folder/"
+                )
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ConfigError("serve.security: HTTPS requires both tls_certificate and tls_key")
+
+
+@dataclass
+class ServeOptions:
+    """The service."""
+
+    models: dict[str, str]
+    host: str
+    port: int
+    work_dir: str
+    base_map: str | None
+    stop_timeout: float
+    limits: LimitOptions
+    jobs: JobOptions
+    security: SecurityOptions
+
+    def __post_init__(self) -> None:
+        check_range("serve.port", self.port, 0, 65535)
+        check_range("serve.stop_timeout", self.stop_timeout, 0)
+        for name in self.models:
+            if not name.isidentifier():
+                raise ConfigError(f"serve.models: {name}: names of models consist of letters, digits and underscores")
+
+
+@dataclass
+class ServeConfig(InferenceUse):
+    """The whole of `flood-seg serve` and `flood-seg worker`."""
+
+    serve: ServeOptions

@@ -1,0 +1,1 @@
+"""The REST service: predictions, jobs, a page with a map, monitoring."""

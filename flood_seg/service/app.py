@@ -1,0 +1,58 @@
+"""The application: its endpoints, and how its errors are answered."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+
+from flood_seg.errors import FloodSegError
+from flood_seg.service.problems import Problem
+from flood_seg.service.routes import health, models
+from flood_seg.version import __version__
+
+if TYPE_CHECKING:
+    from flood_seg.service.state import Service
+
+ROUTERS = (models.router, health.router)
+
+
+def create_app(service: Service) -> FastAPI:
+    """Returns the ASGI application of a service."""
+    app: FastAPI = FastAPIOffline(title="flood-seg", version=__version__, summary="Segmentation of water on images.")
+    app.state.service = service
+    for router in ROUTERS:
+        app.include_router(router)
+    _answer_errors(app)
+    return app
+
+
+def _answer_errors(app: FastAPI) -> None:
+    """Makes every error an answer of problem+json."""
+
+    @app.exception_handler(Problem)
+    async def problem(_: Request, error: Problem) -> JSONResponse:
+        return error.response()
+
+    @app.exception_handler(FloodSegError)
+    async def user(_: Request, error: FloodSegError) -> JSONResponse:
+        return Problem.of(error).response()
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        faults = [{"where": ".".join(map(str, one["loc"])), "what": one["msg"]} for one in error.errors()]
+        detail = "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults)
+        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail).response({"errors": faults})
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, error: HTTPException) -> JSONResponse:
+        return Problem(HTTPStatus(error.status_code), str(error.detail), error.headers).response()
+
+    @app.exception_handler(Exception)
+    async def bug(_: Request, error: Exception) -> JSONResponse:
+        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the service, which its log describes").response()

@@ -1,0 +1,1 @@
+"""Scenes as jobs: their records, their queue, and the processes that run them."""

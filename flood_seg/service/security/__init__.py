@@ -1,0 +1,1 @@
+"""Who may use the service, and which inputs it reads for them."""

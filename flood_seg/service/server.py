@@ -1,0 +1,47 @@
+"""Runs the application until it is stopped."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from flood_seg.console import say
+from flood_seg.errors import UsageError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from flood_seg.config.schema.service import ServeOptions
+
+
+def run_server(app: FastAPI, options: ServeOptions) -> None:
+    """Serves until SIGTERM or Ctrl-C; requests in progress are finished.
+
+    Raises:
+        UsageError: the address cannot be used.
+    """
+    listener = bind(options.host, options.port)
+    host, port = listener.getsockname()[:2]
+    scheme = "https" if options.security.tls_certificate else "http"
+    shown = f"[{host}]" if ":" in host else host
+    say(f"Ready at {scheme}://{shown}:{port}; Ctrl-C stops it")
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, lifespan="on",
+        timeout_graceful_shutdown=int(options.stop_timeout),
+        ssl_certfile=options.security.tls_certificate, ssl_keyfile=options.security.tls_key,
+    )  # fmt: skip
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Returns a socket that listens at an address; raises UsageError where that is not possible."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise UsageError(f"{host}:{port}: cannot be used ({error.strerror}); choose another --port") from error
+    return listener

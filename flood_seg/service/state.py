@@ -1,0 +1,39 @@
+"""What all requests of a service share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends, Request
+
+from flood_seg.service.monitoring.metrics import Metrics
+
+if TYPE_CHECKING:
+    from flood_seg.config.schema.service import ServeConfig
+    from flood_seg.service.models import Models
+
+
+@dataclass
+class Service:
+    """A running service.
+
+    Attributes:
+        config: of the service.
+        models: that are loaded.
+        metrics: of this process.
+        ready: whether requests are accepted; False while it stops.
+    """
+
+    config: ServeConfig
+    models: Models
+    metrics: Metrics = field(default_factory=Metrics)
+    ready: bool = True
+
+
+def _of_request(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceOf = Annotated[Service, Depends(_of_request)]
