@@ -24,7 +24,7 @@ import pyarrow as pa
 import pystac
 import rasterio
 import shapely
-from pyogrio.raw import write, write_arrow
+from pyogrio.raw import read_arrow, write, write_arrow
 from pyproj import Transformer
 from rasterio.transform import from_origin
 
@@ -157,8 +157,11 @@ def main() -> None:
             drawing = get_context("spawn").Process(target=draw, args=(folder, chosen.segments, chosen.pixels))
             drawing.start()
             drawing.join()
+        started = time.perf_counter()
+        read_arrow(folder / "roads.fgb")
+        reading = round(time.perf_counter() - started, 1)
         found = {" ".join(run): measure(folder, *run) for run in RUNS}
-    print(json.dumps({"segments": chosen.segments, "pixels": chosen.pixels} | found, indent=1))
+    print(json.dumps({"segments": chosen.segments, "pixels": chosen.pixels, "reading": reading, "runs": found}))
 
 
 if __name__ == "__main__":

@@ -282,6 +282,18 @@ def bench_map(data: str) -> list[Row]:
     ]  # fmt: skip
 
 
+def bench_impact(_data: str) -> list[Row]:
+    """`impact` of a country with 2 million road segments against reading them, with roads alone and with all layers."""
+    found = in_process("impact.py")
+    rows = []
+    for title, inputs in (("roads", "roads.fgb"), ("all layers", max(found["runs"], key=len))):
+        run = found["runs"][inputs]
+        shown = f"{run['seconds']:.0f} s, {run['gigabytes']:.1f} GB"
+        rows.append((f"impact, {found['segments'] / 1e6:.0f} M segments, {title}", "pyogrio reads the roads",
+                     f"{found['reading']:.1f} s", shown, "minutes, ≤ 2 GB"))  # fmt: skip
+    return rows
+
+
 def _ratio(before: float, after: float, unit: str = "s") -> str:
     shown = f"{after * 1e3:.1f} ms" if unit == "ms" else f"{after:.2f} s"
     return f"{shown} ({before / after:.1f}×)"
@@ -296,6 +308,7 @@ BENCHES = {
     "client": bench_client,
     "workshop": bench_workshop,
     "map": bench_map,
+    "impact": bench_impact,
     "loading": bench_loading,
     "step": bench_step,
     "epoch": bench_epoch,

@@ -29,6 +29,17 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
+SCHEMA = {
+    "title": "Problem",
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+    },
+}
 
 # The nearest class of an error in its `__mro__` counts.
 STATUSES: dict[type[FloodSegError], HTTPStatus] = {
@@ -73,6 +84,12 @@ class Problem(Exception):
         content = {"type": "about:blank", "title": self.status.phrase, "status": self.status.value,
                    "detail": self.detail, **(extra or {})}  # fmt: skip
         return JSONResponse(content, self.status, self.headers, media_type=MEDIA_TYPE)
+
+
+def documented(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+    """Returns `responses=` of a route, or of a router: the errors that it answers with, for the OpenAPI schema."""
+    content = {MEDIA_TYPE: {"schema": SCHEMA}}
+    return {status.value: {"description": status.phrase, "content": content} for status in statuses}
 
 
 def without_paths(text: str) -> str:

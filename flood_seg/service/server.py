@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import uvicorn
 
 from flood_seg.console import say
 from flood_seg.errors import UsageError
+from flood_seg.signals import sigterm_as_interrupt
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -23,16 +25,24 @@ def run_server(app: FastAPI, options: ServeOptions) -> None:
         UsageError: the address cannot be used.
     """
     listener = bind(options.host, options.port)
-    host, port = listener.getsockname()[:2]
-    scheme = "https" if options.security.tls_certificate else "http"
-    shown = f"[{host}]" if ":" in host else host
-    say(f"Ready at {scheme}://{shown}:{port}; Ctrl-C stops it")
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, lifespan="on",
         timeout_graceful_shutdown=int(options.stop_timeout),
         ssl_certfile=options.security.tls_certificate, ssl_keyfile=options.security.tls_key,
     )  # fmt: skip
-    uvicorn.Server(config).run(sockets=[listener])
+    with sigterm_as_interrupt(), suppress(KeyboardInterrupt):  # uvicorn raises the signal once more in the end
+        _Server(config).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Says its address as soon as it accepts connections."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            host, port = listener.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            say(f"Ready at {'https' if self.config.is_ssl else 'http'}://{shown}:{port}; Ctrl-C stops it")
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, Request
 
 from flood_seg.service.monitoring.metrics import Metrics
+from flood_seg.service.security.access import Access
 
 if TYPE_CHECKING:
     from flood_seg.config.schema.service import ServeConfig
@@ -23,12 +24,17 @@ class Service:
         models: that are loaded.
         metrics: of this process.
         ready: whether requests are accepted; False while it stops.
+        access: decides who a caller is.
     """
 
     config: ServeConfig
     models: Models
     metrics: Metrics = field(default_factory=Metrics)
     ready: bool = True
+    access: Access = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.access = Access.of(self.config.serve)
 
 
 def _of_request(request: Request) -> Service:
