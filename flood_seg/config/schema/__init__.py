@@ -27,6 +27,7 @@ from flood_seg.config.schema.inference import (
     EvaluationOptions,
     InferConfig,
     OutputConfig,
+    PictureOptions,
     VerifyConfig,
     VerifyOptions,
 )
@@ -66,7 +67,8 @@ SCHEMAS: dict[str, type] = {
 __all__ = [
     "AUTO", "SCHEMAS", "AreaConfig", "AreaOptions", "AugmentationConfig", "BenchmarkConfig", "BenchmarkOptions",
     "DataConfig", "DataToolsConfig", "EvaluateConfig", "EvaluationOptions", "ExportConfig", "ImpactConfig",
-    "ImpactOptions", "InferConfig", "MapConfig", "MapOptions", "ModelConfig", "OutputConfig", "QuantizeConfig",
+    "ImpactOptions", "InferConfig", "MapConfig", "MapOptions", "ModelConfig", "OutputConfig", "PictureOptions",
+    "QuantizeConfig",
     "QuantizeOptions", "ReportConfig", "ReportOptions", "SampleConfig", "SceneConfig", "SeriesConfig", "SeriesOptions",
     "TensorRtConfig", "TensorRtExport", "TrainConfig", "TrainerConfig", "TritonConfig", "TritonServerConfig",
     "TunerConfig", "VerifyConfig", "VerifyOptions", "WindowOptions", "WindowsConfig", "check_choice", "check_finite",
