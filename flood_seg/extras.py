@@ -38,6 +38,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "nncf": ("quantize",),
     "obstore": ("geo", "data"),
     "onnx": ("train", "quantize", "tensorrt"),
+    "opentelemetry": ("service",),
     "openvino": ("openvino", "quantize"),
     "prometheus_client": ("service",),
     "pyarrow": ("train", "data", "geo"),

@@ -12,6 +12,8 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from flood_seg.errors import FloodSegError
+from flood_seg.service.monitoring.requests import ObservedRequests
+from flood_seg.service.monitoring.traces import telemetry
 from flood_seg.service.problems import Problem
 from flood_seg.service.routes import health, models
 from flood_seg.version import __version__
@@ -24,11 +26,15 @@ ROUTERS = (models.router, health.router)
 
 def create_app(service: Service) -> FastAPI:
     """Returns the ASGI application of a service."""
-    app: FastAPI = FastAPIOffline(title="flood-seg", version=__version__, summary="Segmentation of water on images.")
+    app: FastAPI = FastAPIOffline(
+        title="flood-seg", version=__version__, summary="Segmentation of water on images.", telemetry=telemetry()
+    )
     app.state.service = service
     for router in ROUTERS:
         app.include_router(router)
     _answer_errors(app)
+    # The last one is the outermost; this one answers bugs too, so what is added after it sees every answer.
+    app.add_middleware(ObservedRequests, metrics=service.metrics)
     return app
 
 
@@ -52,7 +58,3 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> JSONResponse:
         return Problem(HTTPStatus(error.status_code), str(error.detail), error.headers).response()
-
-    @app.exception_handler(Exception)
-    async def bug(_: Request, error: Exception) -> JSONResponse:
-        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the service, which its log describes").response()

@@ -28,7 +28,10 @@ def serve(
 
     from flood_seg.service.app import create_app
     from flood_seg.service.models import Models
+    from flood_seg.service.monitoring.logs import logging_as
     from flood_seg.service.server import run_server
     from flood_seg.service.state import Service
 
-    run_server(create_app(Service(config, Models.load(config, name))), config.serve)
+    with logging_as(config.serve.log):
+        service = Service(config, Models.load(config, name))
+        run_server(create_app(service), service)
