@@ -1,0 +1,200 @@
+"""The folders of the jobs, which are the truth about them.
+
+Each change of the status or the owner of a job is a new file `state/NUMBER.json`, which only one process can create;
+the one with the highest number counts. Its owner may replace it to tell its progress. So two workers never run
+a job, and what a worker writes that has lost its job in the meantime counts no more, on shared storage too.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from contextlib import suppress
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flood_seg.errors import OutputError
+from flood_seg.files import write_json
+from flood_seg.service.jobs.records import Job, JobRequest, JobState, as_record, is_id, read_record
+from flood_seg.service.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REQUEST = "job.json"
+STATES = "state"
+NEW, REMOVED = ".new-", ".removed-"  # jobs that are not accepted yet, or being removed
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+class JobStore:
+    """The jobs below the folder of a service."""
+
+    def __init__(self, work_dir: str | Path) -> None:
+        """Takes the folder of the service, `serve.work_dir`, which need not exist yet."""
+        self.folder = Path(work_dir).absolute() / "jobs"
+        self._finished: dict[str, Job] = {}  # those never change
+
+    def get(self, job: str) -> Job:
+        """Returns a job by its identifier.
+
+        Raises:
+            Problem: there is none.
+        """
+        found = self.find(job)
+        if found is None:
+            raise Problem(HTTPStatus.NOT_FOUND, f"job {job[:40]}: there is none; GET /jobs lists them")
+        return found
+
+    def find(self, job: str) -> Job | None:
+        """Returns a job by its identifier; None where there is none."""
+        if not is_id(job):
+            return None
+        folder = self.folder / job
+        if job in self._finished:
+            if folder.is_dir():
+                return self._finished[job]
+            del self._finished[job]
+            return None
+        found = _read(folder)
+        if found and found.state.is_finished:
+            self._finished[job] = found
+        return found
+
+    def results(self, job: str) -> Path:
+        """Returns the folder of a job's results, which is missing until it has some.
+
+        Raises:
+            Problem: there is no such job.
+        """
+        return self.get(job).results
+
+    def __iter__(self) -> Iterator[Job]:
+        """Yields all jobs, the newest first."""
+        names = sorted((name for name in _names(self.folder) if is_id(name)), reverse=True)
+        yield from (job for job in map(self.find, names) if job)
+
+    def prepare(self, job: str) -> Path:
+        """Makes the hidden folder of a job whose inputs are on their way.
+
+        Raises:
+            OutputError: it cannot be made.
+        """
+        folder = self.folder / f"{NEW}{job}"
+        try:
+            (folder / "inputs").mkdir(parents=True)
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot be written ({error.strerror}); see serve.work_dir") from error
+        return folder
+
+    def accept(self, request: JobRequest) -> Job:
+        """Makes a job of its prepared folder.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        folder = self.folder / f"{NEW}{request.id}"
+        write_json(folder / REQUEST, as_record(request))
+        write_json(folder / STATES / "0.json", as_record(JobState()))
+        folder.rename(self.folder / request.id)
+        return self.get(request.id)
+
+    def change(self, job: Job, state: JobState) -> Job | None:
+        """Gives a job its next state, unless another process has done so, or the job is finished or removed.
+
+        Returns:
+            the job with that state; None where another process was faster.
+
+        Raises:
+            OutputError: the state cannot be written.
+        """
+        if job.state.is_finished:
+            return None
+        changed = Job(job.folder, job.request, state, job.number + 1)
+        return changed if _create(_state_file(changed), as_record(state)) else None
+
+    def update(self, job: Job, state: JobState) -> Job:
+        """Replaces the state of a job that this process owns, to tell its progress; the status stays.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        assert state.status == job.state.status
+        if job.folder.is_dir():  # else it would be made anew
+            write_json(_state_file(job), as_record(state))
+        return Job(job.folder, job.request, state, job.number)
+
+    def owns(self, job: Job) -> bool:
+        """Whether a job's state is still the latest one, so that nobody has taken or ended the job."""
+        return _state_file(job).is_file() and not _state_file(job, 1).exists()
+
+    def beat(self, job: Job) -> None:
+        """Shows others that the owner of a job is alive; raises OSError."""
+        os.utime(_state_file(job))
+
+    def last_beat(self, job: Job) -> int:
+        """Returns a number that differs after each sign of life of a job's owner."""
+        try:
+            return _state_file(job).stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    def remove(self, job: Job) -> None:
+        """Removes a job with all its files; what cannot be removed now stays hidden, for `clear`."""
+        hidden = self.folder / f"{REMOVED}{job.id}"
+        with suppress(FileNotFoundError):
+            job.folder.rename(hidden)
+        self._finished.pop(job.id, None)
+        shutil.rmtree(hidden, ignore_errors=True)
+
+    def clear(self) -> None:
+        """Removes what is left of removed jobs."""
+        for name in _names(self.folder):
+            if name.startswith(REMOVED):
+                shutil.rmtree(self.folder / name, ignore_errors=True)
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return [one.name for one in folder.iterdir()]
+    except FileNotFoundError:
+        return []
+
+
+def _state_file(job: Job, later: int = 0) -> Path:
+    return job.folder / STATES / f"{job.number + later}.json"
+
+
+def _read(folder: Path) -> Job | None:
+    """Reads a job; None where it is missing, also since it was removed meanwhile."""
+    try:
+        request = read_record(JobRequest, json.loads((folder / REQUEST).read_bytes()))
+        numbers = [int(name.removesuffix(".json")) for name in _names(folder / STATES) if name[0] != "."]
+        state = read_record(JobState, json.loads((folder / STATES / f"{max(numbers)}.json").read_bytes()))
+    except (OSError, ValueError):
+        return None
+    return Job(folder, request, state, max(numbers))
+
+
+def _create(path: Path, content: object) -> bool:
+    """Writes a file that does not exist, whole or not at all; returns False where it exists or its folder does not."""
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.{os.urandom(4).hex()}.part")
+    try:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        try:
+            os.link(temporary, path)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            with path.open("x", encoding="utf-8") as file:  # exclusive too, but not whole at once
+                file.write(temporary.read_text(encoding="utf-8"))
+    except (FileExistsError, FileNotFoundError):
+        return False
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror}); see serve.work_dir") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
