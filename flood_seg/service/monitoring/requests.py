@@ -45,6 +45,9 @@ class ObservedRequests:
             except ClientDisconnect:
                 pass
             except Exception as error:
+                if answer.status and isinstance(error, OSError):  # nobody there who takes it
+                    LOGGER.warning("the answer could not be sent: %s", error)
+                    return
                 if answer.status:  # too late for another answer: the server logs it and cuts the connection
                     raise
                 trace.get_current_span().record_exception(error)
@@ -95,7 +98,7 @@ class _Answer:
 def route_of(scope: Scope) -> str:
     """Returns the template of the route that a request has matched, of which there are few: `/jobs/{id}`.
 
-    Files below a mounted folder share one; all paths that match none are UNKNOWN.
+    Files below a mounted folder share one; UNKNOWN are paths that match none, and requests refused before the routes.
     """
     route: Any = scope.get("route")
     if route is not None:
