@@ -27,6 +27,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "gevent": ("triton", "serve"),
     "google": ("triton", "serve"),
     "grpc": ("triton", "serve"),
+    "h11": ("service",),
     "httpx": ("train",),
     "huey": ("service",),
     "huggingface_hub": ("train",),
