@@ -44,6 +44,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "prometheus_client": ("service",),
     "pyarrow": ("train", "data", "geo"),
     "pycocotools": ("data",),
+    "pydantic": ("service",),
     "pyogrio": ("geo", "data"),
     "pyproj": ("geo", "data"),
     "pystac": ("geo", "data"),
