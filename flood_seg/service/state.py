@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
+from flood_seg.service.jobs.store import JobStore
 from flood_seg.service.monitoring.metrics import Metrics
+from flood_seg.service.monitoring.scrape import Scrape
 from flood_seg.service.security.access import Access
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ class Service:
         metrics: of this process.
         ready: whether requests are accepted; False while it stops.
         access: decides who a caller is.
+        scrape: returns the metrics.
     """
 
     config: ServeConfig
@@ -32,9 +36,12 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     ready: bool = True
     access: Access = field(init=False)
+    scrape: Scrape = field(init=False)
 
     def __post_init__(self) -> None:
+        work_dir = Path(self.config.serve.work_dir)
         self.access = Access.of(self.config.serve)
+        self.scrape = Scrape(self.metrics, self.models, JobStore(work_dir), work_dir)
 
 
 def _of_request(request: Request) -> Service:
