@@ -17,6 +17,7 @@ from flood_seg.errors import (
     DisagreementError,
     FindingsError,
     FloodSegError,
+    FormatError,
     ImageError,
     LogitsError,
     MissingExtraError,
@@ -58,6 +59,7 @@ STATUSES: dict[type[FloodSegError], HTTPStatus] = {
     ConfigError: HTTPStatus.UNPROCESSABLE_ENTITY,
     DataError: HTTPStatus.UNPROCESSABLE_ENTITY,
     ImageError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    FormatError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     FindingsError: HTTPStatus.UNPROCESSABLE_ENTITY,
     PartialFailureError: HTTPStatus.UNPROCESSABLE_ENTITY,
     StoreError: HTTPStatus.UNPROCESSABLE_ENTITY,  # the bucket of an input

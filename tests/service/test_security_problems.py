@@ -16,7 +16,7 @@ from flood_seg.service.problems import STATUSES, Problem, without_paths
 CLASSES = {one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, FloodSegError)}
 # What is wrong with a request; the others are of the service itself
 CALLERS = {"UsageError", "ConfigError", "DataError", "ImageError", "LogitsError", "FindingsError", "StoreError",
-           "PartialFailureError", "FloodSegError"}  # fmt: skip
+           "PartialFailureError", "FloodSegError", "FormatError"}  # fmt: skip
 
 
 def test_each_class_of_errors_has_a_status() -> None:
