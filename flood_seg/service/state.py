@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
+from flood_seg.service.jobs.jobs import Jobs
 from flood_seg.service.monitoring.metrics import Metrics
 from flood_seg.service.security.access import Access
 
@@ -25,6 +26,8 @@ class Service:
         metrics: of this process.
         ready: whether requests are accepted; False while it stops.
         access: decides who a caller is.
+        worker_words: words after `flood-seg worker` of the workers that it starts; None: it starts none.
+        jobs: scenes that wait, run and are done.
     """
 
     config: ServeConfig
@@ -32,9 +35,12 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     ready: bool = True
     access: Access = field(init=False)
+    worker_words: tuple[str, ...] | None = None
+    jobs: Jobs = field(init=False)
 
     def __post_init__(self) -> None:
         self.access = Access.of(self.config.serve)
+        self.jobs = Jobs(self.config.serve, self.worker_words)
 
 
 def _of_request(request: Request) -> Service:
