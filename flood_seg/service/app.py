@@ -14,6 +14,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from flood_seg.errors import FloodSegError
+from flood_seg.service.monitoring.requests import ObservedRequests
+from flood_seg.service.monitoring.traces import telemetry
 from flood_seg.service.problems import Problem
 from flood_seg.service.routes import files, health, jobs, models, session
 from flood_seg.service.security.body import BodyLimits
@@ -33,7 +35,11 @@ ROUTERS = (session.router, models.router, jobs.router, files.router, health.rout
 def create_app(service: Service) -> FastAPI:
     """Returns the ASGI application of a service."""
     app: FastAPI = FastAPIOffline(
-        title="flood-seg", version=__version__, summary="Segmentation of water on images.", lifespan=_running_jobs
+        title="flood-seg",
+        version=__version__,
+        summary="Segmentation of water on images.",
+        lifespan=_running_jobs,
+        telemetry=telemetry(),
     )
     app.state.service = service
     for router in ROUTERS:
@@ -44,6 +50,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_middleware(BodyLimits, limits=options.limits)
     app.add_middleware(RateLimit, access=service.access, per_minute=options.limits.rate)
     app.add_middleware(SameOrigin, options=options, required=service.access.required)
+    app.add_middleware(ObservedRequests, metrics=service.metrics)  # answers bugs, and sees what the ones above refuse
     app.add_middleware(SecurityHeaders, base_map=options.base_map)
     return app
 
@@ -77,7 +84,3 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> JSONResponse:
         return Problem(HTTPStatus(error.status_code), str(error.detail), error.headers).response()
-
-    @app.exception_handler(Exception)
-    async def bug(_: Request, error: Exception) -> JSONResponse:
-        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the service, which its log describes").response()

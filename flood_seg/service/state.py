@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
 from flood_seg.service.jobs.jobs import Jobs
 from flood_seg.service.monitoring.metrics import Metrics
+from flood_seg.service.monitoring.scrape import Scrape
 from flood_seg.service.security.access import Access
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ class Service:
         access: decides who a caller is.
         worker_words: words after `flood-seg worker` of the workers that it starts; None: it starts none.
         jobs: scenes that wait, run and are done.
+        scrape: returns the metrics.
     """
 
     config: ServeConfig
@@ -37,10 +40,13 @@ class Service:
     access: Access = field(init=False)
     worker_words: tuple[str, ...] | None = None
     jobs: Jobs = field(init=False)
+    scrape: Scrape = field(init=False)
 
     def __post_init__(self) -> None:
+        work_dir = Path(self.config.serve.work_dir)
         self.access = Access.of(self.config.serve)
         self.jobs = Jobs(self.config.serve, self.worker_words)
+        self.scrape = Scrape(self.metrics, self.models, self.jobs.store, work_dir)
 
 
 def _of_request(request: Request) -> Service:

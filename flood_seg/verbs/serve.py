@@ -39,15 +39,17 @@ def serve(
 
     from flood_seg.service.app import create_app
     from flood_seg.service.models import Models
+    from flood_seg.service.monitoring.logs import logging_as
     from flood_seg.service.security.start import check_security
     from flood_seg.service.server import run_server
     from flood_seg.service.state import Service
 
-    check_security(config.serve)
     # A training run may end before a worker starts: the newest model is another one then
     chosen = [] if config.serve.models else ["--model", model or choose_model(name, config.output_dir)[0]]
-    service = Service(config, Models.load(config, name), worker_words=(*chosen, *overrides))
-    run_server(create_app(service), config.serve)
+    with logging_as(config.serve.log):
+        check_security(config.serve)
+        service = Service(config, Models.load(config, name), worker_words=(*chosen, *overrides))
+        run_server(create_app(service), service)
 
 
 def change_keys(
