@@ -179,7 +179,7 @@ def test_a_header_that_does_not_end_closes_the_connection(
             except ConnectionResetError:
                 rest = b""
             writer.join()
-            assert rest == b""
+            assert rest in (b"", b"0")  # the end of the first answer
             assert time.monotonic() - started < 4
 
 
