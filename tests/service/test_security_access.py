@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -166,6 +167,24 @@ def test_keys_are_required_where_others_can_connect(tmp_path: Path, overrides: t
     assert client.get("/health/live").status_code == 200
     required = client.get("/session").json()["required"]
     assert required == (admin == 401)
+
+
+OPEN = {"/", "/health/live", "/health/ready", "/session"}
+
+
+def test_every_endpoint_asks_who_calls_but_the_open_ones(tmp_path: Path) -> None:
+    app = make_app(tmp_path, "serve.security.require_keys='true'", "serve.limits.rate=0")
+    client = TestClient(app, base_url=URL)
+    asked = 0
+    for path, methods in app.openapi()["paths"].items():
+        for method, operation in methods.items():
+            if path in OPEN or path in ("/size", "/address"):  # the last two are of the test
+                continue
+            assert operation.get("security"), (method, path)
+            address = re.sub(r"{[^}]*}", "1", path)
+            assert client.request(method, address).status_code == 401, (method, path)
+            asked += 1
+    assert asked >= 8
 
 
 def test_an_unknown_key_is_refused_where_none_is_required(tmp_path: Path) -> None:
