@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, Request
 
 from flood_seg.service.jobs.store import JobStore
+from flood_seg.service.lane import Lane
 from flood_seg.service.monitoring.metrics import Metrics
 from flood_seg.service.monitoring.scrape import Scrape
 from flood_seg.service.security.access import Access
@@ -28,6 +29,7 @@ class Service:
         metrics: of this process.
         ready: whether requests are accepted; False while it stops.
         access: decides who a caller is.
+        lane: that images of requests pass.
         scrape: returns the metrics.
     """
 
@@ -36,11 +38,15 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     ready: bool = True
     access: Access = field(init=False)
+    lane: Lane = field(init=False)
     scrape: Scrape = field(init=False)
 
     def __post_init__(self) -> None:
         work_dir = Path(self.config.serve.work_dir)
         self.access = Access.of(self.config.serve)
+        limits = self.config.serve.limits
+        streams = limits.concurrency or self.models.streams
+        self.lane = Lane(streams, limits.waiting, limits.timeout, self.metrics.waiting)
         self.scrape = Scrape(self.metrics, self.models, JobStore(work_dir), work_dir)
 
 

@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from typing import Literal
 
 from flood_seg.config.schema.checks import check_choices, check_range, check_workers, closed_choices
+from flood_seg.config.schema.inference import PictureOptions
 from flood_seg.config.schema.model_use import InferenceUse
 from flood_seg.errors import ConfigError
 
@@ -99,7 +100,7 @@ class SecurityOptions:
 class ServeOptions:
     """The service."""
 
-    models: dict[str, str]
+    models: dict[str, str] | None
     host: str
     port: int
     work_dir: str
@@ -116,7 +117,7 @@ class ServeOptions:
         check_choices("serve", self)
         check_range("serve.drain", self.drain, 0)
         check_range("serve.stop_timeout", self.stop_timeout, 0)
-        for name in self.models:
+        for name in self.models or {}:
             if not name.isidentifier():
                 raise ConfigError(f"serve.models: {name}: names of models consist of letters, digits and underscores")
 
@@ -126,3 +127,4 @@ class ServeConfig(InferenceUse):
     """The whole of `flood-seg serve` and `flood-seg worker`."""
 
     serve: ServeOptions
+    output: PictureOptions
