@@ -130,6 +130,7 @@ def test_each_panel_of_the_dashboard_shows_data_after_a_short_load(tmp_path: Pat
         (tmp_path / folder).mkdir()
     keys = {name: add_key(tmp_path / "service", name, role) for name, role in
             (("prometheus", "read"), ("alice", "predict"))}  # fmt: skip
+    alice = {"Authorization": f"Bearer {keys['alice']}"}
     words = ("serve.jobs.workers=0", queue, "serve.security.require_keys=true", "serve.log=json")
     store = ["--save", "", "--appendonly", "no", "--dir", str(tmp_path)]
     worker = [sys.executable, "-m", "flood_seg", "worker", "serve.work_dir=work", queue]
@@ -143,9 +144,7 @@ def test_each_panel_of_the_dashboard_shows_data_after_a_short_load(tmp_path: Pat
         with (
             running("prometheus", f"--config.file={config}", *storage, folder=tmp_path / "prometheus"),
             httpx.Client(base_url=f"http://127.0.0.1:{web}/api/v1/") as prometheus,
-            httpx.Client(
-                base_url=service.url, timeout=60, headers={"Authorization": f"Bearer {keys['alice']}"}
-            ) as client,
+            httpx.Client(base_url=service.url, timeout=60, headers=alice) as client,
         ):
 
             def ask(expression: str) -> list[float]:
