@@ -119,7 +119,10 @@ def load(client: httpx.Client, folder: Path) -> None:
             jobs.append(answer.headers["location"])
     assert jobs
     for job in jobs:
-        wait_for(lambda job=job: client.get(job).json()["finished"] is not None, f"{job} does not end", 120)  # type: ignore[misc]
+        end = time.monotonic() + 120
+        while (state := client.get(job).json())["finished"] is None:
+            assert time.monotonic() < end, state
+            time.sleep(0.3)
     assert client.get(jobs[0]).json()["status"] == "successful"
 
 
