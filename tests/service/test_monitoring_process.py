@@ -89,7 +89,7 @@ def test_traces_log_and_drain(tmp_path: Path, collector: tuple[str, Received]) -
     assert KEY not in str(export)
 
 
-def test_without_a_collector_nothing_of_the_sdk_is_imported(tmp_path: Path) -> None:
+def test_without_a_collector_nothing_that_traces_is_imported(tmp_path: Path) -> None:
     code = """
 import sys
 from fastapi.testclient import TestClient
@@ -101,7 +101,7 @@ from flood_seg.service.state import Service
 config = defaults(ServeConfig)
 with TestClient(create_app(Service(config, Models.load(config, None))), base_url="http://127.0.0.1") as client:
     assert client.get("/health/ready").status_code == 200
-print(sorted(name for name in sys.modules if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter"))))
+print(sorted(name for name in sys.modules if name.startswith(("opentelemetry.sdk.trace", "opentelemetry.exporter"))))
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr
