@@ -237,7 +237,11 @@ class _Attempt:
         job, attempts = self._job, self._options.attempts
         if end == "lost":
             say(f"job {job.id}: was taken or dismissed")
-            shutil.rmtree(job.work, ignore_errors=True)
+            current = self._store.find(job.id)
+            if current and not current.state.is_finished:
+                shutil.rmtree(job.work, ignore_errors=True)  # the other attempt has a folder of its own
+            else:
+                attempt_folder.leave(job)
         elif end == "stopped":
             say(f"job {job.id}: handed back")
             self._store.change(job, waiting(job.state, "handed back", job.state.attempts - 1))
