@@ -12,23 +12,38 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from flood_seg.errors import FloodSegError
+from flood_seg.service.monitoring.requests import ObservedRequests
+from flood_seg.service.monitoring.traces import telemetry
 from flood_seg.service.problems import Problem
-from flood_seg.service.routes import health, models, tiles
+from flood_seg.service.routes import features, health, models, session, tiles
+from flood_seg.service.security.body import BodyLimits
+from flood_seg.service.security.headers import SecurityHeaders
+from flood_seg.service.security.origin import SameOrigin
+from flood_seg.service.security.rate import RateLimit
 from flood_seg.version import __version__
 
 if TYPE_CHECKING:
     from flood_seg.service.state import Service
 
-ROUTERS = (models.router, tiles.router, health.router)
+ROUTERS = (session.router, models.router, tiles.router, features.router, health.router)
 
 
 def create_app(service: Service) -> FastAPI:
     """Returns the ASGI application of a service."""
-    app: FastAPI = FastAPIOffline(title="flood-seg", version=__version__, summary="Segmentation of water on images.")
+    app: FastAPI = FastAPIOffline(
+        title="flood-seg", version=__version__, summary="Segmentation of water on images.", telemetry=telemetry()
+    )
     app.state.service = service
     for router in ROUTERS:
         app.include_router(router)
     _answer_errors(app)
+    options = service.config.serve
+    # The last one is the outermost
+    app.add_middleware(BodyLimits, limits=options.limits)
+    app.add_middleware(RateLimit, access=service.access, per_minute=options.limits.rate)
+    app.add_middleware(SameOrigin, options=options, required=service.access.required)
+    app.add_middleware(ObservedRequests, metrics=service.metrics)  # answers bugs, and sees what the ones above refuse
+    app.add_middleware(SecurityHeaders, base_map=options.base_map)
     return app
 
 
@@ -52,7 +67,3 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> JSONResponse:
         return Problem(HTTPStatus(error.status_code), str(error.detail), error.headers).response()
-
-    @app.exception_handler(Exception)
-    async def bug(_: Request, error: Exception) -> JSONResponse:
-        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the service, which its log describes").response()

@@ -14,12 +14,20 @@ from flood_seg.service.security.access import Access, Caller
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from starlette.requests import HTTPConnection
+
     from flood_seg.service.security.keys import Role
 
 COOKIE = "flood_seg_session"
 
 _bearer = HTTPBearer(auto_error=False, description="An API key")
 _cookie = APIKeyCookie(name=COOKIE, auto_error=False, description="A session of the page, by POST /session")
+
+
+def credentials(connection: HTTPConnection) -> tuple[str | None, str | None]:
+    """Returns the key and the session that a request carries, as the dependencies below do."""
+    scheme, _, key = connection.headers.get("authorization", "").partition(" ")
+    return key if scheme.lower() == "bearer" and key else None, connection.cookies.get(COOKIE)
 
 
 async def caller_of(
@@ -29,7 +37,9 @@ async def caller_of(
 ) -> Caller:
     """Returns who sent a request; raises Problem 401 of a caller without a key, where keys are required."""
     access: Access = request.app.state.service.access  # not by state.py, which imports this package
-    return access.caller(bearer.credentials if bearer else None, session)
+    caller = access.caller(bearer.credentials if bearer else None, session)
+    request.state.caller = caller.name  # for the log
+    return caller
 
 
 CallerOf = Annotated[Caller, Depends(caller_of)]
