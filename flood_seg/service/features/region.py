@@ -88,7 +88,7 @@ def region(bbox: Box, bounds: Box, crs: str) -> Geometry | None:
     longest = max(right - left, top - bottom) * (1 + 2 * MARGIN) / SEGMENTS + 1e-9
 
     def project(points: np.ndarray) -> np.ndarray:
-        return np.column_stack(_to_degrees(crs).transform(*points.T, direction="INVERSE"))
+        return np.column_stack(_to_degrees(crs).transform(points[:, 0], points[:, 1], direction="INVERSE"))
 
     return shapely.transform(shapely.segmentize(found, longest), project)
 

@@ -55,7 +55,7 @@ class Landing(BaseModel):
 class Conformance(BaseModel):
     """The classes of the standard that are implemented."""
 
-    conformsTo: list[str]  # noqa: N815, the name of the standard
+    conformsTo: list[str]
 
 
 class Spatial(BaseModel):
@@ -76,7 +76,7 @@ class CollectionRecord(BaseModel):
 
     id: str
     title: str
-    itemType: Literal["feature"] = "feature"  # noqa: N815
+    itemType: Literal["feature"] = "feature"
     crs: list[str] = [CRS84]
     extent: Extent | None = None
     links: list[Link]
@@ -104,14 +104,15 @@ class FeatureCollection(BaseModel):
 
     type: Literal["FeatureCollection"]
     features: list[Feature]
-    numberMatched: int  # noqa: N815
-    numberReturned: int  # noqa: N815
-    timeStamp: str  # noqa: N815
+    numberMatched: int
+    numberReturned: int
+    timeStamp: str
     links: list[Link]
 
 
 Job = Annotated[str, Path(description="identifier of a job")]
 Name = Annotated[str, Path(description="name of a collection")]
+Layer = Annotated[str, Query(description="areas, change, flood, districts, ...; see ogc/collections")]
 Bbox = Annotated[
     str | None, Query(description="west,south,east,north in WGS 84; west is greater than east across the antimeridian")
 ]
@@ -131,8 +132,8 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 @router.get("/features", response_class=GeoJson, response_model=FeatureCollection, responses=PROBLEMS)
 async def list_features(
     request: Request, job: Job, service: ServiceOf,
-    collection: Annotated[str, Query(description="areas, change, flood, districts, ...; see ogc/collections")] = DEFAULT,
-    bbox: Bbox = None, limit: Limit = LIMIT, offset: Offset = 0, crs: Crs = "CRS84",
+    collection: Layer = DEFAULT, bbox: Bbox = None, limit: Limit = LIMIT, offset: Offset = 0,
+    crs: Crs = "CRS84",
 ) -> Response:  # fmt: skip
     """Returns features of a collection, page by page: follow the link `next`."""
     return await service.desk.run(_items, request, service, job, collection, bbox, limit, offset, crs)
