@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
+from flood_seg.service.jobs.store import JobStore
 from flood_seg.service.monitoring.metrics import Metrics
+from flood_seg.service.monitoring.scrape import Scrape
 from flood_seg.service.security.access import Access
 from flood_seg.service.tiles.desk import Desk
 
@@ -27,6 +30,7 @@ class Service:
         ready: whether requests are accepted; False while it stops.
         access: decides who a caller is.
         desk: reads rasters and vectors of jobs.
+        scrape: returns the metrics.
     """
 
     config: ServeConfig
@@ -35,9 +39,12 @@ class Service:
     ready: bool = True
     access: Access = field(init=False)
     desk: Desk = field(default_factory=Desk)
+    scrape: Scrape = field(init=False)
 
     def __post_init__(self) -> None:
+        work_dir = Path(self.config.serve.work_dir)
         self.access = Access.of(self.config.serve)
+        self.scrape = Scrape(self.metrics, self.models, JobStore(work_dir), work_dir)
 
 
 def _of_request(request: Request) -> Service:
