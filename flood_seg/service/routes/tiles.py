@@ -107,7 +107,7 @@ async def tilejson(
         style = _style(rasters, layer, threshold, band)
         chosen = {"crs": crs, "threshold": style.threshold, "band": style.band}
         address = _address(request, job, layer, {name: value for name, value in chosen.items() if value is not None})
-        return describe_layer(rasters, layer, Pyramid(rasters, crs), address, style)
+        return describe_layer(rasters, layer, Pyramid.of(rasters, crs), address, style)
 
     return await service.desk.run(find)
 
@@ -126,16 +126,13 @@ async def tile(
     def open_layer() -> tuple[JobRasters, Pyramid, Tile, Style]:
         rasters = _rasters(service, job)
         rasters.check(layer)
-        pyramid, place = Pyramid(rasters, crs), Tile(z, x, y, Tile.size * scale)
+        pyramid, place = Pyramid.of(rasters, crs), Tile(z, x, y, Tile.size * scale)
         if not pyramid.has(place):
             raise Problem(HTTPStatus.NOT_FOUND, f"tile {z}/{x}/{y}: lies beside the scene; see tilejson.json")
         return rasters, pyramid, place, _style(rasters, layer, threshold, band)
 
-    rasters, pyramid, place, style = await service.desk.run(open_layer)
-    if layer == SCENE:
-        await service.desk.picture(rasters)
-
     def draw() -> Response:
+        rasters, pyramid, place, style = open_layer()
         try:
             headers = {**CACHE, "ETag": etag(rasters.path(layer), layer, pyramid.plane, place, style)}
         except OSError as error:
@@ -145,6 +142,8 @@ async def tile(
         content = draw_tile(rasters, layer, pyramid, place, style, service.desk.readers)
         return Response(content, media_type=MEDIA_TYPE, headers=headers)
 
+    if layer == SCENE:
+        await service.desk.picture((await service.desk.run(open_layer))[0])
     return await service.desk.run(draw)
 
 
@@ -177,7 +176,7 @@ def _wmts(request: Request, service: ServiceOf, job: str, layer: str | None) -> 
     rasters = _rasters(service, job)
     if layer:
         rasters.check(layer)
-    pyramid = Pyramid(rasters, "mercator")
+    pyramid = Pyramid.of(rasters, "mercator")
     names = [layer] if layer else rasters.names()
     layers = [
         WmtsLayer(name, rasters.title(name), found.tiles[0], found.bounds or ())

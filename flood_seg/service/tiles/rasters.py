@@ -35,7 +35,7 @@ PICTURE = Path("tiles/scene.tif")  # of the scene, in the folder of the job; see
 _RECORDS = 256  # of jobs that are kept in memory
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one of a job is there once
 class JobRasters:
     """The rasters of a job that has mapped its scene.
 
@@ -119,8 +119,14 @@ class JobRasters:
         """Returns the classes of a layer of classes; raises ImageError where its file is damaged."""
         if layer == "mask":
             return Legend.of(self.spec)
-        with open_raster(self.path(layer)) as dataset:
-            return Legend.read(dataset)
+        path = self.path(layer)
+        return _legend(path, path.stat().st_mtime_ns)
+
+    @cached_property
+    def probability_scale(self) -> float:
+        """The probability of a step of probability.tif; 1 where it has real numbers."""
+        with open_raster(self.path(PROBABILITY)) as dataset:
+            return float(dataset.scales[0])
 
     def bands(self) -> list[str]:
         """Returns the classes that the bands of probability.tif are of."""
@@ -149,6 +155,13 @@ def _read(folder: Path, results: Path, source: str, changed: int) -> JobRasters:
     places = [folder / source, Path(record.get("assets", {}).get(SCENE, {}).get("href", ""))]  # of an address: a copy
     there = next((path for path in places if path.is_file()), None)
     return JobRasters(folder, results, there, spec, record)
+
+
+@lru_cache(_RECORDS)
+def _legend(path: Path, changed: int) -> Legend:
+    """Reads the legend of a raster; `changed` is when it was written."""
+    with open_raster(path) as dataset:
+        return Legend.read(dataset)
 
 
 def _unmapped(job: Job) -> Problem:
