@@ -75,7 +75,7 @@ def random_tiles(record: dict[str, Any], count: int) -> list[list[int]]:
         place = west + across * (east - west), north - down * (north - south)
         tile = grid.tile(*place, int(random.integers(low, high + 2)))
         found.add((tile.z, tile.x, tile.y))
-    return random.permutation(sorted(found)).tolist()
+    return [[int(number) for number in tile] for tile in random.permutation(sorted(found))]
 
 
 def times(name: str, tiles: list[list[int]], draw: Callable[..., Any]) -> dict[str, float]:

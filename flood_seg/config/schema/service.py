@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from typing import Literal
 
 from flood_seg.config.schema.checks import check_choices, check_range, check_workers, closed_choices
+from flood_seg.config.schema.inference import PictureOptions
 from flood_seg.config.schema.model_use import InferenceUse
 from flood_seg.errors import ConfigError
 
@@ -43,6 +44,7 @@ class JobOptions:
     queue: str
     workers: int
     attempts: int
+    lease: float
     retention_days: float
     quota_gb: float
     executor: Literal["local", "ray"]
@@ -53,6 +55,7 @@ class JobOptions:
             raise ConfigError(f"serve.jobs.queue={self.queue}: give sqlite or redis://HOST:PORT/NUMBER")
         check_workers("serve.jobs.workers", self.workers)
         check_range("serve.jobs.attempts", self.attempts, 1)
+        check_range("serve.jobs.lease", self.lease, 5)
         for name in ("retention_days", "quota_gb"):
             check_range(f"serve.jobs.{name}", getattr(self, name), 0, open_low=True)
 
@@ -99,7 +102,7 @@ class SecurityOptions:
 class ServeOptions:
     """The service."""
 
-    models: dict[str, str]
+    models: dict[str, str] | None
     host: str
     port: int
     work_dir: str
@@ -116,7 +119,7 @@ class ServeOptions:
         check_choices("serve", self)
         check_range("serve.drain", self.drain, 0)
         check_range("serve.stop_timeout", self.stop_timeout, 0)
-        for name in self.models:
+        for name in self.models or {}:
             if not name.isidentifier():
                 raise ConfigError(f"serve.models: {name}: names of models consist of letters, digits and underscores")
 
@@ -126,3 +129,4 @@ class ServeConfig(InferenceUse):
     """The whole of `flood-seg serve` and `flood-seg worker`."""
 
     serve: ServeOptions
+    output: PictureOptions

@@ -10,7 +10,6 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from flood_seg.service.jobs.records import SCENE
-from flood_seg.service.jobs.store import JobStore
 from flood_seg.service.problems import Problem
 from flood_seg.service.security.auth import allowed
 from flood_seg.service.state import ServiceOf
@@ -148,7 +147,7 @@ async def tile(
 
 
 def _rasters(service: ServiceOf, job: str) -> JobRasters:
-    return JobRasters.of(JobStore(service.config.serve.work_dir).get(job))
+    return JobRasters.of(service.jobs.store.get(job))
 
 
 def _style(rasters: JobRasters, layer: str, threshold: float | None, band: int | None) -> Style:

@@ -54,7 +54,7 @@ class Pyramid:
 
     @classmethod
     def of(cls, rasters: JobRasters, plane: Plane | None) -> Pyramid:
-        """Returns the pyramid of a scene; where none is given, in Web Mercator where it is georeferenced, else in pixels.
+        """Returns the pyramid of a scene; by default in Web Mercator where it is georeferenced, else in pixels.
 
         Raises:
             ImageError: it is not georeferenced, and shall be drawn in Web Mercator.
