@@ -41,11 +41,10 @@ def add_job(work: Path, scene: Path | str, results: Path | None, status: Status 
 @contextmanager
 def asking(work: Path, *words: str) -> Iterator[TestClient]:
     """Yields a client of a service without models, in this process."""
-    config = compose("serve", [f"serve.work_dir={work}", "serve.limits.rate=0", *words], ServeConfig)
-    service = Service(config, Models({}))
+    limits = ["serve.limits.rate=0", "serve.limits.concurrency=1"]
+    service = Service(compose("serve", [f"serve.work_dir={work}", *limits, *words], ServeConfig), Models({}))
     with TestClient(create_app(service), base_url="http://127.0.0.1") as client:
         yield client
-    service.desk.close()
 
 
 def smooth(height: int, width: int, bands: int = 3, seed: int = 0) -> np.ndarray:

@@ -15,6 +15,7 @@ from flood_seg.products.layers import Legend
 from flood_seg.products.page.frame import Frame
 from flood_seg.products.stac_item import RECORD
 from flood_seg.service.jobs.records import SCENE
+from flood_seg.service.jobs.steps import local_input
 from flood_seg.service.problems import Problem
 from flood_seg.spec import ModelSpec
 
@@ -64,7 +65,7 @@ class JobRasters:
             changed = (job.results / RECORD).stat().st_mtime_ns
         except OSError:
             raise _unmapped(job) from None
-        return _read(job.folder, job.results, job.request.inputs.get(SCENE, ""), changed)
+        return _read(job.folder, job.results, local_input(job, SCENE), changed)
 
     @cached_property
     def frame(self) -> Frame:
@@ -152,9 +153,8 @@ def _read(folder: Path, results: Path, source: str, changed: int) -> JobRasters:
         spec = ModelSpec.from_json(record["properties"]["flood_seg:model_spec"])
     except (OSError, ValueError, KeyError, TypeError, ModelError) as error:
         raise Problem(HTTPStatus.NOT_FOUND, "the result of the job is damaged; run it again") from error
-    places = [folder / source, Path(record.get("assets", {}).get(SCENE, {}).get("href", ""))]  # of an address: a copy
-    there = next((path for path in places if path.is_file()), None)
-    return JobRasters(folder, results, there, spec, record)
+    path = folder / source
+    return JobRasters(folder, results, path if path.is_file() else None, spec, record)
 
 
 @lru_cache(_RECORDS)
