@@ -18,7 +18,7 @@ from flood_seg.errors import FloodSegError
 from flood_seg.service.monitoring.requests import ObservedRequests
 from flood_seg.service.monitoring.traces import telemetry
 from flood_seg.service.problems import Problem, documented
-from flood_seg.service.routes import files, health, jobs, models, predict, session
+from flood_seg.service.routes import features, files, health, jobs, models, predict, session, tiles
 from flood_seg.service.security.body import BodyLimits
 from flood_seg.service.security.headers import SecurityHeaders
 from flood_seg.service.security.origin import SameOrigin
@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
     from flood_seg.service.state import Service
 
-ROUTERS = (session.router, predict.router, models.router, jobs.router, files.router, health.router)
+ROUTERS = (
+    session.router, predict.router, models.router, jobs.router, files.router, tiles.router, features.router,
+    health.router,
+)  # fmt: skip
 
 # What every endpoint may answer: wrong HTTP, host, key, origin or request, a body too large or slow, too many requests
 OF_ALL = (HTTPStatus.MISDIRECTED_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_TIMEOUT,
@@ -65,10 +68,11 @@ def create_app(service: Service) -> FastAPI:
 @asynccontextmanager
 async def _running_jobs(app: FastAPI) -> AsyncIterator[None]:
     """Runs jobs while requests are answered."""
-    jobs = app.state.service.jobs
-    await run_in_threadpool(jobs.start)
+    service: Service = app.state.service
+    await run_in_threadpool(service.jobs.start)
     yield
-    await run_in_threadpool(jobs.stop)
+    service.desk.close()
+    await run_in_threadpool(service.jobs.stop)
 
 
 def _answer_errors(app: FastAPI) -> None:

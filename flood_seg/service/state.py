@@ -13,6 +13,7 @@ from flood_seg.service.lane import Lane
 from flood_seg.service.monitoring.metrics import Metrics
 from flood_seg.service.monitoring.scrape import Scrape
 from flood_seg.service.security.access import Access
+from flood_seg.service.tiles.desk import Desk
 
 if TYPE_CHECKING:
     from flood_seg.config.schema.service import ServeConfig
@@ -29,6 +30,7 @@ class Service:
         metrics: of this process.
         ready: whether requests are accepted; False while it stops.
         access: decides who a caller is.
+        desk: reads rasters and vectors of jobs.
         worker_words: words after `flood-seg worker` of the workers that it starts; None: it starts none.
         jobs: scenes that wait, run and are done.
         lane: that images of requests pass.
@@ -41,6 +43,7 @@ class Service:
     ready: bool = True
     access: Access = field(init=False)
     worker_words: tuple[str, ...] | None = None
+    desk: Desk = field(default_factory=Desk)
     jobs: Jobs = field(init=False)
     lane: Lane = field(init=False)
     scrape: Scrape = field(init=False)
