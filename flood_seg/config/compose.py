@@ -187,6 +187,8 @@ def from_composed(composed: DictConfig, schema: type[T], missing: DictConfig | N
         result = OmegaConf.to_object(checked)
     except OmegaConfBaseException as error:
         raise ConfigError(_describe(error, list(schema_keys(schema)))) from error
+    except OverflowError as error:  # which OmegaConf neither catches nor tells the key of
+        raise ConfigError(f"a number has more digits than any value may have ({error})") from error
     assert isinstance(result, schema)
     check_finite(asdict(result))  # type: ignore[call-overload] # a dataclass; some values are read from files
     return result

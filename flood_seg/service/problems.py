@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from fastapi.responses import JSONResponse
 
-from flood_seg.console import shorten_words
+from flood_seg.console import one_line, shorten_words
 from flood_seg.errors import (
     BackendError,
     ConfigError,
@@ -80,10 +80,15 @@ _WORD = r"""[^\s/\\:;,'"()<>|]+"""
 _PLAIN = r"""[^\s/\\:;,'"()<>|.]+"""  # the first word of a folder's name with spaces, so not `scene.tif`
 _MEDIA = r"(?:application|audio|font|image|message|model|multipart|text|video)/"
 _FOLDER = rf"(?:{_PLAIN}(?: (?!\d+/\d|{_MEDIA}){_WORD}){{1,4}}|{_WORD})"
-_ROOT = r"""(?<![\w:/.\\])(?:file:(?://[^/\s]*)?(?=/)|\\\\|[A-Za-z]:(?=[/\\])|~(?=/)|\.{1,2}(?=/)|(?=/))"""
+_ROOT = (
+    r"""(?:(?<![\w:/.\\])(?:file:(?://[^/\s]*)?(?=/)|\\\\|[A-Za-z]:(?=[/\\])|~(?=/)|\.{1,2}(?=/)|(?=/))"""
+    r"""|(?<=\w:)(?=/(?!/)))"""  # libtiff names its function, a colon, and the file
+)
+# A message may quote what a caller sent, so each part is bounded, or ends where the next one begins: none is searched
+# for anew from each of its characters
 _PLACES = re.compile(
-    rf"""(?P<address>\b(?!file:)[A-Za-z][A-Za-z0-9+.-]*://[^\s'"]+)"""
-    rf"""|(?<=(?P<quote>['"]))(?:/|file:/|~/|\\\\|[A-Za-z]:[/\\])(?:[^'"]*[/\\])(?P<quoted>[^'"]*)(?=(?P=quote))"""
+    rf"""(?P<address>\b(?!file:)[A-Za-z][A-Za-z0-9+.-]{{0,31}}://[^\s'"]+)"""
+    rf"""|(?<=(?P<quote>['"]))(?:/|file:/|~/|\\\\|[A-Za-z]:[/\\])(?:[^'"]*[/\\])(?P<quoted>[^'"/\\]*)(?=(?P=quote))"""
     rf"""|{_ROOT}[/\\]*(?:{_FOLDER}[/\\]+)+(?P<name>{_WORD})[/\\]?"""
 )
 
@@ -99,7 +104,7 @@ class Problem(Exception):
 
     def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
-        self.status, self.detail, self.headers = status, detail, dict(headers or {})
+        self.status, self.detail, self.headers = status, one_line(detail), dict(headers or {})
         if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
             self.headers.setdefault("Retry-After", str(RETRY_SECONDS))
 

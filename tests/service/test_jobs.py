@@ -110,6 +110,25 @@ def test_files_have_ranges_and_tags(server: Running, done: dict) -> None:
 
 
 @pytest.mark.parametrize(
+    ("ranges", "status", "parts"),
+    [
+        ("bytes=-0", 416, ""), ("bytes=900000000-,-0", 416, ""), ("bytes=5-2", 200, ""), ("bytes=", 200, ""),
+        ("bytes=" + "9" * 5000 + "-", 200, ""), ("bytes=0-" + "9" * 5000, 200, ""),
+        ("bytes=0-1, 900000000-", 206, "bytes 0-1/"), ("bytes=,3-4,,", 206, "bytes 3-4/"),
+        ("bytes=" + "1-111" * 400 + "x", 200, ""),  # a pattern of all ranges would take for ever
+        ("bytes=" + "0-0," * 3000, 200, ""),
+    ],
+    ids=range(10),
+)  # fmt: skip
+def test_odd_ranges_are_left_out_or_refused(server: Running, done: dict, ranges: str, status: int, parts: str) -> None:
+    answer = httpx.get(f"{server.url}/jobs/{done['id']}/files/mask.tif", headers={"Range": ranges}, timeout=10)
+    assert answer.status_code == status
+    assert answer.headers.get("content-range", "").startswith(parts)
+    if status == 416:
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
     "name",
     ["..%2Fjob.json", "%2e%2e/job.json", "..%2f..%2f..%2fqueue.txt", "mask.tif%00", ".blocks", "no.tif", "a" * 3000],
 )

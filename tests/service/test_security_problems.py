@@ -24,6 +24,12 @@ def test_each_class_of_errors_has_a_status() -> None:
     assert {one.__name__ for one in CLASSES if 400 <= STATUSES[one] < 500} == CALLERS
 
 
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("part", ["/a", "'/a", "a-", "/a b", "'/", "//", "\\\\a"])
+def test_a_long_text_of_a_caller_is_read_once(part: str) -> None:
+    without_paths(f"'{part * 60_000}")  # took minutes when each slash was searched for the quote anew
+
+
 def test_a_long_word_is_shortened_after_its_folders_are_gone() -> None:
     detail = Problem.of(ImageError(f"/private/{'x' * 400}/scene.tif: is damaged")).detail
     assert detail == "scene.tif: is damaged"
@@ -58,6 +64,7 @@ def test_what_is_no_path_stays(text: str) -> None:
         ("(/usr/lib/x.so), see https://host/a/b", "(x.so), see https://host/a/b"),
         ("the folder /data/jobs/x/ is full", "the folder x is full"),
         ("path=/data/jobs/scene.tif", "path=scene.tif"),
+        ("_TIFFVSetField:/data/.new-1/inputs/scene.tif: Bad value 0", "_TIFFVSetField:scene.tif: Bad value 0"),
     ],
 )
 def test_of_a_path_the_last_part_is_told(text: str, told: str) -> None:

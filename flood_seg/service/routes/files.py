@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -16,13 +17,15 @@ from starlette.responses import FileResponse
 
 from flood_seg.products.stac_item import FILES, time_text
 from flood_seg.service.jobs.records import Job
+from flood_seg.service.jobs.walk import files_below
 from flood_seg.service.problems import Problem
 from flood_seg.service.routes.jobs import Reader, problems
 from flood_seg.service.state import ServiceOf
 
 router = APIRouter(prefix="/jobs/{job_id}/files", tags=["jobs"])
 
-_RANGES = re.compile(r"bytes=(\s*(\d+-\d*|-\d+)\s*,?)+")
+# One range, since a pattern of several takes time that doubles with each; no file has more digits of bytes
+_RANGE = re.compile(r"(?P<first>[0-9]{1,18})-(?P<last>[0-9]{1,18})?|-[0-9]{1,18}")
 _PRIVATE = "private, no-cache"  # asks each time whether it is still the same file
 
 
@@ -49,8 +52,12 @@ async def list_files(job_id: str, request: Request, service: ServiceOf, caller: 
 
     def read() -> list[ResultFile]:
         folder = service.jobs.store.results(job_id)
-        return [_described(file, file.relative_to(folder).as_posix(), f"{root}/jobs/{job_id}/files/")
-                for file in sorted(folder.rglob("*")) if file.is_file() and _is_shown(file, folder)]  # fmt: skip
+        found = []
+        for file in sorted(files_below(folder)):
+            if file.is_file() and _is_shown(file, folder):
+                with suppress(FileNotFoundError):  # the job is being removed
+                    found.append(_described(file, file.relative_to(folder).as_posix(), f"{root}/jobs/{job_id}/files/"))
+        return found
 
     return ResultFiles(files=await run_in_threadpool(read))
 
@@ -70,14 +77,17 @@ _BINARY: dict[int | str, dict[str, Any]] = {
 async def get_file(job_id: str, name: str, request: Request, service: ServiceOf, caller: Reader) -> Response:
     """Returns a file of the results, or the parts of it that the header Range asks for."""
     job, path = await run_in_threadpool(_find, service, job_id, name)
-    status = await run_in_threadpool(path.stat)
+    try:
+        status = await run_in_threadpool(path.stat)
+    except FileNotFoundError:
+        raise _missing(name) from None  # the job was removed just now
     shown = f"{Path(job.request.name).stem}-{path.name}"
     headers = {"Cache-Control": _PRIVATE}
     answer = FileResponse(path, headers=headers, media_type=media_type(path.name), filename=shown, stat_result=status)
     etag = answer.headers["etag"]
     if etag in (one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers | {"ETag": etag})
-    _check_range(request, status.st_size)
+    _check_range(request, answer, status.st_size)
     return answer
 
 
@@ -100,10 +110,14 @@ def _is_shown(file: Path, folder: Path) -> bool:
     return not any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
+def _missing(name: str) -> Problem:
+    return Problem(HTTPStatus.NOT_FOUND, f"{name[:80]}: is no result of this job; its files are listed by /files")
+
+
 def _find(service: Any, job_id: str, name: str) -> tuple[Job, Path]:
     """Returns a job and a file of its results; raises Problem where there is none below the folder of the results."""
     job: Job = service.jobs.store.get(job_id)
-    missing = Problem(HTTPStatus.NOT_FOUND, f"{name[:80]}: is no result of this job; its files are listed by /files")
+    missing = _missing(name)
     if "\0" in name or "\\" in name or any(part in ("", ".", "..") or part.startswith(".") for part in name.split("/")):
         raise missing
     path = job.results / name
@@ -116,18 +130,39 @@ def _find(service: Any, job_id: str, name: str) -> tuple[Job, Path]:
     return job, path
 
 
-def _check_range(request: Request, size: int) -> None:
-    """Leaves out a malformed header Range, as RFC 9110 says; raises Problem where it lies beyond the file."""
-    ranges = request.headers.get("range")
-    if ranges is None:
+def _check_range(request: Request, answer: Response, size: int) -> None:
+    """Leaves of a header Range what can be answered, by RFC 9110.
+
+    A malformed one, or one of another state of the file (If-Range), is left out; and so are ranges beyond the file.
+
+    Raises:
+        Problem: all lie beyond the file.
+    """
+    given = request.headers.get("range")
+    if given is None:
         return
-    if not _RANGES.fullmatch(ranges):
-        request.scope["headers"] = [(key, value) for key, value in request.scope["headers"] if key != b"range"]
-        return
-    firsts = [int(first) for first in re.findall(r"(\d+)-", ranges)]
-    if "if-range" not in request.headers and firsts and min(firsts) >= size:
+    state = request.headers.get("if-range")
+    current = state is None or state in (answer.headers["etag"], answer.headers["last-modified"])
+    found = _ranges(given) if current else []
+    there = [text for text, first in found if (first < size if first is not None else size and int(text[1:]))]
+    if found and not there:
         raise Problem(
             HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
             f"the file has {size} bytes",
             {"Content-Range": f"bytes */{size}"},
         )
+    headers = [(key, value) for key, value in request.scope["headers"] if key != b"range"]
+    request.scope["headers"] = headers + ([(b"range", f"bytes={','.join(there)}".encode())] if there else [])
+
+
+def _ranges(header: str) -> list[tuple[str, int | None]]:
+    """Returns each range of a header, and its first byte (None: it is the end of the file); [] if it is malformed."""
+    unit, _, ranges = header.partition("=")
+    parts = [part for one in ranges.split(",") if (part := one.strip())]
+    matches = [_RANGE.fullmatch(part) for part in parts]
+    if unit.strip().lower() != "bytes" or not all(matches):
+        return []
+    found = [(part, match["first"], match["last"]) for part, match in zip(parts, matches, strict=True) if match]
+    if any(first and last and int(last) < int(first) for _, first, last in found):
+        return []
+    return [(part, int(first) if first else None) for part, first, _ in found]

@@ -73,7 +73,7 @@ def read_form(form: Form, security: SecurityOptions) -> Asked:
 def _options(form: Form) -> dict[str, Any]:
     try:
         given = json.loads(form.texts.get("options", "{}"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter of thousands of brackets
         raise _wrong(f"options: is no JSON ({error})") from error
     if not isinstance(given, dict):
         raise _wrong('options: give a JSON object, {"scale": "native"}')
