@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -25,7 +26,7 @@ from flood_seg.service.jobs.queue import JobQueue
 from flood_seg.service.jobs.records import Job, JobRequest, JobState, is_id, new_id
 from flood_seg.service.jobs.run import ended, now
 from flood_seg.service.jobs.store import JobStore
-from flood_seg.service.jobs.upkeep import Upkeep
+from flood_seg.service.jobs.upkeep import Upkeep, size_of
 from flood_seg.service.problems import Problem
 
 
@@ -205,3 +206,23 @@ def test_the_quota_counts_what_lies_there(tmp_path: Path) -> None:
     os.link(job.folder / "inputs" / "scene.tif", job.folder / "again.tif")
     assert 10**9 - jobs.room() == pytest.approx(10_000_000, abs=3_000)
     shutil.rmtree(job.folder)
+
+
+def test_the_size_is_told_while_folders_are_renamed_and_removed(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_bytes(b"12345")
+    stop = threading.Event()
+
+    def churn(number: int) -> None:
+        folder = tmp_path / f"folder{number}"
+        while not stop.is_set():
+            (folder / "inputs").mkdir(parents=True)
+            folder.rename(tmp_path / f"other{number}")
+            shutil.rmtree(tmp_path / f"other{number}")
+
+    with ThreadPoolExecutor(4) as pool:
+        ends = [pool.submit(churn, number) for number in range(4)]
+        try:
+            assert {size_of(tmp_path) for _ in range(300)} == {5}
+        finally:
+            stop.set()
+    assert [end.result() for end in ends] == [None] * 4

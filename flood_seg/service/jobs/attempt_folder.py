@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from flood_seg.errors import OutputError
 from flood_seg.products.scene_map import BLOCKS
 from flood_seg.service.jobs.steps import RECORD
+from flood_seg.service.jobs.walk import files_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,6 +75,6 @@ def _take_over(source: Path, target: Path) -> None:
 
 def _finished(folder: Path) -> Iterable[Path]:
     """Yields the files that are complete; records first, since all that they describe is complete then."""
-    files = [file for file in folder.rglob("*") if file.is_file() and not file.name.startswith(".")]
+    files = [file for file in files_below(folder) if file.is_file() and not file.name.startswith(".")]
     files = [file for file in files if BLOCKS not in file.parts or file.suffix in _OF_BLOCKS]
     return sorted(files, key=lambda file: (file.parent.name != STEPS, file.name != RECORD))

@@ -15,6 +15,7 @@ from flood_seg.console import warn
 from flood_seg.errors import OutputError
 from flood_seg.service.jobs.owner import has_ended
 from flood_seg.service.jobs.run import end_attempt
+from flood_seg.service.jobs.walk import files_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -101,7 +102,7 @@ class Upkeep:
 def size_of(folder: Path) -> int:
     """Returns the bytes of all files below a folder, those with several names once."""
     files = dict[tuple[int, int], int]()
-    for path in folder.rglob("*"):
+    for path in files_below(folder):
         try:
             status = path.lstat()
         except OSError:  # removed meanwhile
