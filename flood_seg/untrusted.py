@@ -99,7 +99,7 @@ def _check_tables(path: Path) -> None:
             # Views, triggers and virtual tables have no page; triggers run only when something is written
             query = "SELECT type, name, sql FROM sqlite_master WHERE type = 'view' OR (type = 'table' AND rootpage = 0)"
             found = [(kind, name) for kind, name, sql in database.execute(query) if _INDEX not in str(sql)]
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise DataError(f"{path}: is damaged, or no GeoPackage ({error})") from error
     if found:
         kind, name = found[0]

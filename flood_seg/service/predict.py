@@ -19,6 +19,7 @@ from flood_seg.inference.predictor import Predictor
 from flood_seg.inference.rendering import Renderer
 from flood_seg.inference.report import find_warnings
 from flood_seg.service.problems import Problem
+from flood_seg.service.security.inputs import MOST_BANDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +37,7 @@ JSON: Form = "application/json"
 PNG: Form = "image/png"
 GEOJSON: Form = "application/geo+json"
 CHANNELS = 4  # of a photo, at most
-MOST_PAGES, MOST_BANDS = 64, 1024  # of a TIFF
+MOST_PAGES = 64  # of a TIFF
 
 
 @dataclass(frozen=True)

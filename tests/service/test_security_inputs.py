@@ -369,3 +369,25 @@ def test_no_address_gets_around_its_source(rest: str) -> None:
         path = os.path.normpath(unquote(url.path))
         assert url.host == "10.0.0.7" or path.startswith("/open/")
         assert normal_address(address) == address
+
+
+def test_a_damaged_geopackage_is_refused(tmp_path: Path) -> None:
+    write_points(tmp_path / "a.gpkg", "GPKG")
+    content = (tmp_path / "a.gpkg").read_bytes()
+    assert content.count(b"CREATE TABLE gpkg_contents") == 1
+    (tmp_path / "b.gpkg").write_bytes(
+        content.replace(b"CREATE TABLE gpkg_contents", b"CREATE TABLE gpkg_\xc6\xff\x95tents")
+    )
+    with pytest.raises(Problem, match="is damaged, or no GeoPackage") as raised:
+        check_file(tmp_path / "b.gpkg")
+    assert raised.value.status == 415
+
+
+def test_a_raster_of_thousands_of_bands_is_refused(tmp_path: Path) -> None:
+    profile = {"driver": "GTiff", "width": 8, "height": 8, "dtype": "uint8", "SPARSE_OK": True, "interleave": "pixel"}
+    for count in (1024, 1025):
+        with rasterio.open(tmp_path / f"{count}.tif", "w", count=count, **profile):
+            pass
+    check_file(tmp_path / "1024.tif")
+    with pytest.raises(Problem, match="has 1025 bands, at most 1024 are read"):
+        check_file(tmp_path / "1025.tif")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (*RASTER_SUFFIXES, *VECTOR_SUFFIXES)
 PORTS = {"https": 443, "s3": None}
+MOST_BANDS = 1024  # of a raster; a file of some kilobytes may have 65,535, which GDAL takes minutes to describe
 _CONTROL = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _PREFIX = re.compile(r"[A-Za-z][\w+.-]*:")  # of GDAL's names, NETCDF:file.nc:water, and of drives
 _ENCODED = re.compile(r"%(?:2f|5c|00|25)", re.IGNORECASE)  # slashes, NUL, and what is encoded twice
@@ -148,11 +149,14 @@ def check_file(path: Path) -> None:
     """Checks by its content that a file from outside can be read, before anything else opens it.
 
     Raises:
-        Problem: it is of another format than its name says, or damaged.
+        Problem: it is of another format than its name says, damaged, or has too many bands.
     """
     try:
         if path.suffix.lower() in RASTER_SUFFIXES:
-            with open_untrusted(path):
+            with open_untrusted(path) as dataset:
+                if dataset.count > MOST_BANDS:
+                    detail = f"{path.name}: has {dataset.count} bands, at most {MOST_BANDS} are read"
+                    raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{detail}; send the model's bands alone")
                 return
         if path.suffix.lower() in VECTOR_SUFFIXES[:3]:
             check_vector(path, untrusted=True)
