@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 from flood_seg.config.compose import compose
 from flood_seg.config.schema.service import JobOptions, ServeConfig
+from flood_seg.errors import OutputError
 from flood_seg.files import write_json
 from flood_seg.products.stac_item import time_text
 from flood_seg.service.jobs import attempt_folder
@@ -226,3 +228,23 @@ def test_the_size_is_told_while_folders_are_renamed_and_removed(tmp_path: Path) 
         finally:
             stop.set()
     assert [end.result() for end in ends] == [None] * 4
+
+
+def test_a_full_disk_leaves_no_folder_of_a_job(store: JobStore) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))  # folders can be made, files not be written
+    try:
+        with pytest.raises(OutputError, match="cannot be written"):
+            store.prepare(new_id())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(store.folder.iterdir()) == []
+
+
+def test_an_upload_whose_owner_was_never_written_is_given_up_by_its_age(store: JobStore) -> None:
+    old, new = store.prepare(new_id()), store.prepare(new_id())
+    for folder in (old, new):
+        (folder / "upload.json").write_bytes(b"")  # a power failure
+    os.utime(old, (0, 0))
+    store.clear(timedelta(hours=1))
+    assert list(store.folder.iterdir()) == [new]

@@ -94,6 +94,7 @@ class JobStore:
             (folder / "inputs").mkdir(parents=True)
             (folder / OWNER).write_text(json.dumps(this_process()), encoding="utf-8")
         except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)  # on a full disk there is room for folders, but not for the file
             raise OutputError(f"{folder}: cannot be written ({error.strerror}); see serve.work_dir") from error
         return folder
 
@@ -174,10 +175,11 @@ class JobStore:
 
 def _is_left(folder: Path, age: timedelta) -> bool:
     try:
-        if has_ended(json.loads((folder / OWNER).read_bytes())):
-            return True
+        with suppress(OSError, ValueError):  # is being made, accepted or removed; or the power failed at that moment
+            if has_ended(json.loads((folder / OWNER).read_bytes())):
+                return True
         return time.time() - folder.stat().st_mtime > age.total_seconds()
-    except (OSError, ValueError):  # is being made, accepted or removed
+    except OSError:
         return False
 
 

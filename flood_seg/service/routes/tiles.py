@@ -37,8 +37,9 @@ Threshold = Annotated[
 ]
 Band = Annotated[int | None, Query(ge=1, le=1000, description="of the probability of several classes, from 1")]
 PROBLEMS = documented(
-    HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE
-)
+    HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.INSUFFICIENT_STORAGE,
+)  # fmt: skip
 
 
 class LayerLink(BaseModel):

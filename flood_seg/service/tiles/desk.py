@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -61,7 +62,7 @@ class Desk:
         """Returns once there is a picture of a scene, which is made at the first request.
 
         Raises:
-            Problem: 503, it is still being made; 404, it cannot be made.
+            Problem: 503, it is still being made; 404, it cannot be made; 507, the disk is full.
         """
         if await self.run((rasters.folder / PICTURE).is_file):
             return
@@ -74,6 +75,8 @@ class Desk:
         except Stopped:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "the service is stopping") from None
         except (FloodSegError, OSError) as error:
+            if await asyncio.to_thread(_is_full, rasters):
+                raise Problem(HTTPStatus.INSUFFICIENT_STORAGE, "the disk of the service is full") from error
             detail = "the scene cannot be shown, its file is damaged or was removed"
             raise Problem(HTTPStatus.NOT_FOUND, detail) from error
 
@@ -100,3 +103,10 @@ class Desk:
         finally:
             with self._lock:
                 del self._pictures[path]
+
+
+def _is_full(rasters: JobRasters) -> bool:
+    """Whether there is no room for a picture, a byte per pixel at most; of a file GDAL does not say why it failed."""
+    with suppress(OSError):  # the job was removed
+        return shutil.disk_usage(rasters.folder).free < rasters.width * rasters.height
+    return False
