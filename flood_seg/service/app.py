@@ -13,13 +13,13 @@ from starlette.exceptions import HTTPException
 
 from flood_seg.errors import FloodSegError
 from flood_seg.service.problems import Problem
-from flood_seg.service.routes import health, models
+from flood_seg.service.routes import health, models, page
 from flood_seg.version import __version__
 
 if TYPE_CHECKING:
     from flood_seg.service.state import Service
 
-ROUTERS = (models.router, health.router)
+ROUTERS = (page.router, models.router, health.router)
 
 
 def create_app(service: Service) -> FastAPI:
