@@ -326,12 +326,17 @@ VERBS = (
         (
             "flood-seg serve                                         # the page is at http://127.0.0.1:8000",
             "flood-seg serve --model openvino:model.onnx --port 8080",
+            "flood-seg serve --add-key alice --role predict          # prints the key; then: serve --host 0.0.0.0",
             "flood-seg serve 'serve.models={flood: model.onnx, buildings: buildings.onnx}'",
         ),
         (
             MODEL,
             Flag("host", "address to listen at (default: 127.0.0.1, this machine only)"),
             Flag("port", "TCP port; 0: a free one (default: 8000)", int),
+            Flag("add-key", "make an API key of this name, print it and exit; required on a network"),
+            Flag("role", "of that key: read, predict or admin (default: predict)"),
+            Flag("remove-key", "remove the key of this name and exit; a running service refuses it at once"),
+            Flag("list-keys", "list the names and roles of the keys and exit", bool, False),
         ),
         config="serve", overrides="serve.* and backend=...; see configs/serve.yaml",
     ),

@@ -13,13 +13,17 @@ from starlette.exceptions import HTTPException
 
 from flood_seg.errors import FloodSegError
 from flood_seg.service.problems import Problem
-from flood_seg.service.routes import health, models, page
+from flood_seg.service.routes import health, models, page, session
+from flood_seg.service.security.body import BodyLimits
+from flood_seg.service.security.headers import SecurityHeaders
+from flood_seg.service.security.origin import SameOrigin
+from flood_seg.service.security.rate import RateLimit
 from flood_seg.version import __version__
 
 if TYPE_CHECKING:
     from flood_seg.service.state import Service
 
-ROUTERS = (page.router, models.router, health.router)
+ROUTERS = (page.router, session.router, models.router, health.router)
 
 
 def create_app(service: Service) -> FastAPI:
@@ -29,6 +33,12 @@ def create_app(service: Service) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     _answer_errors(app)
+    options = service.config.serve
+    # The last one is the outermost
+    app.add_middleware(BodyLimits, limits=options.limits)
+    app.add_middleware(RateLimit, access=service.access, per_minute=options.limits.rate)
+    app.add_middleware(SameOrigin, options=options, required=service.access.required)
+    app.add_middleware(SecurityHeaders, base_map=options.base_map)
     return app
 
 

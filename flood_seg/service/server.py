@@ -10,6 +10,7 @@ import uvicorn
 
 from flood_seg.console import say
 from flood_seg.errors import UsageError
+from flood_seg.service.security.connections import HEADER_BYTES, bounded_protocol
 from flood_seg.signals import sigterm_as_interrupt
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def run_server(app: FastAPI, options: ServeOptions) -> None:
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, lifespan="on",
         timeout_graceful_shutdown=int(options.stop_timeout),
+        http=bounded_protocol(options.limits.connections), h11_max_incomplete_event_size=HEADER_BYTES, ws="none",
+        proxy_headers=bool(options.security.proxies), forwarded_allow_ips=list(options.security.proxies),
         ssl_certfile=options.security.tls_certificate, ssl_keyfile=options.security.tls_key,
     )  # fmt: skip
     with sigterm_as_interrupt(), suppress(KeyboardInterrupt):  # uvicorn raises the signal once more in the end

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Literal
 
 from flood_seg.config.schema.checks import check_choices, check_range, check_workers, closed_choices
@@ -21,6 +23,7 @@ class LimitOptions:
     waiting: int
     timeout: float
     rate: int
+    connections: int
 
     def __post_init__(self) -> None:
         for name in ("body_mb", "upload_gb", "timeout"):
@@ -29,6 +32,7 @@ class LimitOptions:
         check_workers("serve.limits.concurrency", self.concurrency)
         check_range("serve.limits.waiting", self.waiting, 0)
         check_range("serve.limits.rate", self.rate, 0)
+        check_range("serve.limits.connections", self.connections, 1)
 
 
 @closed_choices
@@ -62,6 +66,8 @@ class SecurityOptions:
     require_keys: Literal["auto", "true", "false"]
     data_dir: str | None
     sources: list[str]
+    hosts: list[str]
+    proxies: list[str]
     tls_certificate: str | None
     tls_key: str | None
 
@@ -71,6 +77,18 @@ class SecurityOptions:
             if not source.startswith(("s3://", "https://")) or source.count("/") < 3:
                 raise ConfigError(
                     f"serve.security.sources: {source}: give a prefix such as s3://bucket/folder/ or https://host/folder/"
+                )
+        for proxy in self.proxies:
+            try:
+                ip_network(proxy)
+            except ValueError as error:
+                raise ConfigError(
+                    f"serve.security.proxies: {proxy}: give an address or a network, 10.0.0.0/8"
+                ) from error
+        for host in self.hosts:
+            if not host or re.search(r"[\s/*]", host):
+                raise ConfigError(
+                    f"serve.security.hosts: {host}: give a name without scheme and path, maps.example.org"
                 )
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ConfigError("serve.security: HTTPS requires both tls_certificate and tls_key")

@@ -60,7 +60,7 @@ class Access:
         """
         self.keys, self.required = keys, required
         # On a network that is open to all, nobody is set over the others
-        self._anonymous = Caller(ANONYMOUS, "admin" if local else "predict")
+        self.anonymous = Caller(ANONYMOUS, "admin" if local else "predict")
         self._secret_file = secret_file
         self._secret: bytes | None = None
 
@@ -94,17 +94,22 @@ class Access:
         Raises:
             Problem: 401, the key is unknown, or neither is given and keys are required.
         """
+        if caller := self.known(key, session):
+            return caller
         if key is not None:
-            if found := self.keys.find(key):
-                return Caller(found[0], found[1].role)
             raise Problem(HTTPStatus.UNAUTHORIZED, "the API key is unknown; ask who runs this service for one",
                           {"WWW-Authenticate": f'{CHALLENGE["WWW-Authenticate"]}, error="invalid_token"'})  # fmt: skip
-        if session is not None and (caller := self._of_session(session)):
-            return caller
         if self.required:
             raise Problem(HTTPStatus.UNAUTHORIZED, "an API key is required, in the header Authorization: Bearer KEY",
                           CHALLENGE)  # fmt: skip
-        return self._anonymous
+        return self.anonymous
+
+    def known(self, key: str | None, session: str | None) -> Caller | None:
+        """Returns the caller of a key, or else of a session; None: it is unknown, or there is neither."""
+        if key is None:
+            return None if session is None else self._of_session(session)
+        found = self.keys.find(key)
+        return Caller(found[0], found[1].role) if found else None
 
     def open_session(self, name: str) -> str:
         """Returns the cookie of a caller by the name of the key; it ends with the key, or after SESSION_SECONDS."""
@@ -139,8 +144,9 @@ def keys_path(options: ServeOptions) -> Path:
 
 
 def is_local(options: ServeOptions) -> bool:
-    """Whether only this machine can connect."""
-    return is_loopback(options.host)
+    """Whether only this machine can connect: a proxy in front, or a name for others, says that others do."""
+    others = [host for host in options.security.hosts if not is_loopback(host)]
+    return is_loopback(options.host) and not others and not options.security.proxies
 
 
 def is_loopback(host: str) -> bool:

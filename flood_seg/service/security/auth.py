@@ -14,12 +14,20 @@ from flood_seg.service.security.access import Access, Caller
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from starlette.requests import HTTPConnection
+
     from flood_seg.service.security.keys import Role
 
 COOKIE = "flood_seg_session"
 
 _bearer = HTTPBearer(auto_error=False, description="An API key")
 _cookie = APIKeyCookie(name=COOKIE, auto_error=False, description="A session of the page, by POST /session")
+
+
+def credentials(connection: HTTPConnection) -> tuple[str | None, str | None]:
+    """Returns the key and the session that a request carries, as the dependencies below do."""
+    scheme, _, key = connection.headers.get("authorization", "").partition(" ")
+    return key if scheme.lower() == "bearer" and key else None, connection.cookies.get(COOKIE)
 
 
 async def caller_of(
