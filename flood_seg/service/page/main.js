@@ -17,7 +17,7 @@ function header() {
   const [view] = location.hash.slice(2).split("/");
   const link = (name, ...of) => element("a", { href: `#/${name}`, ...(of.includes(view || "photos") ? { "aria-current": "page" } : {}) }, t(`nav.${name}`));
   const languages = element("select", { "aria-label": t("language") },
-    ...Object.entries(LANGUAGES).map(([code, name]) => element("option", { value: code, lang: code }, name)));
+    ...Object.entries(LANGUAGES).map(([code, name]) => element("option", { value: code, title: name }, code.toUpperCase())));
   languages.value = currentLanguage();
   languages.addEventListener("change", async () => { await chooseLanguage(languages.value); render(); });
   const { required, name } = currentSession();
@@ -36,7 +36,7 @@ function render() {
   header();
   const root = document.getElementById("view");
   const [view, id] = location.hash.slice(2).split("/");
-  root.className = view || "photos";
+  root.dataset.view = view || "photos";
   if (view === "scenes") endView = showScenes(root, service);
   else if (view === "scene") endView = showScene(root, service, id);
   else endView = showPhotos(root, service, view === "photo" ? Number(id) : null);

@@ -35,8 +35,9 @@ export function chooseFiles(take) {
 }
 
 export function dropZone(service) {
+  const touch = window.matchMedia("(pointer: coarse)").matches; // nothing can be dropped
   return element("section", { className: "zone", "aria-labelledby": "zone-title" },
-    element("h1", { id: "zone-title" }, t("zone.title")), element("p", { className: "lead" }, t("zone.lead")),
+    element("h1", { id: "zone-title" }, t("zone.title")), element("p", { className: "lead" }, t(touch ? "zone.lead.touch" : "zone.lead")),
     button(t("zone.choose"), () => chooseFiles((files) => takeFiles(files, service)), { className: "main" }),
     element("p", { className: "note" }, t("zone.note")));
 }

@@ -22,7 +22,7 @@ export async function showResult(entry, service, onForget) {
       this.remove = () => stage.remove();
       const shares = element("dl", { className: "shares" });
       const show = (values) => shares.replaceChildren(...Object.entries(values).map(([name, share]) =>
-        element("div", {}, element("dt", {}, className(name)), element("dd", {}, percent(share)))));
+        element("div", {}, element("dt", {}, t("result.share", { name: className(name) })), element("dd", {}, percent(share)))));
       show(answer.shares);
       const warnings = element("ul", { id: "warnings", "aria-label": t("warnings") }, ...warningsOf(answer, service));
       const controls = element("section", { "aria-label": t("result.adjust") });
