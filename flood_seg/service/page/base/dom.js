@@ -16,10 +16,14 @@ export function button(text, action, properties = {}) {
   return made;
 }
 
+let sliders = 0;
+
 // A range input with its value as text; `change` hears each movement, `settled` the last one.
 export function slider({ label, min, max, step, value, text, change, settled }) {
-  const input = element("input", { type: "range", min, max, step, value });
-  const shown = element("output", {}, text(value));
+  sliders += 1;
+  const id = `slider-${sliders}`;
+  const input = element("input", { type: "range", id, min, max, step, value });
+  const shown = element("output", { htmlFor: id }, text(value));
   const set = (next) => {
     input.value = next;
     shown.textContent = text(Number(input.value));
@@ -28,7 +32,7 @@ export function slider({ label, min, max, step, value, text, change, settled }) 
   set(value);
   input.addEventListener("input", () => { set(Number(input.value)); change(Number(input.value)); });
   if (settled) input.addEventListener("change", () => settled(Number(input.value)));
-  const made = element("label", { className: "slider" }, element("span", {}, label), shown, input);
+  const made = element("div", { className: "slider" }, element("label", { htmlFor: id }, label), shown, input);
   return { element: made, input, set };
 }
 

@@ -36,8 +36,9 @@ function summary({ properties }, change, flood) {
   return section("figures", t("figures.title"), table(null, rows));
 }
 
-function agreement({ iou, counts }) {
-  return section("truth", t("truth.title"), element("p", { className: "big" }, t("truth.iou", { iou: percent(iou) })), element("p", { className: "note" }, t("truth.help")));
+function agreement({ iou, precision, recall }) {
+  return section("truth", t("truth.title"), element("p", { className: "big" }, t("truth.iou", { iou: percent(iou) })),
+    table(null, [[t("truth.recall"), percent(recall)], [t("truth.precision"), percent(precision)]]), element("p", { className: "note" }, t("truth.help")));
 }
 
 function districts({ districts: found }) {
