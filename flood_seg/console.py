@@ -20,6 +20,8 @@ _UNPRINTABLE = (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A,
                 *range(0xD800, 0xE000))  # fmt: skip
 _ESCAPES = {code: repr(chr(code))[1:-1] for code in _UNPRINTABLE}
 
+_sinks: list[Callable[[str, bool], None]] = []  # of `lines_to`, the innermost last
+
 
 def one_line(text: str) -> str:
     r"""Returns `text` with what cannot be printed as Python writes it, `\n` or `\udce9` for example."""
@@ -28,14 +30,31 @@ def one_line(text: str) -> str:
 
 def say(*lines: str) -> None:
     """Writes lines of the verb's result to stdout."""
+    if _sinks:
+        for line in lines:
+            _sinks[-1](line, False)
+        return
     sys.stdout.write("".join(f"{one_line(line)}\n" for line in lines))
     sys.stdout.flush()
 
 
 def warn(line: str) -> None:
     """Writes a line to stderr."""
+    if _sinks:
+        _sinks[-1](line, True)
+        return
     sys.stderr.write(f"flood-seg: {one_line(line)}\n")
     sys.stderr.flush()
+
+
+@contextmanager
+def lines_to(sink: Callable[[str, bool], None]) -> Iterator[None]:
+    """Gives lines to `sink` in the meantime, instead of writing them, with whether each is a warning: to a log."""
+    _sinks.append(sink)
+    try:
+        yield
+    finally:
+        _sinks.remove(sink)
 
 
 def fail(line: str) -> None:

@@ -20,7 +20,7 @@ UV = shutil.which("uv") or (str(ROOT / ".uv/bin/uv") if (ROOT / ".uv/bin/uv").is
 # Packages whose importable name is not that of their distribution.
 DISTRIBUTIONS = {"PIL": "pillow", "cuda": "cuda-python", "cv2": "opencv-python-headless", "google": "protobuf",
                  "grpc": "grpcio", "hydra": "hydra-core", "pytriton": "nvidia-pytriton", "yaml": "pyyaml",
-                 "dotenv": "python-dotenv"}  # fmt: skip
+                 "dotenv": "python-dotenv", "opentelemetry": "opentelemetry-api"}  # fmt: skip
 INSIDE = {"triton_python_backend_utils"}  # what Triton's server brings itself
 # What a checkpoint, an ONNX file and an OpenVINO model are rewritten with: each extra rewrites those of its own.
 BY_FILE = {"flood_seg.export.update_spec"}

@@ -37,10 +37,20 @@ def defaults(schema: type[T], **changes: Any) -> T:
 @cache
 def _default_node(schema: type) -> DictConfig:
     for name, whole in SCHEMAS.items():
-        if schema is whole:
-            return compose_unchecked(name)
-        for field, hint in get_type_hints(whole).items():
-            if nested_schema(hint) is schema:
-                node: DictConfig = compose_unchecked(name)[field]
-                return node
+        if (path := _path_of(schema, whole)) is not None:
+            node: DictConfig = compose_unchecked(name)
+            for key in path:
+                node = node[key]
+            return node
     raise LookupError(f"{schema.__name__} is no configuration and no group of one")
+
+
+def _path_of(schema: type, whole: type) -> list[str] | None:
+    """Returns the keys that lead from a configuration to one of its groups; None where it has no such group."""
+    if schema is whole:
+        return []
+    for key, hint in get_type_hints(whole).items():
+        group = nested_schema(hint)
+        if group is not None and (rest := _path_of(schema, group)) is not None:
+            return [key, *rest]
+    return None

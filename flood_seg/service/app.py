@@ -12,6 +12,8 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from flood_seg.errors import FloodSegError
+from flood_seg.service.monitoring.requests import ObservedRequests
+from flood_seg.service.monitoring.traces import telemetry
 from flood_seg.service.problems import Problem
 from flood_seg.service.routes import health, models, page, session
 from flood_seg.service.security.body import BodyLimits
@@ -28,7 +30,9 @@ ROUTERS = (page.router, session.router, models.router, health.router)
 
 def create_app(service: Service) -> FastAPI:
     """Returns the ASGI application of a service."""
-    app: FastAPI = FastAPIOffline(title="flood-seg", version=__version__, summary="Segmentation of water on images.")
+    app: FastAPI = FastAPIOffline(
+        title="flood-seg", version=__version__, summary="Segmentation of water on images.", telemetry=telemetry()
+    )
     app.state.service = service
     for router in ROUTERS:
         app.include_router(router)
@@ -38,6 +42,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_middleware(BodyLimits, limits=options.limits)
     app.add_middleware(RateLimit, access=service.access, per_minute=options.limits.rate)
     app.add_middleware(SameOrigin, options=options, required=service.access.required)
+    app.add_middleware(ObservedRequests, metrics=service.metrics)  # answers bugs, and sees what the ones above refuse
     app.add_middleware(SecurityHeaders, base_map=options.base_map)
     return app
 
@@ -62,7 +67,3 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> JSONResponse:
         return Problem(HTTPStatus(error.status_code), str(error.detail), error.headers).response()
-
-    @app.exception_handler(Exception)
-    async def bug(_: Request, error: Exception) -> JSONResponse:
-        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the service, which its log describes").response()

@@ -23,6 +23,7 @@ from flood_seg.errors import (
     StoreError,
     UsageError,
 )
+from flood_seg.service.request_id import request_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +39,7 @@ SCHEMA = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
+        "request_id": {"type": "string"},
     },
 }
 
@@ -83,6 +85,8 @@ class Problem(Exception):
         """Returns the response; `extra` are further members of its object."""
         content = {"type": "about:blank", "title": self.status.phrase, "status": self.status.value,
                    "detail": self.detail, **(extra or {})}  # fmt: skip
+        if identifier := request_id():
+            content["request_id"] = identifier
         return JSONResponse(content, self.status, self.headers, media_type=MEDIA_TYPE)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -14,17 +15,20 @@ from flood_seg.service.security.connections import HEADER_BYTES, bounded_protoco
 from flood_seg.signals import sigterm_as_interrupt
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from fastapi import FastAPI
 
-    from flood_seg.config.schema.service import ServeOptions
+    from flood_seg.service.state import Service
 
 
-def run_server(app: FastAPI, options: ServeOptions) -> None:
+def run_server(app: FastAPI, service: Service) -> None:
     """Serves until SIGTERM or Ctrl-C; requests in progress are finished.
 
     Raises:
         UsageError: the address cannot be used.
     """
+    options = service.config.serve
     listener = bind(options.host, options.port)
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, lifespan="on",
@@ -34,11 +38,26 @@ def run_server(app: FastAPI, options: ServeOptions) -> None:
         ssl_certfile=options.security.tls_certificate, ssl_keyfile=options.security.tls_key,
     )  # fmt: skip
     with sigterm_as_interrupt(), suppress(KeyboardInterrupt):  # uvicorn raises the signal once more in the end
-        _Server(config).run(sockets=[listener])
+        _Server(config, service).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """Says its address as soon as it accepts connections."""
+    """Says its address once it accepts connections; after a signal it is not ready, and closes somewhat later."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service, self._closes = service, 0.0
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stops the service; a second signal does so at once."""
+        drain = 0.0 if self.should_exit else self._service.config.serve.drain
+        super().handle_exit(sig, frame)
+        self._service.ready = False
+        self._closes = time.monotonic() + drain
+
+    async def on_tick(self, counter: int) -> bool:
+        """Returns whether to close; uvicorn asks ten times a second."""
+        return await super().on_tick(counter) and time.monotonic() >= self._closes
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

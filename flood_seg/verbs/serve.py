@@ -38,12 +38,15 @@ def serve(
 
     from flood_seg.service.app import create_app
     from flood_seg.service.models import Models
+    from flood_seg.service.monitoring.logs import logging_as
     from flood_seg.service.security.start import check_security
     from flood_seg.service.server import run_server
     from flood_seg.service.state import Service
 
-    check_security(config.serve)
-    run_server(create_app(Service(config, Models.load(config, name))), config.serve)
+    with logging_as(config.serve.log):
+        check_security(config.serve)
+        service = Service(config, Models.load(config, name))
+        run_server(create_app(service), service)
 
 
 def change_keys(

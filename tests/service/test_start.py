@@ -46,5 +46,6 @@ def test_errors_are_problem_details(client: httpx.Client) -> None:
     assert answer.json() == {
         "type": "about:blank", "title": "Not Found", "status": 404,
         "detail": "model defualt: is not served (did you mean 'default'?); served are default",
+        "request_id": answer.headers["x-request-id"],
     }  # fmt: skip
     assert "paths" in json.loads(client.get("/openapi.json").content)

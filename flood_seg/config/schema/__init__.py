@@ -33,6 +33,7 @@ from flood_seg.config.schema.inference import (
 from flood_seg.config.schema.report import ReportConfig, ReportOptions
 from flood_seg.config.schema.scenes import MapConfig, MapOptions, WindowOptions
 from flood_seg.config.schema.series import SeriesConfig, SeriesOptions
+from flood_seg.config.schema.service import ServeConfig
 from flood_seg.config.schema.training import (
     AugmentationConfig,
     ModelConfig,
@@ -61,6 +62,7 @@ SCHEMAS: dict[str, type] = {
     "verify": VerifyConfig,
     "benchmark": BenchmarkConfig,
     "triton_server": TritonServerConfig,
+    "serve": ServeConfig,
 }
 
 __all__ = [
@@ -68,7 +70,7 @@ __all__ = [
     "DataConfig", "DataToolsConfig", "EvaluateConfig", "EvaluationOptions", "ExportConfig", "ImpactConfig",
     "ImpactOptions", "InferConfig", "MapConfig", "MapOptions", "ModelConfig", "OutputConfig", "QuantizeConfig",
     "QuantizeOptions", "ReportConfig", "ReportOptions", "SampleConfig", "SceneConfig", "SeriesConfig", "SeriesOptions",
-    "TensorRtConfig", "TensorRtExport", "TrainConfig", "TrainerConfig", "TritonConfig", "TritonServerConfig",
-    "TunerConfig", "VerifyConfig", "VerifyOptions", "WindowOptions", "WindowsConfig", "check_choice", "check_finite",
-    "check_range", "check_seed", "monitors",
+    "ServeConfig", "TensorRtConfig", "TensorRtExport", "TrainConfig", "TrainerConfig", "TritonConfig",
+    "TritonServerConfig", "TunerConfig", "VerifyConfig", "VerifyOptions", "WindowOptions", "WindowsConfig",
+    "check_choice", "check_finite", "check_range", "check_seed", "monitors",
 ]  # fmt: skip

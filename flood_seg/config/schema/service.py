@@ -94,6 +94,7 @@ class SecurityOptions:
             raise ConfigError("serve.security: HTTPS requires both tls_certificate and tls_key")
 
 
+@closed_choices
 @dataclass
 class ServeOptions:
     """The service."""
@@ -103,6 +104,8 @@ class ServeOptions:
     port: int
     work_dir: str
     base_map: str | None
+    log: Literal["text", "json"]
+    drain: float
     stop_timeout: float
     limits: LimitOptions
     jobs: JobOptions
@@ -110,6 +113,8 @@ class ServeOptions:
 
     def __post_init__(self) -> None:
         check_range("serve.port", self.port, 0, 65535)
+        check_choices("serve", self)
+        check_range("serve.drain", self.drain, 0)
         check_range("serve.stop_timeout", self.stop_timeout, 0)
         for name in self.models:
             if not name.isidentifier():

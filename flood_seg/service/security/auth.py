@@ -37,7 +37,9 @@ async def caller_of(
 ) -> Caller:
     """Returns who sent a request; raises Problem 401 of a caller without a key, where keys are required."""
     access: Access = request.app.state.service.access  # not by state.py, which imports this package
-    return access.caller(bearer.credentials if bearer else None, session)
+    caller = access.caller(bearer.credentials if bearer else None, session)
+    request.state.caller = caller.name  # for the log
+    return caller
 
 
 CallerOf = Annotated[Caller, Depends(caller_of)]
