@@ -19,14 +19,13 @@ from flood_seg.config.overrides import as_override
 from flood_seg.config.schema import InferConfig
 from flood_seg.errors import ModelError
 from flood_seg.extras import missing_extra
-from flood_seg.imaging.bands import BandSelection
 from flood_seg.imaging.preprocess import shrink
 from flood_seg.inference.engines import Engine, open_backend, parse_engine
-from flood_seg.inference.inputs import is_single, read_input
+from flood_seg.inference.given import GivenImage, GivenStages
+from flood_seg.inference.inputs import is_single
 from flood_seg.inference.models import bundled_model
 from flood_seg.inference.predictor import Predictor
 from flood_seg.inference.rendering import Renderer
-from flood_seg.inference.stages import Item, Stages
 
 if TYPE_CHECKING:
     import os
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from flood_seg.config.schema import OutputConfig
-    from flood_seg.imaging.source import ImageSource
     from flood_seg.spec import ModelSpec
     from flood_seg.training.summary import Summary
 
@@ -139,26 +137,21 @@ class Result:
 
 
 @dataclass
-class _GivenImage(Item):
-    given: Any
-    source: ImageSource | None = None
+class _GivenImage(GivenImage):
     result: Result | None = None
 
 
-class _ModelStages(Stages[_GivenImage]):
+class _ModelStages(GivenStages[_GivenImage]):
     def __init__(self, predictor: Predictor, output: OutputConfig) -> None:
         super().__init__(predictor)
-        self._spec = predictor.spec
-        self._bands, self._renderer = BandSelection.of(predictor.spec), Renderer(predictor.spec, output)
+        self._renderer = Renderer(predictor.spec, output)
 
     def decode(self, item: _GivenImage) -> np.ndarray:
         with missing_extra("predict"):
-            item.name, raster, item.source = read_input(item.given, self._bands)
-        item.valid, item.missing = raster.valid, raster.missing
-        return raster.values
+            return super().decode(item)
 
     def conclude(self, item: _GivenImage) -> None:
-        item.result = Result(item, self._spec, self._renderer)
+        item.result = Result(item, self.spec, self._renderer)
         item.result.mask  # noqa: B018 - computed here, which an iterator does in its own threads
 
 

@@ -5,6 +5,7 @@ FloodSegError                 exit code 2: one line: what is wrong, where, and w
 ├── ConfigError               an unknown key, a wrong type or an impossible value in the configuration
 ├── DataError                 an unusable data set: a missing folder, no usable pair, a wrong split file
 │   └── ImageError            one file that cannot be read as an image or a mask
+│       └── FormatError       its content is no image, or of a format that is not read
 ├── ModelError                a checkpoint or ONNX file that is missing, damaged or carries no ModelSpec
 │   ├── WeightsError          encoder weights that are unavailable or do not fit
 │   └── LogitsError           a model returns NaN or infinity for an image, so that there is no mask
@@ -53,6 +54,10 @@ class DataError(FloodSegError):
 
 class ImageError(DataError):
     """One file cannot be read as an image or a mask."""
+
+
+class FormatError(ImageError):
+    """The content of a file is no image, or of a format that is not read."""
 
 
 class ModelError(FloodSegError):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import cv2
 import numpy as np
 
-from flood_seg.errors import ImageError
+from flood_seg.errors import FormatError, ImageError
 from flood_seg.imaging.encoded import (
     check_header,
     has_alpha_channel,
@@ -259,7 +259,7 @@ def open_with_pillow(source: ImageSource, data: bytes) -> Iterator[Image.Image]:
             with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as opened:
                 yield opened
     except UnidentifiedImageError as error:
-        raise ImageError(f"{source}: not an image") from error
+        raise FormatError(f"{source}: not an image") from error
     except Image.DecompressionBombError as error:  # of other formats than `check_header` knows
         raise too_large(source, int(next(iter(re.findall(r"\d+", str(error))), 0))) from error
     except _DECODER_ERRORS as error:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flood_seg.errors import ImageError, OutputError
+from flood_seg.errors import FormatError, ImageError, OutputError
 from flood_seg.files import atomic_path, regular
 from flood_seg.imaging.decode import exif_orientation, open_with_pillow
 from flood_seg.imaging.encoded import check_size
@@ -102,7 +102,7 @@ def open_raster(given: ImageInput) -> Iterator[DatasetReader]:
         else:
             drivers = _DRIVERS.get(detect_format(content))
             if drivers is None:
-                raise ImageError(f"{source}: neither a TIFF nor a JPEG 2000; give another raster as a file")
+                raise FormatError(f"{source}: neither a TIFF nor a JPEG 2000; give another raster as a file")
             memory = stack.enter_context(import_rasterio().MemoryFile(content, filename="image"))
             dataset = stack.enter_context(memory.open(driver=drivers))
             _check_blocks(source, dataset)

@@ -91,7 +91,7 @@ def read_raster(
         values, valid = np.moveaxis(dataset.read(**options), 0, 2), _valid(dataset, options, each_band)
         names = band_names(dataset)
         if dataset.count == 1 and len(dataset.subdatasets) > 1:
-            values, names = _pages(source, dataset.subdatasets, options), ("",) * len(dataset.subdatasets)
+            values, names = _pages(source, dataset, options), ("",) * len(dataset.subdatasets)
     return clean(values, names, valid, nodata, each_band=each_band)
 
 
@@ -156,13 +156,13 @@ def _valid(dataset: DatasetReader, options: dict[str, Any], each_band: bool = Fa
     return np.asarray((np.moveaxis(masks, 0, 2) if each_band else masks.min(axis=0)) > 0)
 
 
-def _pages(where: object, names: list[str], options: dict[str, Any]) -> np.ndarray:
+def _pages(where: object, first: DatasetReader, options: dict[str, Any]) -> np.ndarray:
     pages = []
-    for name in names:
+    for name in first.subdatasets:
         with import_rasterio().open(name) as page:
+            if page.shape != first.shape:  # before it is read, which only the first one's size was allowed for
+                raise ImageError(f"{where}: its pages are of several sizes; write one page, or the bands as one size")
             pages.append(page.read(1, **{key: value for key, value in options.items() if key != "out_shape"}))
-    if len({page.shape for page in pages}) > 1:
-        raise ImageError(f"{where}: its pages are of several sizes; write one page, or the bands as one size")
     return np.stack(pages, axis=2)
 
 

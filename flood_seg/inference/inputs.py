@@ -46,8 +46,8 @@ def read_input(given: Any, bands: BandSelection) -> NamedRaster:
     """Reads one image.
 
     Args:
-        given: a path, encoded bytes, a PIL image, or an array [H, W, bands] of raw values with the bands in the order
-            of `bands`.
+        given: a path, encoded bytes, maybe with a name as an `ImageSource`, a PIL image, or an array [H, W, bands] of
+            raw values with the bands in the order of `bands`.
         bands: of the model.
 
     Raises:
@@ -61,10 +61,12 @@ def read_input(given: Any, bands: BandSelection) -> NamedRaster:
     if isinstance(given, np.ndarray):
         return NamedRaster("array", _read_array(given, bands))
     if isinstance(given, bytes | bytearray | memoryview):
-        return _read_encoded(bytes(given), "bytes", bands)
+        return _read_source(ImageSource(bytes(given), "bytes"), bands)
+    if isinstance(given, ImageSource):
+        return _read_source(given, bands)
     if _is_pil(given):
         name = str(getattr(given, "filename", "") or "PIL image")
-        return _read_encoded(_as_png(given, name), name, bands)._replace(source=None)
+        return _read_source(ImageSource(_as_png(given, name), name), bands)._replace(source=None)
     raise ImageError(f"{type(given).__name__}: is no image; give a path, bytes, a PIL image or a NumPy array")
 
 
@@ -103,7 +105,6 @@ def _as_png(image: Image, name: str) -> bytes:
     return buffer.getvalue()
 
 
-def _read_encoded(data: bytes, name: str, bands: BandSelection) -> NamedRaster:
-    source = ImageSource(data, name)
+def _read_source(source: ImageSource, bands: BandSelection) -> NamedRaster:
     raster = read_bands(source, bands)
-    return NamedRaster(name, raster, source if is_raster(source) else None)
+    return NamedRaster(source.name, raster, source if is_raster(source) else None)

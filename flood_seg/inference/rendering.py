@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flood_seg.classes import Color
-    from flood_seg.config.schema import OutputConfig
+    from flood_seg.config.schema import PictureOptions
     from flood_seg.imaging.source import ImageInput
     from flood_seg.inference.predictor import Prediction
     from flood_seg.spec import ModelSpec
@@ -30,7 +30,7 @@ THUMBNAIL_QUALITY = 75
 class Renderer:
     """Renders and writes the predictions of one model."""
 
-    def __init__(self, spec: ModelSpec, output: OutputConfig) -> None:
+    def __init__(self, spec: ModelSpec, output: PictureOptions) -> None:
         """Takes the model's classes, and the values and colours of the output."""
         self._bands, self._opacity, self._outline = spec.bands, output.overlay_opacity, as_color(output.outline_color)
         self._values, self._colors = spec.label_values, class_colors(spec)
@@ -78,6 +78,10 @@ class Renderer:
             mask[labels.declared] = 0
         return mask
 
+    def labels(self, prediction: Prediction) -> np.ndarray:
+        """Returns the label image, [H, W]: 0 and the foreground value, or a multiclass model's label values."""
+        return to_labels(prediction.mask, self._values)
+
     def write_mask(self, path: Path, prediction: Prediction, image: ImageInput | None = None) -> None:
         """Writes the label image as PNG, or as GeoTIFF with a colour table and a nodata value.
 
@@ -91,7 +95,7 @@ class Renderer:
             ImageError: the image, a raster, cannot be opened any more.
         """
         check_lossless(path)
-        labels = to_labels(prediction.mask, self._values)  # 0 and the foreground value, or the label values
+        labels = self.labels(prediction)
         if path.suffix.lower() == ".png":
             write_image(path, labels)
             return
@@ -109,19 +113,23 @@ class Renderer:
         multiclass model's probabilities do not fit into a PNG.
         """
         check_lossless(path, "probability")
-        probabilities = prediction.probabilities
-        unseen = None if prediction.valid is None else ~prediction.valid
         if path.suffix.lower() != ".png":
-            if unseen is not None:
-                probabilities = np.where(unseen[:, :, None], np.float32(np.nan), probabilities)
+            probabilities = prediction.probabilities
+            if prediction.valid is not None:
+                probabilities = np.where(prediction.valid[:, :, None], probabilities, np.float32(np.nan))
             self._write_geotiff(path, probabilities, image, np.nan, self._names)
             return
-        if probabilities.shape[2] > 1:
+        if len(prediction.logits) > 1:
             raise OutputError(f"{path}: a .png stores the probability of one class, not of several; give a .tif")
-        values = to_16_bits(probabilities[:, :, 0])
-        if unseen is not None:
-            values[unseen] = 0
-        write_image(path, values)
+        write_image(path, self.probability(prediction))
+
+    @staticmethod
+    def probability(prediction: Prediction) -> np.ndarray:
+        """Returns the foreground's probability times 65535 (binary), uint16 [H, W]; 0 where there is no data."""
+        values = to_16_bits(prediction.probabilities[:, :, 0])
+        if prediction.valid is not None:
+            values[~prediction.valid] = 0
+        return values
 
     @staticmethod
     def _write_geotiff(

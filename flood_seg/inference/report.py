@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from flood_seg.imaging.optional import OptionalBands
+    from flood_seg.imaging.source import ImageInput
     from flood_seg.inference.files import Job
     from flood_seg.inference.segment import ImageState
+    from flood_seg.inference.stages import Item
 
 UNUSUAL, REDUCED = "have unusual values", "are much larger than the network's input"  # kinds of warnings
 MAX_REDUCTION = 4.0  # of a raster to the network's size, without a warning
@@ -68,14 +70,8 @@ class Report:
             if len(self._jobs) > 1:
                 self._left_out.add(str(image.job.image), str(image.error), str(image.error))
             return
-        if image.shift > self._max_shift:
-            self._warnings[UNUSUAL].append(f"{image.job.image}: {unusual_values(image.shift, self._max_shift)}")
-        factor = max(side / own for side, own in zip(image.size, self._network, strict=True))
-        if factor > MAX_REDUCTION and is_raster(image.job.image):
-            self._warnings[REDUCED].append(
-                f"{image.job.image}: {image.size[1]}×{image.size[0]} is reduced {factor:.0f} times to the network's "
-                "size; flood-seg map segments scenes by windows"
-            )
+        for kind, text in find_warnings(image, image.job.image, self._network, self._max_shift).items():
+            self._warnings[kind].append(f"{image.job.image}: {text}")
         if len(self._jobs) == 1:
             say(_line(describe(image, self._optional)))
             if self._optional and image.missing:
@@ -132,6 +128,29 @@ class Report:
             say(f"{folder}: 0 masks{passed}")
         if failed:
             raise PartialFailureError(f"{failed} of {len(self._jobs)} images have no mask, see above; the rest is done")
+
+
+def find_warnings(
+    image: Item, content: ImageInput, network: tuple[int, int], max_shift: float
+) -> dict[str, str]:  # fmt: skip
+    """Returns what is odd about an image that has passed all stages, by the kind of warning.
+
+    Args:
+        image: that has passed them.
+        content: its file or bytes.
+        network: height and width of the network's input, in pixels.
+        max_shift: the `input_shift` above which a warning is given.
+    """
+    found = {}
+    if image.shift > max_shift:
+        found[UNUSUAL] = unusual_values(image.shift, max_shift)
+    factor = max(side / own for side, own in zip(image.size, network, strict=True))
+    if factor > MAX_REDUCTION and is_raster(content):
+        found[REDUCED] = (
+            f"{image.size[1]}×{image.size[0]} is reduced {factor:.0f} times to the network's size; flood-seg map "
+            "segments scenes by windows"
+        )
+    return found
 
 
 def describe(image: ImageState, optional: OptionalBands | None = None) -> dict[str, Any]:

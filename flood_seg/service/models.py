@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from flood_seg.console import say
 from flood_seg.errors import did_you_mean
-from flood_seg.inference.engines import open_backend, parse_engine
+from flood_seg.inference.engines import open_backend, parse_engine, with_streams
 from flood_seg.inference.models import choose_model
 from flood_seg.inference.predictor import Predictor
 from flood_seg.service.problems import Problem
@@ -75,6 +75,11 @@ class Models:
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(self._models.values())
 
+    @property
+    def streams(self) -> int:
+        """How many images may be in the engines at once."""
+        return max(model.predictor.backend.concurrency for model in self)
+
     def get(self, name: str | None) -> ServedModel:
         """Returns a model by its name, the first one where none is given.
 
@@ -92,7 +97,8 @@ class Models:
 
 def _load(name: str, source: str, node: Mapping[str, object], model: str, config: ServeConfig) -> ServedModel:
     started = time.perf_counter()
-    backend = open_backend(node, model, config.warmup)
+    streams = config.serve.limits.concurrency
+    backend = open_backend(with_streams(node, streams) if streams else node, model, config.warmup)
     predictor = Predictor(backend, config.threshold, config.value_scale)
     say(f"Model {name}: {model}, {backend.description}, loaded in {time.perf_counter() - started:.1f} s")
     return ServedModel(name, source, backend.description, predictor)

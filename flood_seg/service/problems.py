@@ -14,6 +14,7 @@ from flood_seg.errors import (
     ConfigError,
     DataError,
     FloodSegError,
+    FormatError,
     ImageError,
     LogitsError,
     MissingExtraError,
@@ -45,6 +46,7 @@ SCHEMA = {
 
 # The nearest class of an error in its `__mro__` counts.
 STATUSES: dict[type[FloodSegError], HTTPStatus] = {
+    FormatError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     ImageError: HTTPStatus.UNPROCESSABLE_ENTITY,
     DataError: HTTPStatus.UNPROCESSABLE_ENTITY,
     ConfigError: HTTPStatus.UNPROCESSABLE_ENTITY,

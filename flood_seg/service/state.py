@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
+from flood_seg.service.lane import Lane
 from flood_seg.service.monitoring.metrics import Metrics
 from flood_seg.service.security.access import Access
 
@@ -25,6 +26,7 @@ class Service:
         metrics: of this process.
         ready: whether requests are accepted; False while it stops.
         access: decides who a caller is.
+        lane: that images of requests pass.
     """
 
     config: ServeConfig
@@ -32,9 +34,13 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     ready: bool = True
     access: Access = field(init=False)
+    lane: Lane = field(init=False)
 
     def __post_init__(self) -> None:
         self.access = Access.of(self.config.serve)
+        limits = self.config.serve.limits
+        streams = limits.concurrency or self.models.streams
+        self.lane = Lane(streams, limits.waiting, limits.timeout, self.metrics.waiting)
 
 
 def _of_request(request: Request) -> Service:

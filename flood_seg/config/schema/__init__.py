@@ -27,6 +27,7 @@ from flood_seg.config.schema.inference import (
     EvaluationOptions,
     InferConfig,
     OutputConfig,
+    PictureOptions,
     VerifyConfig,
     VerifyOptions,
 )
@@ -68,7 +69,8 @@ SCHEMAS: dict[str, type] = {
 __all__ = [
     "AUTO", "SCHEMAS", "AreaConfig", "AreaOptions", "AugmentationConfig", "BenchmarkConfig", "BenchmarkOptions",
     "DataConfig", "DataToolsConfig", "EvaluateConfig", "EvaluationOptions", "ExportConfig", "ImpactConfig",
-    "ImpactOptions", "InferConfig", "MapConfig", "MapOptions", "ModelConfig", "OutputConfig", "QuantizeConfig",
+    "ImpactOptions", "InferConfig", "MapConfig", "MapOptions", "ModelConfig", "OutputConfig", "PictureOptions",
+    "QuantizeConfig",
     "QuantizeOptions", "ReportConfig", "ReportOptions", "SampleConfig", "SceneConfig", "SeriesConfig", "SeriesOptions",
     "ServeConfig", "TensorRtConfig", "TensorRtExport", "TrainConfig", "TrainerConfig", "TritonConfig",
     "TritonServerConfig", "TunerConfig", "VerifyConfig", "VerifyOptions", "WindowOptions", "WindowsConfig",

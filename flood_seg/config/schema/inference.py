@@ -20,27 +20,36 @@ def check_color(key: str, value: list[int]) -> None:
         raise ConfigError(f"{key}={value}: give three values from 0 to 255, red first")
 
 
-@closed_choices
 @dataclass
-class OutputConfig:
-    """What `infer` writes."""
+class PictureOptions:
+    """How masks and overlays look."""
 
-    format: Literal["png", "tif"]
-    probability: bool
     foreground_value: int
     overlay_color: list[int]
     overlay_opacity: float
     outline_color: list[int]
+
+    def __post_init__(self) -> None:
+        check_range("output.foreground_value", self.foreground_value, 1, 255)
+        check_range("output.overlay_opacity", self.overlay_opacity, 0, 1)
+        check_color("output.overlay_color", self.overlay_color)
+        check_color("output.outline_color", self.outline_color)
+
+
+@closed_choices
+@dataclass
+class OutputConfig(PictureOptions):
+    """What `infer` writes."""
+
+    format: Literal["png", "tif"]
+    probability: bool
     locations: list[str]
 
     def __post_init__(self) -> None:
         check_choices("output", self)
         for name in self.locations:
             check_choice("output.locations", name, LOCATIONS)
-        check_range("output.foreground_value", self.foreground_value, 1, 255)
-        check_range("output.overlay_opacity", self.overlay_opacity, 0, 1)
-        check_color("output.overlay_color", self.overlay_color)
-        check_color("output.outline_color", self.outline_color)
+        super().__post_init__()
 
 
 @dataclass

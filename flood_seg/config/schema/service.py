@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from typing import Literal
 
 from flood_seg.config.schema.checks import check_choices, check_range, check_workers, closed_choices
+from flood_seg.config.schema.inference import PictureOptions
 from flood_seg.config.schema.model_use import InferenceUse
 from flood_seg.errors import ConfigError
 
@@ -126,3 +127,4 @@ class ServeConfig(InferenceUse):
     """The whole of `flood-seg serve` and `flood-seg worker`."""
 
     serve: ServeOptions
+    output: PictureOptions
