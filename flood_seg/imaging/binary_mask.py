@@ -67,7 +67,7 @@ def decide_mask(labels: Labels, where: str) -> np.ndarray:
     if len(kinds):
         few = tuple(map(float, kinds)) if len(kinds) <= MAX_LISTED else None
         found = ValueRange(float(kinds[0]), float(kinds[-1]), few)
-    threshold = _threshold(found, where)
+    threshold = foreground_above(found, where)
     if threshold:
         full = 2 * threshold + 1
         between = counts[(kinds > full // 5) & (kinds < full - full // 5)].sum() / values.size
@@ -88,7 +88,7 @@ def decide_window(labels: Labels, given: ImageInput) -> np.ndarray:
     source = ImageSource.of(given)
     path = source.content
     found = _range_of_file(path, path.stat().st_mtime_ns) if isinstance(path, Path) else value_range(source)
-    return _split(labels, _threshold(found, str(source)), str(source))
+    return _split(labels, foreground_above(found, str(source)), str(source))
 
 
 @lru_cache(maxsize=1024)
@@ -126,8 +126,17 @@ def _unique(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return kinds, counts[kinds]
 
 
-def _threshold(found: ValueRange, where: str) -> int:
-    """Returns the value above which a pixel is foreground."""
+def foreground_above(found: ValueRange, where: str) -> int:
+    """Returns the value above which a pixel of a two-class mask is foreground.
+
+    Args:
+        found: values of the whole mask.
+        where: what to call it in an error.
+
+    Raises:
+        ImageError: the brightest value is neither 1 nor bright.
+        DataError: there is a third value that needs a name.
+    """
     top = found.high
     full = 255 if top <= 255 else 65535
     if found.low < 0 or {1, full} <= set(found.few or ()) <= {0, 1, full}:

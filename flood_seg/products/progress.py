@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flood_seg.console import duration, live_line
+from flood_seg.errors import OutputError
+from flood_seg.files import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,6 +20,8 @@ if TYPE_CHECKING:
     from flood_seg.scenes.grid import Block, Grid
 
 T = TypeVar("T")
+
+FILE_SECONDS = 0.5  # between two writings of the file for other programs
 
 
 @dataclass
@@ -34,16 +40,18 @@ class _Pace:
 
 
 class MapProgress:
-    """The progress of a run; as a context manager it shows a line on a terminal.
+    """The progress of a run; as a context manager it shows a line on a terminal, and writes a file for other programs.
 
     The time left is that of the windows so far: of the model, and of all else that a scene takes, divided by its
     windows. A scene that is not opened yet counts as the mean of those that were computed, so that none is opened for
     the estimate alone; it improves with each scene. Scenes that are skipped count neither way.
     """
 
-    def __init__(self, scenes: int, clock: Callable[[], float] = time.perf_counter) -> None:
-        """Takes the number of scenes, and what returns seconds."""
-        self._scenes, self._clock = scenes, clock
+    def __init__(
+        self, scenes: int, clock: Callable[[], float] = time.perf_counter, file: str | Path | None = None
+    ) -> None:
+        """Takes the number of scenes, what returns seconds, and the file of `map.progress_file`."""
+        self._scenes, self._file, self._clock = scenes, Path(file) if file else None, clock
         self._opened, self._computed, self._computed_windows = 0, 0, 0  # scenes, the current one among them
         self._name, self._blocks, self._done = "", 0, 0  # of the current scene
         self._windows, self._todo = 0, 0  # of it, and of those that have no result yet
@@ -52,7 +60,10 @@ class MapProgress:
         self._shown = ExitStack()
 
     def __enter__(self) -> MapProgress:
+        """Raises OutputError where the file cannot be written."""
         self._shown.enter_context(live_line(self.line))
+        if self._file:
+            self._shown.enter_context(_kept_up_to_date(self._file, self.record))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -131,7 +142,41 @@ class MapProgress:
             words.append(f"{duration(left)} left of all")
         return name, 1 - self._todo / self._windows, ", ".join(words)
 
+    def record(self) -> dict[str, Any]:
+        """Returns it as JSON: windows of the current scene, the share of those of all scenes, and the phase."""
+        done, left = self._windows - self._todo, self.all_left()
+        begun = (done / self._windows if self._windows else 0) + max(self._opened - 1, 0)
+        return {
+            "done": done,
+            "total": self._windows,
+            "share": round(begun / self._scenes, 4) if self._scenes else 1.0,
+            "seconds_left": None if left is None else round(left, 1),
+            "phase": ("segmenting" if self._todo else "writing") if self._windows else "opening",
+        }
+
     def _tick(self) -> float:
         """Returns the seconds since the last event."""
         before, self._since = self._since, self._clock()
         return self._since - before
+
+
+@contextmanager
+def _kept_up_to_date(file: Path, record: Callable[[], Any]) -> Iterator[None]:
+    """Writes a record to a file meanwhile, at the begin, at the end, and when it has changed; raises OutputError."""
+    ended = threading.Event()
+
+    def write() -> None:
+        while not ended.wait(FILE_SECONDS):
+            with suppress(OutputError):  # the disk is full, which the results will say
+                write_json(file, record())
+
+    write_json(file, record())
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        writer.join()
+        with suppress(OutputError):
+            write_json(file, record())

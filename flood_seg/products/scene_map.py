@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from flood_seg.scenes.scene import Scene
     from flood_seg.spec import ModelSpec
 
-_WORK = ".blocks"  # folder of the blocks until the scene is done
+BLOCKS = ".blocks"  # folder of the blocks until the scene is done
 DERIVED = [name for name in FILES if name.startswith(("change.", "flood."))]
 
 
@@ -222,8 +222,8 @@ def _compute(job: SceneMap, run: MapRun, state: dict[str, Any], earlier: dict[st
     spec, size = model.predictor.spec, (job.scene.height, job.scene.width)
     clear_leftovers(job.folder)
     copy = job.place.remote if options.share_blocks else None
-    work = job.folder / _WORK
-    store = BlockStore(work, job.grid, copy and copy / _WORK)
+    work = job.folder / BLOCKS
+    store = BlockStore(work, job.grid, copy and copy / BLOCKS)
     with ExitStack() as stack:
         if earlier and has_layers(earlier, state, job.folder):
             say(f"{job.place}: its layers are complete; the other files are made anew")

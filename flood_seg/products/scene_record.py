@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 LAYERS = ("mask.tif", "probability.tif")
 _OF_BLOCKS, _OF_LAYERS = ("overlap", "block_size"), ("probability",)
-_WITHOUT_INFLUENCE = ("scale", "assets", "work_dir", "share_blocks")  # or in the signature by another key
+_WITHOUT_INFLUENCE = (
+    "scale",
+    "assets",
+    "work_dir",
+    "share_blocks",
+    "progress_file",
+)  # or in the signature by another key
 _OF_PRODUCTS = {field.name for field in fields(MapOptions)}.difference(_OF_BLOCKS, _OF_LAYERS, _WITHOUT_INFLUENCE)
 
 

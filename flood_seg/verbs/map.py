@@ -75,7 +75,7 @@ def map_scenes(
         return
     results.check_writable(scenes.values())
     failed, total = 0, len(first) + len(scenes)
-    with results, executor, MapProgress(total) as progress:
+    with results, executor, MapProgress(total, file=config.map.progress_file) as progress:
         run = MapRun(
             used, config.map, executor, config.batch_size, config.max_input_shift, progress,
             Clouds(gdal_name(cloud), config.cloud) if cloud else None,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from flood_seg.errors import OutputError
 from flood_seg.products.progress import MapProgress
 from flood_seg.scenes.grid import Block, Grid
 
@@ -72,3 +76,36 @@ def test_a_scene_that_fails_does_not_count() -> None:
     next(work)
     assert progress.all_left() == 0
     assert MapProgress(1).note() == ""
+
+
+def test_the_file_for_other_programs_is_always_whole(tmp_path: Path) -> None:
+    clock, blocks, file = Clock(), list(GRID.blocks()), tmp_path / "progress.json"
+    read = lambda: json.loads(file.read_bytes())  # noqa: E731
+
+    def results() -> Iterator[tuple[Block, None]]:
+        for block in blocks:
+            clock.now += 8
+            yield block, None
+
+    with MapProgress(2, clock, file) as progress:
+        assert read() == {"done": 0, "total": 0, "share": 0, "seconds_left": None, "phase": "opening"}
+        for name in progress.each("ab"):
+            work = progress.track(results(), name, GRID, blocks)
+            next(work)
+            if name == "a":
+                expected = {
+                    "done": 4,
+                    "total": 16,
+                    "share": 0.125,
+                    "seconds_left": 12 * 2 + 16 * 2,
+                    "phase": "segmenting",
+                }
+                end = time.monotonic() + 20
+                while (found := read()) != expected:  # is written by a thread
+                    assert time.monotonic() < end, found
+                    time.sleep(0.02)
+            list(work)
+    assert read() == {"done": 16, "total": 16, "share": 1, "seconds_left": 0, "phase": "writing"}
+    assert [path.name for path in tmp_path.iterdir()] == ["progress.json"]
+    with pytest.raises(OutputError, match="cannot be written"), MapProgress(1, clock, tmp_path / "progress.json" / "x"):
+        pass

@@ -49,6 +49,7 @@ class MapOptions(WindowOptions):
     assets: list[str]
     work_dir: str
     share_blocks: bool
+    progress_file: str | None
 
     def __post_init__(self) -> None:
         super().__post_init__()

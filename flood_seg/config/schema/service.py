@@ -44,6 +44,7 @@ class JobOptions:
     queue: str
     workers: int
     attempts: int
+    lease: float
     retention_days: float
     quota_gb: float
     executor: Literal["local", "ray"]
@@ -54,6 +55,7 @@ class JobOptions:
             raise ConfigError(f"serve.jobs.queue={self.queue}: give sqlite or redis://HOST:PORT/NUMBER")
         check_workers("serve.jobs.workers", self.workers)
         check_range("serve.jobs.attempts", self.attempts, 1)
+        check_range("serve.jobs.lease", self.lease, 5)
         for name in ("retention_days", "quota_gb"):
             check_range(f"serve.jobs.{name}", getattr(self, name), 0, open_low=True)
 

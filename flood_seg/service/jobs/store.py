@@ -10,7 +10,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import secrets
 import shutil
+import time
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
@@ -18,14 +20,17 @@ from typing import TYPE_CHECKING
 
 from flood_seg.errors import OutputError
 from flood_seg.files import write_json
+from flood_seg.service.jobs.owner import has_ended, this_process
 from flood_seg.service.jobs.records import Job, JobRequest, JobState, as_record, is_id, read_record
 from flood_seg.service.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import timedelta
 
 REQUEST = "job.json"
 STATES = "state"
+OWNER = "upload.json"  # the process that receives the inputs
 NEW, REMOVED = ".new-", ".removed-"  # jobs that are not accepted yet, or being removed
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
@@ -86,6 +91,7 @@ class JobStore:
         folder = self.folder / f"{NEW}{job}"
         try:
             (folder / "inputs").mkdir(parents=True)
+            (folder / OWNER).write_text(json.dumps(this_process()), encoding="utf-8")
         except OSError as error:
             raise OutputError(f"{folder}: cannot be written ({error.strerror}); see serve.work_dir") from error
         return folder
@@ -97,6 +103,7 @@ class JobStore:
             OutputError: it cannot be written.
         """
         folder = self.folder / f"{NEW}{request.id}"
+        (folder / OWNER).unlink()
         write_json(folder / REQUEST, as_record(request))
         write_json(folder / STATES / "0.json", as_record(JobState()))
         folder.rename(self.folder / request.id)
@@ -114,7 +121,7 @@ class JobStore:
         if job.state.is_finished:
             return None
         changed = Job(job.folder, job.request, state, job.number + 1)
-        return changed if _create(_state_file(changed), as_record(state)) else None
+        return changed if create_file(_state_file(changed), json.dumps(as_record(state))) else None
 
     def update(self, job: Job, state: JobState) -> Job:
         """Replaces the state of a job that this process owns, to tell its progress; the status stays.
@@ -123,8 +130,7 @@ class JobStore:
             OutputError: it cannot be written.
         """
         assert state.status == job.state.status
-        if job.folder.is_dir():  # else it would be made anew
-            write_json(_state_file(job), as_record(state))
+        _replace(_state_file(job), json.dumps(as_record(state)))
         return Job(job.folder, job.request, state, job.number)
 
     def owns(self, job: Job) -> bool:
@@ -150,11 +156,21 @@ class JobStore:
         self._finished.pop(job.id, None)
         shutil.rmtree(hidden, ignore_errors=True)
 
-    def clear(self) -> None:
-        """Removes what is left of removed jobs."""
+    def clear(self, age: timedelta) -> None:
+        """Removes what is left of removed jobs, and of uploads whose process has ended, or that are of that age."""
         for name in _names(self.folder):
-            if name.startswith(REMOVED):
-                shutil.rmtree(self.folder / name, ignore_errors=True)
+            folder = self.folder / name
+            if name.startswith(REMOVED) or (name.startswith(NEW) and _is_left(folder, age)):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_left(folder: Path, age: timedelta) -> bool:
+    try:
+        if has_ended(json.loads((folder / OWNER).read_bytes())):
+            return True
+        return time.time() - folder.stat().st_mtime > age.total_seconds()
+    except (OSError, ValueError):  # is being made, accepted or removed
+        return False
 
 
 def _names(folder: Path) -> list[str]:
@@ -179,18 +195,38 @@ def _read(folder: Path) -> Job | None:
     return Job(folder, request, state, max(numbers))
 
 
-def _create(path: Path, content: object) -> bool:
-    """Writes a file that does not exist, whole or not at all; returns False where it exists or its folder does not."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.{os.urandom(4).hex()}.part")
+def _replace(path: Path, text: str) -> None:
+    """Replaces a file, whole or not at all; where its folder was removed, that is not made anew."""
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part")
     try:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise OutputError(f"{path}: cannot be written ({error.strerror}); see serve.work_dir") from error
+
+
+def create_file(path: Path, text: str) -> bool:
+    """Writes a file that does not exist, whole or not at all; returns False where it exists or its folder does not.
+
+    Of several processes, on several machines too, one alone succeeds.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}.part")
+    try:
+        temporary.write_text(text, encoding="utf-8")
         try:
             os.link(temporary, path)
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
             with path.open("x", encoding="utf-8") as file:  # exclusive too, but not whole at once
-                file.write(temporary.read_text(encoding="utf-8"))
+                file.write(text)
     except (FileExistsError, FileNotFoundError):
         return False
     except OSError as error:
