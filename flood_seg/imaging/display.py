@@ -21,20 +21,37 @@ HIT, MISS, FALSE_ALARM = (30, 144, 255), (255, 176, 0), (220, 38, 127)
 STRETCH = (2, 98)  # percentiles that become black and white, as GIS programs do by default
 
 
-def to_picture(image: np.ndarray, bands: Sequence[str]) -> np.ndarray:
+def to_picture(
+    image: np.ndarray, bands: Sequence[str], limits: tuple[np.ndarray, np.ndarray] | None = None
+) -> np.ndarray:
     """Returns a picture, uint8 [H, W, 3] RGB, of an image, any dtype [H, W, bands].
 
     Shown are red, green and blue where `bands` has them, else the first three bands, else the first in grey. Values of
     8 bits stay; others are stretched, each band by itself.
+
+    Args:
+        image: the image, or a part of one.
+        bands: names of the bands.
+        limits: of the whole image that this is a part of, see `stretch_limits`; None: those of this one.
     """
-    names = [name.lower() for name in bands]
-    places = [names.index(name) for name in RGB] if set(RGB) <= set(names) else list(range(min(3, len(names))))
-    shown = image[:, :, places if len(places) == 3 else [places[0]] * 3]
+    shown = _shown_bands(image, bands)
     if shown.dtype != np.uint8:
-        low, high = np.percentile(shown[::4, ::4], STRETCH, axis=(0, 1))
+        low, high = limits or stretch_limits(image, bands)
         scaled = (shown.astype(np.float32) - low) * (255 / np.maximum(high - low, 1e-12))
         shown = np.asarray(scaled.clip(0, 255), np.uint8)
     return np.ascontiguousarray(shown)
+
+
+def stretch_limits(image: np.ndarray, bands: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the values that become black and white in `to_picture`, float64 [3] each."""
+    low, high = np.percentile(_shown_bands(image, bands)[::4, ::4], STRETCH, axis=(0, 1))
+    return low, high
+
+
+def _shown_bands(image: np.ndarray, bands: Sequence[str]) -> np.ndarray:
+    names = [name.lower() for name in bands]
+    places = [names.index(name) for name in RGB] if set(RGB) <= set(names) else list(range(min(3, len(names))))
+    return image[:, :, places if len(places) == 3 else [places[0]] * 3]
 
 
 def class_colors(spec: ModelSpec) -> list[Color]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from rasterio.io import DatasetWriter
+    from rasterio.io import DatasetReader, DatasetWriter
 
     from flood_seg.classes import Color
     from flood_seg.config.schema.scenes import ProbabilityType
@@ -43,6 +43,7 @@ _COG: dict[str, Any] = {
 # The lowest level with a predictor makes smaller files than the default without, in half the time.
 _OF_CLASSES: dict[str, Any] = {}
 _OF_PROBABILITIES: dict[str, Any] = {"level": 1, "predictor": "yes"}
+_CLASS_TAG = "CLASS_"
 _RESAMPLING = {"mask.tif": "mode", "probability.tif": "average"}
 
 
@@ -71,6 +72,10 @@ def mask_values(spec: ModelSpec) -> tuple[int, ...]:
     return labels if all(0 <= value < NODATA for value in labels) else tuple(range(len(labels)))
 
 
+def _is_class(tag: str) -> bool:
+    return tag.startswith(_CLASS_TAG) and tag[len(_CLASS_TAG) :].isdecimal()
+
+
 @dataclass(frozen=True)
 class Legend:
     """The classes of a raster.
@@ -90,12 +95,19 @@ class Legend:
         """Returns that of mask.tif."""
         return cls(spec.class_names, mask_values(spec), tuple(class_colors(spec)))
 
+    @classmethod
+    def read(cls, dataset: DatasetReader) -> Legend:
+        """Returns the legend that `describe` has written into a raster, the class of the smallest value first."""
+        names = {int(key[len(_CLASS_TAG) :]): name for key, name in dataset.tags(1).items() if _is_class(key)}
+        colors, values = dataset.colormap(1), sorted(names)
+        return cls(tuple(names[value] for value in values), tuple(values), tuple(colors[value][:3] for value in values))
+
     def describe(self, out: DatasetWriter) -> None:
         """Writes the legend into a raster that is open for writing: a colour table and tags."""
         colors = {value: (*color, 255) for value, color in zip(self.values, self.colors, strict=True)}
         out.write_colormap(1, colors | {NODATA: (0, 0, 0, 0)})
         out.set_band_description(1, "class")
-        out.update_tags(1, **{f"CLASS_{value}": name for value, name in zip(self.values, self.names, strict=True)})
+        out.update_tags(1, **{f"{_CLASS_TAG}{value}": name for value, name in zip(self.values, self.names, strict=True)})
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from flood_seg.service.lane import Lane
 from flood_seg.service.monitoring.metrics import Metrics
 from flood_seg.service.security.access import Access
+from flood_seg.service.tiles.desk import Desk
 
 if TYPE_CHECKING:
     from flood_seg.config.schema.service import ServeConfig
@@ -26,7 +27,11 @@ class Service:
         metrics: of this process.
         ready: whether requests are accepted; False while it stops.
         access: decides who a caller is.
+<<<<<<< HEAD
         lane: that images of requests pass.
+=======
+        desk: reads rasters and vectors of jobs.
+>>>>>>> svc_tiles
     """
 
     config: ServeConfig
@@ -34,7 +39,11 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     ready: bool = True
     access: Access = field(init=False)
+<<<<<<< HEAD
     lane: Lane = field(init=False)
+=======
+    desk: Desk = field(default_factory=Desk)
+>>>>>>> svc_tiles
 
     def __post_init__(self) -> None:
         self.access = Access.of(self.config.serve)

@@ -48,14 +48,12 @@ def scene_picture(scene: Scene, frame: Frame) -> str:
 
 def mask_picture(path: Path, legend: Legend, frame: Frame) -> str:
     """Returns a raster in the colours of its classes, transparent where it is background, as PNG; raises as below."""
-    palette = np.zeros((256, 4), np.uint8)
-    values = list(legend.values)[1:]
-    palette[values, :3], palette[values, 3] = legend.colors[1:], 255
+    palette = class_palette(legend)
 
     def draw(longest: int) -> bytes:
         with open_raster(path) as dataset:
             mask = dataset.read(1, out_shape=shrunk(dataset.shape, longest))
-        return _paletted(frame.place(mask, longest, NODATA), palette)
+        return paletted(frame.place(mask, longest, NODATA), palette)
 
     return _data_uri("image/png", draw, MASK_BYTES)
 
@@ -68,15 +66,14 @@ def probability_picture(path: Path, frame: Frame) -> str:
     """
     from rasterio.enums import Resampling
 
-    palette = np.zeros((256, 4), np.uint8)
-    palette[:101] = ramp()
+    palette = probability_palette()
 
     def draw(longest: int) -> bytes:
         with open_raster(path) as dataset:
             shape = (dataset.count, *shrunk(dataset.shape, longest))
             layer = dataset.read(out_shape=shape, resampling=Resampling.average, masked=True)
-            percent = layer.max(axis=0).astype(np.float32) * (100 * dataset.scales[0])
-        return _paletted(frame.place(percent.round().astype(np.uint8).filled(NODATA), longest, NODATA), palette)
+            percent = to_percent(layer.max(axis=0), dataset.scales[0])
+        return paletted(frame.place(percent, longest, NODATA), palette)
 
     return _data_uri("image/png", draw, PROBABILITY_BYTES)
 
@@ -90,10 +87,32 @@ def ramp() -> np.ndarray:
     return np.asarray(colors)
 
 
-def _paletted(values: np.ndarray, palette: np.ndarray) -> bytes:
+def class_palette(legend: Legend) -> np.ndarray:
+    """Returns the colours of a raster of classes, uint8 [256, 4] RGBA; background and no data are transparent."""
+    palette = np.zeros((256, 4), np.uint8)
+    values = list(legend.values)[1:]
+    palette[values, :3], palette[values, 3] = legend.colors[1:], 255
+    return palette
+
+
+def probability_palette() -> np.ndarray:
+    """Returns the colours of `to_percent`, uint8 [256, 4] RGBA."""
+    palette = np.zeros((256, 4), np.uint8)
+    palette[:101] = ramp()
+    return palette
+
+
+def to_percent(layer: np.ma.MaskedArray, scale: float) -> np.ndarray:
+    """Returns whole percents of stored probabilities, uint8 [h, w], 255 without data; `scale` is the file's."""
+    percent = np.rint(layer.filled(0).astype(np.float32) * (100 * scale)).astype(np.uint8)
+    return np.where(np.ma.getmaskarray(layer), np.uint8(NODATA), percent)
+
+
+def paletted(values: np.ndarray, palette: np.ndarray, compress_level: int = 6) -> bytes:
+    """Returns a PNG of values, uint8 [h, w], with their colours, uint8 [256, 4] RGBA."""
     picture = Image.fromarray(values)
     picture.putpalette(palette.tobytes(), "RGBA")
-    return _encode(picture, "PNG", compress_level=6)
+    return _encode(picture, "PNG", compress_level=compress_level)
 
 
 def _encode(picture: Image.Image, form: str, **options: int) -> bytes:

@@ -1,0 +1,163 @@
+"""The rasters of a mapped scene that are shown as layers: their files, titles, colours and place."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flood_seg.errors import ModelError
+from flood_seg.imaging.gdal import open_raster, read_georeference
+from flood_seg.products.layers import Legend
+from flood_seg.products.page.frame import Frame
+from flood_seg.products.stac_item import RECORD
+from flood_seg.service.jobs.records import SCENE
+from flood_seg.service.problems import Problem
+from flood_seg.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from flood_seg.service.jobs.records import Job
+
+PROBABILITY = "probability"
+TITLES = {
+    SCENE: "Scene",
+    PROBABILITY: "Probability",
+    "mask": "Result",
+    "change": "Change since an earlier image",
+    "flood": "Flood and permanent water",
+    "differences": "Differences from the truth",
+}
+CLASSES = ("mask", "change", "flood", "differences")  # layers whose values are classes
+PICTURE = Path("tiles/scene.tif")  # of the scene, in the folder of the job; see `scene_picture`
+_RECORDS = 256  # of jobs that are kept in memory
+
+
+@dataclass(frozen=True)
+class JobRasters:
+    """The rasters of a job that has mapped its scene.
+
+    Attributes:
+        folder: of the job.
+        results: the folder that `flood-seg map` has written.
+        source: the file of the scene; None: it is not here.
+        spec: of the model.
+        record: the STAC item of the scene.
+    """
+
+    folder: Path
+    results: Path
+    source: Path | None
+    spec: ModelSpec
+    record: dict[str, Any]
+
+    @classmethod
+    def of(cls, job: Job) -> JobRasters:
+        """Returns the rasters of a job.
+
+        Raises:
+            Problem: 409, it has not mapped its scene yet, or never will.
+        """
+        try:
+            changed = (job.results / RECORD).stat().st_mtime_ns
+        except OSError:
+            raise _unmapped(job) from None
+        return _read(job.folder, job.results, job.request.inputs.get(SCENE, ""), changed)
+
+    @cached_property
+    def frame(self) -> Frame:
+        """Where the scene lies; its `ground` is None where it is not georeferenced."""
+        return Frame(self)
+
+    @cached_property
+    def georeference(self) -> dict[str, Any]:
+        """Of the scene: entries of rasterio's profile."""
+        return read_georeference(self.results / "mask.tif", self.height, self.width)
+
+    @property
+    def height(self) -> int:
+        """Of the scene, in pixels."""
+        return self._size[0]
+
+    @property
+    def width(self) -> int:
+        """Of the scene, in pixels."""
+        return self._size[1]
+
+    @cached_property
+    def _size(self) -> tuple[int, int]:
+        with open_raster(self.results / "mask.tif") as dataset:
+            height, width = dataset.shape
+        return height, width
+
+    def names(self) -> list[str]:
+        """Returns the names of the layers that the job has."""
+        return [name for name in TITLES if (self.source if name == SCENE else self.path(name).is_file())]
+
+    def path(self, layer: str) -> Path:
+        """Returns the file of a layer, which need not exist."""
+        return self.folder / PICTURE if layer == SCENE else self.results / f"{layer}.tif"
+
+    def check(self, layer: str) -> None:
+        """Checks that the job has a layer.
+
+        Raises:
+            Problem: 404, it does not.
+        """
+        if layer not in (known := self.names()):
+            raise Problem(HTTPStatus.NOT_FOUND, f"layer {layer[:40]}: the job has none; it has {', '.join(known)}")
+
+    def title(self, layer: str) -> str:
+        """Returns what readers call a layer."""
+        if layer == PROBABILITY and self.spec.task == "binary":
+            return f"Probability of {self.spec.class_names[1]}"
+        return TITLES[layer]
+
+    def legend(self, layer: str) -> Legend:
+        """Returns the classes of a layer of classes; raises ImageError where its file is damaged."""
+        if layer == "mask":
+            return Legend.of(self.spec)
+        with open_raster(self.path(layer)) as dataset:
+            return Legend.read(dataset)
+
+    def bands(self) -> list[str]:
+        """Returns the classes that the bands of probability.tif are of."""
+        names = self.spec.class_names
+        return list(names[1:] if self.spec.task == "binary" else names)
+
+    def color(self, band: int) -> tuple[int, int, int]:
+        """Returns the colour of the class that a band of probability.tif, from 1, is of."""
+        return Legend.of(self.spec).colors[band if self.spec.task == "binary" else band - 1]
+
+    @property
+    def threshold(self) -> float | None:
+        """Above which a pixel is foreground in the result; None: there are several classes."""
+        found = self.record["properties"].get("flood_seg:threshold")
+        return None if found is None or self.spec.task != "binary" else float(found)
+
+
+@lru_cache(_RECORDS)
+def _read(folder: Path, results: Path, source: str, changed: int) -> JobRasters:
+    """Reads the record of a finished scene; `changed` is when it was written."""
+    try:
+        record = json.loads((results / RECORD).read_text("utf-8"))
+        spec = ModelSpec.from_json(record["properties"]["flood_seg:model_spec"])
+    except (OSError, ValueError, KeyError, TypeError, ModelError) as error:
+        raise Problem(HTTPStatus.NOT_FOUND, "the result of the job is damaged; run it again") from error
+    places = [folder / source, Path(record.get("assets", {}).get(SCENE, {}).get("href", ""))]  # of an address: a copy
+    there = next((path for path in places if path.is_file()), None)
+    return JobRasters(folder, results, there, spec, record)
+
+
+def _unmapped(job: Job) -> Problem:
+    what = f"the job has not mapped its scene yet, it is {job.state.status}; wait for /jobs/{job.id}/events"
+    if job.state.is_finished:
+        what = f"the job is {job.state.status} and has no map; GET /jobs/{job.id} says why"
+    return Problem(HTTPStatus.CONFLICT, what)
+
+
+def damaged(layer: str) -> Problem:
+    """Returns the problem that a file of the results cannot be read, which is no fault of the request."""
+    return Problem(HTTPStatus.NOT_FOUND, f"layer {layer}: its file is damaged or was removed; run the job again")
