@@ -27,11 +27,8 @@ class Service:
         metrics: of this process.
         ready: whether requests are accepted; False while it stops.
         access: decides who a caller is.
-<<<<<<< HEAD
         lane: that images of requests pass.
-=======
         desk: reads rasters and vectors of jobs.
->>>>>>> svc_tiles
     """
 
     config: ServeConfig
@@ -39,11 +36,8 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     ready: bool = True
     access: Access = field(init=False)
-<<<<<<< HEAD
     lane: Lane = field(init=False)
-=======
     desk: Desk = field(default_factory=Desk)
->>>>>>> svc_tiles
 
     def __post_init__(self) -> None:
         self.access = Access.of(self.config.serve)
