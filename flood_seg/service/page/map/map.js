@@ -1,39 +1,34 @@
-// The map of a scene: tiles of the service, polygons, a slider across two layers.
+// The map of a scene: tiles of the service, polygons, a line that moves between two layers.
 
 import { address, json } from "../base/api.js";
-import { element, say, slider } from "../base/dom.js";
-import { percent, t } from "../base/i18n.js";
+import { element, say } from "../base/dom.js";
+import { t } from "../base/i18n.js";
 import { addBase } from "./base_map.js";
+import { LayerRow } from "./layer_row.js";
 import { Polygons } from "./polygons.js";
 import { Swipe } from "./swipe.js";
+import { tintedLayer } from "./tinted.js";
 
-// Of all layers that a job may have, from the lowest to the highest: the file that tells that it has, and whether it is shown at first.
-const LAYERS = [
-  { name: "before", file: "before/item.json", opacity: 1 },
-  { name: "scene", file: "item.json", shown: true, opacity: 1 },
-  { name: "probability", file: "probability.tif", opacity: 0.8 },
-  { name: "mask", file: "mask.tif", shown: true, opacity: 0.6 },
-  { name: "flood", file: "flood.tif", opacity: 0.8 },
-  { name: "change", file: "change.tif", opacity: 0.8 },
-  { name: "truth", file: "truth.json", shown: true, opacity: 0.6 },
-  { name: "differences", file: "differences.tif", opacity: 0.9 },
-];
-const DELAY = 120; // milliseconds without a movement of the threshold before tiles are asked for
+// From the lowest to the highest; which of them a job has, the service tells.
+const LAYERS = ["before", "scene", "probability", "flood", "change", "mask", "truth", "differences"];
+const SHOWN = ["scene", "mask", "truth"]; // at first
+const OPACITY = { before: 1, scene: 1 }; // of the others 0.6
+const RED = "#d7263d"; // of the prediction, whose colour in files is that of its class
 
 export class SceneMap {
-  // `box`: the element; `item`: the STAC item of the result; `files`: those of the job.
-  constructor(box, job, { item, files, service }) {
-    Object.assign(this, { box, job, item, service, layers: new Map(), swipe: null });
-    const there = new Set(files.map(({ name }) => name));
-    this.available = LAYERS.filter(({ file }) => there.has(file));
-    this.georeferenced = Boolean(item.properties["flood_seg:area_m2"]);
+  // `box`: the element; `item`: the STAC item of the result.
+  constructor(box, job, { item, service }) {
+    Object.assign(this, { box, job, item, service, rows: new Map(), swipe: null });
   }
 
   // Draws the map; returns the controls of its layers.
   async start() {
-    const tiles = Object.fromEntries(await Promise.all(this.available.map(async ({ name }) =>
-      [name, await json(`jobs/${this.job.id}/tiles/${name}/tilejson.json`)])));
-    const { bounds: [west, south, east, north] } = tiles.scene;
+    const { layers } = await json(`jobs/${this.job.id}/tiles`);
+    const names = LAYERS.filter((name) => layers.some((layer) => layer.name === name));
+    const found = await Promise.all(names.map((name) => json(`jobs/${this.job.id}/tiles/${name}/tilejson.json`)));
+    this.tiles = new Map(names.map((name, place) => [name, found[place]]));
+    const [{ crs, extent: [west, south, east, north] }] = found;
+    this.georeferenced = crs === "mercator";
     this.bounds = L.latLngBounds([[south, west], [north, east]]);
     this.map = L.map(this.box, { crs: this.georeferenced ? L.CRS.EPSG3857 : L.CRS.Simple, attributionControl: false, zoomControl: false,
       zoomSnap: 0.25, zoomDelta: 0.5, minZoom: -20, maxZoom: 30, maxBounds: this.georeferenced ? undefined : this.bounds.pad(1) });
@@ -45,12 +40,12 @@ export class SceneMap {
       L.control.scale({ imperial: false, maxWidth: 140 }).addTo(this.map);
       addBase(this.map, this.service.config);
     }
-    const rows = this.available.map((layer, place) => this.addLayer(layer, tiles[layer.name], 300 + place));
-    this.polygons = new Polygons(this.map, this.job, { georeferenced: this.georeferenced });
+    names.forEach((name, place) => this.addLayer(name, 300 + place));
+    this.polygons = new Polygons(this.map, this.job, this.georeferenced);
     this.watcher = new ResizeObserver(() => this.map.invalidateSize({ animate: false }));
     this.watcher.observe(this.box);
     return element("section", { "aria-labelledby": "layers" }, element("h2", { id: "layers" }, t("layers")),
-      this.polygons.control, ...rows.reverse(), this.swipeControl());
+      this.polygons.control, ...[...this.rows.values()].reverse().map((row) => row.element), this.compare(names));
   }
 
   fit() {
@@ -71,75 +66,43 @@ export class SceneMap {
     control.addTo(this.map);
   }
 
-  addLayer({ name, shown = false, opacity }, tiles, order) {
+  addLayer(name, order) {
     this.map.createPane(name).style.zIndex = order;
-    const layer = this.tileLayer(name, tiles);
-    this.layers.set(name, layer);
-    const pane = this.map.getPane(name);
-    const box = element("input", { type: "checkbox", checked: shown });
-    const strength = element("input", { type: "range", min: 0, max: 1, step: 0.05, value: opacity, "aria-label": t("map.opacity", { name: t(`layer.${name}`) }) });
-    const apply = () => {
-      pane.style.opacity = strength.value;
-      strength.disabled = !box.checked;
-      if (box.checked !== this.map.hasLayer(this.layers.get(name))) this.map[box.checked ? "addLayer" : "removeLayer"](this.layers.get(name));
-    };
-    box.addEventListener("change", apply);
-    strength.addEventListener("input", apply);
-    apply();
-    return element("div", { className: "layer" },
-      element("label", {}, box, element("span", { className: `swatch ${name}` }), element("span", {}, t(`layer.${name}`))),
-      element("div", {}, strength), name === "probability" ? this.threshold(box, apply) : null);
+    const { legend, threshold } = this.tiles.get(name);
+    const isRed = name === "mask" && legend.length === 1;
+    const make = (query) => this.tileLayer(name, query, isRed ? RED : null);
+    const row = new LayerRow(this.map, name, { make, shown: SHOWN.includes(name), opacity: OPACITY[name] ?? 0.6,
+      legend: isRed ? [{ ...legend[0], color: RED }] : legend, threshold: name === "probability" ? threshold : null });
+    this.rows.set(name, row);
   }
 
-  tileLayer(name, { minzoom, maxzoom }, query = {}) {
+  tileLayer(name, query, color) {
+    const { minzoom, maxzoom } = this.tiles.get(name);
     const url = decodeURI(address(`jobs/${this.job.id}/tiles/${name}/{z}/{x}/{y}.png`, query));
+    // Without georeference, zoom 0 of Leaflet has a pixel of the screen for one of the scene, as has the service's last one.
     const zooms = this.georeferenced ? { minNativeZoom: minzoom, maxNativeZoom: maxzoom }
       : { minNativeZoom: minzoom - maxzoom, maxNativeZoom: 0, zoomOffset: maxzoom };
-    this.tiles ??= {};
-    this.tiles[name] = { minzoom, maxzoom };
-    return L.tileLayer(url, { pane: name, bounds: this.bounds, minZoom: -20, maxZoom: 30, ...zooms, alt: "", keepBuffer: 1 });
-  }
-
-  // The mask at a threshold in the place of the probabilities; the old tiles stay until the new ones are there.
-  threshold(box, apply) {
-    let timer = null;
-    const show = (value) => {
-      const old = this.layers.get("probability");
-      const next = this.tileLayer("probability", this.tiles.probability, { threshold: value });
-      this.layers.set("probability", next);
-      box.checked = true;
-      next.once("load", () => old.remove());
-      apply();
-    };
-    const start = this.item.properties["flood_seg:threshold"] ?? 0.5;
-    const control = slider({ label: t("map.threshold"), min: 0.01, max: 0.99, step: 0.01, value: start, text: percent,
-      change: (value) => { clearTimeout(timer); timer = setTimeout(() => show(value), DELAY); } });
-    const ramp = element("button", { type: "button", className: "quiet" }, t("map.ramp"));
-    ramp.addEventListener("click", () => {
-      control.set(start);
-      show(null);
-    });
-    return element("div", { className: "threshold" }, control.element, ramp);
+    const options = { pane: name, bounds: this.bounds, minZoom: -20, maxZoom: 30, keepBuffer: 1, ...zooms };
+    return color ? tintedLayer(url, color, options) : L.tileLayer(url, options);
   }
 
   // Two layers side by side, with a line between them that moves.
-  swipeControl() {
-    const names = this.available.map(({ name }) => name);
+  compare(names) {
     if (names.length < 2) return null;
     const options = (chosen) => {
       const select = element("select", {}, ...names.map((name) => element("option", { value: name }, t(`layer.${name}`))));
       select.value = chosen;
       return select;
     };
-    const left = options("scene");
-    const right = options("mask");
-    if (names.includes("before")) [left.value, right.value] = ["before", "scene"];
+    const earlier = names.includes("before");
+    const left = options(earlier ? "before" : "scene");
+    const right = options(earlier ? "scene" : "mask");
     const on = element("input", { type: "checkbox" });
     const update = () => {
       this.swipe?.remove();
       this.swipe = null;
       if (!on.checked || left.value === right.value) return;
-      for (const name of [left.value, right.value]) if (!this.map.hasLayer(this.layers.get(name))) this.layers.get(name).addTo(this.map);
+      for (const name of [left.value, right.value]) this.rows.get(name).shown = true;
       this.swipe = new Swipe(this.map, { left: [left.value], right: [right.value], label: t("map.swipe") });
       say(t("map.swiped", { left: t(`layer.${left.value}`), right: t(`layer.${right.value}`) }));
     };

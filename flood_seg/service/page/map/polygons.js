@@ -9,10 +9,10 @@ const LISTED = 8;
 const STYLE = { color: "#b3001b", weight: 2, fillOpacity: 0.01 }; // filled a little, so that a click inside counts
 
 export class Polygons {
-  constructor(map, job, { georeferenced }) {
+  constructor(map, job, georeferenced) {
     Object.assign(this, { map, job, georeferenced });
     map.createPane("polygons").style.zIndex = 450;
-    this.layer = L.geoJSON([], { pane: "polygons", style: STYLE }).addTo(map);
+    this.layer = L.geoJSON([], { pane: "polygons", style: STYLE, coordsToLatLng: (point) => this.place(point) }).addTo(map);
     this.layer.bindPopup(({ feature }) => this.popup(feature.properties));
     this.list = element("ul", { className: "areas" });
     this.note = element("p", { className: "note", role: "status" });
@@ -26,13 +26,26 @@ export class Polygons {
     this.read();
   }
 
+  // The part of the world in view, west to east, which may cross the antimeridian.
+  view() {
+    const bounds = this.map.getBounds();
+    const [south, north] = [bounds.getSouth(), bounds.getNorth()];
+    let [west, east] = [bounds.getWest(), bounds.getEast()];
+    if (this.georeferenced) [west, east] = east - west >= 360 ? [-180, 180] : [west, east].map((one) => L.Util.wrapNum(one, [-180, 180], true));
+    return [west, south, east, north].join();
+  }
+
+  // On the side of the antimeridian that is in view.
+  place([x, y]) {
+    const turns = this.georeferenced ? Math.round((this.map.getCenter().lng - x) / 360) : 0;
+    return L.latLng(y, x + 360 * turns);
+  }
+
   async read() {
     this.reading?.abort();
     this.reading = new AbortController();
-    const bounds = this.map.getBounds();
-    const bbox = [bounds.getWest(), bounds.getSouth(), bounds.getEast(), bounds.getNorth()].join();
     try {
-      const found = await json(`jobs/${this.job.id}/features`, { query: { bbox, limit: LIMIT, collection: "areas" }, signal: this.reading.signal });
+      const found = await json(`jobs/${this.job.id}/features`, { query: { bbox: this.view(), limit: LIMIT, collection: "areas", crs: this.georeferenced ? "CRS84" : "pixels" }, signal: this.reading.signal });
       this.draw(found);
     } catch (error) {
       if (error instanceof Problem) this.note.textContent = `${error.headline} ${error.detail}`;

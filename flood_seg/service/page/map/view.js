@@ -30,7 +30,7 @@ export function showScene(root, service, id) {
     const box = element("div", { id: "map", role: "application", "aria-label": t("map.label") });
     const panel = element("aside", { "aria-label": t("map.panel") });
     root.replaceChildren(title, element("div", { className: "scene-map" }, box, panel));
-    map = new SceneMap(box, job, { item, files, service });
+    map = new SceneMap(box, job, { item, service });
     const layers = await map.start();
     panel.append(warnings(job), layers, ...figures({ item, change, flood, areas, impact, truth }, (place) => map.show(place)),
       exports(job, files), remove(job));

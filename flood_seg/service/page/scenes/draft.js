@@ -3,7 +3,13 @@
 import { upload } from "../base/api.js";
 import { guessRole } from "./roles.js";
 
-export const draft = { files: [], sending: null }; // files: { file, role }; sending: { share, abort }
+export const draft = { files: [], sending: null, key: newKey() }; // files: { file, role }; sending: { share, abort }
+
+// crypto.randomUUID is missing where a service in the local network is reached without HTTPS.
+function newKey() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 const listeners = new Set();
 
 export function watchDraft(listener) {
@@ -11,7 +17,11 @@ export function watchDraft(listener) {
   return () => listeners.delete(listener);
 }
 
-export const draftChanged = () => listeners.forEach((listener) => listener());
+// Tells all that show the draft; it is another request from then on.
+export function draftChanged() {
+  if (!draft.sending) draft.key = newKey();
+  listeners.forEach((listener) => listener());
+}
 
 export function addToDraft(files) {
   for (const file of files) draft.files.push({ file, role: guessRole(file.name, draft.files.map(({ role }) => role)) });
@@ -25,14 +35,15 @@ export async function sendDraft(texts) {
   for (const { file, role } of draft.files) form.append(role, file, file.name);
   const abort = new AbortController();
   draft.sending = { share: 0, abort };
-  draftChanged();
+  listeners.forEach((listener) => listener());
   try {
     const progress = (share) => { draft.sending.share = share; draftChanged(); };
-    const job = await upload("jobs", form, { progress, signal: abort.signal });
+    const job = await upload("jobs", form, { progress, signal: abort.signal, headers: { "Idempotency-Key": draft.key } });
     draft.files = [];
+    draft.key = newKey();
     return job;
   } finally {
     draft.sending = null;
-    draftChanged();
+    listeners.forEach((listener) => listener());
   }
 }
