@@ -107,7 +107,9 @@ class Legend:
         colors = {value: (*color, 255) for value, color in zip(self.values, self.colors, strict=True)}
         out.write_colormap(1, colors | {NODATA: (0, 0, 0, 0)})
         out.set_band_description(1, "class")
-        out.update_tags(1, **{f"{_CLASS_TAG}{value}": name for value, name in zip(self.values, self.names, strict=True)})
+        out.update_tags(
+            1, **{f"{_CLASS_TAG}{value}": name for value, name in zip(self.values, self.names, strict=True)}
+        )
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from flood_seg.errors import FloodSegError
 from flood_seg.service.monitoring.requests import ObservedRequests
 from flood_seg.service.monitoring.traces import telemetry
 from flood_seg.service.problems import Problem
-from flood_seg.service.routes import health, models, page, predict, session, tiles
+from flood_seg.service.routes import features, health, models, page, predict, session, tiles
 from flood_seg.service.security.body import BodyLimits
 from flood_seg.service.security.headers import SecurityHeaders
 from flood_seg.service.security.origin import SameOrigin
@@ -25,7 +25,7 @@ from flood_seg.version import __version__
 if TYPE_CHECKING:
     from flood_seg.service.state import Service
 
-ROUTERS = (page.router, session.router, models.router, health.router, predict.router, tiles.router)
+ROUTERS = (page.router, session.router, models.router, health.router, predict.router, tiles.router, features.router)
 
 
 def create_app(service: Service) -> FastAPI:

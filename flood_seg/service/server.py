@@ -38,7 +38,10 @@ def run_server(app: FastAPI, service: Service) -> None:
         ssl_certfile=options.security.tls_certificate, ssl_keyfile=options.security.tls_key,
     )  # fmt: skip
     with sigterm_as_interrupt(), suppress(KeyboardInterrupt):  # uvicorn raises the signal once more in the end
-        _Server(config, service).run(sockets=[listener])
+        try:
+            _Server(config, service).run(sockets=[listener])
+        finally:
+            service.desk.close()
 
 
 class _Server(uvicorn.Server):

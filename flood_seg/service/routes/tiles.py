@@ -9,12 +9,13 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
+from flood_seg.service.jobs.records import SCENE
 from flood_seg.service.jobs.store import JobStore
 from flood_seg.service.problems import Problem
 from flood_seg.service.security.auth import allowed
 from flood_seg.service.state import ServiceOf
 from flood_seg.service.tiles.drawing import MEDIA_TYPE, Style, draw_tile, etag
-from flood_seg.service.tiles.rasters import PROBABILITY, SCENE, JobRasters, damaged
+from flood_seg.service.tiles.rasters import PROBABILITY, JobRasters, damaged
 from flood_seg.service.tiles.readers import MAX_ZOOM, Plane, Pyramid, Tile
 from flood_seg.service.tiles.tilejson import TileJson, describe_layer
 from flood_seg.service.tiles.wmts import WmtsLayer, capabilities

@@ -14,7 +14,7 @@ from flood_seg.resources import cores
 from flood_seg.service.problems import Problem
 from flood_seg.service.tiles.rasters import PICTURE, JobRasters
 from flood_seg.service.tiles.readers import Readers
-from flood_seg.service.tiles.scene_picture import write_picture
+from flood_seg.service.tiles.scene_picture import Stopped, write_picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +41,7 @@ class Desk:
         self._pictures: dict[Path, Future[None]] = {}
         self._lock = threading.Lock()
         self._waiting = 0
+        self._stop = threading.Event()
 
     async def run(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         """Does work in one of the threads, and returns its result.
@@ -70,12 +71,15 @@ class Desk:
             await asyncio.wait_for(asyncio.shield(made), PICTURE_SECONDS)
         except TimeoutError:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "the picture of the scene is being made; ask again") from None
+        except Stopped:
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "the service is stopping") from None
         except (FloodSegError, OSError) as error:
             detail = "the scene cannot be shown, its file is damaged or was removed"
             raise Problem(HTTPStatus.NOT_FOUND, detail) from error
 
     def close(self) -> None:
-        """Ends the threads once they have done what was begun."""
+        """Ends the threads; tiles that were begun are finished, a picture is not."""
+        self._stop.set()
         for threads in (self._painter, self._threads):
             threads.shutdown(wait=False, cancel_futures=True)
 
@@ -90,7 +94,7 @@ class Desk:
     def _paint(self, rasters: JobRasters, path: Path) -> None:
         try:
             if not path.is_file():
-                write_picture(rasters, path)
+                write_picture(rasters, path, self._stop)
             if not rasters.results.is_dir():  # the job was removed meanwhile
                 shutil.rmtree(rasters.folder, ignore_errors=True)
         finally:

@@ -15,7 +15,8 @@ from flood_seg.errors import ImageError
 from flood_seg.imaging.gdal import open_raster
 from flood_seg.products.layers import NODATA
 from flood_seg.products.page.pictures import class_palette, paletted, probability_palette, to_percent
-from flood_seg.service.tiles.rasters import PROBABILITY, SCENE, JobRasters, damaged
+from flood_seg.service.jobs.records import SCENE
+from flood_seg.service.tiles.rasters import PROBABILITY, JobRasters, damaged
 from flood_seg.service.tiles.readers import Pyramid, Readers, Tile
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _classes(values: np.ndarray, palette: np.ndarray) -> bytes:
 
 def _picture(bands: np.ma.MaskedArray) -> bytes:
     """Draws red, green and blue."""
-    valid = ~np.ma.getmaskarray(bands).any(axis=0)
+    valid = np.asarray(~np.ma.getmaskarray(bands).any(axis=0))
     if not valid.any():
         return empty(len(valid))
     channels = list(bands.filled(0))

@@ -118,7 +118,7 @@ class Readers(threading.local):
     """The files that a thread has open."""
 
     def __init__(self) -> None:
-        self._open: OrderedDict[Any, Reader] = OrderedDict()
+        self._open: OrderedDict[Any, Reader] = OrderedDict()  # a reader does not close a dataset that it was given
 
     def read(self, path: Path, pyramid: Pyramid, tile: Tile, resampling: Resampling) -> np.ma.MaskedArray:
         """Returns all bands of a raster on a tile, masked where it has no data [bands, size, size].
@@ -134,32 +134,38 @@ class Readers(threading.local):
         Raises:
             ImageError: the file is missing or damaged.
         """
+        with raster_errors(path), import_rasterio().Env():  # by which GDAL's warnings are not printed
+            draw = self._in_pixels if pyramid.plane == "pixels" else self._in_mercator
+            return draw(path, pyramid, tile, resampling)
+
+    def _in_pixels(self, path: Path, pyramid: Pyramid, tile: Tile, resampling: Resampling) -> np.ma.MaskedArray:
+        side = pyramid.side(tile)
+        left, top = tile.x * side, tile.y * side
+        kind: Resampling = "nearest" if pyramid.ratio(tile) < 1 else resampling  # neighbours beyond it are not read
+        found: np.ma.MaskedArray = self._reader(path, "pixels", None).part(
+            (left, top + side, left + side, top), width=tile.size, height=tile.size, resampling_method=kind
+        ).array  # fmt: skip
+        return found
+
+    def _in_mercator(self, path: Path, pyramid: Pyramid, tile: Tile, resampling: Resampling) -> np.ma.MaskedArray:
+        """Warps once, to the pixels of the tile, from the overview that GDAL's own programs would take."""
         from rasterio.transform import from_bounds
         from rio_tiler.errors import TileOutsideBounds
 
-        with raster_errors(path), import_rasterio().Env():  # by which GDAL's warnings are not printed
-            if pyramid.plane == "pixels":
-                reader = self._reader(path, "pixels", None)
-                kind: Resampling = "nearest" if pyramid.ratio(tile) < 1 else resampling
-                left, top, side = tile.x * pyramid.side(tile), tile.y * pyramid.side(tile), pyramid.side(tile)
-                box = left, top + side, left + side, top
-                found: np.ma.MaskedArray = reader.part(
-                    box, width=tile.size, height=tile.size, resampling_method=kind
-                ).array
-                return found
-            levels = [-1, *self._reader(path, "mercator", None).dataset.overviews(1)]
-            ratio = pyramid.ratio(tile) + 0.1
-            level = max((number for number, factor in enumerate(levels) if factor <= ratio), default=0)
-            reader = self._reader(path, "mercator", level - 1 if level else None)
-            bounds = mercator().xy_bounds(_coordinates(tile))
-            grid = {"transform": from_bounds(*bounds, tile.size, tile.size), "width": tile.size, "height": tile.size}
-            try:
-                return reader.tile(
-                    tile.x, tile.y, tile.z, tilesize=tile.size, reproject_method=resampling,
-                    vrt_options={**grid, "tolerance": TOLERANCE},
-                ).array  # fmt: skip
-            except TileOutsideBounds:  # in a corner of the rectangle around a turned raster
-                return _nothing(reader.dataset, tile.size)
+        dataset: Any = self._reader(path, "mercator", None).dataset
+        factors, ratio = [1, *dataset.overviews(1)], pyramid.ratio(tile) + 0.1
+        level = max((number for number, factor in enumerate(factors) if factor <= ratio), default=0)
+        bounds = mercator().xy_bounds(_coordinates(tile))
+        grid = {"transform": from_bounds(*bounds, tile.size, tile.size), "width": tile.size, "height": tile.size}
+        try:
+            found: np.ma.MaskedArray = self._reader(path, "mercator", level - 1 if level else None).tile(
+                tile.x, tile.y, tile.z, tilesize=tile.size, reproject_method=resampling,
+                vrt_options={**grid, "tolerance": TOLERANCE},
+            ).array  # fmt: skip
+        except TileOutsideBounds:  # in a corner of the rectangle around a turned raster
+            shape = dataset.count, tile.size, tile.size
+            found = np.ma.MaskedArray(np.zeros(shape, dataset.dtypes[0]), mask=True)
+        return found
 
     def _reader(self, path: Path, plane: Plane, overview: int | None) -> Reader:
         from rio_tiler.io import ImageReader, Reader
@@ -179,9 +185,8 @@ class Readers(threading.local):
         return self._open[key]
 
     def _close(self, key: Any) -> None:
-        reader = self._open.pop(key)
-        reader.close()
-        reader.dataset.close()
+        dataset: Any = self._open.pop(key).dataset
+        dataset.close()
 
 
 def mercator() -> TileMatrixSet:
@@ -195,7 +200,3 @@ def _coordinates(tile: Tile) -> Any:
     from morecantile import Tile as Coordinates
 
     return Coordinates(tile.x, tile.y, tile.z)
-
-
-def _nothing(dataset: Any, size: int) -> np.ma.MaskedArray:
-    return np.ma.masked_all((dataset.count, size, size), dataset.dtypes[0])

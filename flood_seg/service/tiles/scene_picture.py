@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,14 +32,20 @@ _FORMAT: dict[str, Any] = {
 _ENVIRONMENT = {"GDAL_TIFF_INTERNAL_MASK": True, "JPEG_QUALITY_OVERVIEW": 90, "GDAL_NUM_THREADS": "ALL_CPUS"}
 
 
-def write_picture(rasters: JobRasters, path: Path) -> None:
+class Stopped(Exception):
+    """The picture was not finished, since the service stops."""
+
+
+def write_picture(rasters: JobRasters, path: Path, stop: threading.Event) -> None:
     """Writes the scene with the colours that it has in map.html, a tiled JPEG in a GeoTIFF.
 
     Args:
         rasters: of a job whose scene is here.
         path: of the file, which is there whole or not at all.
+        stop: ends the work when it is set.
 
     Raises:
+        Stopped: it was set.
         ImageError: the scene cannot be read, or is not the one that was mapped.
         OutputError: the file cannot be written.
     """
@@ -54,6 +61,8 @@ def write_picture(rasters: JobRasters, path: Path) -> None:
         with atomic_path(path) as temporary, rasterio.Env(**_ENVIRONMENT):
             with rasterio.open(temporary, "w", **profile) as out:
                 for box in _parts(scene.height, scene.width):
+                    if stop.is_set():
+                        raise Stopped
                     raster = scene.read(box)
                     window = ((box.row, box.row + box.height), (box.col, box.col + box.width))
                     picture = to_picture(raster.values, names, limits)

@@ -56,7 +56,8 @@ def capabilities(title: str, layers: Sequence[WmtsLayer], pyramid: Pyramid, addr
         _add_layer(contents, layer, pyramid)
     _add_matrices(contents, pyramid)
     _element(root, "ServiceMetadataURL", {"xlink:href": address})
-    return Xml.tostring(root, encoding="utf-8", xml_declaration=True)
+    document: bytes = Xml.tostring(root, encoding="utf-8", xml_declaration=True)
+    return document
 
 
 def _add_layer(contents: Xml.Element, layer: WmtsLayer, pyramid: Pyramid) -> None:
@@ -90,7 +91,7 @@ def _add_matrices(contents: Xml.Element, pyramid: Pyramid) -> None:
     _element(node, "ows:Identifier", text=MATRIX_SET)
     _element(node, "ows:SupportedCRS", text="urn:ogc:def:crs:EPSG::3857")
     _element(node, "WellKnownScaleSet", text="urn:ogc:def:wkss:OGC:1.0:GoogleMapsCompatible")
-    left, _, _, top = mercator().xy_bounds(0, 0, 0)
+    left, top = mercator().matrix(0).pointOfOrigin
     for level in range(pyramid.minzoom, pyramid.maxzoom + 1):
         scale = mercator().matrix(level).cellSize / SCREEN_PIXEL
         matrix = _element(node, "TileMatrix")
