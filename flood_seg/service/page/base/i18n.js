@@ -48,8 +48,11 @@ const significant = (value) =>
 // Small shares keep a digit that is not zero: 0.03 % of a scene may be a drowned village.
 export function percent(share) {
   const digits = share > 0 && share < 0.001 ? 3 : 1;
-  return new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: digits }).format(share);
+  return new Intl.NumberFormat(language, { style: "percent", minimumFractionDigits: digits, maximumFractionDigits: digits }).format(share);
 }
+
+// Of a setting, in whole percent.
+export const setting = (share) => new Intl.NumberFormat(language, { style: "percent" }).format(share);
 
 // An area in m²; without georeference in pixels.
 export function area(value, georeferenced = true) {
@@ -61,7 +64,7 @@ export function area(value, georeferenced = true) {
 
 export function bytes(value) {
   const units = ["byte", "kilobyte", "megabyte", "gigabyte"];
-  const power = Math.min(units.length - 1, value > 0 ? Math.floor(Math.log10(value) / 3) : 0);
+  const power = Math.min(units.length - 1, Math.max(1, Math.floor(Math.log10(Math.max(1, value)) / 3)));
   const options = { style: "unit", unit: units[power], maximumSignificantDigits: 3 };
   return new Intl.NumberFormat(language, options).format(value / 1000 ** power);
 }

@@ -9,6 +9,21 @@ export function figures({ item, change, flood, areas, impact, truth }, show) {
     impact && affected(impact), impact?.places?.length ? places(impact, show) : null].filter(Boolean);
 }
 
+// What a coordinator asks first, in large figures.
+export function headline({ item, flood, impact }) {
+  const { properties } = item;
+  const squares = properties["flood_seg:area_m2"];
+  const [, [name, share]] = Object.entries(properties["flood_seg:shares"]);
+  const found = [[className(name), squares ? area(squares[name]) : percent(share)]];
+  const square = flood?.classes.flood.area_m2;
+  if (square !== undefined && square !== null) found.push([t("figures.flood"), area(square)]);
+  const { people, buildings_touched: buildings, places_cut_off: places } = impact?.total ?? {};
+  if (people !== undefined) found.push([t("impact.people"), number(Math.round(people))]);
+  if (buildings !== undefined) found.push([t("impact.buildings"), number(buildings)]);
+  if (places !== undefined) found.push([t("impact.places_cut_off"), number(places)]);
+  return element("dl", { className: "headline" }, ...found.map(([what, value]) => element("div", {}, element("dt", {}, what), element("dd", {}, value))));
+}
+
 function section(id, title, ...children) {
   return element("section", { "aria-labelledby": id }, element("h2", { id }, title), ...children);
 }
@@ -76,12 +91,12 @@ function places({ places: found }, show) {
   const state = (place) => {
     if (place.under_water) return "under_water";
     if (place.cut_off) return "cut_off";
-    if (place.detour_km > 0) return "detour";
+    if (place.detour_km >= 0.05) return "detour";
     return place.cut_off === false && !place.over_unobserved ? "reached" : "unknown";
   };
   return section("places", t("places.title"), table([t("places.name"), t("places.state")], found.map((place) => {
     const button = element("button", { type: "button", className: "quiet" }, place.name);
-    button.addEventListener("click", () => show([place.longitude, place.latitude]));
+    button.addEventListener("click", () => show([place.longitude, place.latitude], place.name));
     return [button, element("span", { className: `state ${state(place)}` }, t(`places.${state(place)}`, { km: number(place.detour_km ?? 0, 1) }))];
   })));
 }

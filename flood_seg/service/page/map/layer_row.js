@@ -1,7 +1,7 @@
 // A layer of the map with its controls: whether it is shown, how strongly, what its colours mean, at which threshold.
 
 import { element, slider } from "../base/dom.js";
-import { className, has, percent, t } from "../base/i18n.js";
+import { className, has, setting, t } from "../base/i18n.js";
 
 const DELAY = 120; // milliseconds without a movement of the threshold before tiles are asked for
 
@@ -9,19 +9,20 @@ export class LayerRow {
   // `make` returns the layer with a query for its tiles; `threshold`: of the result, null: the layer has none.
   constructor(map, name, { make, shown, opacity, legend, threshold }) {
     Object.assign(this, { map, name, make, layer: make({}) });
+    this.element = element("div", { className: "layer" });
     const pane = map.getPane(name);
     this.box = element("input", { type: "checkbox", checked: shown });
     this.strength = element("input", { type: "range", min: 0, max: 1, step: 0.05, value: opacity, "aria-label": t("map.opacity", { name: t(`layer.${name}`) }) });
     const fade = () => {
       pane.style.opacity = this.strength.value;
-      this.strength.setAttribute("aria-valuetext", percent(Number(this.strength.value)));
+      this.strength.setAttribute("aria-valuetext", setting(Number(this.strength.value)));
     };
     this.box.addEventListener("change", () => this.apply());
     this.strength.addEventListener("input", fade);
     fade();
     this.apply();
-    this.element = element("div", { className: "layer" }, element("label", {}, this.box, element("span", {}, t(`layer.${name}`))),
-      element("div", {}, this.strength), threshold === null ? colors(name, legend) : this.threshold(threshold, legend));
+    this.element.append(element("label", {}, this.box, element("span", {}, t(`layer.${name}`))),
+      element("div", { className: "of-shown" }, this.strength, threshold === null ? colors(legend) : this.threshold(threshold, legend)));
   }
 
   set shown(shown) {
@@ -30,7 +31,7 @@ export class LayerRow {
   }
 
   apply() {
-    this.strength.disabled = !this.box.checked;
+    this.element.classList.toggle("shown", this.box.checked);
     if (this.box.checked !== this.map.hasLayer(this.layer)) this.map[this.box.checked ? "addLayer" : "removeLayer"](this.layer);
   }
 
@@ -43,7 +44,7 @@ export class LayerRow {
       this.layer.once("load", () => old.remove());
       this.shown = true;
     };
-    const control = slider({ label: t("map.threshold"), min: 0.01, max: 0.99, step: 0.01, value: start, text: percent, change: (value) => {
+    const control = slider({ label: t("map.threshold"), min: 0.01, max: 0.99, step: 0.01, value: start, text: setting, change: (value) => {
       clearTimeout(timer);
       timer = setTimeout(() => draw({ threshold: value }), DELAY);
       back.hidden = false;
@@ -54,7 +55,7 @@ export class LayerRow {
   }
 }
 
-function colors(name, legend) {
+function colors(legend) {
   return element("ul", { className: "legend" }, ...legend.map((entry) => {
     const swatch = element("span", { className: "swatch" });
     swatch.style.background = entry.color;
@@ -67,5 +68,5 @@ function ramp(legend) {
   const bar = element("div", { className: "ramp", role: "img", "aria-label": t("map.ramp.label") });
   const stops = legend.map(({ color, opacity, value }) => `${color}${Math.round(255 * opacity).toString(16).padStart(2, "0")} ${100 * value}%`);
   bar.style.background = `linear-gradient(to right, ${stops.join()})`;
-  return element("div", {}, bar, element("div", { className: "row ends" }, element("span", {}, percent(0)), element("span", {}, percent(1))));
+  return element("div", {}, bar, element("div", { className: "row ends" }, element("span", {}, setting(0)), element("span", {}, setting(1))));
 }

@@ -52,8 +52,11 @@ export class SceneMap {
     this.map.fitBounds(this.bounds, { padding: [12, 12], animate: false });
   }
 
-  // Moves to a place, [longitude, latitude].
-  show([x, y]) {
+  // Moves to a place, [longitude, latitude], and marks it.
+  show([x, y], name) {
+    this.place?.remove();
+    this.place = L.circleMarker([y, x], { radius: 7, color: "#fff", weight: 3, fillColor: "#1669c1", fillOpacity: 1, interactive: false })
+      .bindTooltip(name, { permanent: true, direction: "top", offset: [0, -8] }).addTo(this.map);
     this.map.panTo([y, x], { animate: false });
     this.box.scrollIntoView({ block: "nearest" });
   }

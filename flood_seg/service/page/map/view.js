@@ -4,7 +4,7 @@ import { Problem, address, json, problemBox, request } from "../base/api.js";
 import { button, element } from "../base/dom.js";
 import { bytes, moment, t } from "../base/i18n.js";
 import { progressBox, statusText, watchJob } from "../scenes/progress.js";
-import { figures } from "./figures.js";
+import { figures, headline } from "./figures.js";
 import { SceneMap } from "./map.js";
 
 export function showScene(root, service, id) {
@@ -15,7 +15,8 @@ export function showScene(root, service, id) {
   async function show(job) {
     if (ended) return;
     const title = element("div", { className: "row" }, element("a", { href: "#/scenes", className: "back" }, t("scene.back")),
-      element("h1", {}, job.name), element("span", { className: `badge ${job.status}` }, statusText(job)));
+      element("h1", {}, job.name), job.finished ? element("span", { className: `badge ${job.status}` }, statusText(job)) : null);
+    document.title = `${job.name} – flood-seg`;
     if (job.status === "successful") await showMap(job, title);
     else if (job.finished) root.replaceChildren(title, failure(job), remove(job));
     else root.replaceChildren(title, progressBox(job));
@@ -32,7 +33,8 @@ export function showScene(root, service, id) {
     root.replaceChildren(title, element("div", { className: "scene-map" }, box, panel));
     map = new SceneMap(box, job, { item, service });
     const layers = await map.start();
-    panel.append(warnings(job), layers, ...figures({ item, change, flood, areas, impact, truth }, (place) => map.show(place)),
+    const results = { item, change, flood, areas, impact, truth };
+    panel.append(headline(results), warnings(job), layers, ...figures(results, (place) => map.show(place)),
       exports(job, files), remove(job));
     box.dataset.ready = "true";
   }
@@ -79,9 +81,16 @@ function failure({ status, problem }) {
   return problemBox(new Problem("job", problem?.detail ?? ""));
 }
 
+// The files that are asked for most come first.
+const MAIN = ["sitrep/sitrep.html", "map.html", "areas.gpkg", "mask.tif", "probability.tif"];
+
 function exports(job, files) {
-  const rows = files.map(({ name, size }) => element("li", {},
-    element("a", { href: address(`jobs/${job.id}/files/${name}`), download: "" }, name), element("span", { className: "note" }, bytes(size))));
+  const row = ({ name, size }) => element("li", {}, element("a", { href: address(`jobs/${job.id}/files/${name}`), download: "" }, name),
+    MAIN.includes(name) ? element("span", {}, t(`file.${name}`)) : "", element("span", { className: "note" }, bytes(size)));
+  const main = MAIN.map((name) => files.find((file) => file.name === name)).filter(Boolean);
+  const others = files.filter((file) => !main.includes(file));
   return element("section", { "aria-labelledby": "exports" }, element("h2", { id: "exports" }, t("exports")),
-    element("ul", { className: "exports" }, ...rows), element("p", { className: "note" }, t("exports.created", { time: moment(job.finished) })));
+    element("ul", { className: "exports" }, ...main.map(row)),
+    element("details", {}, element("summary", {}, t("exports.others", { count: others.length })), element("ul", { className: "exports" }, ...others.map(row))),
+    element("p", { className: "note" }, t("exports.created", { time: moment(job.finished) })));
 }

@@ -2,7 +2,7 @@
 
 import { Problem, problemBox, request } from "../base/api.js";
 import { button, element, save, say, slider } from "../base/dom.js";
-import { bytes, className, duration, number, percent, t } from "../base/i18n.js";
+import { bytes, className, duration, number, percent, setting, t } from "../base/i18n.js";
 import { content } from "./history.js";
 import { decodeGrey } from "./png.js";
 import { Stage } from "./stage.js";
@@ -49,9 +49,9 @@ async function adjust(stage, probability, answer, state, show) {
     show(state.threshold === null ? answer.shares : { [name]: thresholds.share(threshold) });
     reset.hidden = state.threshold === null;
   };
-  const control = slider({ label: t("threshold"), min: 0.01, max: 0.99, step: 0.01, value: answer.threshold, text: percent,
+  const control = slider({ label: t("threshold"), min: 0.01, max: 0.99, step: 0.01, value: answer.threshold, text: setting,
     change: (value) => apply(value, false), settled: (value) => apply(value, true) });
-  const reset = button(t("threshold.reset", { value: percent(answer.threshold) }), () => {
+  const reset = button(t("threshold.reset", { value: setting(answer.threshold) }), () => {
     control.set(answer.threshold);
     apply(answer.threshold, true);
   }, { className: "quiet" });
@@ -62,7 +62,7 @@ async function adjust(stage, probability, answer, state, show) {
 function opacity(stage) {
   const start = 0.55; // that of `flood-seg infer --overlay`
   stage.opacity = start;
-  return slider({ label: t("opacity"), min: 0, max: 1, step: 0.05, value: start, text: percent, change: (value) => { stage.opacity = value; } }).element;
+  return slider({ label: t("opacity"), min: 0, max: 1, step: 0.05, value: start, text: setting, change: (value) => { stage.opacity = value; } }).element;
 }
 
 // The colour of each value of the mask, the background's excepted.

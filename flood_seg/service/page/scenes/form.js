@@ -2,7 +2,7 @@
 
 import { Problem, problemBox } from "../base/api.js";
 import { button, element, say } from "../base/dom.js";
-import { bytes, percent, t } from "../base/i18n.js";
+import { bytes, setting, t } from "../base/i18n.js";
 import { chooseFiles, chosenModel, modelChoice, segmentPhotos } from "../photos/intake.js";
 import { addToDraft, draft, draftChanged, sendDraft, watchDraft } from "./draft.js";
 import { ROLES, isVector } from "./roles.js";
@@ -76,8 +76,8 @@ function field(name, properties) {
 }
 
 function sendingBox({ share, abort }) {
-  return element("div", {}, element("p", {}, t("form.sending", { share: percent(share) })),
-    element("progress", { max: 1, value: share, "aria-label": t("form.sending", { share: percent(share) }) }),
+  return element("div", {}, element("p", {}, t("form.sending", { share: setting(share) })),
+    element("progress", { max: 1, value: share, "aria-label": t("form.sending", { share: setting(share) }) }),
     button(t("cancel"), () => abort.abort(), { className: "quiet" }));
 }
 

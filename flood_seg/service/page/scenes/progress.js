@@ -2,10 +2,10 @@
 
 import { address, request } from "../base/api.js";
 import { button, element, say } from "../base/dom.js";
-import { duration, has, percent, t } from "../base/i18n.js";
+import { duration, has, setting, t } from "../base/i18n.js";
 
 export function statusText({ status, progress }) {
-  return status === "running" ? `${t("status.running")} ${percent(progress)}` : t(`status.${status}`);
+  return status === "running" ? `${t("status.running")} ${setting(progress)}` : t(`status.${status}`);
 }
 
 // Calls `changed` with the job at each change; returns what ends that.

@@ -2,7 +2,7 @@
 
 import { Problem, json, problemBox } from "../base/api.js";
 import { button, element } from "../base/dom.js";
-import { moment, percent, t } from "../base/i18n.js";
+import { moment, setting, t } from "../base/i18n.js";
 import { jobForm } from "./form.js";
 import { statusText } from "./progress.js";
 
@@ -34,7 +34,7 @@ export function showScenes(root, service) {
     const rows = jobs.map((job) => element("li", {}, element("a", { className: "job", href: `#/scene/${job.id}` },
       element("b", {}, job.name), element("span", { className: `badge ${job.status}` }, statusText(job)),
       element("span", { className: "note" }, moment(job.created)),
-      job.status === "running" ? element("progress", { max: 1, value: job.progress, "aria-label": percent(job.progress) }) : null)));
+      job.status === "running" ? element("progress", { max: 1, value: job.progress, "aria-label": setting(job.progress) }) : null)));
     list.replaceChildren(element("h2", { id: "jobs" }, t("jobs.title")),
       rows.length ? element("ul", {}, ...rows) : element("p", { className: "note" }, t("jobs.none")),
       total > jobs.length ? button(t("jobs.more"), () => { limit += PAGE; update(); }, { className: "quiet" }) : "");
