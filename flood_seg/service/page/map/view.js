@@ -86,7 +86,7 @@ const MAIN = ["sitrep/sitrep.html", "map.html", "areas.gpkg", "mask.tif", "proba
 
 function exports(job, files) {
   const row = ({ name, size }) => element("li", {}, element("a", { href: address(`jobs/${job.id}/files/${name}`), download: "" }, name),
-    MAIN.includes(name) ? element("span", {}, t(`file.${name}`)) : "", element("span", { className: "note" }, bytes(size)));
+    MAIN.includes(name) ? element("span", {}, t(`file.${name}`)) : null, element("span", { className: "note" }, bytes(size)));
   const main = MAIN.map((name) => files.find((file) => file.name === name)).filter(Boolean);
   const others = files.filter((file) => !main.includes(file));
   return element("section", { "aria-labelledby": "exports" }, element("h2", { id: "exports" }, t("exports")),
