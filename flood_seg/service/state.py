@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
 from flood_seg.service.lane import Lane
+from flood_seg.service.jobs.store import JobStore
 from flood_seg.service.monitoring.metrics import Metrics
+from flood_seg.service.monitoring.scrape import Scrape
 from flood_seg.service.security.access import Access
 from flood_seg.service.tiles.desk import Desk
 
@@ -29,6 +32,7 @@ class Service:
         access: decides who a caller is.
         lane: that images of requests pass.
         desk: reads rasters and vectors of jobs.
+        scrape: returns the metrics.
     """
 
     config: ServeConfig
@@ -38,12 +42,15 @@ class Service:
     access: Access = field(init=False)
     lane: Lane = field(init=False)
     desk: Desk = field(default_factory=Desk)
+    scrape: Scrape = field(init=False)
 
     def __post_init__(self) -> None:
+        work_dir = Path(self.config.serve.work_dir)
         self.access = Access.of(self.config.serve)
         limits = self.config.serve.limits
         streams = limits.concurrency or self.models.streams
         self.lane = Lane(streams, limits.waiting, limits.timeout, self.metrics.waiting)
+        self.scrape = Scrape(self.metrics, self.models, JobStore(work_dir), work_dir)
 
 
 def _of_request(request: Request) -> Service:
