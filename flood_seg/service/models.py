@@ -64,7 +64,7 @@ class Models:
             FloodSegError: a model or its backend cannot be used.
         """
         found = {}
-        for name, text in config.serve.models.items():
+        for name, text in (config.serve.models or {}).items():
             engine = parse_engine(text)
             found[name] = _load(name, str(engine), engine.node(), engine.model, config)
         if not found:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from flood_seg.errors import ImageError
-from flood_seg.imaging.encoded import max_megapixels
+from flood_seg.imaging.encoded import check_size, max_megapixels
 from flood_seg.imaging.gdal import has_rasterio, open_raster
 from flood_seg.imaging.source import is_raster
 from flood_seg.imaging.write import encode_image
@@ -191,6 +191,7 @@ def _check_values(source: ImageSource, bands: int) -> None:
     if not (has_rasterio() and is_raster(source)):
         return
     with open_raster(source) as dataset:
+        check_size(source, dataset.width, dataset.height, "send it to /jobs")
         count = max(dataset.count, len(dataset.subdatasets))
         size = dataset.width * dataset.height * count * np.dtype(dataset.dtypes[0]).itemsize
     limit = max_megapixels() * 1e6 * max(bands, CHANNELS) * np.dtype(np.float32).itemsize

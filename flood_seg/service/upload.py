@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING
@@ -17,11 +16,7 @@ from flood_seg.console import one_line
 from flood_seg.service.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from starlette.types import Message, Receive
-
-    from flood_seg.config.schema.service import LimitOptions
+    from collections.abc import AsyncIterator, Iterator
 
 IN_MEMORY = 1 << 20  # bytes of an upload; a larger one is a temporary file without a name
 FEW = 8  # files in a form for one image, of which it is told how many there are
@@ -30,24 +25,24 @@ UNNAMED = "image"
 
 
 @asynccontextmanager
-async def one_image(request: Request, limits: LimitOptions) -> AsyncIterator[UploadFile]:
+async def one_image(request: Request) -> AsyncIterator[UploadFile]:
     """Yields the image of a request: its body, or the file of its form's field `image`.
 
+    Its size is limited by `security.body`.
+
     Raises:
-        Problem: 413, it is too large; 400, the form is damaged; 408, it does not arrive; 422, there is none or several.
+        Problem: 400, the form is damaged, or the connection is closed; 422, there is no image, or several.
     """
-    limit = int(limits.body_mb * 1e6)
     if _is_form(request):
-        async with _files(request, limits, "image", limit, FEW) as files:
+        async with _files(request, "image", FEW) as files:
             if len(files) > 1:
                 raise _unusable(f"{len(files)} images; send one, or several to /predict/batch")
             yield files[0]
         return
-    limited = Request(request.scope, _counted(request.receive, limit, limits))
     with SpooledTemporaryFile(IN_MEMORY) as file:
         upload = UploadFile(file, size=0, filename=UNNAMED)  # type: ignore[arg-type] # as Starlette itself does
-        async with _receiving(limits):
-            async for chunk in limited.stream():
+        with _connected():
+            async for chunk in request.stream():
                 await upload.write(chunk)
         if not upload.size:
             raise _unusable("there is no image; send it as the body, or as the field image of a multipart form")
@@ -55,12 +50,11 @@ async def one_image(request: Request, limits: LimitOptions) -> AsyncIterator[Upl
 
 
 @asynccontextmanager
-async def several_images(request: Request, limits: LimitOptions) -> AsyncIterator[list[UploadFile]]:
-    """Yields the files of a form's field `images`; raises as `one_image`, and 413 where there are too many."""
+async def several_images(request: Request, most: int) -> AsyncIterator[list[UploadFile]]:
+    """Yields the files of a form's field `images`; raises as `one_image`, and 413 where there are more than `most`."""
     if not _is_form(request):
         raise _unusable("there are no images; send them as the field images of a multipart form")
-    limit = int(limits.body_mb * 1e6) * limits.files
-    async with _files(request, limits, "images", limit, limits.files) as files:
+    async with _files(request, "images", most) as files:
         yield files
 
 
@@ -71,16 +65,15 @@ def name_of(upload: UploadFile) -> str:
 
 
 @asynccontextmanager
-async def _files(
-    request: Request, limits: LimitOptions, field: str, limit: int, count: int
-) -> AsyncIterator[list[UploadFile]]:
-    limited = Request(request.scope, _counted(request.receive, limit, limits))
+async def _files(request: Request, field: str, most: int) -> AsyncIterator[list[UploadFile]]:
     try:
-        async with _receiving(limits):
-            form = await limited.form(max_files=count, max_fields=FEW)
+        with _connected():
+            form = await request.form(max_files=most, max_fields=FEW)
     except HTTPException as error:
+        if error.status_code != HTTPStatus.BAD_REQUEST:
+            raise
         if error.detail.startswith("Too many files"):
-            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {count} files") from error
+            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {most} files") from error
         raise Problem(HTTPStatus.BAD_REQUEST, f"the form cannot be read: {error.detail.rstrip('.')}") from error
     try:
         files = [one for one in form.getlist(field) if not isinstance(one, str)]
@@ -93,39 +86,12 @@ async def _files(
         await form.close()
 
 
-@asynccontextmanager
-async def _receiving(limits: LimitOptions) -> AsyncIterator[None]:
+@contextmanager
+def _connected() -> Iterator[None]:
     try:
-        async with asyncio.timeout(limits.timeout):
-            yield
-    except TimeoutError:
-        detail = f"the request did not arrive within {limits.timeout:g} seconds"
-        raise Problem(HTTPStatus.REQUEST_TIMEOUT, detail) from None
+        yield
     except ClientDisconnect:
         raise Problem(HTTPStatus.BAD_REQUEST, "the connection was closed before the request had arrived") from None
-
-
-def _counted(receive: Receive, limit: int, limits: LimitOptions) -> Receive:
-    """Returns a `receive` that ends with Problem 413 as soon as more bytes have come than may, said so or not."""
-    total = 0
-
-    async def counted() -> Message:
-        nonlocal total
-        message = await receive()
-        total += len(message.get("body", b""))
-        if total > limit:
-            raise too_large(limits)
-        return message
-
-    return counted
-
-
-def too_large(limits: LimitOptions) -> Problem:
-    """Returns the problem of an image of too many bytes."""
-    return Problem(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"more than {limits.body_mb:g} MB; send a scene to /jobs, or a smaller file",
-    )
 
 
 def _is_form(request: Request) -> bool:

@@ -37,7 +37,7 @@ def geotiff(pixels: np.ndarray, **profile: object) -> bytes:
         given = {"height": height, "width": width, "count": count, "dtype": pixels.dtype, **PLACE, **profile}
         with memory.open(driver="GTiff", **given) as out:
             out.write(np.moveaxis(pixels, 2, 0))
-        return memory.read()
+        return bytes(memory.read())
 
 
 def decode(picture: bytes | str) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-import rasterio
 from PIL import Image
 from rasterio.features import rasterize
 from rasterio.warp import transform_geom
@@ -38,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield service
 
 
-def predict(client: httpx.Client, data: bytes, name: str = "pond.jpg", **query: object) -> dict[str, Any]:
+def predict(client: httpx.Client, data: bytes, name: str = "pond.jpg", **query: str | float) -> dict[str, Any]:
     answer = client.post("/predict", files={"image": (name, data)}, params=query)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json"), answer.text
     return Prediction.model_validate_json(answer.content).model_dump()
@@ -138,7 +137,7 @@ def test_several_classes(client: httpx.Client, models: dict[str, flood_seg.Model
 def test_four_bands_with_pixels_without_data(
     client: httpx.Client, models: dict[str, flood_seg.Model], kind: type
 ) -> None:
-    pixels = noise(7, bands=4, top=10000).astype(kind)
+    pixels: np.ndarray = noise(7, bands=4, top=10000).astype(kind)
     pixels[:8] = 0
     data = geotiff(pixels, nodata=0)
     expected = models["nir"].predict(data)
@@ -149,7 +148,7 @@ def test_four_bands_with_pixels_without_data(
 
 
 def test_a_band_that_may_be_missing_is_told(client: httpx.Client) -> None:
-    found = predict(client, geotiff(noise(8, top=10000)), model="maybe")
+    found = predict(client, geotiff(noise(8, top=10000), photometric="RGB"), model="maybe")
     assert found["missing"] == {"nir": 1.0}
     refused = client.post("/predict?model=nir", content=geotiff(noise(8, top=10000)))
     assert refused.status_code == 422 and "has 3 bands" in refused.json()["detail"]
@@ -210,7 +209,8 @@ def test_a_batch_has_one_result_or_problem_each(client: httpx.Client, models: di
 def test_images_are_counted(client: httpx.Client) -> None:
     def count(name: str) -> float:
         text = client.get("/metrics").text
-        return float(re.search(rf"^flood_seg_{re.escape(name)} (\S+)$", text, re.MULTILINE)[1])
+        (value,) = re.findall(rf"^flood_seg_{re.escape(name)} (\S+)$", text, re.MULTILINE)
+        return float(value)
 
     names = ['images_total{model="red"}', 'pixels_total{model="red"}', 'model_seconds_count{model="red"}',
              'class_share_count{class_name="water",model="red"}', "batch_size_count", "batch_size_sum"]  # fmt: skip
@@ -226,10 +226,9 @@ def test_models_are_described(client: httpx.Client, server: Running) -> None:
     assert [one["name"] for one in listed] == ["red", "classes", "nir", "maybe"]
     one = client.get("/models/nir").json()
     assert one in listed and one["spec"]["bands"] == ["red", "green", "blue", "nir"]
-    assert one["spec"] == flood_seg.load_model(server.folder / "models" / "nir.onnx").spec.to_dict()
+    file = server.folder / "models" / "nir.onnx"
+    assert one["spec"] == json.loads(flood_seg.load_model(file).spec.to_json())
     assert client.get("/models/nri").status_code == 404
     assert client.post("/predict?model=nri", content=encode(noise(1))).json()["detail"] == (
         "model nri: is not served (did you mean 'nir'?); served are red, classes, nir, maybe"
     )
-    with rasterio.open(io.BytesIO(geotiff(noise(1)))) as dataset:  # what the tests send is a raster
-        assert dataset.crs.to_epsg() == 32632

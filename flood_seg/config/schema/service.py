@@ -102,7 +102,7 @@ class SecurityOptions:
 class ServeOptions:
     """The service."""
 
-    models: dict[str, str]
+    models: dict[str, str] | None
     host: str
     port: int
     work_dir: str
@@ -119,7 +119,7 @@ class ServeOptions:
         check_choices("serve", self)
         check_range("serve.drain", self.drain, 0)
         check_range("serve.stop_timeout", self.stop_timeout, 0)
-        for name in self.models:
+        for name in self.models or {}:
             if not name.isidentifier():
                 raise ConfigError(f"serve.models: {name}: names of models consist of letters, digits and underscores")
 

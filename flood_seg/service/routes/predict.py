@@ -25,7 +25,7 @@ from flood_seg.service.problems import Problem, documented
 from flood_seg.service.security.access import Caller
 from flood_seg.service.security.auth import allowed
 from flood_seg.service.state import Service, ServiceOf
-from flood_seg.service.upload import name_of, one_image, several_images, too_large
+from flood_seg.service.upload import name_of, one_image, several_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,7 +141,7 @@ async def predict(
     wish = Wish(choose_form(accept), threshold, probability, overlay)
     served = service.models.get(model)
     work = _Work(service, served, wish)
-    async with one_image(request, service.config.serve.limits) as upload:
+    async with one_image(request) as upload:
         service.metrics.batch.observe(1)
         return await service.lane.run(work.of(upload, work.respond), request.is_disconnected)
 
@@ -156,7 +156,8 @@ async def predict_batch(
 ) -> Response:  # fmt: skip
     """Segments several images, the field `images` of a multipart form; each has a result or a problem."""
     work = _Work(service, service.models.get(model), Wish(JSON, threshold, probability))
-    async with several_images(request, service.config.serve.limits) as uploads:
+    limits = service.config.serve.limits
+    async with several_images(request, limits.files) as uploads:
         service.metrics.batch.observe(len(uploads))
         service.lane.admit()
         turns = asyncio.Semaphore(service.lane.width)  # so that others come in between
@@ -164,8 +165,9 @@ async def predict_batch(
         async def one(upload: UploadFile) -> str:
             async with turns:
                 try:
-                    if (upload.size or 0) > service.config.serve.limits.body_mb * 1e6:
-                        raise too_large(service.config.serve.limits)
+                    if (upload.size or 0) > limits.body_mb * 1e6:
+                        detail = f"{name_of(upload)}: is larger than {limits.body_mb:g} MB"
+                        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
                     return await service.lane.run(work.of(upload, work.as_json), request.is_disconnected, admitted=True)
                 except Problem as error:
                     return _failure(upload, error)
@@ -178,7 +180,7 @@ async def predict_batch(
 
 def choose_form(accept: str) -> Form:
     """Returns the media type of the answer that an `Accept` header prefers; raises Problem 406 where it has none."""
-    best: tuple[float, int] = (0.0, 0)
+    best: tuple[float, int] = (0.0, 2)  # nothing of quality 0
     found: Form | None = None
     for part in accept.lower().split(","):
         kind, *parameters = (word.strip() for word in part.split(";"))
