@@ -82,6 +82,13 @@ class ObjectFolder:
                     raise
                 return None
 
+    def stream(self, name: str) -> Iterator[bytes]:
+        """Yields the content of a file in parts; raises StoreError where it is missing or cannot be read."""
+        import obstore
+
+        with _errors(f"{self.url}/{name}", "cannot be read"):
+            yield from (bytes(part) for part in obstore.get(self._store(), name).stream())
+
     def write(self, name: str, content: bytes | Path, media_type: str = "application/octet-stream") -> None:
         """Writes bytes, or the content of a file in parts, whole or not at all.
 

@@ -12,6 +12,7 @@ import numpy as np
 from flood_seg.analysis.geoparquet import readable_by_gdal
 from flood_seg.analysis.reproject import boxes_around, cut, in_degrees, project, touching, wrapped
 from flood_seg.errors import DataError, did_you_mean
+from flood_seg.untrusted import check_vector
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -165,6 +166,7 @@ def open_source(path: Path | str, kinds: Collection[Kind]) -> Iterator[Source]:
     """
     given, name = _file_and_layer(path)
     with readable_by_gdal(given) as file:
+        check_vector(file)
         name, info = _describe(given, file, name, kinds)
         own = _as_crs(info["crs"]) if info["crs"] else None
         if own is None:

@@ -341,6 +341,15 @@ VERBS = (
         config="serve", overrides="serve.* and backend=...; see configs/serve.yaml",
     ),
     Verb(
+        "worker", "flood_seg.verbs.worker:worker", "Run the jobs of a service, on the same machine or on another one.",
+        (
+            "flood-seg worker serve.work_dir=/shared/flood serve.jobs.queue=redis://queue:6379/0",
+            "flood-seg worker --model openvino:model.onnx            # the model and the options of flood-seg serve",
+        ),
+        (MODEL,),
+        config="serve", overrides="as of flood-seg serve, with the same values; see configs/serve.yaml",
+    ),
+    Verb(
         "triton-server", "flood_seg.verbs.triton:triton_server",
         "Serve a model with Triton: in NVIDIA's container, or embedded where Docker is unavailable.",
         (

@@ -12,6 +12,7 @@ from flood_seg.console import warn
 from flood_seg.errors import DataError, ImageError
 from flood_seg.imaging.gdal import open_raster
 from flood_seg.imaging.raster import Window
+from flood_seg.untrusted import check_vector
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,6 +79,7 @@ def _read(
     from pyogrio.errors import DataLayerError, DataSourceError, FieldError, GeometryError
     from pyogrio.raw import read
 
+    check_vector(path)
     try:
         layer = _layer(path)
         meta, _, geometry, values = read(path, layer=layer, columns=[field] if field else [])

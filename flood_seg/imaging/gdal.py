@@ -21,6 +21,7 @@ from flood_seg.imaging.encoded import check_size
 from flood_seg.imaging.source import SUFFIXES, ImageInput, ImageSource, detect_format, is_gdal_name, is_raster
 from flood_seg.object_store import s3_endpoint
 from flood_seg.resources import enough_memory
+from flood_seg.untrusted import OPTIONS, RASTER_DRIVERS, is_untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -109,17 +110,38 @@ def open_raster(given: ImageInput) -> Iterator[DatasetReader]:
         yield dataset
 
 
-def open_file(path: Path) -> DatasetReader:
-    """Opens a file, which the caller closes, in whatever thread; raises as `open_raster`."""
+def open_file(path: Path, *, untrusted: bool | None = None) -> DatasetReader:
+    """Opens a file, which the caller closes, in whatever thread; raises as `open_raster`.
+
+    Args:
+        path: of the file.
+        untrusted: whether it came from outside, see `flood_seg.untrusted`; None: by the process.
+    """
     source = ImageSource(path)
+    outside = is_untrusted() if untrusted is None else untrusted
     with raster_errors(source):
         if not is_gdal_name(path):
             with source.os_errors():
                 regular(path)
-        with _remote_options(path):
-            dataset: DatasetReader = import_rasterio().open(path)
+        elif outside:
+            raise ImageError(f"{source}: only files are read from outside; fetch it first")
+        dataset = _open_restricted(path) if outside else _open(path)
         _check_blocks(source, dataset)
         return dataset
+
+
+def _open(path: Path) -> DatasetReader:
+    with _remote_options(path):
+        dataset: DatasetReader = import_rasterio().open(path)
+        return dataset
+
+
+def _open_restricted(path: Path) -> DatasetReader:
+    """Opens a file from outside with the drivers that read no other one; `rasterio.open` takes a single driver."""
+    with import_rasterio().Env(**OPTIONS):
+        from rasterio.io import DatasetReader
+
+        return DatasetReader(str(path), driver=list(RASTER_DRIVERS))
 
 
 def _remote_options(path: Path) -> AbstractContextManager[Any]:

@@ -12,6 +12,7 @@ from flood_seg.imaging.source import IMAGE_SUFFIXES, address, gdal_name, is_gdal
 from flood_seg.object_store import SCHEME, ObjectFolder
 from flood_seg.scenes.scene import scene_name
 from flood_seg.scenes.stac_input import is_stac, write_scenes
+from flood_seg.untrusted import RASTER_SUFFIXES, is_untrusted
 
 if TYPE_CHECKING:
     from flood_seg.scenes.stac_input import AssetChoice
@@ -36,6 +37,8 @@ def find_scenes(text: str, out: Path | None, choice: AssetChoice, *, archive: bo
         DataError: there is no scene.
         OutputError: two scenes have the same name.
     """
+    if is_untrusted():
+        check_scene(Path(text))
     stac = is_stac(text)
     scenes = write_scenes(text, choice) if stac else _list(text)
     if not scenes:
@@ -52,6 +55,17 @@ def find_scenes(text: str, out: Path | None, choice: AssetChoice, *, archive: bo
             )
         folders[scene] = folder
     return folders
+
+
+def check_scene(path: Path) -> None:
+    """Refuses names that mean other scenes than one file: what came from outside chooses no others.
+
+    Raises:
+        DataError: it is no file of a raster format that holds its own content.
+    """
+    if path.suffix.lower() not in RASTER_SUFFIXES or not path.is_file():
+        raise DataError(f"{path}: is no file that ends in {', '.join(RASTER_SUFFIXES)}; other scenes are not read from "
+                        "outside")  # fmt: skip
 
 
 def _list(text: str) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -9,13 +10,14 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from flood_seg.errors import FloodSegError
 from flood_seg.service.monitoring.requests import ObservedRequests
 from flood_seg.service.monitoring.traces import telemetry
 from flood_seg.service.problems import Problem
-from flood_seg.service.routes import features, health, models, page, predict, session, tiles
+from flood_seg.service.routes import features, files, health, jobs, models, page, predict, session, tiles
 from flood_seg.service.security.body import BodyLimits
 from flood_seg.service.security.headers import SecurityHeaders
 from flood_seg.service.security.origin import SameOrigin
@@ -23,15 +25,21 @@ from flood_seg.service.security.rate import RateLimit
 from flood_seg.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from flood_seg.service.state import Service
 
-ROUTERS = (page.router, session.router, models.router, health.router, predict.router, tiles.router, features.router)
+ROUTERS = (page.router, session.router, models.router, health.router, predict.router, tiles.router, features.router, jobs.router, files.router)
 
 
 def create_app(service: Service) -> FastAPI:
     """Returns the ASGI application of a service."""
     app: FastAPI = FastAPIOffline(
-        title="flood-seg", version=__version__, summary="Segmentation of water on images.", telemetry=telemetry()
+        title="flood-seg",
+        version=__version__,
+        summary="Segmentation of water on images.",
+        lifespan=_running_jobs,
+        telemetry=telemetry(),
     )
     app.state.service = service
     for router in ROUTERS:
@@ -45,6 +53,15 @@ def create_app(service: Service) -> FastAPI:
     app.add_middleware(ObservedRequests, metrics=service.metrics)  # answers bugs, and sees what the ones above refuse
     app.add_middleware(SecurityHeaders, base_map=options.base_map)
     return app
+
+
+@asynccontextmanager
+async def _running_jobs(app: FastAPI) -> AsyncIterator[None]:
+    """Runs jobs while requests are answered."""
+    jobs = app.state.service.jobs
+    await run_in_threadpool(jobs.start)
+    yield
+    await run_in_threadpool(jobs.stop)
 
 
 def _answer_errors(app: FastAPI) -> None:

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from flood_seg.service.lane import Lane
 from flood_seg.service.jobs.store import JobStore
+from flood_seg.service.jobs.jobs import Jobs
 from flood_seg.service.monitoring.metrics import Metrics
 from flood_seg.service.monitoring.scrape import Scrape
 from flood_seg.service.security.access import Access
@@ -32,6 +33,8 @@ class Service:
         access: decides who a caller is.
         lane: that images of requests pass.
         desk: reads rasters and vectors of jobs.
+        worker_words: words after `flood-seg worker` of the workers that it starts; None: it starts none.
+        jobs: scenes that wait, run and are done.
         scrape: returns the metrics.
     """
 
@@ -42,6 +45,8 @@ class Service:
     access: Access = field(init=False)
     lane: Lane = field(init=False)
     desk: Desk = field(default_factory=Desk)
+    worker_words: tuple[str, ...] | None = None
+    jobs: Jobs = field(init=False)
     scrape: Scrape = field(init=False)
 
     def __post_init__(self) -> None:
@@ -51,6 +56,8 @@ class Service:
         streams = limits.concurrency or self.models.streams
         self.lane = Lane(streams, limits.waiting, limits.timeout, self.metrics.waiting)
         self.scrape = Scrape(self.metrics, self.models, JobStore(work_dir), work_dir)
+        self.jobs = Jobs(self.config.serve, self.worker_words)
+        self.scrape = Scrape(self.metrics, self.models, self.jobs.store, work_dir)
 
 
 def _of_request(request: Request) -> Service:

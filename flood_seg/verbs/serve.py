@@ -10,6 +10,7 @@ from flood_seg.console import say, show_table, warn
 from flood_seg.errors import UsageError, did_you_mean
 from flood_seg.imaging.encoded import limit_megapixels
 from flood_seg.inference.engines import choose_engine
+from flood_seg.inference.models import choose_model
 from flood_seg.verbs.common import as_overrides
 
 if TYPE_CHECKING:
@@ -43,9 +44,11 @@ def serve(
     from flood_seg.service.server import run_server
     from flood_seg.service.state import Service
 
+    # A training run may end before a worker starts: the newest model is another one then
+    chosen = [] if config.serve.models else ["--model", model or choose_model(name, config.output_dir)[0]]
     with logging_as(config.serve.log):
         check_security(config.serve)
-        service = Service(config, Models.load(config, name))
+        service = Service(config, Models.load(config, name), worker_words=(*chosen, *overrides))
         run_server(create_app(service), service)
 
 

@@ -33,6 +33,6 @@ def worker(overrides: Sequence[str] = (), *, model: str | None = None) -> None:
 
     jobs, work_dir = config.serve.jobs, Path(config.serve.work_dir).absolute()
     check_writable(work_dir)
-    options = RunOptions(model_words(config, overrides, model), jobs.executor, jobs.attempts, jobs.lease)
+    options = RunOptions.of(config.serve, model_words(config, overrides, model))
     store, queue = JobStore(work_dir), JobQueue(jobs.queue, work_dir)
     Worker(store, queue, Upkeep(store, queue, jobs), options).run()

@@ -25,6 +25,7 @@ FROZEN = {
     "map": {"model": None, "image": None, "out": None, "before": None, "permanent": None, "cloud": None,
             "dry-run": False},
     "flood-series": {"results": (), "out": "flood_series"},
+    "worker": {"model": None},
     "flood-area": {"results": (), "districts": None, "validation": None, "out": None},
     "impact": {"flood": None, "roads": None, "buildings": None, "population": None, "districts": None, "places": None,
                "depots": None, "out": None},

@@ -24,16 +24,19 @@ from flood_seg.service.jobs import attempt_folder
 from flood_seg.service.jobs.owner import this_process
 from flood_seg.service.jobs.steps import PROGRESS, RECORD, figures_of, progress_of, step_command
 from flood_seg.service.problems import Problem, without_paths
+from flood_seg.service.security.inputs import restricted_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from flood_seg.config.schema.service import ServeOptions
     from flood_seg.service.jobs.model_words import ModelWords
     from flood_seg.service.jobs.records import Job, JobState
     from flood_seg.service.jobs.store import JobStore
 
 WAIT_SECONDS = 0.05  # for the end of a step
 BEAT_SECONDS = 0.5  # between signs of life, and looks at what the step has done
+SEGMENTED = 0.85  # of the time of a map, about, when the last window is done
 GRACE_SECONDS = 5.0  # that a step has to end after SIGTERM
 _ERROR = re.compile(r"^flood-seg: error: (.*)$", re.MULTILINE)
 _BLOCK = re.compile(r"^flood-seg: block (.* failed: .*)$", re.MULTILINE)
@@ -49,12 +52,23 @@ class RunOptions:
         executor: `serve.jobs.executor`.
         attempts: how often a job is begun at most.
         lease: seconds without a sign of life after which others take a job.
+        sources: `serve.security.sources`.
+        most_bytes: of an input that is fetched from its address.
     """
 
     models: Mapping[str, ModelWords]
     executor: str
     attempts: int
     lease: float
+    sources: tuple[str, ...] = ()
+    most_bytes: int = 0
+
+    @classmethod
+    def of(cls, options: ServeOptions, models: Mapping[str, ModelWords]) -> RunOptions:
+        """Takes them from `serve`."""
+        jobs, most = options.jobs, int(options.limits.upload_gb * 1e9)
+        sources = tuple(options.security.sources)
+        return cls(models, jobs.executor, jobs.attempts, jobs.lease, sources, most)
 
 
 def run_job(store: JobStore, job: Job, options: RunOptions, is_stopping: Callable[[], bool]) -> None:
@@ -163,10 +177,10 @@ class _Attempt:
     def _process(self, step: str) -> Ended:
         model = self._options.models[self._job.request.model].words
         words = step_command(step, self._job, model, self._options.executor)
+        words += [json.dumps([self._options.sources, self._options.most_bytes])] if step == "fetch" else []
         command = [sys.executable, "-m", "flood_seg.service.jobs.child", str(os.getpid()), *words]
-        environment = {
-            key: value for key, value in os.environ.items() if key != "FLOOD_SEG_DEBUG"
-        }  # errors in one line
+        environment = os.environ | restricted_environment()
+        environment.pop("FLOOD_SEG_DEBUG", None)  # errors in one line
         with self._job.log.open("ab") as log:
             self._log = log.tell()
             process = subprocess.Popen(
@@ -210,7 +224,7 @@ class _Attempt:
         except (OSError, ValueError):
             return
         if found:
-            self._tell(progress=progress_of(self._job, step, found["share"]), message=found["phase"],
+            self._tell(progress=progress_of(self._job, step, SEGMENTED * found["share"]), message=found["phase"],
                        seconds_left=found["seconds_left"])  # fmt: skip
 
     def _tell(self, **changed: Any) -> None:

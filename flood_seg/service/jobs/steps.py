@@ -76,7 +76,8 @@ def step_command(step: str, job: Job, model: Sequence[str], executor: str) -> li
                 "report.formats=[html,csv,gpkg]"]  # fmt: skip
     if step == "truth":
         return [step, results, local_input(job, "truth")]
-    return [step, job.id]
+    targets = {fetched(job, name): address for name, address in inputs.items() if "://" in address}
+    return [step, json.dumps(targets)]
 
 
 def local_input(job: Job, name: str) -> str:

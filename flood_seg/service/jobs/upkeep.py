@@ -46,7 +46,7 @@ class Upkeep:
 
     def round(self) -> list[Job]:
         """Does a round; returns the jobs that wait, the oldest first."""
-        waiting = list[Job]()
+        waiting: list[Job] = []
         for job in self._store:
             try:
                 now = self._revived(job) if job.state.status == "running" else job

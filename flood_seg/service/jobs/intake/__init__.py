@@ -1,0 +1,1 @@
+"""From a request to a job: its form is received, read, checked and accepted."""

@@ -1,0 +1,133 @@
+"""`/jobs/{id}/files`: the results of a job, as they are on the disk."""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import FileResponse
+
+from flood_seg.products.stac_item import FILES, time_text
+from flood_seg.service.jobs.records import Job
+from flood_seg.service.problems import Problem
+from flood_seg.service.routes.jobs import Reader, problems
+from flood_seg.service.state import ServiceOf
+
+router = APIRouter(prefix="/jobs/{job_id}/files", tags=["jobs"])
+
+_RANGES = re.compile(r"bytes=(\s*(\d+-\d*|-\d+)\s*,?)+")
+_PRIVATE = "private, no-cache"  # asks each time whether it is still the same file
+
+
+class ResultFile(BaseModel):
+    """A file of the results."""
+
+    name: str = Field(description="with its folder, area/flood_area.json")
+    size: int = Field(description="in bytes")
+    type: str = Field(description="media type")
+    modified: str
+    href: str
+
+
+class ResultFiles(BaseModel):
+    """The files of the results."""
+
+    files: list[ResultFile]
+
+
+@router.get("", responses=problems(HTTPStatus.NOT_FOUND))
+async def list_files(job_id: str, request: Request, service: ServiceOf, caller: Reader) -> ResultFiles:
+    """Returns the results of a job; of one that is not finished there are none."""
+    root = request.scope.get("root_path", "")
+
+    def read() -> list[ResultFile]:
+        folder = service.jobs.store.results(job_id)
+        return [_described(file, file.relative_to(folder).as_posix(), f"{root}/jobs/{job_id}/files/")
+                for file in sorted(folder.rglob("*")) if file.is_file() and _is_shown(file, folder)]  # fmt: skip
+
+    return ResultFiles(files=await run_in_threadpool(read))
+
+
+_BINARY: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The file", "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}},
+    206: {"description": "The parts of the header Range"},
+    304: {"description": "The file has the ETag of the header If-None-Match"},
+}
+
+
+@router.head("/{name:path}", include_in_schema=False)
+@router.get(
+    "/{name:path}", response_class=FileResponse,
+    responses=_BINARY | problems(HTTPStatus.NOT_FOUND, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
+)  # fmt: skip
+async def get_file(job_id: str, name: str, request: Request, service: ServiceOf, caller: Reader) -> Response:
+    """Returns a file of the results, or the parts of it that the header Range asks for."""
+    job, path = await run_in_threadpool(_find, service, job_id, name)
+    status = await run_in_threadpool(path.stat)
+    shown = f"{Path(job.request.name).stem}-{path.name}"
+    headers = {"Cache-Control": _PRIVATE}
+    answer = FileResponse(path, headers=headers, media_type=media_type(path.name), filename=shown, stat_result=status)
+    etag = answer.headers["etag"]
+    if etag in (one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers | {"ETag": etag})
+    _check_range(request, status.st_size)
+    return answer
+
+
+def media_type(name: str) -> str:
+    """Returns the media type of a result by its name."""
+    if name in FILES:
+        return FILES[name][0]
+    if name.endswith(".gpkg"):
+        return FILES["areas.gpkg"][0]
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+
+def _described(file: Path, name: str, place: str) -> ResultFile:
+    status = file.stat()
+    modified = time_text(datetime.fromtimestamp(status.st_mtime, UTC))
+    return ResultFile(name=name, size=status.st_size, type=media_type(file.name), modified=modified, href=place + name)
+
+
+def _is_shown(file: Path, folder: Path) -> bool:
+    return not any(part.startswith(".") for part in file.relative_to(folder).parts)
+
+
+def _find(service: Any, job_id: str, name: str) -> tuple[Job, Path]:
+    """Returns a job and a file of its results; raises Problem where there is none below the folder of the results."""
+    job: Job = service.jobs.store.get(job_id)
+    missing = Problem(HTTPStatus.NOT_FOUND, f"{name[:80]}: is no result of this job; its files are listed by /files")
+    if "\0" in name or "\\" in name or any(part in ("", ".", "..") or part.startswith(".") for part in name.split("/")):
+        raise missing
+    path = job.results / name
+    try:
+        inside = path.is_file() and path.resolve().is_relative_to(job.results.resolve())
+    except OSError:  # a name that is too long
+        inside = False
+    if not inside:
+        raise missing
+    return job, path
+
+
+def _check_range(request: Request, size: int) -> None:
+    """Leaves out a malformed header Range, as RFC 9110 says; raises Problem where it lies beyond the file."""
+    ranges = request.headers.get("range")
+    if ranges is None:
+        return
+    if not _RANGES.fullmatch(ranges):
+        request.scope["headers"] = [(key, value) for key, value in request.scope["headers"] if key != b"range"]
+        return
+    firsts = [int(first) for first in re.findall(r"(\d+)-", ranges)]
+    if "if-range" not in request.headers and firsts and min(firsts) >= size:
+        raise Problem(
+            HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+            f"the file has {size} bytes",
+            {"Content-Range": f"bytes */{size}"},
+        )
