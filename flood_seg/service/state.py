@@ -35,6 +35,7 @@ class Service:
         desk: reads rasters and vectors of jobs.
         worker_words: words after `flood-seg worker` of the workers that it starts; None: it starts none.
         jobs: scenes that wait, run and are done.
+        desk: reads rasters and vectors of jobs.
         scrape: returns the metrics.
     """
 
@@ -47,6 +48,7 @@ class Service:
     desk: Desk = field(default_factory=Desk)
     worker_words: tuple[str, ...] | None = None
     jobs: Jobs = field(init=False)
+    desk: Desk = field(default_factory=Desk)
     scrape: Scrape = field(init=False)
 
     def __post_init__(self) -> None:

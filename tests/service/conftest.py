@@ -7,7 +7,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.scenes.conftest import smoothing_model
 from tests.service.running import Running, running_service
+
+__all__ = ["client", "server", "smoothing_model"]
 
 
 @pytest.fixture(scope="module")

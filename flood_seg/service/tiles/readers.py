@@ -12,6 +12,8 @@ import numpy as np
 
 from flood_seg.errors import ImageError
 from flood_seg.imaging.gdal import import_rasterio, raster_errors
+from flood_seg.products.ground import to_map
+from flood_seg.products.page.frame import RADIUS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,14 +82,13 @@ class Pyramid:
 
     @cached_property
     def resolution(self) -> float:
-        """Size of a pixel of the scene in Web Mercator, in its metres."""
-        from rasterio.transform import array_bounds
-        from rasterio.warp import calculate_default_transform
-
-        height, width, place = self._rasters.height, self._rasters.width, self._rasters.georeference
-        bounds = array_bounds(height, width, place["transform"])
-        transform, _, _ = calculate_default_transform(place["crs"], "EPSG:3857", width, height, *bounds)
-        return float(transform.a)
+        """Size of the pixel at the centre of the scene in Web Mercator, in its metres."""
+        rasters, middle = self._rasters, (self._rasters.width / 2, self._rasters.height / 2)
+        cols, rows = np.add(middle[0], [0, 1, 0]), np.add(middle[1], [0, 0, 1])
+        corners = np.column_stack(to_map(rasters.georeference["transform"], cols, rows))
+        longitudes, latitudes = np.radians(rasters.frame.positions(corners, rasters.georeference["crs"].to_wkt())).T
+        points = RADIUS * np.column_stack([longitudes, np.arcsinh(np.tan(latitudes))])
+        return float(np.sqrt(abs(np.linalg.det(points[1:] - points[0]))))
 
     def side(self, tile: Tile) -> float:
         """Returns how many pixels of a scene in pixels a tile is wide."""
