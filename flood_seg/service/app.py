@@ -29,7 +29,17 @@ if TYPE_CHECKING:
 
     from flood_seg.service.state import Service
 
-ROUTERS = (page.router, session.router, models.router, health.router, predict.router, tiles.router, features.router, jobs.router, files.router)
+ROUTERS = (
+    page.router,
+    session.router,
+    models.router,
+    health.router,
+    predict.router,
+    tiles.router,
+    features.router,
+    jobs.router,
+    files.router,
+)
 
 
 def create_app(service: Service) -> FastAPI:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
-from flood_seg.service.lane import Lane
-from flood_seg.service.jobs.store import JobStore
 from flood_seg.service.jobs.jobs import Jobs
+from flood_seg.service.lane import Lane
 from flood_seg.service.monitoring.metrics import Metrics
 from flood_seg.service.monitoring.scrape import Scrape
 from flood_seg.service.security.access import Access
@@ -32,7 +31,6 @@ class Service:
         ready: whether requests are accepted; False while it stops.
         access: decides who a caller is.
         lane: that images of requests pass.
-        desk: reads rasters and vectors of jobs.
         worker_words: words after `flood-seg worker` of the workers that it starts; None: it starts none.
         jobs: scenes that wait, run and are done.
         desk: reads rasters and vectors of jobs.
@@ -45,7 +43,6 @@ class Service:
     ready: bool = True
     access: Access = field(init=False)
     lane: Lane = field(init=False)
-    desk: Desk = field(default_factory=Desk)
     worker_words: tuple[str, ...] | None = None
     jobs: Jobs = field(init=False)
     desk: Desk = field(default_factory=Desk)
@@ -57,7 +54,6 @@ class Service:
         limits = self.config.serve.limits
         streams = limits.concurrency or self.models.streams
         self.lane = Lane(streams, limits.waiting, limits.timeout, self.metrics.waiting)
-        self.scrape = Scrape(self.metrics, self.models, JobStore(work_dir), work_dir)
         self.jobs = Jobs(self.config.serve, self.worker_words)
         self.scrape = Scrape(self.metrics, self.models, self.jobs.store, work_dir)
 
