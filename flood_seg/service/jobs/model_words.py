@@ -50,7 +50,7 @@ def model_words(config: ServeConfig, overrides: Sequence[str], model: str | None
     common = [as_override(key, getattr(config, key)) for key in KEYS if getattr(config, key) is not None]
     common += [] if config.threshold is None else [as_override("threshold", config.threshold)]
     found = {}
-    for name, text in config.serve.models.items():
+    for name, text in (config.serve.models or {}).items():
         engine = parse_engine(text)
         prefix = str(engine).removesuffix(engine.model)  # empty where the file's suffix implies the engine
         file = _absolute(engine.model)
