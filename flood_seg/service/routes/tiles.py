@@ -9,13 +9,12 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from flood_seg.service.jobs.records import SCENE
 from flood_seg.service.jobs.store import JobStore
 from flood_seg.service.problems import Problem
 from flood_seg.service.security.auth import allowed
 from flood_seg.service.state import ServiceOf
 from flood_seg.service.tiles.drawing import MEDIA_TYPE, Style, draw_tile, etag
-from flood_seg.service.tiles.rasters import PROBABILITY, JobRasters, damaged
+from flood_seg.service.tiles.rasters import PICTURES, PROBABILITY, JobRasters, damaged
 from flood_seg.service.tiles.readers import MAX_ZOOM, Plane, Pyramid, Tile
 from flood_seg.service.tiles.tilejson import TileJson, describe_layer
 from flood_seg.service.tiles.wmts import WmtsLayer, capabilities
@@ -25,7 +24,7 @@ XML = "application/xml"
 
 router = APIRouter(prefix="/jobs/{job}/tiles", tags=["tiles"], dependencies=[Depends(allowed("read"))])
 Job = Annotated[str, Path(description="identifier of a job")]
-Layer = Annotated[str, Path(description="scene, probability, mask, change, flood or differences, as far as there are")]
+Layer = Annotated[str, Path(description="of /jobs/{job}/tiles: scene, before, mask, probability, ...")]
 Zoom = Annotated[int, Path(ge=0, le=MAX_ZOOM)]
 Number = Annotated[int, Path(ge=0, lt=2**MAX_ZOOM)]
 Crs = Annotated[
@@ -132,8 +131,8 @@ async def tile(
         return rasters, pyramid, place, _style(rasters, layer, threshold, band)
 
     rasters, pyramid, place, style = await service.desk.run(open_layer)
-    if layer == SCENE:
-        await service.desk.picture(rasters)
+    if layer in PICTURES:
+        await service.desk.picture(rasters.shown(layer))
 
     def draw() -> Response:
         try:

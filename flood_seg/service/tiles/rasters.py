@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from http import HTTPStatus
 from pathlib import Path
@@ -21,17 +21,20 @@ from flood_seg.spec import ModelSpec
 if TYPE_CHECKING:
     from flood_seg.service.jobs.records import Job
 
-PROBABILITY = "probability"
+PROBABILITY, BEFORE = "probability", "before"
+PICTURES = (SCENE, BEFORE)  # layers that are pictures of scenes
 TITLES = {
     SCENE: "Scene",
+    BEFORE: "Earlier image",
     PROBABILITY: "Probability",
     "mask": "Result",
     "change": "Change since an earlier image",
     "flood": "Flood and permanent water",
+    "truth": "Truth",
     "differences": "Differences from the truth",
 }
-CLASSES = ("mask", "change", "flood", "differences")  # layers whose values are classes
-PICTURE = Path("tiles/scene.tif")  # of the scene, in the folder of the job; see `scene_picture`
+CLASSES = ("mask", "change", "flood", "truth", "differences")  # layers whose values are classes
+TILES = Path("tiles")  # in the folder of the job: pictures of its scenes; see `scene_picture`
 _RECORDS = 256  # of jobs that are kept in memory
 
 
@@ -45,6 +48,8 @@ class JobRasters:
         source: the file of the scene; None: it is not here.
         spec: of the model.
         record: the STAC item of the scene.
+        picture: the file of the scene's picture, which is made when it is asked for.
+        before: those of the earlier image that the scene is compared with; None: there is none.
     """
 
     folder: Path
@@ -52,6 +57,8 @@ class JobRasters:
     source: Path | None
     spec: ModelSpec
     record: dict[str, Any]
+    picture: Path
+    before: JobRasters | None = None
 
     @classmethod
     def of(cls, job: Job) -> JobRasters:
@@ -64,7 +71,7 @@ class JobRasters:
             changed = (job.results / RECORD).stat().st_mtime_ns
         except OSError:
             raise _unmapped(job) from None
-        return _read(job.folder, job.results, job.request.inputs.get(SCENE, ""), changed)
+        return _of_job(job.folder, job.results, *(job.request.inputs.get(name, "") for name in PICTURES), changed)
 
     @cached_property
     def frame(self) -> Frame:
@@ -94,11 +101,20 @@ class JobRasters:
 
     def names(self) -> list[str]:
         """Returns the names of the layers that the job has."""
-        return [name for name in TITLES if (self.source if name == SCENE else self.path(name).is_file())]
+        there = {SCENE: self.source, BEFORE: self.before and self.before.source and self._is_comparable(self.before)}
+        return [name for name in TITLES if (there[name] if name in there else self.path(name).is_file())]
+
+    def shown(self, layer: str) -> JobRasters:
+        """Returns those whose scene a layer that is a picture shows."""
+        return self.before if layer == BEFORE and self.before else self
 
     def path(self, layer: str) -> Path:
         """Returns the file of a layer, which need not exist."""
-        return self.folder / PICTURE if layer == SCENE else self.results / f"{layer}.tif"
+        return self.shown(layer).picture if layer in PICTURES else self.results / f"{layer}.tif"
+
+    def _is_comparable(self, other: JobRasters) -> bool:
+        """Whether a tile of this scene is at the same place in another one."""
+        return bool(self.frame.ground and other.frame.ground) or other._size == self._size
 
     def check(self, layer: str) -> None:
         """Checks that the job has a layer.
@@ -139,8 +155,15 @@ class JobRasters:
 
 
 @lru_cache(_RECORDS)
-def _read(folder: Path, results: Path, source: str, changed: int) -> JobRasters:
-    """Reads the record of a finished scene; `changed` is when it was written."""
+def _of_job(folder: Path, results: Path, source: str, before: str, changed: int) -> JobRasters:
+    """Reads the records of a finished scene and of the earlier one; `changed` is when the former was written."""
+    scene = _read(folder, results, source, SCENE)
+    if not (results / BEFORE / RECORD).is_file():
+        return scene
+    return replace(scene, before=_read(folder, results / BEFORE, before, BEFORE))
+
+
+def _read(folder: Path, results: Path, source: str, layer: str) -> JobRasters:
     try:
         record = json.loads((results / RECORD).read_text("utf-8"))
         spec = ModelSpec.from_json(record["properties"]["flood_seg:model_spec"])
@@ -148,7 +171,7 @@ def _read(folder: Path, results: Path, source: str, changed: int) -> JobRasters:
         raise Problem(HTTPStatus.NOT_FOUND, "the result of the job is damaged; run it again") from error
     places = [folder / source, Path(record.get("assets", {}).get(SCENE, {}).get("href", ""))]  # of an address: a copy
     there = next((path for path in places if path.is_file()), None)
-    return JobRasters(folder, results, there, spec, record)
+    return JobRasters(folder, results, there, spec, record, folder / TILES / f"{layer}.tif")
 
 
 def _unmapped(job: Job) -> Problem:

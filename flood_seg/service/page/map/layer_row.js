@@ -6,9 +6,10 @@ import { className, has, setting, t } from "../base/i18n.js";
 const DELAY = 120; // milliseconds without a movement of the threshold before tiles are asked for
 
 export class LayerRow {
-  // `make` returns the layer with a query for its tiles; `threshold`: of the result, null: the layer has none.
-  constructor(map, name, { make, shown, opacity, legend, threshold }) {
-    Object.assign(this, { map, name, make, layer: make({}) });
+  // `make` returns the layer with a query for its tiles; `threshold`: of the result, null: the layer has none; `tried` hears
+  // whether another one is shown.
+  constructor(map, name, { make, shown, opacity, legend, threshold, tried }) {
+    Object.assign(this, { map, name, make, tried, layer: make({}) });
     this.element = element("div", { className: "layer" });
     const pane = map.getPane(name);
     this.box = element("input", { type: "checkbox", checked: shown });
@@ -43,6 +44,7 @@ export class LayerRow {
       this.layer = this.make(query);
       this.layer.once("load", () => old.remove());
       this.shown = true;
+      this.tried("threshold" in query);
     };
     const control = slider({ label: t("map.threshold"), min: 0.01, max: 0.99, step: 0.01, value: start, text: setting, change: (value) => {
       clearTimeout(timer);

@@ -12,7 +12,7 @@ import { tintedLayer } from "./tinted.js";
 // From the lowest to the highest; which of them a job has, the service tells.
 const LAYERS = ["before", "scene", "probability", "flood", "change", "mask", "truth", "differences"];
 const SHOWN = ["scene", "mask", "truth"]; // at first
-const OPACITY = { before: 1, scene: 1 }; // of the others 0.6
+const OPACITY = { before: 1, scene: 1, truth: 0.45 }; // of the others 0.6
 const RED = "#d7263d"; // of the prediction, whose colour in files is that of its class
 
 export class SceneMap {
@@ -73,9 +73,10 @@ export class SceneMap {
     this.map.createPane(name).style.zIndex = order;
     const { legend, threshold } = this.tiles.get(name);
     const isRed = name === "mask" && legend.length === 1;
-    const make = (query) => this.tileLayer(name, query, isRed ? RED : null);
+    const make = (query) => this.tileLayer(name, query, isRed || query.threshold ? RED : null);
     const row = new LayerRow(this.map, name, { make, shown: SHOWN.includes(name), opacity: OPACITY[name] ?? 0.6,
-      legend: isRed ? [{ ...legend[0], color: RED }] : legend, threshold: name === "probability" ? threshold : null });
+      legend: isRed ? [{ ...legend[0], color: RED }] : legend, threshold: name === "probability" ? threshold : null,
+      tried: (isTried) => { this.rows.get("mask").shown = !isTried; } }); // the prediction would hide what a threshold changes
     this.rows.set(name, row);
   }
 

@@ -34,7 +34,7 @@ export function showScene(root, service, id) {
     map = new SceneMap(box, job, { item, service });
     const layers = await map.start();
     const results = { item, change, flood, areas, impact, truth };
-    panel.append(headline(results), warnings(job), layers, ...figures(results, (place) => map.show(place)),
+    panel.append(headline(results), warnings(job), layers, ...figures(results, (...place) => map.show(...place)),
       exports(job, files), remove(job));
     box.dataset.ready = "true";
   }
