@@ -237,6 +237,30 @@ def bench_client(_data: str) -> list[Row]:
     return [("triton-client, 1000 px image, cold", "infer", f"{local[0]:.2f} s", f"{client[0]:.2f} s", "≤ 1.0 s")]
 
 
+def bench_service(_data: str) -> list[Row]:
+    """`serve`: predictions for one, eight and 64 clients against those in this process, and its start."""
+    from flood_seg.inference.models import bundled_model
+
+    found = in_process("service.py", str(bundled_model()))
+    here, there, eight, many = found["predict"], found["served"], found["eight"], found["many"]
+    p95 = eight["p95"] / (8 / eight["loop"])
+    bad = [status for status in many["statuses"] if status != 503] or many["without_retry_after"]
+    return [
+        ("serve, /predict of 1000 px, 1 client, p50", "Model.predict of the same bytes", f"{here * 1e3:.1f} ms",
+         f"{there * 1e3:.1f} ms ({there / here:.2f}×)", "≤ 1.25×"),
+        ("serve, 8 clients", "Model.predict in a loop", f"{eight['loop']:.1f} images/s",
+         f"{eight['rate']:.1f} images/s ({eight['rate'] / eight['loop']:.2f}×)", "≥ 0.85×"),
+        ("serve, 8 clients", "the engine alone in a loop", f"{eight['engine']:.1f} images/s",
+         f"{eight['rate']:.1f} images/s ({eight['rate'] / eight['engine']:.2f}×)", "-"),
+        ("serve, 8 clients, p95", "8 times Model.predict", f"{8e3 / eight['loop']:.0f} ms",
+         f"{eight['p95'] * 1e3:.0f} ms ({p95:.2f}×)", "≤ 2.5×"),
+        (f"serve, 64 clients, {many['minutes']:.0f} minutes", "-", "-",
+         f"{many['accepted']} masks, {many['refused']} refused with 503{' and others' if bad else ''}, "
+         f"p99 {many['p99']:.1f} s, memory ±{many['memory_change']:.1%}", "no other status, memory ±5 %"),
+        ("serve, from start to ready", "-", "-", f"{found['cold_start']:.2f} s", "≤ 3 s"),
+    ]  # fmt: skip
+
+
 def bench_workshop(data: str) -> list[Row]:
     """`data check`, `data tile` and `evaluate`, each against its necessary minimum."""
     from flood_seg.config.schema import SampleConfig
@@ -306,6 +330,7 @@ BENCHES = {
     "engines": bench_engines,
     "triton": bench_triton,
     "client": bench_client,
+    "service": bench_service,
     "workshop": bench_workshop,
     "map": bench_map,
     "impact": bench_impact,

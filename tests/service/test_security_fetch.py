@@ -31,7 +31,8 @@ class Handler(BaseHTTPRequestHandler):
         name = self.path.partition("?")[0].rpartition("/")[2]
         to = {"to-closed.tif": "/closed/a.tif", "to-metadata.tif": "https://169.254.169.254/open/a.tif",
               "to-http.tif": f"http{self.server.url[5:]}/open/a.tif", "to-file.tif": "file:///etc/passwd",
-              "round.tif": "round.tif", "to-a.tif": "../open/a.tif?signature=1", "to-dots.tif": "/open/%2e%2e/closed/a.tif",
+              "round.tif": "round.tif", "to-a.tif": "../open/a.tif?signature=1",
+              "to-dots.tif": "/open/%2e%2e/closed/a.tif",
               }.get(name)  # fmt: skip
         if to:
             self.send_response(302)
@@ -113,7 +114,8 @@ def test_no_redirect_leaves_the_sources(site: Site, tmp_path: Path, name: str) -
 
 @pytest.mark.parametrize(
     ("name", "status", "words"),
-    [("missing", 422, "answers 404"), ("round", 422, "redirects more than 5 times"), ("short", 422, "IncompleteRead|too early"),
+    [("missing", 422, "answers 404"), ("round", 422, "redirects more than 5 times"), ("short", 422,
+     "IncompleteRead|too early"),
      ("silent", 413, "larger than"), ("endless", 413, "larger than"), ("a", 413, "larger than")],
 )  # fmt: skip
 def test_what_a_server_does_wrong_is_told_and_leaves_nothing(
@@ -141,8 +143,10 @@ def test_a_certificate_of_another_name_is_refused(site: Site, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("found", "host", "may"),
     [
-        ("93.184.216.34", "maps.example.org", True), ("10.1.2.3", "maps.intranet", True), ("127.0.0.1", "maps.example.org", False),
-        ("127.0.0.1", "localhost", True), ("127.0.0.1", "127.0.0.1", True), ("169.254.169.254", "maps.example.org", False),
+        ("93.184.216.34", "maps.example.org", True), ("10.1.2.3", "maps.intranet", True), ("127.0.0.1",
+        "maps.example.org", False),
+        ("127.0.0.1", "localhost", True), ("127.0.0.1", "127.0.0.1", True), ("169.254.169.254",
+        "maps.example.org", False),
         ("::1", "maps.example.org", False), ("::ffff:127.0.0.1", "maps.example.org", False), ("0.0.0.0", "x", False),
         ("fe80::1%eth0", "x", False), ("224.0.0.1", "x", False), ("2606:2800:220:1::1", "maps.example.org", True),
         ("::ffff:169.254.169.254", "x", False), ("169.254.169.254", "169.254.169.254", True),

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from pyogrio.raw import write
 from flood_seg.analysis.vectors import read_layer
 from flood_seg.config.defaults import defaults
 from flood_seg.config.schema.service import SecurityOptions
+from flood_seg.console import one_line
 from flood_seg.errors import ImageError
 from flood_seg.imaging.gdal import utm_32n, write_geotiff
 from flood_seg.service.problems import Problem
@@ -38,6 +40,7 @@ from flood_seg.service.security.inputs import (
 )
 
 SECRET = 77
+DEFAULTS = defaults(SecurityOptions)
 
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -221,12 +224,13 @@ def test_a_job_reads_shapes_of_no_other_file_and_asks_no_server(secret: Path, tm
     assert "view more" in found["view.gpkg"]
     assert "virtual table words" in found["virtual.gpkg"]
     assert set(found) - set(read) - {"link.geojson", "file.xsd"} == {
-        "file.kml", "file.gml", "bomb.gml", "view.gpkg", "virtual.gpkg", "scene.tif", "scene.vrt", "list.txt", "item.json",
+        "file.kml", "file.gml", "bomb.gml", "view.gpkg", "virtual.gpkg", "scene.tif", "scene.vrt",
+            "list.txt", "item.json",
     }  # fmt: skip
 
 
 def security(**given: object) -> SecurityOptions:
-    return defaults(SecurityOptions, **given)
+    return replace(DEFAULTS, **given)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -257,8 +261,10 @@ def test_a_path_below_the_data_folder_is_read(data: Path) -> None:
     [
         "", ".", "..", "../data2/scene.tif", "a b/../../data2/scene.tif", "a b/../in.tif", "/etc/passwd.tif", "~/x.tif",
         "out.tif", "outside/secret.tif", "loop.tif", "folder.tif", ".hidden.tif", "missing.tif", "in.tif\0", "in.tif\n",
-        "/vsicurl/https://host/x.tif", "/vsizip/in.tif", "NETCDF:in.tif", "GTIFF_DIR:1:in.tif", "C:\\in.tif", "a\\in.tif",
-        "in.tif|layername=x", "file:in.tif", "<VRTDataset/>", "x" * 5000 + ".tif", "in.vrt", "in.json", "in.txt", "//in.tif",
+        "/vsicurl/https://host/x.tif", "/vsizip/in.tif", "NETCDF:in.tif", "GTIFF_DIR:1:in.tif", "C:\\in.tif",
+        "a\\in.tif",
+        "in.tif|layername=x", "file:in.tif", "<VRTDataset/>", "x" * 5000 + ".tif", "in.vrt", "in.json",
+        "in.txt", "//in.tif",
     ],
 )  # fmt: skip
 def test_other_paths_are_refused_without_telling_what_is_there(data: Path, text: str) -> None:
@@ -280,12 +286,12 @@ STEPS = st.sampled_from(
 
 
 @given(st.one_of(st.text(max_size=40), st.lists(STEPS, max_size=6).map("/".join)))
-def test_whatever_is_given_leads_out_of_the_data_folder(data_folder: Path, text: str) -> None:
+def test_nothing_leads_out_of_the_data_folder(data_folder: Path, text: str) -> None:
     try:
         found = resolve_input(text, security(data_dir=str(data_folder), sources=[]))
     except Problem as problem:
         assert problem.status in (403, 415, 422)
-        assert problem.detail.isprintable()
+        assert problem.detail == one_line(problem.detail)
     else:
         assert Path(found).is_relative_to(data_folder.resolve())
 
@@ -322,18 +328,22 @@ def test_addresses_below_a_source_are_read(text: str, address: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "http://maps.example.org/open/a.tif", "https://maps.example.org/closed/a.tif", "https://maps.example.org/open/../a.tif",
+        "http://maps.example.org/open/a.tif", "https://maps.example.org/closed/a.tif",
+        "https://maps.example.org/open/../a.tif",
         "https://maps.example.org/open/%2e%2e/a.tif", "https://maps.example.org/open/%2E./a.tif",
         "https://maps.example.org/open/..%2fa.tif", "https://maps.example.org/open/%252e%252e/a.tif",
         "https://maps.example.org:444/open/a.tif", "https://maps.example.org@evil.org/open/a.tif",
         "https://user:key@maps.example.org/open/a.tif", "https://evil.org/https://maps.example.org/open/a.tif",
         "https://maps.example.org.evil.org/open/a.tif", "https://evil.org\\@maps.example.org/open/a.tif",
         "https://maps.example.org/open/a.tif#x", "https://maps.example.org/open/\na.tif", "https:///open/a.tif",
-        "https://10.0.0.7/a.tif", "https://0x0a.0.0.7:8443/a.tif", "https://167772167:8443/a.tif", "https://[::1]/a.tif",
-        "https://169.254.169.254/latest.tif", "https://127.0.0.1/a.tif", "s3://bucket/floods2/a.tif", "s3://bucket2/a.tif",
+        "https://10.0.0.7/a.tif", "https://0x0a.0.0.7:8443/a.tif", "https://167772167:8443/a.tif",
+        "https://[::1]/a.tif",
+        "https://169.254.169.254/latest.tif", "https://127.0.0.1/a.tif", "s3://bucket/floods2/a.tif",
+        "s3://bucket2/a.tif",
         "s3://bucket/floods/../a.tif", "file:///etc/passwd.tif", "gs://bucket/a.tif", "ftp://x/a.tif", "://x.tif",
         "https://maps.example.org:port/open/a.tif", "https://[maps]/a.tif", "https://m\u0430ps.example.org/open/a.tif",
-        "https://maps.example.org/open/a.vrt", "https://maps.example.org/open/", "/vsicurl/https://maps.example.org/open/a.tif",
+        "https://maps.example.org/open/a.vrt", "https://maps.example.org/open/",
+        "/vsicurl/https://maps.example.org/open/a.tif",
     ],
 )  # fmt: skip
 def test_other_addresses_are_refused(text: str) -> None:
