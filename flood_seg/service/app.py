@@ -30,16 +30,9 @@ if TYPE_CHECKING:
     from flood_seg.service.state import Service
 
 ROUTERS = (
-    page.router,
-    session.router,
-    models.router,
-    health.router,
-    predict.router,
-    tiles.router,
-    features.router,
-    jobs.router,
-    files.router,
-)
+    page.router, session.router, predict.router, models.router, jobs.router, files.router, tiles.router,
+    features.router, health.router,
+)  # fmt: skip
 
 
 def create_app(service: Service) -> FastAPI:

@@ -30,9 +30,9 @@ class Service:
         metrics: of this process.
         ready: whether requests are accepted; False while it stops.
         access: decides who a caller is.
-        lane: that images of requests pass.
         worker_words: words after `flood-seg worker` of the workers that it starts; None: it starts none.
         jobs: scenes that wait, run and are done.
+        lane: that images of requests pass.
         desk: reads rasters and vectors of jobs.
         scrape: returns the metrics.
     """
@@ -42,19 +42,19 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     ready: bool = True
     access: Access = field(init=False)
-    lane: Lane = field(init=False)
     worker_words: tuple[str, ...] | None = None
     jobs: Jobs = field(init=False)
+    lane: Lane = field(init=False)
     desk: Desk = field(default_factory=Desk)
     scrape: Scrape = field(init=False)
 
     def __post_init__(self) -> None:
         work_dir = Path(self.config.serve.work_dir)
         self.access = Access.of(self.config.serve)
+        self.jobs = Jobs(self.config.serve, self.worker_words)
         limits = self.config.serve.limits
         streams = limits.concurrency or self.models.streams
         self.lane = Lane(streams, limits.waiting, limits.timeout, self.metrics.waiting)
-        self.jobs = Jobs(self.config.serve, self.worker_words)
         self.scrape = Scrape(self.metrics, self.models, self.jobs.store, work_dir)
 
 

@@ -23,8 +23,9 @@ WAIT_SECONDS = 120  # on a busy machine
 def post_job(url: str, *, headers: dict[str, str] | None = None, data: dict[str, str] | None = None,
              **files: Path) -> httpx.Response:  # fmt: skip
     """Posts a job with files by their field."""
-    opened = {name: (path.name, path.read_bytes()) for name, path in files.items()}
-    return httpx.post(f"{url}/jobs", data=data, files=opened or {"": ("", b"")}, headers=headers, timeout=60)
+    fields: dict[str, Any] = {name: (None, value) for name, value in (data or {}).items()}
+    fields |= {name: (path.name, path.read_bytes()) for name, path in files.items()}
+    return httpx.post(f"{url}/jobs", files=fields, headers=headers, timeout=60)
 
 
 def new_job(url: str, **asked: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 
 from flood_seg.service.jobs.records import INPUTS
 from flood_seg.service.problems import Problem
+from flood_seg.service.security.inputs import check_suffix
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -160,6 +161,8 @@ class _Parts:
         suffix = Path(name).suffix.lower()
         if suffix in _UNWANTED:
             raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"{self._field}: {name}: {_UNWANTED[suffix]}")
+        if name:
+            check_suffix(name)
         found = ReceivedFile(name, f"inputs/{self._field}{suffix if _SUFFIX.fullmatch(suffix) else ''}")
         self.form.files[self._field] = found
         self._file = (self._folder / found.path).open("xb")
