@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 READY = "#map[data-ready]"  # a photo or a map is drawn
+WAIT = 30_000  # milliseconds, on a busy machine
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
 
 
@@ -26,6 +27,21 @@ class Visit:
     page: Any
     outside: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+
+    def watch(self, own: tuple[str, ...]) -> None:
+        """Notes what is asked and what goes wrong; `own`: how addresses begin that are not those of others."""
+
+        def ask(request: Any) -> None:
+            if not request.url.startswith(own):
+                self.outside.append(request.url)
+
+        def tell(message: Any) -> None:
+            if message.type in ("error", "warning") and "Failed to load resource" not in message.text:
+                self.faults.append(message.text)
+
+        self.page.on("request", ask)
+        self.page.on("console", tell)
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
 
     def choose(self, button: str, *files: Path) -> None:
         """Chooses files by a button of this text."""
@@ -44,6 +60,9 @@ class Visit:
 @pytest.fixture
 def visit_service(browser) -> Iterator[Any]:
     """Opens the page of a service in a browser without a past; afterwards it must have had no fault."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=WAIT)
     visits = []
 
     def open_page(url: str, size: str = "desktop", locale: str = "en-US", scheme: str = "light") -> Visit:
@@ -51,14 +70,11 @@ def visit_service(browser) -> Iterator[Any]:
         context = browser.new_context(
             viewport={"width": width, "height": height}, locale=locale, color_scheme=scheme, has_touch=size == "phone"
         )
+        context.set_default_timeout(WAIT)
         visit = Visit(context.new_page())
         visits.append(visit)
-        page = visit.page
-        page.on("request", lambda request: None if request.url.startswith((url, "data:", "blob:")) else visit.outside.append(request.url))
-        page.on("pageerror", lambda error: visit.faults.append(str(error)))
-        page.on("console", lambda message: visit.faults.append(message.text)
-                if message.type in ("error", "warning") and "Failed to load resource" not in message.text else None)  # fmt: skip
-        page.goto(url)
+        visit.watch((url.partition("#")[0], "data:", "blob:"))
+        visit.page.goto(url)
         return visit
 
     yield open_page

@@ -53,7 +53,9 @@ def test_the_languages_have_the_same_words_with_the_same_values():
         return {name for form in forms for name in re.findall(r"\{(\w+)\}", form)}
 
     assert list(WORDS["en"]) == list(WORDS["ru"])
-    assert {key: values(text) for key, text in WORDS["en"].items()} == {key: values(text) for key, text in WORDS["ru"].items()}
+    assert {key: values(text) for key, text in WORDS["en"].items()} == {
+        key: values(text) for key, text in WORDS["ru"].items()
+    }
     assert all({"one", "few", "many", "other"} == set(text) for text in WORDS["ru"].values() if isinstance(text, dict))
 
 

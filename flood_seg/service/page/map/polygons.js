@@ -12,9 +12,13 @@ export class Polygons {
   constructor(map, job, georeferenced) {
     Object.assign(this, { map, job, georeferenced });
     map.createPane("polygons").style.zIndex = 450;
-    this.layer = L.geoJSON([], { pane: "polygons", style: STYLE, coordsToLatLng: (point) => this.place(point) }).addTo(map);
-    this.layer.bindPopup(({ feature }) => this.popup(feature.properties));
+    this.layer = L.geoJSON([], { pane: "polygons", style: STYLE, coordsToLatLng: (point) => this.place(point),
+      onEachFeature: ({ properties }, polygon) => polygon.bindPopup(() => this.popup(properties)) }).addTo(map);
+    this.open = null; // the popup that is open: { id, at }, which is opened again when the polygons are drawn anew
+    this.layer.on("popupopen", ({ popup, layer }) => { this.open = { id: layer.feature.id, at: popup.getLatLng() }; });
+    this.layer.on("popupclose", () => { this.open = null; });
     this.list = element("ul", { className: "areas" });
+    this.list.addEventListener("keydown", ({ key }) => { if (key === "Escape") map.closePopup(); }); // as on the map itself
     this.note = element("p", { className: "note", role: "status" });
     const box = element("input", { type: "checkbox", checked: true });
     box.addEventListener("change", () => { box.checked ? this.layer.addTo(map) : this.layer.remove(); });
@@ -54,7 +58,7 @@ export class Polygons {
   }
 
   draw({ features, numberMatched }) {
-    const open = this.open;
+    const { open } = this;
     this.layer.clearLayers().addData(features);
     this.note.textContent = numberMatched > features.length ? t("polygons.some", { shown: features.length, count: numberMatched })
       : t("polygons.count", { count: features.length });
@@ -64,7 +68,7 @@ export class Polygons {
       button.addEventListener("click", () => this.layer.hasLayer(polygon) && polygon.openPopup());
       return element("li", {}, button);
     }));
-    if (open) this.layer.getLayers().find(({ feature }) => feature.id === open)?.openPopup();
+    if (open) largest.find(({ feature }) => feature.id === open.id)?.openPopup(open.at);
   }
 
   size(properties) {
