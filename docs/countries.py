@@ -19,9 +19,8 @@ def main() -> None:
     """Rounds the outlines and writes them as one feature."""
     shapes = shapely.from_wkb(read(SOURCE, columns=[])[2])
     merged = shapely.geometrycollections(shapely.set_precision(shapes, STEP))
-    outlines = shapely.multipolygons(
-        [part for part in shapely.get_parts(shapely.get_parts(merged)) if not part.is_empty]
-    )
+    parts = shapely.get_parts(shapely.get_parts(merged))
+    outlines = shapely.multipolygons(parts[~shapely.is_empty(parts)])
     rounded = shapely.transform(outlines, lambda points: points.round(2))
     about = "Natural Earth 1:110m, admin 0 countries, public domain (naturalearthdata.com); rounded to 0.05 degrees"
     TARGET.write_text(json.dumps({

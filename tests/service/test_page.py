@@ -67,7 +67,7 @@ def test_words_and_modules_that_are_used_exist_and_none_is_left_over():
     code = "\n".join(source.values())
     used = set(re.findall(r'\bt\(\s*"([\w.-]+)"', code)) | set(re.findall(r'\? "([\w.-]+)" : "[\w.-]+"\)', code))
     used |= set(re.findall(r'\? "[\w.-]+" : "([\w.-]+)"\)', code))
-    prefixes = (*set(re.findall(r"\bt\(\s*`([\w.-]+\.)\$\{", code)), "class.", "legend.", "problem.", "step.")
+    prefixes = (*set(re.findall(r"\bt\(\s*`([\w.-]+\.)\$\{", code)), "class.", "legend.", "meaning.", "problem.", "step.")
     known = WORDS["en"].keys()
     assert {key for key in used if key not in known} == set()
     assert {key for key in known if key not in used and not key.startswith(prefixes)} == set()

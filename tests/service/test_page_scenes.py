@@ -148,8 +148,11 @@ def test_figures_are_those_of_the_files(server, job, visit_service):
     expect(row).to_contain_text(f"{100 * water.mean():.1f}%")
     districts = page.locator("section", has=page.locator("#districts")).locator("tbody tr")
     expect(districts).to_have_count(2)
-    for name, part in (("West", water[:, : WIDTH // 2]), ("East", water[:, WIDTH // 2 :])):
+    with rasterio.open(results(server, job) / "change.tif") as change:
+        new = change.read(1) == 1
+    for name, part in (("West", new[:, : WIDTH // 2]), ("East", new[:, WIDTH // 2 :])):
         expect(districts.filter(has_text=name)).to_contain_text(f"{100 * part.mean():.1f}%")
+    expect(page.get_by_text("Flooded means: new water.")).to_be_visible()
 
 
 def test_a_threshold_is_tried_out_on_the_map_and_layers_are_compared(server, job, visit_service):
@@ -210,7 +213,7 @@ def test_a_file_that_is_no_scene_is_refused_where_it_was_chosen(server, visit_se
     visit = visit_service(f"{server.url}/#/scenes")
     visit.choose("Add files", tmp_path / "notes.tif")
     visit.page.get_by_role("button", name="Start the job").click()
-    expect(visit.page.locator(".new-job").get_by_role("alert")).to_contain_text("notes.tif")
+    expect(visit.page.locator(".new-job").get_by_role("alert")).to_contain_text("no raster")
 
 
 def test_a_job_is_removed(server, scenes, visit_service):

@@ -1,7 +1,7 @@
 // The figures of a result as tables: areas, agreement with the truth, districts, whom the flood affects.
 
 import { element } from "../base/dom.js";
-import { area, className, number, percent, t } from "../base/i18n.js";
+import { area, className, has, number, percent, t } from "../base/i18n.js";
 
 // Takes the JSON files of a job (null: not there) and what shows a place on the map; returns sections.
 export function figures({ item, change, flood, areas, impact, truth }, show) {
@@ -56,9 +56,11 @@ function agreement({ iou, precision, recall }) {
     table(null, [[t("truth.recall"), percent(recall)], [t("truth.precision"), percent(precision)]]), element("p", { className: "note" }, t("truth.help")));
 }
 
-function districts({ districts: found }) {
+function districts({ districts: found, meaning }) {
+  const key = `meaning.${meaning}`;
   return section("districts", t("districts.title"), table([t("districts.name"), t("districts.flooded"), t("districts.share")],
-    found.map(({ name, flooded, land_m2: land }) => [name, area(flooded.mapped_m2), land ? percent(flooded.mapped_m2 / land) : ""])));
+    found.map(({ name, flooded, land_m2: land }) => [name, area(flooded.mapped_m2), land ? percent(flooded.mapped_m2 / land) : ""])),
+    element("p", { className: "note" }, t("districts.meaning", { meaning: has(key) ? t(key) : meaning })));
 }
 
 const kilometres = (lengths) => number(Object.values(lengths ?? {}).reduce((sum, one) => sum + one, 0), 1);

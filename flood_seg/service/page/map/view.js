@@ -3,7 +3,7 @@
 import { Problem, address, json, problemBox, request } from "../base/api.js";
 import { button, element } from "../base/dom.js";
 import { bytes, moment, t } from "../base/i18n.js";
-import { progressBox, statusText, watchJob } from "../scenes/progress.js";
+import { isFinished, progressBox, statusText, watchJob } from "../scenes/progress.js";
 import { figures, headline } from "./figures.js";
 import { SceneMap } from "./map.js";
 
@@ -15,10 +15,10 @@ export function showScene(root, service, id) {
   async function show(job) {
     if (ended) return;
     const title = element("div", { className: "row" }, element("a", { href: "#/scenes", className: "back" }, t("scene.back")),
-      element("h1", {}, job.name), job.finished ? element("span", { className: `badge ${job.status}` }, statusText(job)) : null);
+      element("h1", {}, job.name), isFinished(job) ? element("span", { className: `badge ${job.status}` }, statusText(job)) : null);
     document.title = `${job.name} – flood-seg`;
     if (job.status === "successful") await showMap(job, title);
-    else if (job.finished) root.replaceChildren(title, failure(job), remove(job));
+    else if (isFinished(job)) root.replaceChildren(title, failure(job), remove(job));
     else root.replaceChildren(title, progressBox(job));
   }
 
@@ -56,7 +56,7 @@ export function showScene(root, service, id) {
     try {
       const job = await json(`jobs/${id}`);
       await show(job);
-      if (!job.finished && !ended) stop = watchJob(id, guarded);
+      if (!isFinished(job) && !ended) stop = watchJob(id, guarded);
     } catch (error) {
       fail(error);
     }
@@ -92,5 +92,5 @@ function exports(job, files) {
   return element("section", { "aria-labelledby": "exports" }, element("h2", { id: "exports" }, t("exports")),
     element("ul", { className: "exports" }, ...main.map(row)),
     element("details", {}, element("summary", {}, t("exports.others", { count: others.length })), element("ul", { className: "exports" }, ...others.map(row))),
-    element("p", { className: "note" }, t("exports.created", { time: moment(job.finished) })));
+    job.finished ? element("p", { className: "note" }, t("exports.created", { time: moment(job.finished) })) : null);
 }

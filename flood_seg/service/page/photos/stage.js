@@ -9,7 +9,7 @@ export class Stage {
   constructor(box, photo, width, height) {
     const bounds = [[-height, 0], [0, width]];
     this.canvas = element("canvas", { role: "img", "aria-label": t("stage.mask") });
-    box.style.aspectRatio = `${width} / ${height}`; // on a phone; beside the panel the height is that of the window
+    box.style.setProperty("--ratio", `${width} / ${height}`);
     this.map = L.map(box, { crs: L.CRS.Simple, attributionControl: false, zoomSnap: 0, zoomDelta: 0.5, minZoom: -20, maxZoom: 4,
       maxBounds: L.latLngBounds(bounds).pad(0.5), zoomControl: false, zoomAnimation: false });
     L.control.zoom({ zoomInTitle: t("map.in"), zoomOutTitle: t("map.out") }).addTo(this.map);

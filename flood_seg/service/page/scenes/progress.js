@@ -4,6 +4,8 @@ import { address, request } from "../base/api.js";
 import { button, element, say } from "../base/dom.js";
 import { duration, has, setting, t } from "../base/i18n.js";
 
+export const isFinished = ({ status }) => ["successful", "failed", "dismissed"].includes(status);
+
 export function statusText({ status, progress }) {
   return status === "running" ? `${t("status.running")} ${setting(progress)}` : t(`status.${status}`);
 }
@@ -13,7 +15,7 @@ export function watchJob(id, changed) {
   const source = new EventSource(address(`jobs/${id}/events`));
   source.addEventListener("state", ({ data }) => {
     const job = JSON.parse(data);
-    if (job.finished) source.close();
+    if (isFinished(job)) source.close();
     changed(job);
   });
   return () => source.close();

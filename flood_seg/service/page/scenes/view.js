@@ -4,7 +4,7 @@ import { Problem, json, problemBox } from "../base/api.js";
 import { button, element } from "../base/dom.js";
 import { moment, setting, t } from "../base/i18n.js";
 import { jobForm } from "./form.js";
-import { statusText } from "./progress.js";
+import { isFinished, statusText } from "./progress.js";
 
 const EVERY = 5000; // milliseconds between looks at the list while a job is not finished
 const PAGE = 50;
@@ -23,7 +23,7 @@ export function showScenes(root, service) {
       const { jobs, total } = await json("jobs", { query: { limit } });
       if (ended) return;
       draw(jobs, total);
-      if (jobs.some(({ finished }) => !finished)) timer = setTimeout(update, EVERY);
+      if (!jobs.every(isFinished)) timer = setTimeout(update, EVERY);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       list.replaceChildren(problemBox(error, button(t("retry"), update)));
