@@ -109,9 +109,10 @@ def own_loop(model: Model, photo: bytes, count: int) -> list[float]:
 
 def one_client(host: str, model: Model, photo: bytes) -> dict[str, float]:
     """Returns the median seconds of a prediction in this process and by the service, in turns."""
-    client, here, there = Client(host, photo), list[float](), list[float]()
+    here, there = list[float](), list[float]()
     for number in range(ROUNDS + 1):
-        local, remote = own_loop(model, photo, REQUESTS), [client.predict()[1] for _ in range(REQUESTS)]
+        local, client = own_loop(model, photo, REQUESTS), Client(host, photo)  # an idle connection is closed
+        remote = [client.predict()[1] for _ in range(REQUESTS)]
         if number:  # the first round warms up
             here += local
             there += remote

@@ -112,6 +112,25 @@ _PARSERS: dict[str, Callable[[bytes], tuple[int, int] | None]] = {
 }
 
 
+def has_more_pages(data: bytes, most: int) -> bool:
+    """Whether a TIFF has more pages than `most`; False where their chain is damaged or `data` is no TIFF."""
+    order, big = ("<" if data.startswith(b"II") else ">"), data[2:4] in (b"+\0", b"\0+")
+    if data[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return False
+    number, entries, entry = ("Q", "Q", 20) if big else ("I", "H", 12)
+    place = 8 if big else 4
+    try:
+        for _ in range(most + 1):
+            (directory,) = struct.unpack_from(order + number, data, place)
+            if not directory:
+                return False
+            (count,) = struct.unpack_from(order + entries, data, directory)
+            place = directory + struct.calcsize(f"<{entries}") + count * entry
+    except (struct.error, IndexError, OverflowError):
+        return False
+    return True
+
+
 def has_palette(data: bytes) -> bool:
     """Whether the pixels of a PNG are indices of a palette (colour type 3)."""
     return data[25:26] == b"\x03"

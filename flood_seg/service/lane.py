@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from prometheus_client import Gauge
 
 T = TypeVar("T")
+
+SMOOTHING = 0.1  # weight of the last image in the average
 
 
 class Lane:
@@ -42,11 +46,14 @@ class Lane:
         self.width = streams + max(1, min(4, cores() // 2))
         self._slots, self._pool = asyncio.Semaphore(self.width), ThreadPoolExecutor(self.width, "predict")
         self._waiting, self._limit, self._timeout, self._gauge = 0, waiting, timeout, gauge
+        self._seconds = 0.0  # of an image, on average over the last ones
 
     def admit(self) -> None:
-        """Raises Problem 503 where as many images wait as may."""
+        """Raises Problem 503 where as many images wait as may; half of them will be done when it says to try again."""
         if self._slots.locked() and self._waiting >= self._limit:
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"busy: {self._waiting} images are waiting; try again later")
+            retry = max(1, math.ceil(self._waiting * self._seconds / self.width / 2))
+            detail = f"busy: {self._waiting} images are waiting; try again in {retry} s"
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": str(retry)})
 
     async def run(self, work: Callable[[], T], is_gone: Callable[[], Awaitable[bool]], *, admitted: bool = False) -> T:
         """Runs `work` in a thread when it is its turn, and returns its result.
@@ -67,7 +74,7 @@ class Lane:
                 try:
                     if await is_gone():
                         raise Problem(HTTPStatus.REQUEST_TIMEOUT, "the caller has closed the connection")
-                    future = asyncio.get_running_loop().run_in_executor(self._pool, work)
+                    future = asyncio.get_running_loop().run_in_executor(self._pool, self._timed, work)
                 except BaseException:
                     self._slots.release()
                     raise
@@ -77,6 +84,14 @@ class Lane:
             raise Problem(
                 HTTPStatus.SERVICE_UNAVAILABLE, f"not done within {self._timeout:g} seconds; try again later"
             ) from None
+
+    def _timed(self, work: Callable[[], T]) -> T:
+        started = time.perf_counter()
+        try:
+            return work()
+        finally:
+            seconds = time.perf_counter() - started
+            self._seconds += (seconds - self._seconds) * (SMOOTHING if self._seconds else 1)
 
     async def _take(self) -> None:
         if not self._slots.locked():  # which it also is where others are to come first

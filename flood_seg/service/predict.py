@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from flood_seg.errors import ImageError
-from flood_seg.imaging.encoded import check_size, max_megapixels
+from flood_seg.imaging.encoded import check_size, has_more_pages, max_megapixels
 from flood_seg.imaging.gdal import has_rasterio, open_raster
 from flood_seg.imaging.source import is_raster
 from flood_seg.imaging.write import encode_image
@@ -36,6 +36,7 @@ JSON: Form = "application/json"
 PNG: Form = "image/png"
 GEOJSON: Form = "application/geo+json"
 CHANNELS = 4  # of a photo, at most
+MOST_PAGES, MOST_BANDS = 64, 1024  # of a TIFF
 
 
 @dataclass(frozen=True)
@@ -184,18 +185,21 @@ def observe(item: ServedImage, model: ServedModel, metrics: Metrics, max_shift: 
 
 
 def _check_values(source: ImageSource, bands: int) -> None:
-    """Raises ImageError where a raster takes more memory than the largest image that may be, with the model's bands.
+    """Raises ImageError where a raster is larger in memory than the largest image that may be, with the model's bands.
 
-    A sparse TIFF of some kilobytes may have thousands of bands.
+    A sparse TIFF of some kilobytes may have thousands of bands; and GDAL takes 23 s to open each of 1000 pages.
     """
     if not (has_rasterio() and is_raster(source)):
         return
+    if has_more_pages(source.read(), MOST_PAGES):
+        raise ImageError(f"{source}: has more than {MOST_PAGES} pages; send the model's bands alone")
     with open_raster(source) as dataset:
         check_size(source, dataset.width, dataset.height, "send it to /jobs")
         count = max(dataset.count, len(dataset.subdatasets))
         size = dataset.width * dataset.height * count * np.dtype(dataset.dtypes[0]).itemsize
     limit = max_megapixels() * 1e6 * max(bands, CHANNELS) * np.dtype(np.float32).itemsize
-    if size > limit:
+    if size > limit or count > MOST_BANDS:
         raise ImageError(
-            f"{source}: its {count} bands take {size / 1e6:.0f} MB, more than {limit / 1e6:.0f}; send fewer"
+            f"{source}: its {count} bands take {size / 1e6:.0f} MB; at most {limit / 1e6:.0f} MB and {MOST_BANDS} "
+            "bands are read; send the model's bands alone"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from fastapi.responses import JSONResponse
 
@@ -13,16 +14,23 @@ from flood_seg.errors import (
     BackendError,
     ConfigError,
     DataError,
+    DisagreementError,
+    FindingsError,
     FloodSegError,
     FormatError,
     ImageError,
     LogitsError,
     MissingExtraError,
+    ModelError,
     OutOfMemoryError,
     OutputError,
+    PartialFailureError,
     ServerError,
     StoreError,
+    TrackingError,
+    TrainingError,
     UsageError,
+    WeightsError,
 )
 from flood_seg.service.request_id import request_id
 
@@ -44,22 +52,40 @@ SCHEMA = {
     },
 }
 
-# The nearest class of an error in its `__mro__` counts.
+# Every class is here, so that none gets its status by accident. What is wrong with a request is 4xx.
 STATUSES: dict[type[FloodSegError], HTTPStatus] = {
-    FormatError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    ImageError: HTTPStatus.UNPROCESSABLE_ENTITY,
-    DataError: HTTPStatus.UNPROCESSABLE_ENTITY,
-    ConfigError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    FloodSegError: HTTPStatus.UNPROCESSABLE_ENTITY,
     UsageError: HTTPStatus.UNPROCESSABLE_ENTITY,
-    LogitsError: HTTPStatus.UNPROCESSABLE_ENTITY,
-    OutOfMemoryError: HTTPStatus.SERVICE_UNAVAILABLE,
-    ServerError: HTTPStatus.SERVICE_UNAVAILABLE,
+    ConfigError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    DataError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    ImageError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    FormatError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    FindingsError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    PartialFailureError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    StoreError: HTTPStatus.UNPROCESSABLE_ENTITY,  # the bucket of an input
+    LogitsError: HTTPStatus.UNPROCESSABLE_ENTITY,  # of this image
+    ModelError: HTTPStatus.SERVICE_UNAVAILABLE,
+    WeightsError: HTTPStatus.SERVICE_UNAVAILABLE,
     BackendError: HTTPStatus.SERVICE_UNAVAILABLE,
-    StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
+    ServerError: HTTPStatus.SERVICE_UNAVAILABLE,
+    OutOfMemoryError: HTTPStatus.SERVICE_UNAVAILABLE,
     OutputError: HTTPStatus.INSUFFICIENT_STORAGE,
     MissingExtraError: HTTPStatus.NOT_IMPLEMENTED,
-    FloodSegError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    TrainingError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    TrackingError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    DisagreementError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
+
+_WORD = r"""[^\s/\\:;,'"()<>|]+"""
+_PLAIN = r"""[^\s/\\:;,'"()<>|.]+"""  # the first word of a folder's name with spaces, so not `scene.tif`
+_MEDIA = r"(?:application|audio|font|image|message|model|multipart|text|video)/"
+_FOLDER = rf"(?:{_PLAIN}(?: (?!\d+/\d|{_MEDIA}){_WORD}){{1,4}}|{_WORD})"
+_ROOT = r"""(?<![\w:/.\\])(?:file:(?://[^/\s]*)?(?=/)|\\\\|[A-Za-z]:(?=[/\\])|~(?=/)|\.{1,2}(?=/)|(?=/))"""
+_PLACES = re.compile(
+    rf"""(?P<address>\b(?!file:)[A-Za-z][A-Za-z0-9+.-]*://[^\s'"]+)"""
+    rf"""|(?<=(?P<quote>['"]))(?:/|file:/|~/|\\\\|[A-Za-z]:[/\\])(?:[^'"]*[/\\])(?P<quoted>[^'"]*)(?=(?P=quote))"""
+    rf"""|{_ROOT}[/\\]*(?:{_FOLDER}[/\\]+)+(?P<name>{_WORD})[/\\]?"""
+)
 
 
 class Problem(Exception):
@@ -80,8 +106,7 @@ class Problem(Exception):
     @classmethod
     def of(cls, error: FloodSegError) -> Problem:
         """Returns the problem that an error of a user is."""
-        status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
-        return cls(status, without_paths(shorten_words(str(error))))
+        return cls(STATUSES[type(error)], shorten_words(without_paths(str(error))))
 
     def response(self, extra: Mapping[str, Any] | None = None) -> JSONResponse:
         """Returns the response; `extra` are further members of its object."""
@@ -99,5 +124,9 @@ def documented(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
 
 
 def without_paths(text: str) -> str:
-    """Returns a message with only the last part of each absolute path, so that no folder of this machine is told."""
-    return re.sub(r"(?<![\w:/.])/(?:[^\s/:;,'\"()]+/)+([^\s/:;,'\"()]*)", r"\1", text)
+    """Returns a message with only the last part of each absolute path, so that no folder of this machine is told.
+
+    Addresses, fractions and media types stay as they are. Where words after a space may still belong to a
+    folder's name, they are taken for it.
+    """
+    return _PLACES.sub(lambda found: found["address"] or unquote(found["name"] or found["quoted"] or ""), text)

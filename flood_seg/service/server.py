@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
+    from flood_seg.config.schema.service import ServeOptions
     from flood_seg.service.state import Service
 
 
@@ -30,18 +31,19 @@ def run_server(app: FastAPI, service: Service) -> None:
     """
     options = service.config.serve
     listener = bind(options.host, options.port)
-    config = uvicorn.Config(
+    with sigterm_as_interrupt(), suppress(KeyboardInterrupt):  # uvicorn raises the signal once more in the end
+        _Server(server_config(app, options), service).run(sockets=[listener])
+
+
+def server_config(app: FastAPI, options: ServeOptions) -> uvicorn.Config:
+    """Returns uvicorn's settings: what it reads of a connection, and whom it believes."""
+    return uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, lifespan="on",
         timeout_graceful_shutdown=int(options.stop_timeout),
         http=bounded_protocol(options.limits.connections), h11_max_incomplete_event_size=HEADER_BYTES, ws="none",
         proxy_headers=bool(options.security.proxies), forwarded_allow_ips=list(options.security.proxies),
         ssl_certfile=options.security.tls_certificate, ssl_keyfile=options.security.tls_key,
     )  # fmt: skip
-    with sigterm_as_interrupt(), suppress(KeyboardInterrupt):  # uvicorn raises the signal once more in the end
-        try:
-            _Server(config, service).run(sockets=[listener])
-        finally:
-            service.desk.close()
 
 
 class _Server(uvicorn.Server):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 START_SECONDS = 60  # on a busy machine
 END_SECONDS = 60
+QUIET = ("serve.work_dir=work", "serve.limits.rate=0")  # tests ask more often than people
 
 
 class Running:
@@ -35,7 +36,7 @@ class Running:
         """
         self.folder, self.url = folder, ""
         self._log = folder / f"service-{time.monotonic_ns()}.log"
-        command = [sys.executable, "-m", "flood_seg", "serve", "--port", "0", "serve.work_dir=work", *words]
+        command = [sys.executable, "-m", "flood_seg", "serve", "--port", "0", *QUIET, *words]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 command, cwd=folder, env=os.environ | environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log

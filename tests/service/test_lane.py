@@ -39,13 +39,29 @@ def test_as_many_wait_as_may_and_they_come_in_order() -> None:
         assert gauge._value.get() == 2
         with pytest.raises(Problem) as refused:
             await lane.run(lambda: work(99), here)
-        assert (refused.value.status, refused.value.headers["Retry-After"]) == (503, "2")
+        assert (refused.value.status, refused.value.headers["Retry-After"]) == (503, "1")
         late = asyncio.create_task(lane.run(lambda: work(50), here, admitted=True))  # of a batch
         await asyncio.sleep(0.05)
         go.set()
         assert await asyncio.gather(*tasks) == list(range(lane.width + 2)) and await late == 50
         first, second = order[: lane.width], order[lane.width : -1]
         assert set(first) == set(range(lane.width)) and len(second) == 2 and order[-1] == 50 and gauge._value.get() == 0
+
+    asyncio.run(main())
+
+
+def test_half_of_those_who_wait_are_done_when_another_try_is_welcome() -> None:
+    async def main() -> None:
+        lane, _ = make_lane(waiting=16)
+        await lane.run(partial(time.sleep, 0.5), here)
+        go = threading.Event()
+        tasks = [asyncio.create_task(lane.run(partial(go.wait, 10), here)) for _ in range(lane.width + 16)]
+        await asyncio.sleep(0.05)
+        with pytest.raises(Problem) as refused:
+            lane.admit()
+        assert int(refused.value.headers["Retry-After"]) == pytest.approx(16 * 0.5 / lane.width / 2, abs=1)
+        go.set()
+        await asyncio.gather(*tasks)
 
     asyncio.run(main())
 

@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from flood_seg.service.security.keys import KeyFile
 from tests.conftest import draw_pond
 from tests.service.pages import READY, visit_service
+from tests.service.running import running_service
 
 __all__ = ["visit_service"]
 
@@ -141,3 +143,23 @@ def test_a_dropped_and_a_pasted_photo_are_taken(server, visit_service, photos):
         page.evaluate(hand_over, [kind, f"{kind}.jpg", list(photos[0].read_bytes())])
         expect(page.locator("a.tile")).to_have_count(number)
     expect(page.locator("a.tile span:nth-child(2)")).to_have_text(["paste.jpg", "drop.jpg"])
+
+
+def test_a_service_with_keys_asks_for_one_and_takes_it(visit_service, photos, tmp_path):
+    key = KeyFile(tmp_path / "work" / "keys.json").add("crew", "predict")
+    with running_service(tmp_path, "serve.security.require_keys=true") as service:
+        page = (visit := visit_service(service.url)).page
+        dialog = page.get_by_role("dialog", name="A key is required")
+        dialog.get_by_label("API key").fill("a wrong one")
+        dialog.get_by_role("button", name="Use the key").click()
+        expect(dialog.get_by_role("alert")).to_contain_text("does not know this key")
+        dialog.get_by_label("API key").fill(key)
+        page.keyboard.press("Enter")
+        expect(dialog).to_have_count(0)
+        visit.choose("Choose files", photos[0])
+        expect(page.locator(READY)).to_be_visible()
+        page.reload()
+        expect(page.locator(READY)).to_be_visible()
+        page.get_by_role("button", name="Sign out crew").click()
+        expect(page.get_by_role("button", name="Enter a key")).to_be_visible()
+        assert key not in page.evaluate("JSON.stringify([localStorage, document.cookie])")

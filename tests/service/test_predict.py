@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import Any
 
 import httpx
@@ -227,7 +228,7 @@ def test_models_are_described(client: httpx.Client, server: Running) -> None:
     one = client.get("/models/nir").json()
     assert one in listed and one["spec"]["bands"] == ["red", "green", "blue", "nir"]
     file = server.folder / "models" / "nir.onnx"
-    assert one["spec"] == json.loads(flood_seg.load_model(file).spec.to_json())
+    assert one["spec"] == json.loads(json.dumps(asdict(flood_seg.load_model(file).spec)))
     assert client.get("/models/nri").status_code == 404
     assert client.post("/predict?model=nri", content=encode(noise(1))).json()["detail"] == (
         "model nri: is not served (did you mean 'nir'?); served are red, classes, nir, maybe"

@@ -81,7 +81,7 @@ class RateLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
-        if scope["type"] == "http" and self._buckets and (cost := cost_of(scope["path"])):
+        if scope["type"] == "http" and self._buckets is not None and (cost := cost_of(scope["path"])):
             wait = self._buckets.take(self._caller(scope), cost)
             if wait:
                 detail = "too many requests of this caller; send fewer per minute"
