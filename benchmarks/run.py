@@ -318,6 +318,17 @@ def bench_impact(_data: str) -> list[Row]:
     return rows
 
 
+def bench_tiles(_data: str) -> list[Row]:
+    """Map tiles of a scene of 10,000 × 10,000 pixels over HTTP against rio-tiler that opens the file for each."""
+    found = in_process("service_tiles.py")
+    alone = f"{found['rio_tiler']['p50']:.0f} ms"
+    return [
+        (f"map tile of 10 000×10 000, {name}, p50", "rio-tiler alone" if name == "probability" else "-",
+         alone if name == "probability" else "-", f"{found[name]['p50']:.0f} ms", "≤ 60 ms")
+        for name in ("scene", "probability", "threshold", "mask")
+    ]  # fmt: skip
+
+
 def _ratio(before: float, after: float, unit: str = "s") -> str:
     shown = f"{after * 1e3:.1f} ms" if unit == "ms" else f"{after:.2f} s"
     return f"{shown} ({before / after:.1f}×)"
@@ -334,6 +345,7 @@ BENCHES = {
     "workshop": bench_workshop,
     "map": bench_map,
     "impact": bench_impact,
+    "tiles": bench_tiles,
     "loading": bench_loading,
     "step": bench_step,
     "epoch": bench_epoch,

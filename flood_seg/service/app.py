@@ -61,10 +61,11 @@ def create_app(service: Service) -> FastAPI:
 @asynccontextmanager
 async def _running_jobs(app: FastAPI) -> AsyncIterator[None]:
     """Runs jobs while requests are answered."""
-    jobs = app.state.service.jobs
-    await run_in_threadpool(jobs.start)
+    service: Service = app.state.service
+    await run_in_threadpool(service.jobs.start)
     yield
-    await run_in_threadpool(jobs.stop)
+    service.desk.close()
+    await run_in_threadpool(service.jobs.stop)
 
 
 def _answer_errors(app: FastAPI) -> None:

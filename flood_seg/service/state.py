@@ -30,10 +30,10 @@ class Service:
         metrics: of this process.
         ready: whether requests are accepted; False while it stops.
         access: decides who a caller is.
+        desk: reads rasters and vectors of jobs.
         worker_words: words after `flood-seg worker` of the workers that it starts; None: it starts none.
         jobs: scenes that wait, run and are done.
         lane: that images of requests pass.
-        desk: reads rasters and vectors of jobs.
         scrape: returns the metrics.
     """
 
@@ -43,9 +43,9 @@ class Service:
     ready: bool = True
     access: Access = field(init=False)
     worker_words: tuple[str, ...] | None = None
+    desk: Desk = field(default_factory=Desk)
     jobs: Jobs = field(init=False)
     lane: Lane = field(init=False)
-    desk: Desk = field(default_factory=Desk)
     scrape: Scrape = field(init=False)
 
     def __post_init__(self) -> None:

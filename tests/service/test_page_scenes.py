@@ -68,7 +68,7 @@ def job(server, scenes, tmp_path_factory) -> str:
             str(found / "area"),
         ]
     )
-    return add_job(server.folder / "work", scenes / "scene.tif", found)
+    return add_job(server.folder / "work", scenes / "scene.tif", found, before=before)
 
 
 def results(server: Running, job: str) -> Path:
@@ -149,9 +149,10 @@ def test_figures_are_those_of_the_files(server, job, visit_service):
     districts = page.locator("section", has=page.locator("#districts")).locator("tbody tr")
     expect(districts).to_have_count(2)
     with rasterio.open(results(server, job) / "change.tif") as change:
-        new = change.read(1) == 1
-    for name, part in (("West", new[:, : WIDTH // 2]), ("East", new[:, WIDTH // 2 :])):
-        expect(districts.filter(has_text=name)).to_contain_text(f"{100 * part.mean():.1f}%")
+        values = change.read(1)
+    for name, part in (("West", values[:, : WIDTH // 2]), ("East", values[:, WIDTH // 2 :])):
+        new, still = (part == 1).mean(), (part == 3).mean()
+        expect(districts.filter(has_text=name)).to_contain_text(f"{100 * new / (1 - still):.1f}%")
     expect(page.get_by_text("Flooded means: new water.")).to_be_visible()
 
 

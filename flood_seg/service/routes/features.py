@@ -15,7 +15,6 @@ from flood_seg.products.stac_item import time_text
 from flood_seg.service.features.collections import DEFAULT, Collection, choose, collections_of
 from flood_seg.service.features.query import MOST, Page, read_feature, read_page
 from flood_seg.service.features.region import parse_bbox
-from flood_seg.service.jobs.store import JobStore
 from flood_seg.service.problems import Problem
 from flood_seg.service.security.auth import allowed
 from flood_seg.service.state import ServiceOf
@@ -218,7 +217,7 @@ async def get_item(
 
 
 def _open(service: ServiceOf, job: str) -> tuple[JobRasters, dict[str, Collection]]:
-    found = JobStore(service.config.serve.work_dir).get(job)
+    found = service.jobs.store.get(job)
     return JobRasters.of(found), collections_of(found.results)
 
 

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from flood_seg.service.jobs.store import JobStore
 from flood_seg.service.problems import Problem
 from flood_seg.service.security.auth import allowed
 from flood_seg.service.state import ServiceOf
@@ -24,7 +23,7 @@ XML = "application/xml"
 
 router = APIRouter(prefix="/jobs/{job}/tiles", tags=["tiles"], dependencies=[Depends(allowed("read"))])
 Job = Annotated[str, Path(description="identifier of a job")]
-Layer = Annotated[str, Path(description="of /jobs/{job}/tiles: scene, before, mask, probability, ...")]
+Layer = Annotated[str, Path(description="scene, probability, mask, change, flood or differences, as far as there are")]
 Zoom = Annotated[int, Path(ge=0, le=MAX_ZOOM)]
 Number = Annotated[int, Path(ge=0, lt=2**MAX_ZOOM)]
 Crs = Annotated[
@@ -106,7 +105,7 @@ async def tilejson(
         style = _style(rasters, layer, threshold, band)
         chosen = {"crs": crs, "threshold": style.threshold, "band": style.band}
         address = _address(request, job, layer, {name: value for name, value in chosen.items() if value is not None})
-        return describe_layer(rasters, layer, Pyramid(rasters, crs), address, style)
+        return describe_layer(rasters, layer, Pyramid.of(rasters, crs), address, style)
 
     return await service.desk.run(find)
 
@@ -125,16 +124,13 @@ async def tile(
     def open_layer() -> tuple[JobRasters, Pyramid, Tile, Style]:
         rasters = _rasters(service, job)
         rasters.check(layer)
-        pyramid, place = Pyramid(rasters, crs), Tile(z, x, y, Tile.size * scale)
+        pyramid, place = Pyramid.of(rasters, crs), Tile(z, x, y, Tile.size * scale)
         if not pyramid.has(place):
             raise Problem(HTTPStatus.NOT_FOUND, f"tile {z}/{x}/{y}: lies beside the scene; see tilejson.json")
         return rasters, pyramid, place, _style(rasters, layer, threshold, band)
 
-    rasters, pyramid, place, style = await service.desk.run(open_layer)
-    if layer in PICTURES:
-        await service.desk.picture(rasters.shown(layer))
-
     def draw() -> Response:
+        rasters, pyramid, place, style = open_layer()
         try:
             headers = {**CACHE, "ETag": etag(rasters.path(layer), layer, pyramid.plane, place, style)}
         except OSError as error:
@@ -144,11 +140,13 @@ async def tile(
         content = draw_tile(rasters, layer, pyramid, place, style, service.desk.readers)
         return Response(content, media_type=MEDIA_TYPE, headers=headers)
 
+    if layer in PICTURES:
+        await service.desk.picture((await service.desk.run(open_layer))[0].shown(layer))
     return await service.desk.run(draw)
 
 
 def _rasters(service: ServiceOf, job: str) -> JobRasters:
-    return JobRasters.of(JobStore(service.config.serve.work_dir).get(job))
+    return JobRasters.of(service.jobs.store.get(job))
 
 
 def _style(rasters: JobRasters, layer: str, threshold: float | None, band: int | None) -> Style:
@@ -176,7 +174,7 @@ def _wmts(request: Request, service: ServiceOf, job: str, layer: str | None) -> 
     rasters = _rasters(service, job)
     if layer:
         rasters.check(layer)
-    pyramid = Pyramid(rasters, "mercator")
+    pyramid = Pyramid.of(rasters, "mercator")
     names = [layer] if layer else rasters.names()
     layers = [
         WmtsLayer(name, rasters.title(name), found.tiles[0], found.bounds or ())

@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image
 
 from flood_seg.errors import ImageError
-from flood_seg.imaging.gdal import open_raster
 from flood_seg.products.layers import NODATA
 from flood_seg.products.page.pictures import class_palette, paletted, probability_palette, to_percent
 from flood_seg.service.tiles.rasters import PICTURES, PROBABILITY, JobRasters, damaged
@@ -63,7 +62,7 @@ def draw_tile(rasters: JobRasters, layer: str, pyramid: Pyramid, tile: Tile, sty
         # The pixels that a threshold is compared with are those of the file, as in the result.
         found = readers.read(path, pyramid, tile, "bilinear" if style.threshold is None else "nearest")
         layer_values = found.max(axis=0) if style.band is None else found[style.band - 1]
-        scale = probability_scale(path)
+        scale = rasters.probability_scale
         if style.threshold is None:
             return _classes(to_percent(layer_values, scale), probability_palette())
         band = style.band or 1
@@ -79,12 +78,6 @@ def above(values: np.ma.MaskedArray, scale: float, threshold: float) -> np.ndarr
     if values.dtype.kind == "f":
         return np.asarray((values > threshold).filled(False))
     return np.asarray((values > round(threshold / scale, 6)).filled(False))  # 0.4 is step 80, not 79.99…
-
-
-def probability_scale(path: Path) -> float:
-    """Returns the probability of a step of probability.tif; 1 where it has real numbers."""
-    with open_raster(path) as dataset:
-        return float(dataset.scales[0])
 
 
 def etag(path: Path, layer: str, plane: str, tile: Tile, style: Style) -> str:

@@ -15,6 +15,7 @@ from flood_seg.products.layers import Legend
 from flood_seg.products.page.frame import Frame
 from flood_seg.products.stac_item import RECORD
 from flood_seg.service.jobs.records import SCENE
+from flood_seg.service.jobs.steps import local_input
 from flood_seg.service.problems import Problem
 from flood_seg.spec import ModelSpec
 
@@ -38,7 +39,7 @@ TILES = Path("tiles")  # in the folder of the job: pictures of its scenes; see `
 _RECORDS = 256  # of jobs that are kept in memory
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one of a job is there once
 class JobRasters:
     """The rasters of a job that has mapped its scene.
 
@@ -71,7 +72,8 @@ class JobRasters:
             changed = (job.results / RECORD).stat().st_mtime_ns
         except OSError:
             raise _unmapped(job) from None
-        return _of_job(job.folder, job.results, *(job.request.inputs.get(name, "") for name in PICTURES), changed)
+        sources = [local_input(job, name) if name in job.request.inputs else None for name in PICTURES]
+        return _of_job(job.folder, job.results, *sources, changed)
 
     @cached_property
     def frame(self) -> Frame:
@@ -135,8 +137,14 @@ class JobRasters:
         """Returns the classes of a layer of classes; raises ImageError where its file is damaged."""
         if layer == "mask":
             return Legend.of(self.spec)
-        with open_raster(self.path(layer)) as dataset:
-            return Legend.read(dataset)
+        path = self.path(layer)
+        return _legend(path, path.stat().st_mtime_ns)
+
+    @cached_property
+    def probability_scale(self) -> float:
+        """The probability of a step of probability.tif; 1 where it has real numbers."""
+        with open_raster(self.path(PROBABILITY)) as dataset:
+            return float(dataset.scales[0])
 
     def bands(self) -> list[str]:
         """Returns the classes that the bands of probability.tif are of."""
@@ -155,23 +163,30 @@ class JobRasters:
 
 
 @lru_cache(_RECORDS)
-def _of_job(folder: Path, results: Path, source: str, before: str, changed: int) -> JobRasters:
+def _of_job(folder: Path, results: Path, source: str | None, before: str | None, changed: int) -> JobRasters:
     """Reads the records of a finished scene and of the earlier one; `changed` is when the former was written."""
     scene = _read(folder, results, source, SCENE)
-    if not (results / BEFORE / RECORD).is_file():
+    if before is None or not (results / BEFORE / RECORD).is_file():
         return scene
     return replace(scene, before=_read(folder, results / BEFORE, before, BEFORE))
 
 
-def _read(folder: Path, results: Path, source: str, layer: str) -> JobRasters:
+def _read(folder: Path, results: Path, source: str | None, layer: str) -> JobRasters:
     try:
         record = json.loads((results / RECORD).read_text("utf-8"))
         spec = ModelSpec.from_json(record["properties"]["flood_seg:model_spec"])
     except (OSError, ValueError, KeyError, TypeError, ModelError) as error:
         raise Problem(HTTPStatus.NOT_FOUND, "the result of the job is damaged; run it again") from error
-    places = [folder / source, Path(record.get("assets", {}).get(SCENE, {}).get("href", ""))]  # of an address: a copy
-    there = next((path for path in places if path.is_file()), None)
+    path = folder / source if source else None
+    there = path if path and path.is_file() else None
     return JobRasters(folder, results, there, spec, record, folder / TILES / f"{layer}.tif")
+
+
+@lru_cache(_RECORDS)
+def _legend(path: Path, changed: int) -> Legend:
+    """Reads the legend of a raster; `changed` is when it was written."""
+    with open_raster(path) as dataset:
+        return Legend.read(dataset)
 
 
 def _unmapped(job: Job) -> Problem:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -48,16 +48,21 @@ class Pyramid:
     scene, and each level below it half as many; all of the scene is on the tile of level 0.
     """
 
-    def __init__(self, rasters: JobRasters, plane: Plane | None) -> None:
-        """Takes a scene, and where it is drawn; None: Web Mercator where it is georeferenced, else pixels.
+    def __init__(self, rasters: JobRasters, plane: Plane) -> None:
+        """Takes a scene, and where it is drawn."""
+        self.plane, self._rasters = plane, rasters
+
+    @classmethod
+    def of(cls, rasters: JobRasters, plane: Plane | None) -> Pyramid:
+        """Returns the pyramid of a scene; by default in Web Mercator where it is georeferenced, else in pixels.
 
         Raises:
             ImageError: it is not georeferenced, and shall be drawn in Web Mercator.
         """
-        self.plane: Plane = plane or ("mercator" if rasters.frame.ground else "pixels")
-        if self.plane == "mercator" and rasters.frame.ground is None:
+        plane = plane or ("mercator" if rasters.frame.ground else "pixels")
+        if plane == "mercator" and rasters.frame.ground is None:
             raise ImageError("the scene is not georeferenced; its tiles are in pixels, crs=pixels")
-        self._rasters = rasters
+        return _pyramid(rasters, plane)
 
     @cached_property
     def _levels(self) -> tuple[int, int]:
@@ -113,6 +118,11 @@ class Pyramid:
         found = mercator().bounds(_coordinates(tile))
         across = any(found.left + turn < east and found.right + turn > west for turn in (-360, 0, 360))
         return across and found.bottom < north and found.top > south
+
+
+@lru_cache(256)
+def _pyramid(rasters: JobRasters, plane: Plane) -> Pyramid:
+    return Pyramid(rasters, plane)
 
 
 class Readers(threading.local):
