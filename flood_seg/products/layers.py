@@ -282,8 +282,10 @@ def _copy(plain: Path, path: Path, options: Mapping[str, Any], resampling: str) 
     """Makes a Cloud Optimized GeoTIFF, with overviews, of a plain one."""
     from rasterio.shutil import copy
 
-    write_overviews(plain, resampling, _LAYOUT)
-    copy(plain, path, **_COG | dict(options))
+    # Where a process reads files from outside, GDAL looks for no others beside them; these are our own
+    with import_rasterio().Env(GDAL_DISABLE_READDIR_ON_OPEN="FALSE"):
+        write_overviews(plain, resampling, _LAYOUT)
+        copy(plain, path, **_COG | dict(options))
 
 
 @contextmanager

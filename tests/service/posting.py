@@ -98,5 +98,6 @@ def noise(path: Path, height: int, width: int, seed: int = 0) -> Path:
     """Writes a scene of smooth noise, whose water has many shores."""
     import cv2
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     values = np.random.default_rng(seed).integers(0, 256, (height // 16 + 1, width // 16 + 1, 3)).astype(np.uint8)
     return write_scene(path, cv2.resize(values, (width, height), interpolation=cv2.INTER_CUBIC))

@@ -49,15 +49,15 @@ def server(folder: Path, model: Path) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def truth(folder: Path) -> Path:
     """A label raster of random blots, which is not known in a corner."""
-    labels = (np.random.default_rng(1).random((20, 30)) > 0.5).astype(np.uint8).repeat(10, 0).repeat(10, 1)
-    labels[150:, 200:] = 255
+    labels = (np.random.default_rng(1).random((56, 60)) > 0.5).astype(np.uint8).repeat(10, 0).repeat(10, 1)
+    labels[510:, 500:] = 255
     return write_scene(folder / "labels.tif", labels[:, :, None], nodata=255)
 
 
 @pytest.fixture(scope="module")
 def done(server: Running, folder: Path, truth: Path) -> dict:
-    """A successful job with options of its own, and the truth."""
-    scene, options = noise(folder / "Śmall scene.tif", 200, 300), {"min_area": 5, "vectors": ["gpkg", "geojson"]}
+    """A successful job with options of its own, and the truth; its rasters have overviews."""
+    scene, options = noise(folder / "Śmall scene.tif", 560, 600), {"min_area": 5, "vectors": ["gpkg", "geojson"]}
     asked = {"name": "A river", "threshold": "0.4", "options": json.dumps(options)}
     return wait_successful(server.url, new_job(server.url, data=asked, scene=scene, truth=truth)["id"])
 

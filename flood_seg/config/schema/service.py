@@ -48,6 +48,7 @@ class JobOptions:
     retention_days: float
     quota_gb: float
     executor: Literal["local", "ray"]
+    ray_address: str
 
     def __post_init__(self) -> None:
         check_choices("serve.jobs", self)

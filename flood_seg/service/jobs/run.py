@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal
 
+from flood_seg.config.overrides import as_override
 from flood_seg.console import counted, one_line, say, shorten_words, warn
 from flood_seg.errors import OutputError
 from flood_seg.files import write_json
@@ -49,7 +50,7 @@ class RunOptions:
 
     Attributes:
         models: that are served, by name.
-        executor: `serve.jobs.executor`.
+        executor: overrides of `flood-seg map` that choose it.
         attempts: how often a job is begun at most.
         lease: seconds without a sign of life after which others take a job.
         sources: `serve.security.sources`.
@@ -57,7 +58,7 @@ class RunOptions:
     """
 
     models: Mapping[str, ModelWords]
-    executor: str
+    executor: tuple[str, ...]
     attempts: int
     lease: float
     sources: tuple[str, ...] = ()
@@ -68,7 +69,9 @@ class RunOptions:
         """Takes them from `serve`."""
         jobs, most = options.jobs, int(options.limits.upload_gb * 1e9)
         sources = tuple(options.security.sources)
-        return cls(models, jobs.executor, jobs.attempts, jobs.lease, sources, most)
+        executor = [f"executor={jobs.executor}"]
+        executor += [as_override("executor.address", jobs.ray_address)] if jobs.executor == "ray" else []
+        return cls(models, tuple(executor), jobs.attempts, jobs.lease, sources, most)
 
 
 def run_job(store: JobStore, job: Job, options: RunOptions, is_stopping: Callable[[], bool]) -> None:
@@ -237,7 +240,11 @@ class _Attempt:
         job, attempts = self._job, self._options.attempts
         if end == "lost":
             say(f"job {job.id}: was taken or dismissed")
-            shutil.rmtree(job.work, ignore_errors=True)
+            current = self._store.find(job.id)
+            if current and not current.state.is_finished:
+                shutil.rmtree(job.work, ignore_errors=True)  # the other attempt has a folder of its own
+            else:
+                attempt_folder.leave(job)
         elif end == "stopped":
             say(f"job {job.id}: handed back")
             self._store.change(job, waiting(job.state, "handed back", job.state.attempts - 1))

@@ -44,14 +44,14 @@ def _has_report() -> bool:
     return all(find_spec(package) for package in ("babel", "jinja2"))
 
 
-def step_command(step: str, job: Job, model: Sequence[str], executor: str) -> list[str]:
+def step_command(step: str, job: Job, model: Sequence[str], executor: Sequence[str]) -> list[str]:
     """Returns the words of a step's command, after `flood-seg`.
 
     Args:
         step: its name.
         job: that this process runs.
         model: flags and overrides of the model that is served.
-        executor: `serve.jobs.executor`.
+        executor: overrides that choose where blocks are computed.
     """
     inputs = job.request.inputs
     work = job.work.relative_to(job.folder)
@@ -63,7 +63,7 @@ def step_command(step: str, job: Job, model: Sequence[str], executor: str) -> li
     if step == "map":
         chosen = [as_override(key, value) for key, value in job.request.options.items()]
         return ["map", *model, "--image", local_input(job, "scene"), "--out", results, *given(OF_MAP), *chosen,
-                f"executor={executor}", as_override("map.progress_file", str(work / PROGRESS))]  # fmt: skip
+                *executor, as_override("map.progress_file", str(work / PROGRESS))]  # fmt: skip
     if step == "flood-area":
         return [step, "--results", results, *given(["districts"]), "--out", f"{results}/{AREA_FOLDER}"]
     if step == "impact":

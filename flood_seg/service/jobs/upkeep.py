@@ -6,6 +6,7 @@ The service does this all the time, and each worker while it has nothing else to
 from __future__ import annotations
 
 import shutil
+import stat
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -101,5 +102,6 @@ def size_of(folder: Path) -> int:
             status = path.lstat()
         except OSError:  # removed meanwhile
             continue
-        files[status.st_dev, status.st_ino] = status.st_size
+        if stat.S_ISREG(status.st_mode):
+            files[status.st_dev, status.st_ino] = status.st_size
     return sum(files.values())
