@@ -12,11 +12,12 @@ from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from flood_seg.errors import FloodSegError
 from flood_seg.service.monitoring.requests import ObservedRequests
 from flood_seg.service.monitoring.traces import telemetry
-from flood_seg.service.problems import Problem
+from flood_seg.service.problems import Problem, documented
 from flood_seg.service.routes import features, files, health, jobs, models, page, predict, session, tiles
 from flood_seg.service.security.body import BodyLimits
 from flood_seg.service.security.headers import SecurityHeaders
@@ -34,6 +35,10 @@ ROUTERS = (
     features.router, health.router,
 )  # fmt: skip
 
+# What every endpoint may answer: wrong host or origin, wrong request, too large or too slow a body, too many requests
+OF_ALL = (HTTPStatus.MISDIRECTED_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+          HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.FORBIDDEN)  # fmt: skip
+
 
 def create_app(service: Service) -> FastAPI:
     """Returns the ASGI application of a service."""
@@ -43,6 +48,7 @@ def create_app(service: Service) -> FastAPI:
         summary="Segmentation of water on images.",
         lifespan=_running_jobs,
         telemetry=telemetry(),
+        responses=documented(*OF_ALL),
     )
     app.state.service = service
     for router in ROUTERS:
@@ -86,5 +92,14 @@ def _answer_errors(app: FastAPI) -> None:
         return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail).response({"errors": faults})
 
     @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> JSONResponse:
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            error.headers = {"Allow": ", ".join(_methods(request))}  # Starlette names those of one route
         return Problem(HTTPStatus(error.status_code), str(error.detail), error.headers).response()
+
+
+def _methods(request: Request) -> list[str]:
+    """Returns the methods that the path of a request has."""
+    tried = {method: {**request.scope, "method": method} for method in ("DELETE", "GET", "PATCH", "POST", "PUT")}
+    routes = request.app.routes
+    return [name for name, scope in tried.items() if any(one.matches(scope)[0] is Match.FULL for one in routes)]

@@ -31,7 +31,7 @@ def bundled() -> Models:
 
 def make_app(folder: Path, *overrides: str) -> FastAPI:
     """Returns an application with an endpoint for each role, /as/ROLE, and one that returns the size of its body."""
-    config = compose("serve", [f"serve.work_dir={folder}", *overrides], ServeConfig)
+    config = compose("serve", [f"serve.work_dir={folder}", "serve.jobs.workers=0", *overrides], ServeConfig)
     app = create_app(Service(config, bundled()))
 
     @app.get("/as/read")

@@ -40,6 +40,11 @@ def test_errors_are_problems(client: TestClient, path: str, status: int) -> None
     assert {"type", "title", "status", "detail"} <= answer.json().keys()
 
 
+def test_a_wrong_method_is_told_the_right_ones(client: TestClient) -> None:
+    assert client.put("/jobs").headers["allow"] == "GET, POST"
+    assert client.put("/models/x").headers["allow"] == "GET"
+
+
 def test_https_stays_https(client: TestClient) -> None:
     answer = TestClient(client.app, base_url="https://localhost").get("/models")
     assert answer.headers["strict-transport-security"].startswith("max-age=")
