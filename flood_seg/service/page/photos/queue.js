@@ -18,14 +18,15 @@ export function watchQueue(listener) {
   return () => listeners.delete(listener);
 }
 
-const changed = (finished = null) => listeners.forEach((listener) => listener(finished));
+// `finished`: the entry of a photo that is done; `isFirst`: of those that came together.
+const changed = (finished = null, isFirst = false) => listeners.forEach((listener) => listener(finished, isFirst));
 
 // `model`: its record; of models with several classes there is no one probability.
 export function add(files, model) {
-  for (const file of files) {
+  files.forEach((file, place) => {
     last = Math.max(Date.now(), last + 1); // an id, by which they are sorted
-    pending.push({ id: last, name: file.name, file, model, problem: null, started: false });
-  }
+    pending.push({ id: last, name: file.name, file, model, problem: null, started: false, isFirst: place === 0 });
+  });
   changed();
   proceed();
 }
@@ -58,7 +59,7 @@ async function run(item) {
     const entry = { id: item.id, name: item.name, shares: answer.shares, bytes, thumbnail: await thumbnail(item.file) };
     pending.splice(pending.indexOf(item), 1);
     await remember(entry, content);
-    changed(entry);
+    changed(entry, item.isFirst);
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     item.problem = error;

@@ -16,16 +16,34 @@ export function showPhotos(root, service, id) {
   const gallery = element("section", { "aria-labelledby": "gallery", className: "gallery" });
   root.replaceChildren(element("div", { className: "intake" }, zone, modelChoice(service)), faults, open, gallery);
   let result = null;
+  let shown = null; // the entry that is open
   let pictures = [];
 
   async function show(chosen) {
     result?.remove();
     result = null;
+    shown = chosen ?? null;
+    mark();
     open.replaceChildren();
     if (!chosen) return;
-    result = await showResult(chosen, service, async (one) => { await forget([one.id]); location.hash = "#/photos"; update(); show(listed()[0]); });
-    open.replaceChildren(result.element);
-    await result.start();
+    const made = await showResult(chosen, service, remove);
+    if (shown !== chosen) return; // another one was chosen meanwhile
+    result = made;
+    open.replaceChildren(made.element);
+    await made.start();
+  }
+
+  async function remove(one) {
+    await forget([one.id]);
+    if (id !== null) location.hash = "#/photos"; // which shows the view anew
+    else { update(); show(listed()[0]); }
+  }
+
+  function mark() {
+    for (const link of gallery.querySelectorAll("a.tile")) {
+      if (shown && link.hash === `#/photo/${shown.id}`) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    }
   }
 
   function update() {
@@ -45,6 +63,7 @@ export function showPhotos(root, service, id) {
       element("ul", {}, ...waiting.map(({ name }) => element("li", { className: "tile busy" }, element("span", { className: "picture" }), element("span", {}, name), element("span", {}, t("gallery.busy")))),
         ...entries.map((one) => element("li", {}, tile(one)))),
       element("p", { className: "note" }, t("gallery.note", { count: MAX_PHOTOS })));
+    mark();
   }
 
   function tile(one) {
@@ -59,14 +78,13 @@ export function showPhotos(root, service, id) {
   async function clear() {
     if (!window.confirm(t("gallery.confirm"))) return;
     await forget(listed().map((one) => one.id));
-    location.hash = "#/photos";
-    update();
-    show(null);
+    if (id !== null) location.hash = "#/photos";
+    else { update(); show(null); }
   }
 
-  const stop = watchQueue((finished) => {
+  const stop = watchQueue((finished, isFirst) => {
     update();
-    if (finished) show(finished);
+    if (finished && (isFirst || !shown)) show(finished); // others do not take its place while it is looked at
   });
   update();
   show(id === null ? listed()[0] : entry(id));
