@@ -65,8 +65,8 @@ def test_words_and_modules_that_are_used_exist_and_none_is_left_over():
         for module in re.findall(r'from "(\.[^"]+)"', text):
             assert (PAGE / name).parent.joinpath(module).is_file(), (name, module)
     code = "\n".join(source.values())
-    used = set(re.findall(r'\bt\(\s*"([\w.-]+)"', code)) | set(re.findall(r'\? "([\w.-]+)" : "[\w.-]+"\)', code))
-    used |= set(re.findall(r'\? "[\w.-]+" : "([\w.-]+)"\)', code))
+    used = set(re.findall(r'\bt\(\s*"([\w.-]+)"', code)) | set(re.findall(r'\? "(\w+\.[\w.]+)" : "[\w.-]+"\)', code))
+    used |= set(re.findall(r'\? "[\w.-]+" : "(\w+\.[\w.]+)"\)', code))
     prefixes = tuple(re.findall(r"\bt\(\s*`([\w.-]+\.)\$\{", code))
     prefixes += ("class.", "legend.", "meaning.", "problem.", "step.")
     known = WORDS["en"].keys()

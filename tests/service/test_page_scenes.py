@@ -153,7 +153,7 @@ def test_figures_are_those_of_the_files(server, job, visit_service):
     for name, part in (("West", values[:, : WIDTH // 2]), ("East", values[:, WIDTH // 2 :])):
         new, still = (part == 1).mean(), (part == 3).mean()
         expect(districts.filter(has_text=name)).to_contain_text(f"{100 * new / (1 - still):.1f}%")
-    expect(page.get_by_text("Flooded means: new water.")).to_be_visible()
+    expect(page.get_by_text("Flooded means: water that was not there before.")).to_be_visible()
 
 
 def test_a_threshold_is_tried_out_on_the_map_and_layers_are_compared(server, job, visit_service):
