@@ -1,5 +1,7 @@
 """Times map tiles of a scene of 10,000 × 10,000 pixels over HTTP and prints JSON, in milliseconds.
 
+`cpu` is the time that the service has computed per tile, which other load of the machine hardly changes.
+
 python benchmarks/service_tiles.py [--pixels 10000] [--tiles 200]
 
 Each layer is asked for different tiles at random places, of all zoom levels and one beyond, by one client, so that none
@@ -22,6 +24,7 @@ from typing import Any
 import cv2
 import httpx
 import numpy as np
+import psutil
 import rasterio
 
 from flood_seg.files import write_json
@@ -78,14 +81,16 @@ def random_tiles(record: dict[str, Any], count: int) -> list[list[int]]:
     return [[int(number) for number in tile] for tile in random.permutation(sorted(found))]
 
 
-def times(name: str, tiles: list[list[int]], draw: Callable[..., Any]) -> dict[str, float]:
-    """Returns the median and the 95th percentile of drawing tiles, in milliseconds."""
-    seconds = []
+def times(process: int, tiles: list[list[int]], draw: Callable[[int, int, int], object]) -> dict[str, float]:
+    """Returns the median and the 95th percentile of drawing tiles, and what a process computes for one, in ms."""
+    seconds, before = [], sum(psutil.Process(process).cpu_times()[:2])
     for tile in tiles:
         started = time.perf_counter()
-        draw(name, *tile)
+        draw(*tile)
         seconds.append(time.perf_counter() - started)
-    return {"p50": 1e3 * statistics.median(seconds), "p95": 1e3 * float(np.percentile(seconds, 95))}
+    cpu = (sum(psutil.Process(process).cpu_times()[:2]) - before) / len(tiles)
+    p50, p95 = statistics.median(seconds), float(np.percentile(seconds, 95))
+    return {"p50": 1e3 * p50, "p95": 1e3 * p95, "cpu": 1e3 * cpu}
 
 
 def draw_alone(path: Path, z: int, x: int, y: int) -> bytes:
@@ -117,13 +122,13 @@ def main() -> None:
                     sys.exit((folder / "log").read_text("utf-8"))
                 time.sleep(0.1)
             with httpx.Client(base_url=f"{ready[1]}/jobs/{job}/tiles", timeout=120) as client:
-                print(json.dumps(measure(client, folder, options.tiles, job)))
+                print(json.dumps(measure(client, process.pid, folder, options.tiles, job)))
         finally:
             process.terminate()
             process.wait()
 
 
-def measure(client: httpx.Client, folder: Path, count: int, job: str) -> dict[str, object]:
+def measure(client: httpx.Client, process: int, folder: Path, count: int, job: str) -> dict[str, object]:
     """Returns the times of each layer, and of the picture of the scene."""
     record = client.get("/mask/tilejson.json").raise_for_status().json()
     tiles = random_tiles(record, count)
@@ -134,14 +139,16 @@ def measure(client: httpx.Client, folder: Path, count: int, job: str) -> dict[st
     found.raise_for_status()
     picture = time.perf_counter() - started
 
-    def ask(name: str, z: int, x: int, y: int) -> None:
+    results = dict[str, object]()
+    for name, query in LAYERS.items():
         layer = "probability" if name == "threshold" else name
-        answer = client.get(f"/{layer}/{z}/{x}/{y}.png{LAYERS[name]}")
-        answer.raise_for_status()
 
-    results: dict[str, object] = {name: times(name, tiles, ask) for name in LAYERS}
+        def ask(z: int, x: int, y: int, layer: str = layer, query: str = query) -> None:
+            client.get(f"/{layer}/{z}/{x}/{y}.png{query}").raise_for_status()
+
+        results[name] = times(process, tiles, ask)
     path = folder / "work" / "jobs" / job / "results" / "probability.tif"
-    alone = times("probability", tiles[: count // 2], lambda _, z, x, y: draw_alone(path, z, x, y))
+    alone = times(os.getpid(), tiles[: count // 2], lambda z, x, y: draw_alone(path, z, x, y))
     return results | {"rio_tiler": alone, "picture_seconds": picture, "cores": len(os.sched_getaffinity(0))}
 
 
