@@ -52,6 +52,11 @@ def is_untrusted() -> bool:
     return os.environ.get(VARIABLE) == "true"
 
 
+def restrict() -> None:
+    """Says that this process, and those that it starts, read files from outside; call it before GDAL is imported."""
+    os.environ.update(OPTIONS | {VARIABLE: "true"})
+
+
 def restricted(drivers: Iterable[str]) -> dict[str, str]:
     """Returns the environment variables of a process that reads files from outside.
 

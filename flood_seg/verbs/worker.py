@@ -10,6 +10,7 @@ from flood_seg.config.schema.service import ServeConfig
 from flood_seg.files import check_writable
 from flood_seg.imaging.gdal import import_rasterio
 from flood_seg.inference.engines import choose_engine
+from flood_seg.untrusted import restrict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,7 @@ def worker(overrides: Sequence[str] = (), *, model: str | None = None) -> None:
         FloodSegError: of any kind, before the first job.
     """
     config = compose("serve", choose_engine(overrides, model)[0], ServeConfig)
+    restrict()
     import_rasterio()  # before any job, where it is not installed
 
     from flood_seg.service.jobs.model_words import model_words

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.service.in_thread import make_app
+from tests.service.in_thread import make_app, served
 
 URL = "http://localhost:8000"
 
@@ -129,3 +129,21 @@ def test_no_redirect_leaves_the_host(client: TestClient) -> None:
     for path in ("//evil.example/..", "/models/", "/models//", "/%2f%2fevil.example", "/docs/"):
         answer = client.get(path, follow_redirects=False)
         assert answer.headers.get("location", URL).startswith(URL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("path", "text"), [("/docs", "/predict"), ("/redoc", "Returns who has signed in")])
+def test_the_documentation_of_the_api_works_under_its_policy(browser, tmp_path: Path, path: str, text: str) -> None:
+    with served(make_app(tmp_path)) as place:
+        page = browser.new_page()
+        asked: list[str] = []
+        errors: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on(
+            "console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None
+        )
+        page.goto("http://{}:{}{}".format(*place, path))
+        page.get_by_text(text).first.wait_for()
+        page.close()
+    assert errors == []
+    assert {url.split("/")[2] for url in asked if not url.startswith(("data:", "blob:"))} == {"{}:{}".format(*place)}
