@@ -183,6 +183,19 @@ def test_a_threshold_is_tried_out_on_the_map_and_layers_are_compared(server, job
     assert page.locator(".leaflet-before-pane").evaluate(clip) == ""
 
 
+def test_outlines_of_countries_are_below_an_overview(server, job, visit_service):
+    page = open_map(visit_service, server, job).page
+    assert page.locator(".leaflet-base-pane *").count() == 0
+    with page.expect_response("**/countries.geojson"):
+        for _ in range(9):
+            page.get_by_role("button", name="Zoom out").click(modifiers=["Shift"])  # by three times the usual step
+    drawn_pixels = """canvas => {
+        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        return data.some((value, place) => place % 4 === 3 && value > 0);
+    }"""
+    assert page.locator(".leaflet-base-pane canvas").evaluate(drawn_pixels)
+
+
 def test_a_map_in_russian_fits_a_dark_phone(server, job, visit_service):
     visit = open_map(visit_service, server, job, "phone", "ru-RU", "dark")
     page = visit.page
