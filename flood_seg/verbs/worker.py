@@ -32,9 +32,11 @@ def worker(overrides: Sequence[str] = (), *, model: str | None = None) -> None:
     from flood_seg.service.jobs.store import JobStore
     from flood_seg.service.jobs.upkeep import Upkeep
     from flood_seg.service.jobs.worker import Worker
+    from flood_seg.service.monitoring.logs import logging_as
 
     jobs, work_dir = config.serve.jobs, Path(config.serve.work_dir).absolute()
     check_writable(work_dir)
     options = RunOptions.of(config.serve, model_words(config, overrides, model))
     store, queue = JobStore(work_dir), JobQueue(jobs.queue, work_dir)
-    Worker(store, queue, Upkeep(store, queue, jobs), options).run()
+    with logging_as(config.serve.log):
+        Worker(store, queue, Upkeep(store, queue, jobs), options).run()

@@ -87,3 +87,11 @@ def test_a_choice_that_extends_another_says_only_what_differs(group):
         for base in [one for one in values.pop("defaults", []) if one != "_self_"]:
             inherited = getattr(compose("train", [f"{group}={base}"], TrainConfig), group)
             assert not {key for key, value in values.items() if getattr(inherited, key) == value}, f"{choice} of {base}"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [("true", "true"), ("'true'", "true"), ("false", "false"), ("auto", "auto")]
+)
+def test_a_choice_of_true_needs_no_quotes(given, expected):
+    config = compose("serve", [f"serve.security.require_keys={given}"], SCHEMAS["serve"])
+    assert config.serve.security.require_keys == expected

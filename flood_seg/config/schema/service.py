@@ -76,6 +76,8 @@ class SecurityOptions:
     tls_key: str | None
 
     def __post_init__(self) -> None:
+        # YAML reads true without quotes as a boolean, which Hydra writes as True
+        self.require_keys = self.require_keys.lower()  # type: ignore[assignment]
         check_choices("serve.security", self)
         for source in self.sources:
             if not source.startswith(("s3://", "https://")) or source.count("/") < 3:

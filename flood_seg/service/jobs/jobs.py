@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flood_seg.console import warn
-from flood_seg.errors import OutputError
+from flood_seg.files import check_writable
 from flood_seg.service.jobs import attempt_folder
 from flood_seg.service.jobs.processes import WorkerProcesses
 from flood_seg.service.jobs.queue import JobQueue
@@ -46,6 +46,7 @@ class Jobs:
             OutputError: the folder cannot be written.
         """
         work_dir = Path(options.work_dir).absolute()
+        check_writable(work_dir)
         self._options = options
         self.store, self.queue = JobStore(work_dir), JobQueue(options.jobs.queue, work_dir)
         self._upkeep = Upkeep(self.store, self.queue, options.jobs)
@@ -71,8 +72,8 @@ class Jobs:
         while not self._stopping.wait(ROUND_SECONDS):
             try:
                 self._upkeep.when_due()
-            except (OutputError, OSError) as error:
-                warn(f"jobs: {error}")
+            except Exception as error:  # whatever is wrong with one folder shall not end the upkeep of all jobs
+                warn(f"jobs: {type(error).__name__}: {error}")
 
     def room(self) -> int:
         """Returns the bytes that a further job may have: of the upload limit and of the quota, negative beyond that."""

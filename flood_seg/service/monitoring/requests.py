@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,8 @@ class ObservedRequests:
             return
         given = next((value for name, value in scope["headers"] if name == _HEADER), b"")
         answer = _Answer(send, begin_request(given.decode("latin-1")))
-        with self._metrics.in_flight.track_inprogress():
+        # Else each request for the metrics would find one in flight: itself.
+        with nullcontext() if scope["path"] in POLLED else self._metrics.in_flight.track_inprogress():
             try:
                 await self._app(scope, receive, answer.send)
             except ClientDisconnect:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, get_args
 import psutil
 from prometheus_client import generate_latest
 
-from flood_seg.service.jobs.records import Status
+from flood_seg.service.jobs.records import FINISHED, Status
 from flood_seg.version import __version__
 
 if TYPE_CHECKING:
@@ -39,7 +39,12 @@ class Scrape:
         self._counted: set[str] = set()
         self._lock = threading.Lock()
         metrics.info.labels(__version__).set(1)
+        # Series that begin at their first event hide it from rate(), and a share of what has never been has no value
+        for status in FINISHED:
+            metrics.job_seconds.labels(status)
         for model in models:
+            for counter in (metrics.images, metrics.pixels, metrics.shifted):
+                counter.labels(model.name)
             provenance = model.spec.provenance
             architecture = "-".join(str(provenance[key]) for key in ("architecture", "encoder") if key in provenance)
             metrics.model_info.labels(model.name, model.engine, architecture, version_of(model)).set(1)

@@ -1,7 +1,7 @@
 """Traces by OpenTelemetry, which the standard variables of the environment switch on; FastAPI does the rest.
 
-`OTEL_EXPORTER_OTLP_ENDPOINT` (or `..._TRACES_ENDPOINT`) is the address of a collector. Without it, the SDK is not even
-imported.
+`OTEL_EXPORTER_OTLP_ENDPOINT` (or `..._TRACES_ENDPOINT`) is the address of a collector. Without it, what
+records and sends traces is not even imported.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ async def job_events(
     async for answer in _changes(job, service, root):
         if answer != last:
             last = answer
-            yield ServerSentEvent(data=answer.model_dump(), event="state", id=str(answer.progress))
+            yield ServerSentEvent(data=answer.model_dump(), event="state")
 
 
 async def _changes(job: Job, service: Service, root: str) -> AsyncIterator[JobAnswer]:
