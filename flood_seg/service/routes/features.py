@@ -15,7 +15,7 @@ from flood_seg.products.stac_item import time_text
 from flood_seg.service.features.collections import DEFAULT, Collection, choose, collections_of
 from flood_seg.service.features.query import MOST, Page, read_feature, read_page
 from flood_seg.service.features.region import parse_bbox
-from flood_seg.service.problems import Problem
+from flood_seg.service.problems import Problem, documented
 from flood_seg.service.security.auth import allowed
 from flood_seg.service.state import ServiceOf
 from flood_seg.service.tiles.rasters import JobRasters
@@ -121,11 +121,9 @@ Crs = Annotated[
     Literal["CRS84", "pixels"],
     Query(description="pixels: (column, -row) of a scene without georeference"),
 ]
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    404: {"description": "no such job, collection or feature"},
-    409: {"description": "the job has not mapped its scene"},
-    503: {"description": "too many requests are waiting"},
-}
+PROBLEMS = documented(
+    HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE
+)
 
 
 @router.get("/features", response_class=GeoJson, response_model=FeatureCollection, responses=PROBLEMS)

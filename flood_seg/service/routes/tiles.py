@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from flood_seg.service.problems import Problem
+from flood_seg.service.problems import Problem, documented
 from flood_seg.service.security.auth import allowed
 from flood_seg.service.state import ServiceOf
 from flood_seg.service.tiles.drawing import MEDIA_TYPE, Style, draw_tile, etag
@@ -35,11 +35,9 @@ Threshold = Annotated[
     Query(ge=0, le=1, allow_inf_nan=False, description="of the probability: what is above it is drawn, without a ramp"),
 ]
 Band = Annotated[int | None, Query(ge=1, le=1000, description="of the probability of several classes, from 1")]
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    404: {"description": "no such job, layer or tile"},
-    409: {"description": "the job has not mapped its scene"},
-    503: {"description": "too many requests, or the picture of the scene is being made"},
-}
+PROBLEMS = documented(
+    HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE
+)
 
 
 class LayerLink(BaseModel):
