@@ -147,7 +147,7 @@ def test_a_dropped_and_a_pasted_photo_are_taken(server, visit_service, photos):
 
 def test_a_service_with_keys_asks_for_one_and_takes_it(visit_service, photos, tmp_path):
     key = KeyFile(tmp_path / "work" / "keys.json").add("crew", "predict")
-    with running_service(tmp_path, "serve.security.require_keys=true") as service:
+    with running_service(tmp_path, "serve.security.require_keys='true'") as service:
         page = (visit := visit_service(service.url)).page
         dialog = page.get_by_role("dialog", name="A key is required")
         dialog.get_by_label("API key").fill("a wrong one")
