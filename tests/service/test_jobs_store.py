@@ -164,9 +164,7 @@ def test_old_jobs_and_given_up_uploads_are_removed(store: JobStore, tmp_path: Pa
         finished = time_text(datetime.now(UTC) - timedelta(days=days))
         assert store.change(job, replace(ended(job.state, "successful"), finished=finished))
     upload, lost = store.prepare(new_id()), store.prepare(new_id())
-    (lost / "upload.json").write_text(
-        json.dumps(this_process() | {"pid": gone()})
-    )
+    (lost / "upload.json").write_text(json.dumps(this_process() | {"pid": gone()}))
     Upkeep(store, JobQueue("sqlite", tmp_path), options()).round()
     assert {path.name for path in store.folder.iterdir()} == {young.id, upload.name}
 

@@ -183,6 +183,26 @@ def test_a_threshold_is_tried_out_on_the_map_and_layers_are_compared(server, job
     assert page.locator(".leaflet-before-pane").evaluate(clip) == ""
 
 
+def test_tiles_that_are_not_ready_are_asked_for_again(server, job, visit_service):
+    page = visit_service(f"{server.url}/#/scenes").page
+    refused = set()
+
+    def refuse_once(route):
+        if (url := route.request.url) in refused:
+            route.continue_()
+        else:
+            refused.add(url)
+            route.fulfill(status=503, headers={"Retry-After": "2"})
+
+    page.route("**/tiles/*/*/*/*.png", refuse_once)
+    page.goto(f"{server.url}/#/scene/{job}")
+    expect(page.locator(READY)).to_be_visible()
+    assert tiles(page, "scene") and tiles(page, "mask")
+    assert drawn(page, "mask") == {"215,38,61"}
+    natural = "all => all.every(one => one.naturalWidth === 256)"
+    assert refused and page.locator(".leaflet-scene-pane img").evaluate_all(natural)
+
+
 def test_outlines_of_countries_are_below_an_overview(server, job, visit_service):
     page = open_map(visit_service, server, job).page
     assert page.locator(".leaflet-base-pane *").count() == 0

@@ -7,7 +7,7 @@ import { addBase } from "./base_map.js";
 import { LayerRow } from "./layer_row.js";
 import { Polygons } from "./polygons.js";
 import { Swipe } from "./swipe.js";
-import { tintedLayer } from "./tinted.js";
+import { tileLayer, tintedLayer } from "./tiles.js";
 
 // From the lowest to the highest; which of them a job has, the service tells.
 const LAYERS = ["before", "scene", "probability", "flood", "change", "mask", "truth", "differences"];
@@ -87,7 +87,7 @@ export class SceneMap {
     const zooms = this.georeferenced ? { minNativeZoom: minzoom, maxNativeZoom: maxzoom }
       : { minNativeZoom: minzoom - maxzoom, maxNativeZoom: 0, zoomOffset: maxzoom };
     const options = { pane: name, bounds: this.bounds, minZoom: -20, maxZoom: 30, keepBuffer: 1, ...zooms };
-    return color ? tintedLayer(url, color, options) : L.tileLayer(url, options);
+    return color ? tintedLayer(url, color, options) : tileLayer(url, options);
   }
 
   // Two layers side by side, with a line between them that moves.
