@@ -68,7 +68,11 @@ def visit_service(browser) -> Iterator[Any]:
     def open_page(url: str, size: str = "desktop", locale: str = "en-US", scheme: str = "light") -> Visit:
         width, height = SIZES[size]
         context = browser.new_context(
-            viewport={"width": width, "height": height}, locale=locale, color_scheme=scheme, has_touch=size == "phone"
+            viewport={"width": width, "height": height},
+            locale=locale,
+            color_scheme=scheme,
+            has_touch=size == "phone",
+            reduced_motion="reduce",
         )
         context.set_default_timeout(WAIT)
         visit = Visit(context.new_page())

@@ -41,6 +41,8 @@ export function say(text) {
   document.getElementById("said").textContent = text;
 }
 
+export const still = () => window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+
 export function save(blob, name) {
   const link = element("a", { href: URL.createObjectURL(blob), download: name });
   link.click();

@@ -1,7 +1,7 @@
 // The map of a scene: tiles of the service, polygons, a line that moves between two layers.
 
 import { address, json } from "../base/api.js";
-import { element, say } from "../base/dom.js";
+import { element, say, still } from "../base/dom.js";
 import { t } from "../base/i18n.js";
 import { addBase } from "./base_map.js";
 import { LayerRow } from "./layer_row.js";
@@ -31,7 +31,7 @@ export class SceneMap {
     this.georeferenced = crs === "mercator";
     this.bounds = L.latLngBounds([[south, west], [north, east]]);
     this.map = L.map(this.box, { crs: this.georeferenced ? L.CRS.EPSG3857 : L.CRS.Simple, attributionControl: false, zoomControl: false,
-      zoomSnap: 0.25, zoomDelta: 0.5, minZoom: -20, maxZoom: 30, maxBounds: this.georeferenced ? undefined : this.bounds.pad(1) });
+      zoomSnap: 0.25, zoomDelta: 0.5, zoomAnimation: !still(), fadeAnimation: !still(), minZoom: -20, maxZoom: 30, maxBounds: this.georeferenced ? undefined : this.bounds.pad(1) });
     L.control.zoom({ zoomInTitle: t("map.in"), zoomOutTitle: t("map.out") }).addTo(this.map);
     this.fit();
     this.map.setMinZoom(this.georeferenced ? 2 : this.map.getZoom() - 2).setMaxZoom(this.map.getZoom() + 7);
