@@ -436,9 +436,8 @@ def test_capabilities_name_what_is_there(mapped: Mapped) -> None:
 def test_an_earlier_image_is_a_layer_in_the_place_that_it_has(tmp_path: Path, smoothing_model: Path) -> None:
     scene = write_scene(tmp_path / "scene.tif", smooth(150, 200))
     # Of another grid: of 1 m, 20 m to the west
-    before = write_scene(
-        tmp_path / "before.tif", smooth(120, 160, seed=1), transform=from_origin(499_980, 5_000_000, 1, 1)
-    )
+    place = {"transform": from_origin(499_980, 5_000_000, 1, 1), "nodata": 0}
+    before = write_scene(tmp_path / "before.tif", np.maximum(smooth(120, 160, seed=1), 1), **place)
     results = map_scene(smoothing_model, scene, tmp_path / "map", "--before", str(before))
     with asking(tmp_path / "work") as client:
         asked = Mapped(tmp_path / "work", client, add_job(tmp_path / "work", scene, results, before=before), scene)
