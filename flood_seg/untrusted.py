@@ -53,7 +53,7 @@ def is_untrusted() -> bool:
 
 
 def restrict() -> None:
-    """Says that this process, and those that it starts, read files from outside; call it before GDAL is imported."""
+    """Says that this process, and those that it starts, read files from outside."""
     os.environ.update(OPTIONS | {VARIABLE: "true"})
 
 

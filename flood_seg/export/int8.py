@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 
+from flood_seg.inference.backends.onnxruntime import import_onnxruntime
 from flood_seg.inference.backends.openvino import openvino_core
 
 if TYPE_CHECKING:
@@ -138,8 +139,7 @@ class _Reader:
 
 
 def _run(model: onnx.ModelProto, batches: Sequence[np.ndarray]) -> list[np.ndarray]:
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options: Any = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

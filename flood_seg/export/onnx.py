@@ -16,6 +16,7 @@ from flood_seg.export.float16 import store_as_float16
 from flood_seg.export.pooling import make_exportable
 from flood_seg.files import atomic_path
 from flood_seg.imaging.postprocess import check_logits
+from flood_seg.inference.backends.onnxruntime import import_onnxruntime
 from flood_seg.spec import METADATA_KEY
 
 if TYPE_CHECKING:
@@ -104,8 +105,7 @@ def _noise(spec: ModelSpec, fixed_size: bool) -> list[np.ndarray]:
 
 
 def _compare(network: PaddedNetwork, spec: ModelSpec, path: Path, samples: Sequence[np.ndarray], target: Path) -> float:
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     largest = 0.0
     for sample in samples:

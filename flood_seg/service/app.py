@@ -35,10 +35,10 @@ ROUTERS = (
     features.router, health.router,
 )  # fmt: skip
 
-# What every endpoint may answer: wrong host, key, origin or request, a body too large or slow, too many requests
+# What every endpoint may answer: wrong HTTP, host, key, origin or request, a body too large or slow, too many requests
 OF_ALL = (HTTPStatus.MISDIRECTED_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_TIMEOUT,
           HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY,
-          HTTPStatus.TOO_MANY_REQUESTS)  # fmt: skip
+          HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_REQUEST)  # fmt: skip
 
 
 def create_app(service: Service) -> FastAPI:

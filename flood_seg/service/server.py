@@ -13,6 +13,7 @@ from flood_seg.console import say
 from flood_seg.errors import UsageError
 from flood_seg.service.security.connections import HEADER_BYTES, bounded_protocol
 from flood_seg.signals import sigterm_as_interrupt
+from flood_seg.untrusted import restrict
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -31,6 +32,7 @@ def run_server(app: FastAPI, service: Service) -> None:
     """
     options = service.config.serve
     listener = bind(options.host, options.port)
+    restrict()
     with sigterm_as_interrupt(), suppress(KeyboardInterrupt):  # uvicorn raises the signal once more in the end
         _Server(server_config(app, options), service).run(sockets=[listener])
 

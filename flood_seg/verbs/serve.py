@@ -11,7 +11,6 @@ from flood_seg.errors import UsageError, did_you_mean
 from flood_seg.imaging.encoded import limit_megapixels
 from flood_seg.inference.engines import choose_engine
 from flood_seg.inference.models import choose_model
-from flood_seg.untrusted import restrict
 from flood_seg.verbs.common import as_overrides
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ def serve(
     if change_keys(config.serve, add_key, role, remove_key, list_keys=list_keys):
         return
     limit_megapixels(config.max_megapixels)
-    restrict()
 
     from flood_seg.service.app import create_app
     from flood_seg.service.models import Models

@@ -23,7 +23,6 @@ def worker(overrides: Sequence[str] = (), *, model: str | None = None) -> None:
         FloodSegError: of any kind, before the first job.
     """
     config = compose("serve", choose_engine(overrides, model)[0], ServeConfig)
-    restrict()
     import_rasterio()  # before any job, where it is not installed
 
     from flood_seg.service.jobs.model_words import model_words
@@ -38,5 +37,6 @@ def worker(overrides: Sequence[str] = (), *, model: str | None = None) -> None:
     check_writable(work_dir)
     options = RunOptions.of(config.serve, model_words(config, overrides, model))
     store, queue = JobStore(work_dir), JobQueue(jobs.queue, work_dir)
+    restrict()
     with logging_as(config.serve.log):
         Worker(store, queue, Upkeep(store, queue, jobs), options).run()

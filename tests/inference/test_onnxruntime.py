@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -111,3 +114,11 @@ def test_the_runtimes_own_log_lines_do_not_reach_stderr(red_model, capfd):
     with pytest.raises(ModelError):
         OnnxRuntimeBackend(red_model)
     assert capfd.readouterr() == ("", "")
+
+
+def test_nothing_is_written_into_the_home_folder(red_model, tmp_path):
+    code = f"import flood_seg; flood_seg.load_model({str(red_model)!r})"
+    environment = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"}
+    (tmp_path / "home").mkdir()
+    subprocess.run([sys.executable, "-c", code], env=environment | {"HOME": str(tmp_path / "home")}, check=True)
+    assert not [*(tmp_path / "home").rglob("*")]

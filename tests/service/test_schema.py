@@ -43,5 +43,6 @@ def test_answers_fit_the_schema(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_ten_thousand_answers_fit_the_schema(tmp_path: Path) -> None:
-    phases = ("--phases", "coverage,fuzzing,stateful", "--max-examples", "400")
+    # Of wrong requests schemathesis 4.32 fails by itself to make some, of forms with files; the test above has others
+    phases = ("--phases", "coverage,fuzzing,stateful", "--max-examples", "400", "--mode", "positive", "--workers", "2")
     assert check_schema(tmp_path, *phases, timeout=3500) > 10_000

@@ -55,6 +55,12 @@ def test_a_service_on_a_network_has_keys_and_https(
             assert answer.status_code == 200
             assert "max-age" in answer.headers["strict-transport-security"]
             assert client.post("/jobs", headers={"Authorization": f"Bearer {alice}"}).status_code == 403
+            vrt = b'<VRTDataset rasterXSize="1" rasterYSize="1"></VRTDataset>'
+            disguised = client.post(
+                "/jobs", files={"scene": ("scene.tif", vrt)}, headers={"Authorization": f"Bearer {root}"}
+            )
+            assert disguised.status_code == 415
+            assert str(tmp_path) not in disguised.text
             signed = client.post("/session", json={"key": alice})
             assert "Secure" in signed.headers["set-cookie"]
             assert client.get("/models").status_code == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -73,9 +74,16 @@ class OnnxRuntimeBackend(Backend):
         return cls(model, provider="cpu").spec
 
 
-def _open_session(model: Path, provider: str, threads: int) -> tuple[Any, str]:
+def import_onnxruntime() -> Any:
+    """Imports ONNX Runtime without its telemetry, which writes an identifier and a database into the home folder."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
+    return onnxruntime
+
+
+def _open_session(model: Path, provider: str, threads: int) -> tuple[Any, str]:
+    onnxruntime = import_onnxruntime()
     onnxruntime.set_default_logger_severity(FATAL)
     available = onnxruntime.get_available_providers()
     if provider == "auto":
@@ -95,8 +103,7 @@ def _open_session(model: Path, provider: str, threads: int) -> tuple[Any, str]:
 
 
 def _create(model: Path, provider: str, threads: int) -> Any:
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = FATAL
     options.intra_op_num_threads = threads

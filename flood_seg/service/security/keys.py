@@ -130,10 +130,10 @@ class KeyFile:
             UsageError: there is none of this name.
             FloodSegError: the file cannot be read or written.
         """
+        if name not in (known := self.entries()):  # before a file is made for the lock
+            raise UsageError(f"--remove-key {name}: {self.path} has no such key{did_you_mean(name, known)}")
         with self._changed() as entries:
-            if name not in entries:
-                raise UsageError(f"--remove-key {name}: {self.path} has no such key{did_you_mean(name, entries)}")
-            del entries[name]
+            entries.pop(name, None)
 
     @contextmanager
     def _changed(self) -> Iterator[dict[str, KeyEntry]]:

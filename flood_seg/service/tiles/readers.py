@@ -103,7 +103,7 @@ class Pyramid:
         """Returns how many pixels of the scene a pixel of a tile is wide."""
         if self.plane == "pixels":
             return self.side(tile) / tile.size
-        bounds = mercator().xy_bounds(_coordinates(tile))
+        bounds = mercator().xy_bounds(*_coordinates(tile))
         return (bounds.right - bounds.left) / tile.size / self.resolution
 
     def has(self, tile: Tile) -> bool:
@@ -115,7 +115,7 @@ class Pyramid:
         if max(tile.x, tile.y) >= 2**tile.z:
             return False
         west, south, east, north = rasters.frame.bounds
-        found = mercator().bounds(_coordinates(tile))
+        found = mercator().bounds(*_coordinates(tile))
         across = any(found.left + turn < east and found.right + turn > west for turn in (-360, 0, 360))
         return across and found.bottom < north and found.top > south
 
@@ -166,7 +166,7 @@ class Readers(threading.local):
         dataset: Any = self._reader(path, "mercator", None).dataset
         factors, ratio = [1, *dataset.overviews(1)], pyramid.ratio(tile) + 0.1
         level = max((number for number, factor in enumerate(factors) if factor <= ratio), default=0)
-        bounds = mercator().xy_bounds(_coordinates(tile))
+        bounds = mercator().xy_bounds(*_coordinates(tile))
         grid = {"transform": from_bounds(*bounds, tile.size, tile.size), "width": tile.size, "height": tile.size}
         try:
             found: np.ma.MaskedArray = self._reader(path, "mercator", level - 1 if level else None).tile(
@@ -208,6 +208,4 @@ def mercator() -> TileMatrixSet:
 
 
 def _coordinates(tile: Tile) -> Any:
-    from morecantile import Tile as Coordinates
-
-    return Coordinates(tile.x, tile.y, tile.z)
+    return tile.x, tile.y, tile.z
