@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from hashlib import file_digest
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flood_seg.products.ground import Ground
@@ -13,7 +14,6 @@ from flood_seg.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from pystac import Asset, Item
     from pystac.extensions.classification import Classification
@@ -118,7 +118,10 @@ def _time(scene: Scene) -> tuple[datetime, str]:
 
 
 def _add_model(item: Item, spec: ModelSpec, model: str) -> None:
-    """Adds the model's record in the terms of the Machine Learning Model extension."""
+    """Adds the model's record in the terms of the Machine Learning Model extension.
+
+    Its name is its file and folder, without the folders above, which would tell of this machine where results are passed on.
+    """
     from pystac.extensions.mlm import (
         InputStructure,
         MLMExtension,
@@ -144,7 +147,7 @@ def _add_model(item: Item, spec: ModelSpec, model: str) -> None:
     given = ModelOutput.create(spec.output_name, [TaskType.SEMANTIC_SEGMENTATION], result, classes=classes)
     architecture = "-".join(str(spec.provenance[key]) for key in ("architecture", "encoder") if key in spec.provenance)
     MLMExtension.ext(item, add_if_missing=True).apply(
-        model, architecture or "unknown", [TaskType.SEMANTIC_SEGMENTATION], [taken], [given]
+        "/".join(Path(model).parts[-2:]), architecture or "unknown", [TaskType.SEMANTIC_SEGMENTATION], [taken], [given]
     )
     item.properties["flood_seg:model_spec"] = spec.to_json()
 

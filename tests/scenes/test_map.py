@@ -131,6 +131,7 @@ def test_a_local_reference_system_gives_no_areas(smoothing_model: Path, tmp_path
     assert run(smoothing_model, scene, tmp_path / "map") == 0
     item = json.loads((tmp_path / "map" / "item.json").read_text())
     assert (item["geometry"], item["properties"]["flood_seg:area_m2"]) == (None, None)
+    assert item["properties"]["mlm:name"] == f"{smoothing_model.parent.name}/{smoothing_model.name}"  # no folders above
     with rasterio.open(tmp_path / "map" / "mask.tif") as mask:
         assert mask.crs.to_wkt().startswith("LOCAL_CS")  # as the scene, for QGIS to lay it over others of the site
 

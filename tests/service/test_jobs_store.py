@@ -16,6 +16,7 @@ import pytest
 
 from flood_seg.config.compose import compose
 from flood_seg.config.schema.service import JobOptions, ServeConfig
+from flood_seg.files import write_json
 from flood_seg.products.stac_item import time_text
 from flood_seg.service.jobs import attempt_folder
 from flood_seg.service.jobs.jobs import Jobs
@@ -165,8 +166,12 @@ def test_old_jobs_and_given_up_uploads_are_removed(store: JobStore, tmp_path: Pa
         assert store.change(job, replace(ended(job.state, "successful"), finished=finished))
     upload, lost = store.prepare(new_id()), store.prepare(new_id())
     (lost / "upload.json").write_text(json.dumps(this_process() | {"pid": gone()}))
+    keys = {job.id: store.folder / ".keys" / f"{number}.json" for number, job in enumerate((old, young))}
+    for job, file in keys.items():
+        write_json(file, {"job": job, "digest": ""})
     Upkeep(store, JobQueue("sqlite", tmp_path), options()).round()
-    assert {path.name for path in store.folder.iterdir()} == {young.id, upload.name}
+    assert {path.name for path in store.folder.iterdir()} == {young.id, upload.name, ".keys"}
+    assert list((store.folder / ".keys").iterdir()) == [keys[young.id]]
 
 
 def test_an_attempt_takes_over_what_is_finished_and_shares_nothing(store: JobStore) -> None:

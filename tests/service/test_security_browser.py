@@ -145,5 +145,9 @@ def test_the_documentation_of_the_api_works_under_its_policy(browser, tmp_path: 
         page.goto("http://{}:{}{}".format(*place, path))
         page.get_by_text(text).first.wait_for()
         page.close()
-    assert errors == []
+    # Redoc would load its logo from elsewhere, which the policy does not admit
+    assert [
+        error for error in errors if "cdn.redoc.ly/redoc/logo" not in error or "has been blocked" not in error
+    ] == []
+    asked = [url for url in asked if "cdn.redoc.ly/redoc/logo" not in url]
     assert {url.split("/")[2] for url in asked if not url.startswith(("data:", "blob:"))} == {"{}:{}".format(*place)}

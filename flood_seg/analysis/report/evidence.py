@@ -68,7 +68,7 @@ def model_sentences(sources: Sources, total: Figures | None, language: Language)
     found = []
     for scene in {str(one.result.properties.get("mlm:name")): one for one in sources.counted}.values():
         result = scene.result
-        name = "/".join(Path(str(result.properties.get("mlm:name", UNKNOWN))).parts[-2:])
+        name = str(result.properties.get("mlm:name", UNKNOWN))
         architecture = " ".join(str(result.spec.provenance[key]) for key in ("architecture", "encoder")
                                 if key in result.spec.provenance)  # fmt: skip
         found.append(language.text("Model: %(name)s.", name=f"{name} ({architecture})" if architecture else name))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 REQUEST = "job.json"
 STATES = "state"
+KEYS = ".keys"  # folder of a file per Idempotency-Key, with the job and the digest of its request
 OWNER = "upload.json"  # the process that receives the inputs
 NEW, REMOVED = ".new-", ".removed-"  # jobs that are not accepted yet, or being removed
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
@@ -162,6 +163,13 @@ class JobStore:
             folder = self.folder / name
             if name.startswith(REMOVED) or (name.startswith(NEW) and _is_left(folder, age)):
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def clear_keys(self) -> None:
+        """Removes the entries of Idempotency-Keys whose jobs are removed."""
+        for file in (self.folder / KEYS).glob("*.json"):
+            with suppress(OSError, ValueError, KeyError):
+                if not self.find(json.loads(file.read_bytes())["job"]):
+                    file.unlink()
 
 
 def _is_left(folder: Path, age: timedelta) -> bool:

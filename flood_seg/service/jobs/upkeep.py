@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from flood_seg.service.jobs.store import JobStore
 
 INTERVAL = 3.0  # seconds, at most, between two rounds
+KEYS_SECONDS = 3600.0  # between two looks at Idempotency-Keys
 LEFTOVER_HOURS = 24  # after which an upload of a process of another machine counts as given up
 
 
@@ -37,7 +38,7 @@ class Upkeep:
         self._store, self._queue, self._options = store, queue, options
         self._seen: dict[str, tuple[tuple[int, int], float]] = {}  # the last sign of life of running jobs, and when
         self._clean = set[str]()  # jobs that have ended and left nothing
-        self._next = 0.0
+        self._next = self._next_keys = 0.0
 
     def when_due(self) -> None:
         """Does a round, unless one was done a moment ago."""
@@ -59,6 +60,9 @@ class Upkeep:
                 warn(f"job {job.id}: {error}")
         self._refill(waiting)
         self._store.clear(timedelta(hours=LEFTOVER_HOURS))
+        if time.monotonic() >= self._next_keys:
+            self._store.clear_keys()
+            self._next_keys = time.monotonic() + KEYS_SECONDS
         return waiting[::-1]
 
     def _revived(self, job: Job) -> Job | None:

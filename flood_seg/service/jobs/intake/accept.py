@@ -25,6 +25,7 @@ from flood_seg.service.jobs.model_words import UNKNOWN
 from flood_seg.service.jobs.records import SCENE, Job, JobRequest, new_id
 from flood_seg.service.jobs.run import now
 from flood_seg.service.jobs.steps import plan_steps
+from flood_seg.service.jobs.store import KEYS
 from flood_seg.service.problems import Problem
 from flood_seg.service.security.inputs import check_file
 
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from flood_seg.config.schema.service import ServeOptions
     from flood_seg.service.jobs.jobs import Jobs
     from flood_seg.service.models import Models, ServedModel
-
-KEYS = ".keys"  # folder of a file per Idempotency-Key, with the job and the digest of its request
 
 
 @dataclass(frozen=True)
