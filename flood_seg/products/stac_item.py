@@ -120,7 +120,7 @@ def _time(scene: Scene) -> tuple[datetime, str]:
 def _add_model(item: Item, spec: ModelSpec, model: str) -> None:
     """Adds the model's record in the terms of the Machine Learning Model extension.
 
-    Its name is its file and folder, without the folders above, which would tell of this machine where results are passed on.
+    Its name is its file and folder, without those above, which would tell of this machine where results are passed on.
     """
     from pystac.extensions.mlm import (
         InputStructure,
