@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["point", "line", "polygon"]
 KINDS: tuple[Kind, ...] = ("point", "line", "polygon")  # by their dimension
+FARTHEST = 1e12  # of a coordinate, in the unit of its system: no place on the Earth has a larger one
 LAYER_SEPARATOR = "|layername="  # between file and layer, as QGIS writes it
 OSM_LAYERS = {"point": "points", "line": "lines", "polygon": "multipolygons"}  # of files of OpenStreetMap
 
@@ -273,8 +274,9 @@ def _checked(layer: Layer, kinds: Collection[Kind]) -> Layer:
     import shapely
 
     shapes = layer.geometries
-    # Infinite coordinates would pass as points far away.
-    there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes)) & np.isfinite(shapely.bounds(shapes)).all(1)
+    # Infinite coordinates would pass as points far away; huge ones are as little on the Earth, and break GEOS.
+    near = (np.abs(shapely.bounds(shapes)) < FARTHEST).all(1)
+    there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes)) & near
     layer = layer.select(there, *([] if there.all() else [f"{layer.path}: {_share(~there)} have no geometry"]))
     invalid = ~shapely.is_valid(layer.geometries)
     layer = replace(layer, geometries=_made_valid(layer.geometries))

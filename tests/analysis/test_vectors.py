@@ -109,6 +109,13 @@ def test_other_kinds_are_left_out_and_counted(tmp_path: Path) -> None:
     ]
 
 
+def test_coordinates_that_are_nowhere_on_earth_are_no_geometry(tmp_path: Path) -> None:
+    far = shapely.Polygon([(501_000, 4_996_000), (1e308, 4_996_000), (1e308, 4_997_000)])
+    write(tmp_path / "a.gpkg", [INSIDE, far])
+    layer = read_layer(tmp_path / "a.gpkg", UTM, bbox=None)
+    assert (len(layer), list(layer.warnings)) == (1, [f"{tmp_path / 'a.gpkg'}: 1 of 2 shapes have no geometry"])
+
+
 def test_invalid_shapes_are_made_valid_and_counted(tmp_path: Path) -> None:
     twice = shapely.MultiPolygon([INSIDE, INSIDE])  # whose area counts twice
     layer = read_layer(write(tmp_path / "a.gpkg", [BOW_TIE, INSIDE, twice]), UTM, bbox=SCENE)
