@@ -205,3 +205,28 @@ def test_the_quota_counts_what_lies_there(tmp_path: Path) -> None:
     os.link(job.folder / "inputs" / "scene.tif", job.folder / "again.tif")
     assert 10**9 - jobs.room() == pytest.approx(10_000_000, abs=3_000)
     shutil.rmtree(job.folder)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"status": "done"}', '{"progress": "half"}', '{"results": 3}'])
+def test_a_damaged_state_concerns_its_job_alone(
+    text: str, store: JobStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged, other = accepted(store), accepted(store)
+    (damaged.folder / "state" / "0.json").write_text(text)
+    assert [job.id for job in store] == [other.id]
+    with pytest.raises(Problem):
+        store.get(damaged.id)
+    upkeep = Upkeep(store, JobQueue("sqlite", tmp_path), options())
+    assert [job.id for job in upkeep.round()] == [other.id]
+    assert capsys.readouterr().err.count("is damaged") == 1
+
+
+def test_a_service_that_ends_while_it_accepts_leaves_no_inputs(store: JobStore) -> None:
+    folder = store.prepare(new_id())
+    (folder / "upload.json").unlink()
+    (folder / "inputs" / "scene.tif").write_bytes(b"1")
+    store.clear(timedelta(hours=1))
+    assert folder.is_dir()
+    os.utime(folder, (0, 0))
+    store.clear(timedelta(hours=1))
+    assert not folder.exists()
