@@ -132,8 +132,10 @@ def test_an_upload_that_ends_early_leaves_nothing(server: Running) -> None:
 def test_files_keep_the_suffix_of_their_format(tmp_path: Path) -> None:
     (tmp_path / "inputs").mkdir()
 
+    head = b'--b\r\nContent-Disposition: form-data; name="roads"; filename="Roads.GeoParquet"'
+
     async def body() -> AsyncIterator[bytes]:
-        yield b'--b\r\nContent-Disposition: form-data; name="roads"; filename="Roads.GeoParquet"\r\n\r\nPAR1\r\n--b--\r\n'
+        yield head + b"\r\n\r\nPAR1\r\n--b--\r\n"
 
     full = Problem(HTTPStatus.INSUFFICIENT_STORAGE, "full")
     form = asyncio.run(receive_form("multipart/form-data; boundary=b", body(), tmp_path, 100, full, digests=False))
