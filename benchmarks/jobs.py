@@ -111,4 +111,4 @@ if __name__ == "__main__":
     parser.add_argument("--side", type=int, default=4000)
     parser.add_argument("--rounds", type=int, default=3)
     given, rest = parser.parse_known_args()
-    print(json.dumps(measure(given.side, given.rounds, rest), indent=2))
+    print(json.dumps(measure(given.side, given.rounds, rest)))

@@ -329,6 +329,14 @@ def bench_tiles(_data: str) -> list[Row]:
     ]  # fmt: skip
 
 
+def bench_jobs(_data: str) -> list[Row]:
+    """A scene of 4000×4000 pixels as a job of the service against `map` on the command line."""
+    found = in_process("jobs.py")
+    seconds = {name: statistics.median(found[f"{name}_s"]) for name in ("map", "job")}
+    return [("serve, job of 4000×4000 without upload", "flood-seg map", f"{seconds['map']:.1f} s",
+             f"{seconds['job']:.1f} s ({found['ratio']:.2f}×)", "≤ 1.05×")]  # fmt: skip
+
+
 def _ratio(before: float, after: float, unit: str = "s") -> str:
     shown = f"{after * 1e3:.1f} ms" if unit == "ms" else f"{after:.2f} s"
     return f"{shown} ({before / after:.1f}×)"
@@ -346,6 +354,7 @@ BENCHES = {
     "map": bench_map,
     "impact": bench_impact,
     "tiles": bench_tiles,
+    "jobs": bench_jobs,
     "loading": bench_loading,
     "step": bench_step,
     "epoch": bench_epoch,

@@ -1,17 +1,20 @@
-"""Takes the documentation's pictures of reports: check, evaluation and statistics of synthetic scenes, in Chromium.
+"""Takes the documentation's pictures of reports and of the service's page, of synthetic scenes, in Chromium.
 
 python docs/screenshots.py MODEL SITREP   (make pictures does it with what make demo and make demo-flood made)
 """
 
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pypdfium2
-from playwright.sync_api import FloatRect, sync_playwright
+from playwright.sync_api import Browser, FloatRect, Page, expect, sync_playwright
 
 from flood_seg.imaging.decode import read_photo
 from flood_seg.imaging.label_values import read_labels
@@ -46,6 +49,48 @@ def spoil(data: Path) -> None:
     (images / "0011.jpg").write_bytes(cut[: len(cut) // 2])
 
 
+@contextmanager
+def served(folder: str) -> Iterator[str]:
+    """Yields the address of a service with the bundled model."""
+    command = [sys.executable, "-m", "flood_seg", "serve", "--port", "0", f"serve.work_dir={folder}/service"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout
+        try:
+            yield next(found[1] for line in process.stdout if (found := re.search(r"Ready at (\S+);", line)))
+        finally:
+            process.terminate()
+
+
+def choose(page: Page, button: str, *files: Path) -> None:
+    """Chooses files on the page, and waits for their result."""
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name=button).click()
+    chooser.value.set_files([str(file) for file in files])
+
+
+def page_of_service(opened: Browser, url: str, photo: Path, valley: Path) -> None:
+    """Takes a photo and a scene on the service's page."""
+    page = opened.new_page(viewport={"width": WIDTH, "height": 660})
+    page.goto(url)
+    choose(page, "Choose files", photo)
+    page.locator("#map[data-ready]").wait_for()
+    page.screenshot(path=str(IMAGES / "service_photo.jpg"), quality=80)
+    page.get_by_role("link", name="Scenes and maps").click()
+    layers = [valley / f"layers/{name}.gpkg" for name in ("roads", "buildings", "places", "depots", "districts")]
+    layers += [valley / "layers/permanent_water.gpkg", valley / "layers/population.tif"]
+    choose(page, "Add files", *(valley / f"images/{name}.tif" for name in ("flood", "before")), *layers)
+    page.get_by_text("More settings").click()
+    page.get_by_label("Name").fill("Mill Valley")
+    page.get_by_label("Scale").fill("0.35")
+    page.get_by_role("button", name="Start the job").click()
+    page.locator("#map[data-ready]").wait_for(timeout=300_000)
+    page.get_by_label("Line between two layers").check()
+    page.locator(".leaflet-before-pane .leaflet-tile").first.wait_for()
+    expect(page.locator(".leaflet-tile:not(.leaflet-tile-loaded)")).to_have_count(0, timeout=60_000)
+    page.locator("aside").evaluate("aside => { aside.scrollTop = 0; }")
+    page.screenshot(path=str(IMAGES / "service_map.jpg"), quality=80)
+
+
 def main() -> None:
     """Draws the scenes, writes their reports, and takes the pictures."""
     model, report = sys.argv[1], Path(sys.argv[2])
@@ -69,6 +114,8 @@ def main() -> None:
             page.goto(Path(name, f"{kind}.html").as_uri())
             visible = FloatRect(x=0, y=0, width=WIDTH, height=page.evaluate(LAST_ROW))
             page.screenshot(path=str(IMAGES / f"{kind}.png"), clip=visible)
+        with served(name) as url:
+            page_of_service(opened, url, Path(data, "images/0002.jpg"), report.parent / "valley")
         opened.close()
 
 

@@ -39,3 +39,5 @@ def test_an_installed_wheel_finds_water_without_torch_and_without_the_checkout(t
         "leaflet/leaflet.css", "leaflet/LICENSE",
     )  # fmt: skip
     assert all((page / part).is_file() for part in parts)
+    served = {path.relative_to(ROOT) for path in (ROOT / "flood_seg/service/page").rglob("*") if path.is_file()}
+    assert served and all((package.parent / part).is_file() for part in served)

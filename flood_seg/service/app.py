@@ -18,7 +18,7 @@ from flood_seg.errors import FloodSegError
 from flood_seg.service.monitoring.requests import ObservedRequests
 from flood_seg.service.monitoring.traces import telemetry
 from flood_seg.service.problems import Problem, documented
-from flood_seg.service.routes import features, files, health, jobs, models, predict, session, tiles
+from flood_seg.service.routes import features, files, health, jobs, models, page, predict, session, tiles
 from flood_seg.service.security.body import BodyLimits
 from flood_seg.service.security.headers import SecurityHeaders
 from flood_seg.service.security.origin import SameOrigin
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from flood_seg.service.state import Service
 
 ROUTERS = (
-    session.router, predict.router, models.router, jobs.router, files.router, tiles.router, features.router,
-    health.router,
+    page.router, session.router, predict.router, models.router, jobs.router, files.router, tiles.router,
+    features.router, health.router,
 )  # fmt: skip
 
 # What every endpoint may answer: wrong HTTP, host, key, origin or request, a body too large or slow, too many requests

@@ -27,11 +27,14 @@ def map_scene(model: Path, scene: Path, out: Path, *words: str) -> Path:
     return out
 
 
-def add_job(work: Path, scene: Path | str, results: Path | None, status: Status = "successful") -> str:
-    """Makes a job of a scene that was mapped already, and returns its identifier."""
+def add_job(
+    work: Path, scene: Path | str, results: Path | None, status: Status = "successful", **inputs: Path
+) -> str:  # fmt: skip
+    """Makes a job of a scene that was mapped already, and returns its identifier; `inputs`: others than the scene."""
     store, job = JobStore(work), new_id()
     store.prepare(job)
-    found = store.accept(JobRequest(job, "2026-11-28T12:00:00Z", "somebody", "scene", "default", {"scene": str(scene)}))
+    given = {"scene": str(scene)} | {name: str(path) for name, path in inputs.items()}
+    found = store.accept(JobRequest(job, "2026-11-28T12:00:00Z", "somebody", "scene", "default", given))
     if results:
         shutil.copytree(results, found.results)
     write_json(found.folder / "state" / "0.json", as_record(JobState(status=status)))

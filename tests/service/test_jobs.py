@@ -82,6 +82,7 @@ def test_files_have_ranges_and_tags(server: Running, done: dict) -> None:
         assert set(listed) == {
             "truth.json",
             "differences.tif",
+            "truth.tif",
             "areas.geojson",
             "areas.gpkg",
             "item.json",
@@ -221,3 +222,5 @@ def test_the_truth_is_compared_with_the_mask(server: Running, done: dict, truth:
         values = differences.read(1)
     expected = np.where(label == mask, 0, np.where(label == 1, 1, 2))
     np.testing.assert_array_equal(values, np.where(known, expected, 255))
+    with rasterio.open(results / "truth.tif") as truth:
+        np.testing.assert_array_equal(truth.read(1), np.where(known, label == 1, 255))

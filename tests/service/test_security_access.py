@@ -169,7 +169,7 @@ def test_keys_are_required_where_others_can_connect(tmp_path: Path, overrides: t
     assert required == (admin == 401)
 
 
-OPEN = {"/", "/health/live", "/health/ready", "/session"}
+OPEN = {"/", "/page/config", "/health/live", "/health/ready", "/session"}
 
 
 def test_every_endpoint_asks_who_calls_but_the_open_ones(tmp_path: Path) -> None:

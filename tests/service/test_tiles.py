@@ -431,3 +431,22 @@ def test_capabilities_name_what_is_there(mapped: Mapped) -> None:
     assert denominators == pytest.approx(
         [TMS.matrix(zoom).scaleDenominator for zoom in range(record["minzoom"], record["maxzoom"] + 1)]
     )
+
+
+def test_an_earlier_image_is_a_layer_in_the_place_that_it_has(tmp_path: Path, smoothing_model: Path) -> None:
+    scene = write_scene(tmp_path / "scene.tif", smooth(150, 200))
+    # Of another grid: of 1 m, 20 m to the west
+    place = {"transform": from_origin(499_980, 5_000_000, 1, 1), "nodata": 0}
+    before = write_scene(tmp_path / "before.tif", np.maximum(smooth(120, 160, seed=1), 1), **place)
+    results = map_scene(smoothing_model, scene, tmp_path / "map", "--before", str(before))
+    with asking(tmp_path / "work") as client:
+        asked = Mapped(tmp_path / "work", client, add_job(tmp_path / "work", scene, results, before=before), scene)
+        assert [one["name"] for one in asked.get("").json()["layers"]][:2] == ["scene", "before"]
+        tiles = tiles_of(record := asked.json("before"), record["maxzoom"])
+        assert record["bounds"] == asked.json("scene")["bounds"]
+        drawn, expected = together(asked, "before", tiles), warped(before, tiles, Resampling.bilinear)
+        inside = ~np.ma.getmaskarray(expected).any(axis=0)
+        inside &= np.roll(inside, 2, 0) & np.roll(inside, -2, 0) & np.roll(inside, 2, 1) & np.roll(inside, -2, 1)
+        shown = np.abs(drawn[:, :, :3].astype(int) - np.moveaxis(expected.filled(0), 0, 2))[inside]
+        assert inside.any() and (drawn[inside][:, 3] == 255).all()
+        assert shown.mean() < 4  # the picture is a JPEG

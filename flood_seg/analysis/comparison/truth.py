@@ -22,18 +22,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-TRUTH, DIFFERENCES = "truth.json", "differences.tif"
+TRUTH, TRUTH_RASTER, DIFFERENCES = "truth.json", "truth.tif", "differences.tif"
 RIGHT, MISSED, FALSE_ALARM = 0, 1, 2  # values of differences.tif, beside UNOBSERVED
 LEGEND = Legend(
     ("right", "missed", "false_alarm"),
     (RIGHT, MISSED, FALSE_ALARM),
     (to_rgb("#000000"), to_rgb("#0072b2"), to_rgb("#d55e00")),  # as in `classes.PALETTE`
 )
+TRUTH_LEGEND = Legend(("land", "water"), (0, 1), (to_rgb("#000000"), to_rgb("#0072b2")))
 ADVICE = "give a raster with one band, of 0 where there is no water and 1 or 255 where there is, or polygons of water"
 
 
 def compare_with_truth(folder: Path, truth: Path, water: str | None = None) -> dict[str, Any]:
-    """Compares the water of a map with the true one, and writes truth.json and differences.tif beside the map.
+    """Compares the water of a map with the true one, and writes it and where they differ beside the map.
 
     Pixels that either of the two has no data for are not compared. A raster that lies otherwise than the scene is read
     as `PixelGrid.read_classes` does.
@@ -58,6 +59,7 @@ def compare_with_truth(folder: Path, truth: Path, water: str | None = None) -> d
     with (
         grid.read_classes(result.mask.path) as read_mask,
         overlay.over(grid, result.name) as laid,
+        write_classes(folder / TRUTH_RASTER, grid.shape, grid.georeference, TRUTH_LEGEND) as out_truth,
         write_classes(folder / DIFFERENCES, grid.shape, grid.georeference, LEGEND) as out,
     ):
         for box in grid.parts():
@@ -68,7 +70,9 @@ def compare_with_truth(folder: Path, truth: Path, water: str | None = None) -> d
             unknown += int(np.count_nonzero(~compared))
             values = np.where(found == true, np.uint8(RIGHT), np.where(true, np.uint8(MISSED), np.uint8(FALSE_ALARM)))
             values[~compared] = UNOBSERVED
-            out.write(values, 1, window=((box.row, box.row + box.height), (box.col, box.col + box.width)))
+            window = ((box.row, box.row + box.height), (box.col, box.col + box.width))
+            out.write(values, 1, window=window)
+            out_truth.write(np.where(known, true, np.uint8(UNOBSERVED)).astype(np.uint8), 1, window=window)
         if not matrix.any():
             raise DataError(f"{truth}: has no data where {result.name} has some; give one of the same place")
     (right_dry, alarms), (missed, hits) = matrix.tolist()

@@ -9,12 +9,11 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from flood_seg.service.jobs.records import SCENE
 from flood_seg.service.problems import Problem, documented
 from flood_seg.service.security.auth import allowed
 from flood_seg.service.state import ServiceOf
 from flood_seg.service.tiles.drawing import MEDIA_TYPE, Style, draw_tile, etag
-from flood_seg.service.tiles.rasters import PROBABILITY, JobRasters, damaged
+from flood_seg.service.tiles.rasters import PICTURES, PROBABILITY, JobRasters, damaged
 from flood_seg.service.tiles.readers import MAX_ZOOM, Plane, Pyramid, Tile
 from flood_seg.service.tiles.tilejson import TileJson, describe_layer
 from flood_seg.service.tiles.wmts import WmtsLayer, capabilities
@@ -139,8 +138,8 @@ async def tile(
         content = draw_tile(rasters, layer, pyramid, place, style, service.desk.readers)
         return Response(content, media_type=MEDIA_TYPE, headers=headers)
 
-    if layer == SCENE:
-        await service.desk.picture((await service.desk.run(open_layer))[0])
+    if layer in PICTURES:
+        await service.desk.picture((await service.desk.run(open_layer))[0].shown(layer))
     return await service.desk.run(draw)
 
 

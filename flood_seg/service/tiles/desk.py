@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from flood_seg.errors import FloodSegError
 from flood_seg.resources import cores
 from flood_seg.service.problems import Problem
-from flood_seg.service.tiles.rasters import PICTURE, JobRasters
+from flood_seg.service.tiles.rasters import JobRasters
 from flood_seg.service.tiles.readers import Readers
 from flood_seg.service.tiles.scene_picture import Stopped, write_picture
 
@@ -63,7 +63,7 @@ class Desk:
         Raises:
             Problem: 503, it is still being made; 404, it cannot be made.
         """
-        if await self.run((rasters.folder / PICTURE).is_file):
+        if await self.run(rasters.picture.is_file):
             return
         made = asyncio.wrap_future(self._begin(rasters))
         made.add_done_callback(lambda done: done.cancelled() or done.exception())  # also where nobody waits any more
@@ -85,7 +85,7 @@ class Desk:
 
     def _begin(self, rasters: JobRasters) -> Future[None]:
         """Begins the picture of a scene, unless that is done."""
-        path = rasters.folder / PICTURE
+        path = rasters.picture
         with self._lock:
             if path not in self._pictures:
                 self._pictures[path] = self._painter.submit(self._paint, rasters, path)

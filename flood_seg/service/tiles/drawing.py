@@ -14,8 +14,7 @@ from PIL import Image
 from flood_seg.errors import ImageError
 from flood_seg.products.layers import NODATA
 from flood_seg.products.page.pictures import class_palette, paletted, probability_palette, to_percent
-from flood_seg.service.jobs.records import SCENE
-from flood_seg.service.tiles.rasters import PROBABILITY, JobRasters, damaged
+from flood_seg.service.tiles.rasters import PICTURES, PROBABILITY, JobRasters, damaged
 from flood_seg.service.tiles.readers import Pyramid, Readers, Tile
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def draw_tile(rasters: JobRasters, layer: str, pyramid: Pyramid, tile: Tile, sty
     """
     path = rasters.path(layer)
     try:
-        if layer == SCENE:
+        if layer in PICTURES:
             return _picture(readers.read(path, pyramid, tile, "bilinear"))
         if layer != PROBABILITY:
             values = readers.read(path, pyramid, tile, "nearest")[0]

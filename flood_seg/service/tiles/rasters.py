@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from http import HTTPStatus
 from pathlib import Path
@@ -22,17 +22,20 @@ from flood_seg.spec import ModelSpec
 if TYPE_CHECKING:
     from flood_seg.service.jobs.records import Job
 
-PROBABILITY = "probability"
+PROBABILITY, BEFORE = "probability", "before"
+PICTURES = (SCENE, BEFORE)  # layers that are pictures of scenes
 TITLES = {
     SCENE: "Scene",
+    BEFORE: "Earlier image",
     PROBABILITY: "Probability",
     "mask": "Result",
     "change": "Change since an earlier image",
     "flood": "Flood and permanent water",
+    "truth": "Truth",
     "differences": "Differences from the truth",
 }
-CLASSES = ("mask", "change", "flood", "differences")  # layers whose values are classes
-PICTURE = Path("tiles/scene.tif")  # of the scene, in the folder of the job; see `scene_picture`
+CLASSES = ("mask", "change", "flood", "truth", "differences")  # layers whose values are classes
+TILES = Path("tiles")  # in the folder of the job: pictures of its scenes; see `scene_picture`
 _RECORDS = 256  # of jobs that are kept in memory
 
 
@@ -46,6 +49,8 @@ class JobRasters:
         source: the file of the scene; None: it is not here.
         spec: of the model.
         record: the STAC item of the scene.
+        picture: the file of the scene's picture, which is made when it is asked for.
+        before: those of the earlier image that the scene is compared with; None: there is none.
     """
 
     folder: Path
@@ -53,6 +58,8 @@ class JobRasters:
     source: Path | None
     spec: ModelSpec
     record: dict[str, Any]
+    picture: Path
+    before: JobRasters | None = None
 
     @classmethod
     def of(cls, job: Job) -> JobRasters:
@@ -65,7 +72,8 @@ class JobRasters:
             changed = (job.results / RECORD).stat().st_mtime_ns
         except OSError:
             raise _unmapped(job) from None
-        return _read(job.folder, job.results, local_input(job, SCENE), changed)
+        sources = [local_input(job, name) if name in job.request.inputs else None for name in PICTURES]
+        return _of_job(job.folder, job.results, *sources, changed)
 
     @cached_property
     def frame(self) -> Frame:
@@ -95,11 +103,20 @@ class JobRasters:
 
     def names(self) -> list[str]:
         """Returns the names of the layers that the job has."""
-        return [name for name in TITLES if (self.source if name == SCENE else self.path(name).is_file())]
+        there = {SCENE: self.source, BEFORE: self.before and self.before.source and self._is_comparable(self.before)}
+        return [name for name in TITLES if (there[name] if name in there else self.path(name).is_file())]
+
+    def shown(self, layer: str) -> JobRasters:
+        """Returns those whose scene a layer that is a picture shows."""
+        return self.before if layer == BEFORE and self.before else self
 
     def path(self, layer: str) -> Path:
         """Returns the file of a layer, which need not exist."""
-        return self.folder / PICTURE if layer == SCENE else self.results / f"{layer}.tif"
+        return self.shown(layer).picture if layer in PICTURES else self.results / f"{layer}.tif"
+
+    def _is_comparable(self, other: JobRasters) -> bool:
+        """Whether a tile of this scene is at the same place in another one."""
+        return bool(self.frame.ground and other.frame.ground) or other._size == self._size
 
     def check(self, layer: str) -> None:
         """Checks that the job has a layer.
@@ -146,15 +163,23 @@ class JobRasters:
 
 
 @lru_cache(_RECORDS)
-def _read(folder: Path, results: Path, source: str, changed: int) -> JobRasters:
-    """Reads the record of a finished scene; `changed` is when it was written."""
+def _of_job(folder: Path, results: Path, source: str | None, before: str | None, changed: int) -> JobRasters:
+    """Reads the records of a finished scene and of the earlier one; `changed` is when the former was written."""
+    scene = _read(folder, results, source, SCENE)
+    if before is None or not (results / BEFORE / RECORD).is_file():
+        return scene
+    return replace(scene, before=_read(folder, results / BEFORE, before, BEFORE))
+
+
+def _read(folder: Path, results: Path, source: str | None, layer: str) -> JobRasters:
     try:
         record = json.loads((results / RECORD).read_text("utf-8"))
         spec = ModelSpec.from_json(record["properties"]["flood_seg:model_spec"])
     except (OSError, ValueError, KeyError, TypeError, ModelError) as error:
         raise Problem(HTTPStatus.NOT_FOUND, "the result of the job is damaged; run it again") from error
-    path = folder / source
-    return JobRasters(folder, results, path if path.is_file() else None, spec, record)
+    path = folder / source if source else None
+    there = path if path and path.is_file() else None
+    return JobRasters(folder, results, there, spec, record, folder / TILES / f"{layer}.tif")
 
 
 @lru_cache(_RECORDS)
