@@ -96,6 +96,7 @@ class JobStore:
             (folder / "inputs").mkdir(parents=True)
             (folder / OWNER).write_text(json.dumps(this_process()), encoding="utf-8")
         except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
             raise OutputError(f"{folder}: cannot be written ({error.strerror}); see serve.work_dir") from error
         return folder
 
