@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_hydra = threading.RLock()  # whose state is one of the process
 
 
 def configs_dir() -> Path:
@@ -37,8 +40,8 @@ def shipped_values(file: str) -> dict[str, Any]:
 
 @contextmanager
 def initialized_hydra() -> Iterator[None]:
-    """Lets Hydra read configs/ within the block, and leaves its global state as it was."""
+    """Lets Hydra read configs/ within the block, one thread at a time, and leaves its global state as it was."""
     from hydra import initialize_config_dir
 
-    with initialize_config_dir(str(configs_dir()), version_base=None):
+    with _hydra, initialize_config_dir(str(configs_dir()), version_base=None):
         yield

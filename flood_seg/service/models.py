@@ -29,13 +29,13 @@ class ServedModel:
 
     Attributes:
         name: by which callers choose it.
-        source: its file or address, with its engine where another one than the file's own runs it; for `map --model`.
+        file: of the model, or its address.
         engine: its engine, device and precision.
         predictor: the model.
     """
 
     name: str
-    source: str
+    file: str
     engine: str
     predictor: Predictor
 
@@ -66,10 +66,10 @@ class Models:
         found = {}
         for name, text in (config.serve.models or {}).items():
             engine = parse_engine(text)
-            found[name] = _load(name, str(engine), engine.node(), engine.model, config)
+            found[name] = _load(name, engine.node(), engine.model, config)
         if not found:
             name, _ = choose_model(model, config.output_dir)
-            found[DEFAULT] = _load(DEFAULT, name, config.backend, name, config)
+            found[DEFAULT] = _load(DEFAULT, config.backend, name, config)
         return cls(found)
 
     def __iter__(self) -> Iterator[ServedModel]:
@@ -95,10 +95,10 @@ class Models:
         return self._models[name]
 
 
-def _load(name: str, source: str, node: Mapping[str, object], model: str, config: ServeConfig) -> ServedModel:
+def _load(name: str, node: Mapping[str, object], model: str, config: ServeConfig) -> ServedModel:
     started = time.perf_counter()
     streams = config.serve.limits.concurrency
     backend = open_backend(with_streams(node, streams) if streams else node, model, config.warmup)
     predictor = Predictor(backend, config.threshold, config.value_scale)
     say(f"Model {name}: {model}, {backend.description}, loaded in {time.perf_counter() - started:.1f} s")
-    return ServedModel(name, source, backend.description, predictor)
+    return ServedModel(name, model, backend.description, predictor)

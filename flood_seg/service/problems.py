@@ -88,7 +88,7 @@ _ROOT = (
 # for anew from each of its characters
 _PLACES = re.compile(
     rf"""(?P<address>\b(?!file:)[A-Za-z][A-Za-z0-9+.-]{{0,31}}://[^\s'"]+)"""
-    rf"""|(?<=(?P<quote>['"]))(?:/|file:/|~/|\\\\|[A-Za-z]:[/\\])(?:[^'"]*[/\\])(?P<quoted>[^'"/\\]*)(?=(?P=quote))"""
+    rf"""|(?<=(?P<quote>['"]))(?:/|file:/|~/|\\\\|[A-Za-z]:[/\\])(?=[^'"]*[/\\])(?P<quoted>[^'"]*)(?=(?P=quote))"""
     rf"""|{_ROOT}[/\\]*(?:{_FOLDER}[/\\]+)+(?P<name>{_WORD})[/\\]?"""
 )
 
@@ -134,4 +134,8 @@ def without_paths(text: str) -> str:
     Addresses, fractions and media types stay as they are. Where words after a space may still belong to a
     folder's name, they are taken for it.
     """
-    return _PLACES.sub(lambda found: found["address"] or unquote(found["name"] or found["quoted"] or ""), text)
+    return _PLACES.sub(lambda found: found["address"] or unquote(found["name"] or _last(found["quoted"] or "")), text)
+
+
+def _last(path: str) -> str:
+    return path.replace("\\", "/").rpartition("/")[2]

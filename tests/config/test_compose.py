@@ -1,6 +1,7 @@
 import contextlib
 import shlex
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import cycle
 from pathlib import Path
@@ -14,6 +15,7 @@ from flood_seg.config.overrides import as_override, run_folder, sweep
 from flood_seg.config.repository import configs_dir
 from flood_seg.config.saved import flatten, load_config, load_overrides, save_config
 from flood_seg.config.schema import EvaluateConfig, ExportConfig, InferConfig, QuantizeConfig, TrainConfig
+from flood_seg.config.schema.scenes import MapConfig
 from flood_seg.config.schema.workshop import DataToolsConfig
 from flood_seg.errors import ConfigError
 
@@ -274,3 +276,9 @@ def test_an_override_in_a_hint_can_be_pasted_into_a_shell(text):
     hint = shlex.quote(as_override("output_dir", text))
     done = subprocess.run(["bash", "-c", f"printf %s {hint}"], capture_output=True, text=True, check=True)
     assert compose("infer", [done.stdout], InferConfig).output_dir == text
+
+
+def test_threads_may_compose_at_the_same_time():
+    with ThreadPoolExecutor(8) as pool:
+        found = pool.map(lambda number: compose("map", [f"map.min_area={number}"], MapConfig), range(1, 17))
+        assert [config.map.min_area for config in found] == list(range(1, 17))

@@ -106,7 +106,8 @@ def test_files_have_ranges_and_tags(server: Running, done: dict) -> None:
         assert (other.status_code, other.content) == (200, content)
         beyond = client.get("/files/mask.tif", headers={"Range": f"bytes={len(content)}-"})
         assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{len(content)}")
-        assert client.get("/files/mask.tif", headers={"Range": "lines=1"}).content == content
+        for ignored in ("lines=1", "bytes=", "bytes=" + "1-11111" * 40 + "x", f"bytes={'9' * 5000}-"):
+            assert client.get("/files/mask.tif", headers={"Range": ignored}).content == content
         assert client.head("/files/mask.tif").headers["content-length"] == str(len(content))
 
 
@@ -177,6 +178,8 @@ def test_a_damaged_scene_is_refused_and_one_that_fails_harms_no_other(server: Ru
     assert str(server.folder) not in str(failed)
     assert good["inputs"] == {"scene": "there.tif"}
     wait_successful(server.url, good["id"])
+    results = [file for file in (server.folder / "work/jobs" / good["id"] / "results").rglob("*") if file.is_file()]
+    assert not [file.name for file in results if str(folder).encode() in file.read_bytes()]
 
 
 def test_no_path_elsewhere_is_read(server: Running) -> None:

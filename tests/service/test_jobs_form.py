@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from http import HTTPStatus
 from pathlib import Path
 
 import httpx
 import pytest
 
+from flood_seg.service.jobs.intake.receive import receive_form
+from flood_seg.service.jobs.records import Job, JobRequest, JobState, new_id
+from flood_seg.service.jobs.run import now
+from flood_seg.service.jobs.steps import own_place
+from flood_seg.service.problems import Problem
 from tests.service.posting import noise, post_job, smoothing, wait_until
 from tests.service.running import Running, running_service
 
@@ -123,3 +130,19 @@ def test_an_upload_that_ends_early_leaves_nothing(server: Running) -> None:
                          headers={"Content-Type": "multipart/form-data; boundary=b"})  # fmt: skip
     assert damaged.status_code == 400
     assert files_of(server) == []
+
+
+def test_files_keep_the_suffix_of_their_format(tmp_path: Path) -> None:
+    (tmp_path / "inputs").mkdir()
+
+    head = b'--b\r\nContent-Disposition: form-data; name="roads"; filename="Roads.GeoParquet"'
+
+    async def body() -> AsyncIterator[bytes]:
+        yield head + b"\r\n\r\nPAR1\r\n--b--\r\n"
+
+    full = Problem(HTTPStatus.INSUFFICIENT_STORAGE, "full")
+    form = asyncio.run(receive_form("multipart/form-data; boundary=b", body(), tmp_path, 100, full, digests=False))
+    assert (tmp_path / form.files["roads"].path).name == "roads.geoparquet"
+    address = "https://host/roads.geoparquet?part=a.b"
+    request = JobRequest(new_id(), now(), "alice", "scene", "default", {"roads": address})
+    assert own_place(Job(tmp_path, request, JobState(), 0), "roads") == "inputs/roads.geoparquet"

@@ -248,3 +248,28 @@ def test_an_upload_whose_owner_was_never_written_is_given_up_by_its_age(store: J
     os.utime(old, (0, 0))
     store.clear(timedelta(hours=1))
     assert list(store.folder.iterdir()) == [new]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"status": "done"}', '{"progress": "half"}', '{"results": 3}'])
+def test_a_damaged_state_concerns_its_job_alone(
+    text: str, store: JobStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged, other = accepted(store), accepted(store)
+    (damaged.folder / "state" / "0.json").write_text(text)
+    assert [job.id for job in store] == [other.id]
+    with pytest.raises(Problem):
+        store.get(damaged.id)
+    upkeep = Upkeep(store, JobQueue("sqlite", tmp_path), options())
+    assert [job.id for job in upkeep.round()] == [other.id]
+    assert capsys.readouterr().err.count("is damaged") == 1
+
+
+def test_a_service_that_ends_while_it_accepts_leaves_no_inputs(store: JobStore) -> None:
+    folder = store.prepare(new_id())
+    (folder / "upload.json").unlink()
+    (folder / "inputs" / "scene.tif").write_bytes(b"1")
+    store.clear(timedelta(hours=1))
+    assert folder.is_dir()
+    os.utime(folder, (0, 0))
+    store.clear(timedelta(hours=1))
+    assert not folder.exists()

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flood_seg.errors import OutputError
 from flood_seg.products.scene_map import BLOCKS
-from flood_seg.service.jobs.steps import RECORD
+from flood_seg.service.jobs.steps import RECORD, own_place
 from flood_seg.service.jobs.walk import files_below
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def enter(job: Job) -> None:
     """
     try:
         (job.work / STEPS).mkdir(parents=True, exist_ok=True)
+        _link_inputs(job)
         earlier = sorted((one for one in job.work.parent.iterdir() if one != job.work), key=lambda one: int(one.name))
         for folder in earlier[-1:]:
             _take_over(folder, job.work)
@@ -57,6 +59,14 @@ def publish(job: Job) -> None:
 def leave(job: Job) -> None:
     """Removes what attempts have left beside the results."""
     shutil.rmtree(job.work.parent, ignore_errors=True)
+
+
+def _link_inputs(job: Job) -> None:
+    """Links to the inputs in the data folder: results hold the names of their inputs, and are for all callers."""
+    for name, text in job.request.inputs.items():
+        if Path(text).is_absolute():
+            with suppress(OSError):  # linked by an earlier attempt, or a system without links
+                (job.folder / own_place(job, name)).symlink_to(text)
 
 
 def _take_over(source: Path, target: Path) -> None:

@@ -54,12 +54,12 @@ def model_words(config: ServeConfig, overrides: Sequence[str], model: str | None
         engine = parse_engine(text)
         prefix = str(engine).removesuffix(engine.model)  # empty where the file's suffix implies the engine
         file = _absolute(engine.model)
-        found[name] = ModelWords(file, ("--model", f"{prefix}{file}", *common), _digest(file))
+        found[name] = ModelWords(file, ("--model", f"{prefix}{file}", *common), model_digest(file))
     if not found:
         chosen_overrides, chosen = choose_engine(overrides, model)
         file = _absolute(choose_model(chosen, config.output_dir)[0])
         backend = [one for one in chosen_overrides if one.lstrip("+").startswith(("backend=", "backend."))]
-        found[DEFAULT] = ModelWords(file, ("--model", file, *backend, *common), _digest(file))
+        found[DEFAULT] = ModelWords(file, ("--model", file, *backend, *common), model_digest(file))
     return found
 
 
@@ -67,7 +67,8 @@ def _absolute(model: str) -> str:
     return str(Path(model).absolute()) if Path(model).exists() else model
 
 
-def _digest(file: str) -> str:
+def model_digest(file: str) -> str:
+    """Returns the SHA-256 of a model's file; UNKNOWN where it is none."""
     if not Path(file).is_file():
         return UNKNOWN
     with Path(file).open("rb") as content:

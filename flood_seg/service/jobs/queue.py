@@ -12,12 +12,6 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from huey.storage import BaseStorage, RedisStorage, SqliteStorage
-from redis import ConnectionPool
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.retry import Retry
-
 from flood_seg.console import warn
 from flood_seg.errors import ConfigError
 from flood_seg.service.jobs.store import create_file
@@ -26,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
     from typing import TypeVar
+
+    from huey.storage import BaseStorage
 
     T = TypeVar("T")
 
@@ -51,6 +47,7 @@ class JobQueue:
         self._address, self._file = address, work_dir / "queue.sqlite"
         self._name = "flood_seg_" + _name_in(work_dir)
         self._storage: BaseStorage | None = None
+        self._faults: tuple[type[Exception], ...] = (sqlite3.Error, OSError)
         self.is_lost = False
         if address != "sqlite":
             self._storage = self._open()  # raises where the address is wrong, whether the server runs or not
@@ -81,7 +78,7 @@ class JobQueue:
         try:
             self._storage = self._storage or self._open()
             result = operate(self._storage)
-        except (sqlite3.Error, RedisError, OSError) as error:
+        except self._faults as error:
             if not self.is_lost:
                 reason = " ".join(str(error).split())
                 warn(f"the queue of jobs is lost ({reason}); meanwhile jobs are found by their folders")
@@ -92,9 +89,18 @@ class JobQueue:
         return result
 
     def _open(self) -> BaseStorage:
+        """Opens the storage; huey imports Redis' client in any case, for which the service does not wait."""
+        from huey.storage import RedisStorage, SqliteStorage
+
         if self._address == "sqlite":
             self._file.parent.mkdir(parents=True, exist_ok=True)
             return SqliteStorage(self._name, str(self._file), timeout=ANSWER_SECONDS)
+        from redis import ConnectionPool
+        from redis.backoff import NoBackoff
+        from redis.exceptions import RedisError
+        from redis.retry import Retry
+
+        self._faults = (*self._faults, RedisError)
         try:
             pool = ConnectionPool.from_url(
                 self._address, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=ANSWER_SECONDS,

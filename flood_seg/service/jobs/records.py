@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from pydantic import TypeAdapter
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 # The words of OGC API - Processes.
@@ -128,6 +129,9 @@ class Job:
         return self.folder / "log.txt"
 
 
+_READERS: dict[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in (JobRequest, JobState)}
+
+
 def new_id() -> str:
     """Returns 26 characters that sort by time (a ULID): 48 bits of milliseconds, 80 random ones."""
     value = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
@@ -144,7 +148,11 @@ def as_record(record: JobRequest | JobState) -> dict[str, Any]:
     return asdict(record)
 
 
-def read_record(kind: type[T], content: Mapping[str, Any]) -> T:
-    """Returns a record from its JSON; keys of other versions are left out."""
-    known = {one.name for one in fields(kind)}  # type: ignore[arg-type]
-    return kind(**{key: value for key, value in content.items() if key in known})
+def read_record(kind: type[T], content: bytes) -> T:
+    """Returns a record from its JSON; keys of other versions are left out.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    found: T = _READERS[kind].validate_json(content)
+    return found

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from flood_seg.config.overrides import as_override
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from flood_seg.service.jobs.records import Job
 
@@ -76,19 +78,20 @@ def step_command(step: str, job: Job, model: Sequence[str], executor: Sequence[s
                 "report.formats=[html,csv,gpkg]"]  # fmt: skip
     if step == "truth":
         return [step, results, local_input(job, "truth")]
-    targets = {fetched(job, name): address for name, address in inputs.items() if "://" in address}
+    targets = {own_place(job, name): address for name, address in inputs.items() if "://" in address}
     return [step, json.dumps(targets)]
 
 
 def local_input(job: Job, name: str) -> str:
-    """Returns where an input is read: in the folder of the job, where it was uploaded or fetched, or elsewhere."""
+    """Returns where an input is read: uploaded, fetched or linked in the folder of the job, or elsewhere."""
+    text, here = job.request.inputs[name], own_place(job, name)
+    return here if "://" in text or (job.folder / here).is_symlink() else text
+
+
+def own_place(job: Job, name: str) -> str:
+    """Returns where an input from elsewhere is fetched or linked to, relative to the folder of the job."""
     text = job.request.inputs[name]
-    return fetched(job, name) if "://" in text else text
-
-
-def fetched(job: Job, name: str) -> str:
-    """Returns where an input that is an address goes, relative to the folder of the job."""
-    return f"inputs/{name}{Path(job.request.inputs[name].partition('?')[0]).suffix[:8]}"
+    return f"inputs/{name}{PurePosixPath(unquote(urlsplit(text).path) if '://' in text else text).suffix.lower()}"
 
 
 def progress_of(job: Job, step: str, share: float) -> float:

@@ -18,6 +18,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flood_seg.console import one_line, warn
 from flood_seg.errors import OutputError
 from flood_seg.files import write_json
 from flood_seg.service.jobs.owner import has_ended, this_process
@@ -43,6 +44,7 @@ class JobStore:
         """Takes the folder of the service, `serve.work_dir`, which need not exist yet."""
         self.folder = Path(work_dir).absolute() / "jobs"
         self._finished: dict[str, Job] = {}  # those never change
+        self._damaged = set[str]()
 
     def get(self, job: str) -> Job:
         """Returns a job by its identifier.
@@ -60,12 +62,12 @@ class JobStore:
         if not is_id(job):
             return None
         folder = self.folder / job
-        if job in self._finished:
+        if known := self._finished.get(job):
             if folder.is_dir():
-                return self._finished[job]
-            del self._finished[job]
+                return known
+            self._finished.pop(job, None)  # by another thread too
             return None
-        found = _read(folder)
+        found = self._read(folder)
         if found and found.state.is_finished:
             self._finished[job] = found
         return found
@@ -94,7 +96,7 @@ class JobStore:
             (folder / "inputs").mkdir(parents=True)
             (folder / OWNER).write_text(json.dumps(this_process()), encoding="utf-8")
         except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)  # on a full disk there is room for folders, but not for the file
+            shutil.rmtree(folder, ignore_errors=True)
             raise OutputError(f"{folder}: cannot be written ({error.strerror}); see serve.work_dir") from error
         return folder
 
@@ -104,11 +106,14 @@ class JobStore:
         Raises:
             OutputError: it cannot be written.
         """
-        folder = self.folder / f"{NEW}{request.id}"
-        (folder / OWNER).unlink()
+        folder, accepted = self.folder / f"{NEW}{request.id}", self.folder / request.id
         write_json(folder / REQUEST, as_record(request))
         write_json(folder / STATES / "0.json", as_record(JobState()))
-        folder.rename(self.folder / request.id)
+        try:
+            folder.rename(accepted)
+        except OSError as error:
+            raise OutputError(f"{accepted}: cannot be written ({error.strerror}); see serve.work_dir") from error
+        (accepted / OWNER).unlink(missing_ok=True)  # last, since without it `clear` would not know whose the folder is
         return self.get(request.id)
 
     def change(self, job: Job, state: JobState) -> Job | None:
@@ -165,6 +170,22 @@ class JobStore:
             if name.startswith(REMOVED) or (name.startswith(NEW) and _is_left(folder, age)):
                 shutil.rmtree(folder, ignore_errors=True)
 
+    def _read(self, folder: Path) -> Job | None:
+        """Reads a job; None where it is missing, removed meanwhile, or damaged, which is said once."""
+        try:
+            request = read_record(JobRequest, (folder / REQUEST).read_bytes())
+            numbers = [int(name.removesuffix(".json")) for name in _names(folder / STATES) if name[0] != "."]
+            number = max(numbers, default=0)
+            state = read_record(JobState, (folder / STATES / f"{number}.json").read_bytes())
+        except OSError:
+            return None
+        except ValueError as error:
+            if folder.name not in self._damaged:
+                self._damaged.add(folder.name)
+                warn(f"job {folder.name}: is left out, {REQUEST} or {STATES}/ is damaged ({one_line(str(error))})")
+            return None
+        return Job(folder, request, state, number)
+
     def clear_keys(self) -> None:
         """Removes the entries of Idempotency-Keys whose jobs are removed."""
         for file in (self.folder / KEYS).glob("*.json"):
@@ -174,12 +195,12 @@ class JobStore:
 
 
 def _is_left(folder: Path, age: timedelta) -> bool:
+    with suppress(OSError, ValueError):  # is being made, accepted or removed
+        if has_ended(json.loads((folder / OWNER).read_bytes())):
+            return True
     try:
-        with suppress(OSError, ValueError):  # is being made, accepted or removed; or the power failed at that moment
-            if has_ended(json.loads((folder / OWNER).read_bytes())):
-                return True
         return time.time() - folder.stat().st_mtime > age.total_seconds()
-    except OSError:
+    except FileNotFoundError:
         return False
 
 
@@ -192,17 +213,6 @@ def _names(folder: Path) -> list[str]:
 
 def _state_file(job: Job, later: int = 0) -> Path:
     return job.folder / STATES / f"{job.number + later}.json"
-
-
-def _read(folder: Path) -> Job | None:
-    """Reads a job; None where it is missing, also since it was removed meanwhile."""
-    try:
-        request = read_record(JobRequest, json.loads((folder / REQUEST).read_bytes()))
-        numbers = [int(name.removesuffix(".json")) for name in _names(folder / STATES) if name[0] != "."]
-        state = read_record(JobState, json.loads((folder / STATES / f"{max(numbers)}.json").read_bytes()))
-    except (OSError, ValueError):
-        return None
-    return Job(folder, request, state, max(numbers))
 
 
 def _replace(path: Path, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+import os
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -18,9 +19,9 @@ from starlette.responses import FileResponse
 from flood_seg.products.stac_item import FILES, time_text
 from flood_seg.service.jobs.records import Job
 from flood_seg.service.jobs.walk import files_below
-from flood_seg.service.problems import Problem
-from flood_seg.service.routes.jobs import Reader, problems
-from flood_seg.service.state import ServiceOf
+from flood_seg.service.problems import Problem, documented
+from flood_seg.service.routes.jobs import Reader
+from flood_seg.service.state import Service, ServiceOf
 
 router = APIRouter(prefix="/jobs/{job_id}/files", tags=["jobs"])
 
@@ -45,7 +46,7 @@ class ResultFiles(BaseModel):
     files: list[ResultFile]
 
 
-@router.get("", responses=problems(HTTPStatus.NOT_FOUND))
+@router.get("", responses=documented(HTTPStatus.NOT_FOUND))
 async def list_files(job_id: str, request: Request, service: ServiceOf, caller: Reader) -> ResultFiles:
     """Returns the results of a job; of one that is not finished there are none."""
     root = request.scope.get("root_path", "")
@@ -72,15 +73,11 @@ _BINARY: dict[int | str, dict[str, Any]] = {
 @router.head("/{name:path}", include_in_schema=False)
 @router.get(
     "/{name:path}", response_class=FileResponse,
-    responses=_BINARY | problems(HTTPStatus.NOT_FOUND, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
+    responses=_BINARY | documented(HTTPStatus.NOT_FOUND, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
 )  # fmt: skip
 async def get_file(job_id: str, name: str, request: Request, service: ServiceOf, caller: Reader) -> Response:
     """Returns a file of the results, or the parts of it that the header Range asks for."""
-    job, path = await run_in_threadpool(_find, service, job_id, name)
-    try:
-        status = await run_in_threadpool(path.stat)
-    except FileNotFoundError:
-        raise _missing(name) from None  # the job was removed just now
+    job, path, status = await run_in_threadpool(_find, service, job_id, name)
     shown = f"{Path(job.request.name).stem}-{path.name}"
     headers = {"Cache-Control": _PRIVATE}
     answer = FileResponse(path, headers=headers, media_type=media_type(path.name), filename=shown, stat_result=status)
@@ -110,24 +107,23 @@ def _is_shown(file: Path, folder: Path) -> bool:
     return not any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
-def _missing(name: str) -> Problem:
-    return Problem(HTTPStatus.NOT_FOUND, f"{name[:80]}: is no result of this job; its files are listed by /files")
+def _find(service: Service, job_id: str, name: str) -> tuple[Job, Path, os.stat_result]:
+    """Returns a job, a file of its results, and what the system knows of it.
 
-
-def _find(service: Any, job_id: str, name: str) -> tuple[Job, Path]:
-    """Returns a job and a file of its results; raises Problem where there is none below the folder of the results."""
-    job: Job = service.jobs.store.get(job_id)
-    missing = _missing(name)
+    Raises:
+        Problem: there is none below the folder of the results.
+    """
+    job = service.jobs.store.get(job_id)
+    missing = Problem(HTTPStatus.NOT_FOUND, f"{name[:80]}: is no result of this job; its files are listed by /files")
     if "\0" in name or "\\" in name or any(part in ("", ".", "..") or part.startswith(".") for part in name.split("/")):
         raise missing
     path = job.results / name
     try:
-        inside = path.is_file() and path.resolve().is_relative_to(job.results.resolve())
-    except OSError:  # a name that is too long
-        inside = False
-    if not inside:
-        raise missing
-    return job, path
+        if path.is_file() and path.resolve().is_relative_to(job.results.resolve()):
+            return job, path, path.stat()
+    except OSError:  # a name that is too long, or a file that was removed meanwhile
+        pass
+    raise missing
 
 
 def _check_range(request: Request, answer: Response, size: int) -> None:

@@ -16,7 +16,7 @@ from flood_seg.service.jobs.answers import JobAnswer, JobList, job_answer
 from flood_seg.service.jobs.intake.accept import Intake, accept_job
 from flood_seg.service.jobs.intake.receive import TEXTS
 from flood_seg.service.jobs.records import INPUTS, Job, Status
-from flood_seg.service.problems import Problem
+from flood_seg.service.problems import Problem, documented
 from flood_seg.service.security.access import Caller
 from flood_seg.service.security.auth import allowed
 from flood_seg.service.state import Service, ServiceOf
@@ -42,23 +42,16 @@ _FORM = {
     }
 }
 
-
-def problems(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
-    """Returns the errors of a route for its documentation."""
-    content = {"application/problem+json": {"schema": {"type": "object"}}}
-    return {status.value: {"description": status.phrase, "content": content} for status in statuses}
-
-
 _REPEATED: dict[int | str, dict[str, Any]] = {
     200: {"model": JobAnswer, "description": "The job of an earlier request with the same Idempotency-Key"}
 }
 _GONE: dict[int | str, dict[str, Any]] = {204: {"description": "The job was finished and is removed"}}
-_NONE = problems(HTTPStatus.NOT_FOUND)
+_NONE = documented(HTTPStatus.NOT_FOUND)
 
 
 @router.post(
     "", status_code=HTTPStatus.CREATED, openapi_extra=_FORM,
-    responses=_REPEATED | problems(
+    responses=_REPEATED | documented(
         HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.INSUFFICIENT_STORAGE,
     ),
@@ -107,7 +100,7 @@ async def get_job(job_id: str, request: Request, service: ServiceOf, caller: Rea
 @router.delete(
     "/{job_id}",
     response_model=JobAnswer,
-    responses=_GONE | problems(HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN),
+    responses=_GONE | documented(HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN),
 )
 async def delete_job(job_id: str, request: Request, service: ServiceOf, caller: Predicter) -> Any:
     """Dismisses a job that waits or runs, and returns it; removes a finished one with its files."""

@@ -67,7 +67,7 @@ class BoundedHttp(H11Protocol):
         self._answer(Problem(HTTPStatus.SERVICE_UNAVAILABLE, "the service has too many connections"))
 
     def _answer(self, problem: Problem) -> None:
-        response = problem.response({})
+        response = problem.response()
         headers = [*response.raw_headers, (b"connection", b"close")]
         status = h11.Response(status_code=response.status_code, headers=headers, reason=problem.status.phrase.encode())
         for event in (status, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):

@@ -6,7 +6,7 @@ import json
 import shutil
 from dataclasses import asdict, dataclass
 from functools import partial
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from flood_seg.scenes.scene import Scene
 from flood_seg.service.jobs.intake.read import Asked, read_form
 from flood_seg.service.jobs.intake.receive import Form, receive_form
 from flood_seg.service.jobs.jobs import GB
-from flood_seg.service.jobs.model_words import UNKNOWN
+from flood_seg.service.jobs.model_words import model_digest
 from flood_seg.service.jobs.records import SCENE, Job, JobRequest, new_id
 from flood_seg.service.jobs.run import now
 from flood_seg.service.jobs.steps import plan_steps
@@ -111,14 +111,14 @@ def _accept(
     _check_inputs(asked, model, folder)
     job = JobRequest(
         identifier, now(), caller, asked.name, model.name, asked.inputs, asked.options, plan_steps(asked.inputs),
-        digest, _model_digest(model),
+        digest, model_digest(model.file),
     )  # fmt: skip
     with intake.jobs.accepting:  # the same request may have come twice at the same time
         if key is not None and (known := _known(intake.jobs, entry, digest)):
             return known, False
+        if key is not None:  # first: a key without its job does no harm
+            write_text(entry, json.dumps({"job": job.id, "digest": digest}))
         accepted = store.accept(job)
-        if key is not None:
-            write_text(entry, json.dumps({"job": accepted.id, "digest": digest}))
     intake.jobs.accepted(accepted)
     return accepted, True
 
@@ -152,11 +152,3 @@ def _check_inputs(asked: Asked, model: ServedModel, folder: Path) -> None:
                 pass
         except ImageError as error:
             raise ImageError(str(error).replace(str(scene), asked.name)) from error
-
-
-def _model_digest(model: ServedModel) -> str:
-    file = Path(model.source.rpartition(":")[2])
-    if not file.is_file():
-        return UNKNOWN
-    with file.open("rb") as content:
-        return file_digest(content, "sha256").hexdigest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 OPTIONS = ("scale", "overlap", "min_area", "min_hole", "simplify", "smooth", "vectors")  # of map
 NAME_LENGTH = 120
-_composing = threading.Lock()  # Hydra has one state per process
 
 
 @dataclass(frozen=True)
@@ -90,8 +88,7 @@ def _options(form: Form) -> dict[str, Any]:
         except ValueError as error:
             raise _wrong(f"threshold={text[:40]}: give a number in [0, 1]") from error
     if chosen:
-        with _composing:
-            compose("map", [as_override(key, value) for key, value in chosen.items()], MapConfig)
+        compose("map", [as_override(key, value) for key, value in chosen.items()], MapConfig)
     return chosen
 
 

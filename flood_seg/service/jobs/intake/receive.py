@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from http import HTTPStatus
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 CHUNK = 1 << 20  # bytes that are written at once
 TEXT_BYTES = 1 << 16  # of a text field
 TEXTS = ("name", "model", "threshold", "options", "path", *(f"{one}_path" for one in INPUTS[1:]))
-_SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
 _GEOPACKAGE = "upload a GeoPackage: ogr2ogr roads.gpkg roads.shp"
 _UNWANTED = {
@@ -125,7 +125,8 @@ class _Parts:
     def close(self) -> None:
         """Closes a file whose end has not come."""
         if self._file:
-            self._file.close()
+            with suppress(OSError):  # of a full disk, which closing meets again
+                self._file.close()
 
     def _begin(self) -> None:
         self._header = self._value = self._disposition = b""
@@ -163,7 +164,7 @@ class _Parts:
             raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"{self._field}: {name}: {_UNWANTED[suffix]}")
         if name:
             check_suffix(name)
-        found = ReceivedFile(name, f"inputs/{self._field}{suffix if _SUFFIX.fullmatch(suffix) else ''}")
+        found = ReceivedFile(name, f"inputs/{self._field}{suffix}")
         self.form.files[self._field] = found
         self._file = (self._folder / found.path).open("xb")
         self._hash = sha256() if self._digests else None
