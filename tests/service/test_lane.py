@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
@@ -22,6 +25,12 @@ def make_lane(waiting: int, timeout: float = 30) -> tuple[Lane, Gauge]:
 
 async def here() -> bool:
     return False
+
+
+def finish(work: Coroutine[Any, Any, None]) -> None:
+    """Runs a coroutine in a thread, since a browser of another test may keep a loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, work).result()
 
 
 def test_as_many_wait_as_may_and_they_come_in_order() -> None:
@@ -47,7 +56,7 @@ def test_as_many_wait_as_may_and_they_come_in_order() -> None:
         first, second = order[: lane.width], order[lane.width : -1]
         assert set(first) == set(range(lane.width)) and len(second) == 2 and order[-1] == 50 and gauge._value.get() == 0
 
-    asyncio.run(main())
+    finish(main())
 
 
 def test_half_of_those_who_wait_are_done_when_another_try_is_welcome() -> None:
@@ -63,7 +72,7 @@ def test_half_of_those_who_wait_are_done_when_another_try_is_welcome() -> None:
         go.set()
         await asyncio.gather(*tasks)
 
-    asyncio.run(main())
+    finish(main())
 
 
 def test_work_that_takes_too_long_keeps_its_slot_until_it_ends() -> None:
@@ -87,7 +96,7 @@ def test_work_that_takes_too_long_keeps_its_slot_until_it_ends() -> None:
         await asyncio.sleep(0.5)
         assert await lane.run(lambda: 1, here) == 1 and most == lane.width == 1 + max(1, min(4, cores() // 2))
 
-    asyncio.run(main())
+    finish(main())
 
 
 def test_callers_who_have_gone_and_work_that_fails_give_their_slots_back() -> None:
@@ -108,4 +117,4 @@ def test_callers_who_have_gone_and_work_that_fails_give_their_slots_back() -> No
                 await lane.run(fail, here)
         assert await lane.run(lambda: 1, here) == 1
 
-    asyncio.run(main())
+    finish(main())

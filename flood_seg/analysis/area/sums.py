@@ -123,12 +123,14 @@ def check(results: Sequence[MapResult]) -> None:
     for result in results:
         try:
             ground = result.ground
-        except ProjError as error:  # a local system, or one of another planet
+        except ProjError:  # a system of another planet
+            ground = None
+        if ground is None and result.georeference.get("crs"):
             raise DataError(
                 f"{result.folder}: has a reference system that does not say where on the Earth it lies, so that its "
                 "pixels have no area; write another one into the scene, for example by gdal_translate -a_srs "
                 "EPSG:32632, and map it again"
-            ) from error
+            )
         if ground is None:
             raise DataError(
                 f"{result.folder}: is not georeferenced, so that its pixels have no area; write into the scene where "
