@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -17,6 +16,7 @@ from flood_seg.service.jobs.records import Job, JobRequest, JobState, new_id
 from flood_seg.service.jobs.run import now
 from flood_seg.service.jobs.steps import own_place
 from flood_seg.service.problems import Problem
+from tests.service.loop import finish
 from tests.service.posting import noise, post_job, smoothing, wait_until
 from tests.service.running import Running, running_service
 
@@ -141,7 +141,7 @@ def test_files_keep_the_suffix_of_their_format(tmp_path: Path) -> None:
         yield head + b"\r\n\r\nPAR1\r\n--b--\r\n"
 
     full = Problem(HTTPStatus.INSUFFICIENT_STORAGE, "full")
-    form = asyncio.run(receive_form("multipart/form-data; boundary=b", body(), tmp_path, 100, full, digests=False))
+    form = finish(receive_form("multipart/form-data; boundary=b", body(), tmp_path, 100, full, digests=False))
     assert (tmp_path / form.files["roads"].path).name == "roads.geoparquet"
     address = "https://host/roads.geoparquet?part=a.b"
     request = JobRequest(new_id(), now(), "alice", "scene", "default", {"roads": address})

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
@@ -16,6 +13,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from flood_seg.resources import cores
 from flood_seg.service.lane import Lane
 from flood_seg.service.problems import Problem
+from tests.service.loop import finish
 
 
 def make_lane(waiting: int, timeout: float = 30) -> tuple[Lane, Gauge]:
@@ -25,12 +23,6 @@ def make_lane(waiting: int, timeout: float = 30) -> tuple[Lane, Gauge]:
 
 async def here() -> bool:
     return False
-
-
-def finish(work: Coroutine[Any, Any, None]) -> None:
-    """Runs a coroutine in a thread, since a browser of another test may keep a loop in this one."""
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(asyncio.run, work).result()
 
 
 def test_as_many_wait_as_may_and_they_come_in_order() -> None:
