@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from flood_seg.analysis.impact.assess import BuildingImpact, Impact, PlaceImpact, RoadImpact
     from flood_seg.analysis.impact.districts import Pairs
 
+JSON = "impact.json"
 TITLES = {
-    "impact.json": "Whom the flood affects",
+    JSON: "Whom the flood affects",
     "impact.csv": "Whom the flood affects, by district",
     "impact.gpkg": "Roads, buildings and places that the flood affects",
 }
@@ -61,7 +62,7 @@ def write_impact(folder: Path, impact: Impact) -> dict[str, Any]:
     if layers:
         write_layers(folder / "impact.gpkg", layers, impact.frame.ground.crs.to_wkt())
     write_csv(folder / "impact.csv", columns, [[row.get(column, 0) for column in columns] for row in rows])
-    write_json(folder / "impact.json", record)
+    write_json(folder / JSON, record)
     if folder.resolve() == impact.result.folder.resolve():
         add_assets(folder, TITLES)
     return record

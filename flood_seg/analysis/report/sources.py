@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flood_seg.analysis.area.files import JSON as AREA
+from flood_seg.analysis.impact.files import JSON as IMPACT
 from flood_seg.analysis.result import MapResult, open_results
 from flood_seg.errors import DataError, UsageError
 from flood_seg.products.ground import Ground
@@ -14,7 +16,7 @@ from flood_seg.products.ground import Ground
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-AREA, IMPACT, CHANGE, FLOOD = "flood_area.json", "impact.json", "change.json", "flood.json"
+CHANGE, FLOOD = "change.json", "flood.json"
 KEYS = {AREA: ("total", "districts"), IMPACT: ("total", "districts"), CHANGE: ("classes",), FLOOD: ("classes",)}
 OVERLAP = 0.01  # share of the smaller footprint, above which two scenes show the same ground
 

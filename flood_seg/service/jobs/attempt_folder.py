@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from flood_seg.errors import OutputError
 from flood_seg.products.scene_map import BLOCKS
-from flood_seg.service.jobs.steps import RECORD, own_place
+from flood_seg.products.stac_item import RECORD
+from flood_seg.service.jobs.steps import own_place
 from flood_seg.service.jobs.walk import files_below
 
 if TYPE_CHECKING:

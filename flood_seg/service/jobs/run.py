@@ -20,10 +20,10 @@ from flood_seg.config.overrides import as_override
 from flood_seg.console import counted, one_line, say, shorten_words, warn
 from flood_seg.errors import OutputError
 from flood_seg.files import write_json
-from flood_seg.products.stac_item import time_text
+from flood_seg.products.stac_item import RECORD, time_text
 from flood_seg.service.jobs import attempt_folder
 from flood_seg.service.jobs.owner import this_process
-from flood_seg.service.jobs.steps import PROGRESS, RECORD, figures_of, progress_of, step_command
+from flood_seg.service.jobs.steps import PROGRESS, figures_of, progress_of, step_command
 from flood_seg.service.problems import Problem, without_paths
 from flood_seg.service.security.inputs import restricted_environment
 

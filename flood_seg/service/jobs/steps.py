@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from flood_seg.config.overrides import as_override
+from flood_seg.products.stac_item import RECORD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 OF_MAP = ("before", "permanent", "cloud")
 OF_IMPACT = ("roads", "buildings", "population", "places", "depots")
 AREA_FOLDER, IMPACT_FOLDER, REPORT_FOLDER = "area", "impact", "sitrep"
-RECORD, AREA, IMPACT, TRUTH = "item.json", "flood_area.json", "impact.json", "truth.json"
 PROGRESS = "progress.json"
 SHARES = {"fetch": 10, "map": 75, "flood-area": 5, "impact": 10, "truth": 3, "report": 2}  # of the time, about
 FIGURES = ("shares", "area_m2", "unobserved_share", "cloud_share", "polygons", "threshold", "scale", "input_shift",
@@ -114,18 +114,24 @@ def _map(results: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def _area(results: Path) -> tuple[dict[str, Any], list[str]]:
-    record = _json(results / AREA_FOLDER / AREA)
+    from flood_seg.analysis.area.files import JSON  # not before a job has such a step
+
+    record = _json(results / AREA_FOLDER / JSON)
     found = {"meaning": record["meaning"], "total": record["total"], "districts": len(record["districts"])}
     return found, record["warnings"]
 
 
 def _impact(results: Path) -> tuple[dict[str, Any], list[str]]:
-    record = _json(results / IMPACT_FOLDER / IMPACT)
+    from flood_seg.analysis.impact.files import JSON
+
+    record = _json(results / IMPACT_FOLDER / JSON)
     found = {"meaning": record["meaning"], "total": record["total"], "districts": len(record["districts"])}
     return found | {"places": len(record["places"])}, record["warnings"]
 
 
 def _truth(results: Path) -> tuple[dict[str, Any], list[str]]:
+    from flood_seg.analysis.comparison.truth import TRUTH
+
     record = _json(results / TRUTH)
     return {key: value for key, value in record.items() if key != "warnings"}, record["warnings"]
 
