@@ -62,7 +62,7 @@ def test_each_step_is_its_verb(tmp_path: Path) -> None:
             "impact/impact.csv"}  # fmt: skip
     assert {name: found[name] for name in same} == {name: expected[name] for name in same}
     assert set(found) - set(expected) == {
-        "truth.json", "differences.tif", "sitrep/sitrep.html", "sitrep/sitrep.csv", "sitrep/sitrep.gpkg"
+        "truth.json", "truth.tif", "differences.tif", "sitrep/sitrep.html", "sitrep/sitrep.csv", "sitrep/sitrep.gpkg"
     }  # fmt: skip
     assert done["results"]["impact"]["total"] == read(out / "impact" / "impact.json")["total"]
     assert done["results"]["flood-area"]["total"] == read(out / "area" / "flood_area.json")["total"]
